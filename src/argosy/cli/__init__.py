@@ -1,0 +1,23 @@
+"""The command line: finds the verb, loads only its room, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; the entry point of `argosy`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words in (["--version"], ["-V"]):
+        # The quickest path: no parser, no room.
+        from argosy import __version__  # noqa: PLC0415
+
+        sys.stdout.write(f"argosy {__version__}\n")
+        return 0
+    from argosy.cli.dispatch import dispatch  # noqa: PLC0415
+
+    return dispatch(words)

@@ -1,0 +1,101 @@
+"""The arguments that many verbs share: which fleet, which environment, JSON or text."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from argosy.fault import Fault, InputError
+
+FLEET_FILE = "fleet.yaml"
+
+
+def add_fleet(parser: argparse.ArgumentParser, *, words: str | None = None, words_help: str = "") -> None:
+    """Add FLEET, `--fleet`, `--env` and `--json`; `words` names further positionals (agents, a method)."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar=f"[FLEET] [{words}]" if words else "FLEET",
+        help="a fleet.yaml or a folder that holds one (with a `/`, ending in .yaml, or `.`; "
+        "default: this folder or a parent)" + (f"; {words_help}" if words_help else ""),
+    )
+    parser.add_argument("--fleet", metavar="PATH", help="the same, whatever the path looks like")
+    parser.add_argument(
+        "--env", metavar="NAME", help="the environment (default: $ENV_TYPE, else development)"
+    )
+    add_json(parser)
+    parser.set_defaults(takes_words=bool(words))
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+
+
+def take_fleet(args: argparse.Namespace) -> tuple[Path, list[str]]:
+    """Return the absolute path of the fleet file and the words that are left.
+
+    Raises InputError: no file there, or a word that the verb does not take.
+    """
+    words: list[str] = list(args.words)
+    chosen: str | None = args.fleet
+    if words and looks_like_fleet(words[0]):
+        word = words.pop(0)
+        if chosen is not None:
+            raise InputError(Fault("--fleet", "usage", f"the fleet is named twice: `{word}` and `{chosen}`"))
+        chosen = word
+    if words and not args.takes_words:
+        raise InputError(
+            Fault(
+                words[0],
+                "usage",
+                f"`{words[0]}` is not understood here",
+                "a fleet is taken as one when it has a `/`, ends in .yaml, or is `.`; "
+                f"else `--fleet {words[0]}`",
+            )
+        )
+    return find_fleet(chosen), words
+
+
+def looks_like_fleet(word: str) -> bool:
+    """Return whether a positional names a fleet: it has a `/`, ends in .yaml, or is `.`."""
+    return "/" in word or word.endswith((".yaml", ".yml")) or word == "."
+
+
+def find_fleet(chosen: str | None) -> Path:
+    """Return the absolute path of the fleet file that `chosen`, or this folder or a parent, holds.
+
+    Raises InputError: there is none.
+    """
+    if chosen is not None:
+        path = Path(chosen).expanduser()
+        if path.is_dir():
+            path = path / FLEET_FILE
+        if not path.exists():
+            raise InputError(
+                Fault(
+                    chosen,
+                    "no-fleet",
+                    f"there is no file `{path}`",
+                    "`argosy import PATH -o fleet.yaml` writes one from what a fleet has today",
+                )
+            )
+        return path.absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / FLEET_FILE).is_file():
+            return folder / FLEET_FILE
+    raise InputError(
+        Fault(
+            str(here),
+            "no-fleet",
+            f"no `{FLEET_FILE}` in this folder or a parent of it",
+            "name one (`argosy up path/to/fleet.yaml`), or make one with `argosy import PATH`",
+        )
+    )
+
+
+def environment_name(args: argparse.Namespace) -> str:
+    """Return the environment that `--env` or ENV_TYPE chooses."""
+    return args.env or os.environ.get("ENV_TYPE") or "development"

@@ -1,0 +1,48 @@
+"""Prints errors, faults and JSON in the one form that people and programs rely on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import IO, Any
+
+import msgspec
+
+from argosy.fault import ArgosyError
+
+
+def report_error(error: ArgosyError, *, as_json: bool) -> int:
+    """Print the faults of `error` and return its exit code.
+
+    For people: `error: ...` lines, then `hint: ...`, on stderr. For programs (`--json`): one
+    object `error/1` on stdout.
+    """
+    if as_json:
+        print_json({"argosy": "error/1", "errors": [msgspec.to_builtins(fault) for fault in error.faults]})
+        return error.exit_code
+    for fault in error.faults:
+        place = f"{fault.where}: " if fault.where else ""
+        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {place}{fault.message}\n")
+        if fault.hint:
+            sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {fault.hint}\n")
+    return error.exit_code
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one JSON object on stdout; its first key is `argosy`."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+_COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
+
+
+def is_colourful(stream: IO[str]) -> bool:
+    """Return whether colour may be written to `stream` (a terminal, and NO_COLOR unset)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
+
+
+def paint(text: str, colour: str, stream: IO[str] = sys.stdout) -> str:
+    """Return `text` in a colour where `stream` takes colours, else as it is."""
+    return f"\033[{_COLOURS[colour]}m{text}\033[0m" if is_colourful(stream) else text

@@ -1,0 +1,30 @@
+"""The verbs and their one-line help; each verb is the module `argosy.cli.<verb>`.
+
+A verb's module has `configure(parser)`, which adds its arguments, and `run(args) -> int`, which
+returns the exit code and raises ArgosyError for what a person has to mend.
+"""
+
+from __future__ import annotations
+
+GROUPS: dict[str, dict[str, str]] = {
+    "run a fleet": {
+        "up": "start what is not running, apply a changed file",
+        "down": "stop the fleet, or some of it, in reverse order",
+        "status": "what is running, and how it is",
+        "logs": "the agents' output, merged, oldest first",
+        "restart": "restart agents in place",
+        "call": "send one request to an agent",
+    },
+    "describe a fleet": {
+        "check": "every fault of the fleet file and of the scripts it names",
+        "graph": "needs, levels, cycles, redundant edges",
+        "address": "the address one agent gets for another, and why",
+        "import": "write a fleet file from what is there today",
+        "schema": "the JSON Schema of fleet.yaml, for editors",
+    },
+}
+
+VERBS: dict[str, str] = {verb: text for group in GROUPS.values() for verb, text in group.items()}
+
+# Words that Python keeps for itself get an underscore in their module's name.
+MODULES: dict[str, str] = {"import": "import_"}
