@@ -1,0 +1,20 @@
+"""Fixtures that every room's tests may use."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "monorepo-before.tar.xz"
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real code base from before its migration, unpacked to a temp folder; read it, never write."""
+    if not ARCHIVE.is_file():
+        pytest.skip(f"the real code base is not beside this checkout ({ARCHIVE})")
+    folder = tmp_path_factory.mktemp("corpus")
+    subprocess.run(["tar", "xf", str(ARCHIVE), "-C", str(folder)], check=True)
+    return folder
