@@ -1,0 +1,88 @@
+"""From a forked child to an agent: detach, take the lease, check the generation, become the program.
+
+The steps and their order are the proof that no agent runs twice (see `lease` and `generation`);
+the user's code starts only after the last of them.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from typing import NoReturn
+
+from argosy.engine import order as codes
+from argosy.engine.generation import read_generation
+from argosy.engine.lease import Record, lock_within, open_lease, read_record, write_record
+from argosy.engine.order import Order
+from argosy.engine.process import Identity, open_process, read_stat
+
+_LOCK_PATIENCE_S = 1.0
+
+
+def become_agent(order: Order, output: int, boot: bytes) -> NoReturn:
+    """Turn this freshly forked process into the agent; never returns.
+
+    Exits 114 when the lease stays busy, 115 when the recorded process lives, 116 when a newer
+    supervisor has come, 126 or 127 when the program cannot be run.
+    """
+    os.setsid()
+    _wire_output(output)
+    _take_lease(order, boot)
+    _reset_signals()
+    _run_program(order)
+
+
+def _wire_output(output: int) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+
+
+def _take_lease(order: Order, boot: bytes) -> None:
+    lease = open_lease(order.lease)
+    if not lock_within(lease, _LOCK_PATIENCE_S):
+        os._exit(codes.LEASE_BUSY)
+    before = read_record(order.lease)
+    if before is not None and before.boot == boot and open_process(before.identity) is not None:
+        os._exit(codes.ALREADY_ALIVE)
+    me = read_stat(os.getpid())
+    assert me is not None, "a living process has a stat file"
+    write_record(lease, Record(boot, order.incarnation, Identity(os.getpid(), me.started), order.generation))
+    if read_generation(order.generation_file) != order.generation:
+        os._exit(codes.OLD_GENERATION)
+    # The lock lives as long as any copy of this descriptor: an exec must keep it.
+    os.set_inheritable(lease, True)
+
+
+def _reset_signals() -> None:
+    """Give every signal its default action and unblock all: children inherit both otherwise."""
+    for number in signal.valid_signals():
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            try:
+                signal.signal(number, signal.SIG_DFL)
+            except (OSError, ValueError):
+                continue
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _run_program(order: Order) -> NoReturn:
+    try:
+        if order.open_files:
+            _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            wanted = order.open_files if most == resource.RLIM_INFINITY else min(order.open_files, most)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+        os.chdir(order.cwd)
+        os.execvpe(order.argv[0], order.argv, order.env)
+    except FileNotFoundError as error:
+        _refuse(order, f"`{error.filename or order.argv[0]}` was not found", codes.NOT_FOUND)
+    except OSError as error:
+        _refuse(order, f"`{order.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE)
+
+
+def _refuse(order: Order, why: str, code: int) -> NoReturn:
+    stamp = time.strftime("%H:%M:%S")
+    os.write(2, f"{stamp} argosy: {order.name} was not started: {why}\n".encode())
+    os._exit(code)

@@ -1,0 +1,94 @@
+"""A change under way: waiting until what it is about has settled, and stopping in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from argosy.engine.state import SETTLED_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from argosy.engine.crew import Crew
+    from argosy.engine.unit import Unit
+
+
+class Settling:
+    """Waits until every unit of a scope is ready, or will not come by itself any more."""
+
+    def __init__(self, units: Iterable[Unit]) -> None:
+        self._units = {unit.name: unit for unit in units}
+        self._open: set[str] = set()
+        self._woken = asyncio.Event()
+
+    def look(self, unit: Unit) -> None:
+        """Take note of a transition."""
+        if unit.name in self._units:
+            self._note(unit)
+            if not self._open:
+                self._woken.set()
+
+    def interrupt(self) -> None:
+        """End the wait now."""
+        self._woken.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Return True once settled or interrupted, False at the time-out."""
+        for unit in self._units.values():
+            self._note(unit)
+        try:
+            async with asyncio.timeout(timeout_s):
+                # A unit may fall again between the last rise and this task's turn: look once more.
+                while self._open and not self._woken.is_set():
+                    await self._woken.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def unsettled(self) -> list[Unit]:
+        """Return the units that have not settled."""
+        return [unit for unit in self._units.values() if unit.name in self._open]
+
+    def _note(self, unit: Unit) -> None:
+        if unit.state in SETTLED_STATES:
+            self._open.discard(unit.name)
+        else:
+            self._open.add(unit.name)
+
+
+class OrderedStop:
+    """Stops units so that each goes before what it needs; a unit waits only for its own dependents."""
+
+    def __init__(self, units: Iterable[Unit], crew: Crew) -> None:
+        self._units = {unit.name: unit for unit in units}
+        self._crew = crew
+        self._told: set[str] = set()
+        self._done = asyncio.Event()
+
+    async def run(self, on_told: Callable[[Unit], None] = lambda _: None) -> None:
+        """Stop them all; returns when none has a process."""
+        for unit in self._units.values():
+            unit.wanted = False
+        self.look()
+        await self._done.wait()
+
+    def look(self, _: Unit | None = None) -> None:
+        """Go on: tell the units whose dependents are gone; called after every transition."""
+        left = [unit for unit in self._units.values() if _has_process(unit) or unit.name not in self._told]
+        if not left:
+            self._done.set()
+        for unit in left:
+            if unit.name not in self._told and not self._holds(unit):
+                self._told.add(unit.name)
+                unit.stop()
+
+    def _holds(self, unit: Unit) -> bool:
+        """Return whether a dependent of `unit` that is to stop still runs."""
+        return any(
+            other.name in self._units and _has_process(other) for other in self._crew.dependents_of(unit.name)
+        )
+
+
+def _has_process(unit: Unit) -> bool:
+    return unit.is_running or unit.identity is not None

@@ -1,0 +1,186 @@
+"""The client of a supervisor: connects, starts one where there is none, speaks the control protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from argosy.engine.messages import (
+    PROTOCOL,
+    Answer,
+    Hello,
+    Message,
+    Refused,
+    Welcome,
+    decode_answer,
+    encode_line,
+)
+from argosy.fault import ArgosyError, Fault, InputError, MissingError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from argosy.engine.folder import Folder
+
+_ERRORS = {1: RefusedError, 2: InputError, 3: MissingError}
+_ANSWER_WITHIN_S = 30.0
+
+
+class SupervisorLostError(RefusedError):
+    """The supervisor died while it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Fault("", "supervisor-lost", "the supervisor ended while it was being asked; the agents run on",
+                  "`argosy up` starts a new one, which adopts them")
+        )
+
+
+class Client:
+    """A connection to the supervisor, blocking. Use as a context manager."""
+
+    def __init__(self, channel: socket.socket, name: str) -> None:
+        self._channel = channel
+        self._buffer = bytearray()
+        self._channel.settimeout(_ANSWER_WITHIN_S)
+        self.welcome = self._greet(name)
+
+    def _greet(self, name: str) -> Welcome:
+        answer = self.ask(Hello(protocol=PROTOCOL, client=name))
+        if not isinstance(answer, Welcome):
+            raise SupervisorLostError
+        return answer
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor, for select."""
+        return self._channel.fileno()
+
+    def send(self, request: Message) -> None:
+        """Send a request.
+
+        Raises SupervisorLostError: nobody is there any more.
+        """
+        try:
+            self._channel.sendall(encode_line(request))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise SupervisorLostError from error
+
+    def ask(self, request: Message) -> Answer:
+        """Send a request and return the first answer.
+
+        Raises the error that the supervisor refuses with, or SupervisorLostError.
+        """
+        self.send(request)
+        return self.receive(_ANSWER_WITHIN_S)
+
+    def receive(self, timeout_s: float | None) -> Answer:
+        """Return the next message; None waits for ever.
+
+        Raises TimeoutError, the error that the supervisor refuses with, or SupervisorLostError.
+        """
+        self._channel.settimeout(timeout_s)
+        while b"\n" not in self._buffer:
+            try:
+                data = self._channel.recv(65536)
+            except ConnectionResetError as error:
+                raise SupervisorLostError from error
+            if not data:
+                raise SupervisorLostError
+            self._buffer += data
+        line, _, rest = self._buffer.partition(b"\n")
+        self._buffer = rest
+        answer = decode_answer(bytes(line))
+        if isinstance(answer, Refused):
+            raise _ERRORS.get(answer.exit_code, ArgosyError)(*answer.faults)
+        return answer
+
+    def stream(self) -> Iterator[Answer]:
+        """Yield messages for as long as they come.
+
+        Raises SupervisorLostError: the supervisor ended.
+        """
+        while True:
+            yield self.receive(None)
+
+
+def connect(folder: Folder, name: str) -> Client | None:
+    """Return a client of the running supervisor, or None when there is none."""
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        channel.connect(str(folder.control))
+    except (FileNotFoundError, ConnectionRefusedError):
+        channel.close()
+        return None
+    return Client(channel, name)
+
+
+def connect_or_start(fleet_path: Path, fleet_name: str, folder: Folder, name: str) -> Client:
+    """Return a client of the supervisor, started first where there is none.
+
+    Raises RefusedError or MissingError: it could not be started.
+    """
+    client = connect(folder, name)
+    if client is not None:
+        return client
+    folder.make()
+    with _spawn_lock(folder):
+        client = connect(folder, name)
+        if client is None:
+            _start_supervisor(fleet_path, fleet_name, folder)
+            client = connect(folder, name)
+    if client is None:
+        raise SupervisorLostError
+    return client
+
+
+@contextlib.contextmanager
+def _spawn_lock(folder: Folder) -> Iterator[None]:
+    """Let one client at a time start a supervisor."""
+    with open(folder.spawn_lock, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None:
+    """Start a supervisor in a session of its own and wait until it has adopted what runs."""
+    ready, ready_in = os.pipe()
+    with open(folder.supervisor_log, "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "argosy.engine.serve", str(fleet_path), fleet_name, str(ready_in)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[ready_in],
+            start_new_session=True,
+            cwd="/",
+        )
+    os.close(ready_in)
+    with open(ready, "rb") as file:
+        told = file.read().decode(errors="replace")
+    if told == "ready":
+        process.returncode = 0  # it runs on without this parent
+        return
+    process.wait()
+    code, _, text = told.partition(" ")
+    if code.isdigit():
+        raise _ERRORS.get(int(code), RefusedError)(Fault("", "supervisor", text))
+    raise RefusedError(
+        Fault(
+            str(folder.supervisor_log),
+            "supervisor",
+            f"the supervisor ended with code {process.returncode} before it was ready",
+            f"its last words are in `{folder.supervisor_log}`",
+        )
+    )

@@ -1,0 +1,125 @@
+"""The control socket: takes connections, checks whose they are, moves lines in and out.
+
+The socket is bound under another name and renamed when the supervisor has adopted what runs, so a
+client never meets a supervisor that does not know yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.engine.messages import PROTOCOL, Hello, Message, Refused, decode_request, encode_line
+from argosy.fault import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from argosy.engine.messages import Request
+
+_CREDENTIALS = struct.Struct("3i")
+_LONGEST_LINE = 64 * 1024 * 1024
+
+
+class Session:
+    """One client. pid: its process. is_subscribed: it wants every transition."""
+
+    def __init__(self, writer: asyncio.StreamWriter, pid: int) -> None:
+        self._writer = writer
+        self.pid = pid
+        self.client = ""
+        self.is_subscribed = False
+
+    def send(self, message: Message) -> None:
+        """Send a message; one to a client that has gone is dropped."""
+        if not self._writer.is_closing():
+            self._writer.write(encode_line(message))
+
+
+class ControlServer:
+    """Serves `handle(session, request)` on a unix socket; each request runs as a task of its own."""
+
+    def __init__(self, path: Path, handle: Callable[[Session, Request], Awaitable[None]]) -> None:
+        self._path = path
+        self._handle = handle
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.sessions: set[Session] = set()
+
+    async def bind(self) -> None:
+        """Listen, still under another name."""
+        beside = str(self._path) + ".new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(beside)
+        os.chmod(beside, 0o600)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_LONGEST_LINE)
+
+    def publish(self) -> None:
+        """Take the name that clients know."""
+        os.rename(str(self._path) + ".new", self._path)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pid, uid = _peer_of(writer)
+        session = Session(writer, pid)
+        if uid not in (os.getuid(), 0):
+            session.send(Refused(faults=[Fault("", "forbidden", f"this fleet belongs to user {os.getuid()}")]))
+            writer.close()
+            return
+        self.sessions.add(session)
+        self._writers.add(writer)
+        try:
+            while line := await reader.readline():
+                self._dispatch(session, line)
+        except (ConnectionResetError, BrokenPipeError):
+            pass  # the client died; the fleet runs on
+        finally:
+            self.sessions.discard(session)
+            self._writers.discard(writer)
+            writer.close()
+
+    def _dispatch(self, session: Session, line: bytes) -> None:
+        try:
+            request = decode_request(line)
+        except msgspec.DecodeError as error:
+            session.send(Refused(faults=[Fault("", "protocol", f"the request was not understood: {error}")]))
+            return
+        if isinstance(request, Hello) and request.protocol != PROTOCOL:
+            fault = Fault(
+                "",
+                "protocol",
+                f"the supervisor speaks protocol {PROTOCOL}, this argosy {request.protocol}",
+                "`argosy down` with the argosy that started the fleet, then `argosy up`",
+            )
+            session.send(Refused(faults=[fault]))
+            return
+        task = asyncio.ensure_future(self._handle(session, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop listening, flush what was sent, remove the socket."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        for writer in list(self._writers):
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            writer.close()
+        if self._server is not None:
+            self._server.close()
+
+
+def _peer_of(writer: asyncio.StreamWriter) -> tuple[int, int]:
+    """Return pid and uid of the process at the other end."""
+    peer: socket.socket = writer.get_extra_info("socket")
+    pid, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, uid

@@ -1,0 +1,149 @@
+"""Where the engine keeps a fleet's state, and where its sockets are.
+
+State (leases, wills, logs, diary) lives in `$XDG_STATE_HOME/argosy/`, one folder per fleet file.
+Sockets live in a runtime folder of their own: their paths must stay below the 107 bytes of
+`sun_path`, and a log-out may delete them, which a lease must survive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.fault import Fault, MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Longer agent names are shortened in socket paths, with a digest to keep them apart.
+_LONGEST_STEM = 40
+
+
+class Folder(NamedTuple):
+    """The two folders of one fleet on this machine, and the names inside them."""
+
+    state: Path
+    runtime: Path
+
+    @property
+    def lock(self) -> Path:
+        """The lock of the supervisor; its content is the generation."""
+        return self.state / "supervisor.lock"
+
+    @property
+    def spawn_lock(self) -> Path:
+        """Held by the client that starts a supervisor."""
+        return self.state / "spawn.lock"
+
+    @property
+    def diary(self) -> Path:
+        """What happened, a line an event."""
+        return self.state / "diary"
+
+    @property
+    def applied(self) -> Path:
+        """The fleet as it was applied last."""
+        return self.state / "applied.json"
+
+    @property
+    def book(self) -> Path:
+        """The addresses of the fleet, for its agents."""
+        return self.state / "book.json"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What the supervisor itself prints."""
+        return self.state / "supervisor.log"
+
+    @property
+    def leases(self) -> Path:
+        """The folder of the leases."""
+        return self.state / "lease"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the agents' output."""
+        return self.state / "log"
+
+    @property
+    def control(self) -> Path:
+        """The socket that clients connect to."""
+        return self.runtime / "control.sock"
+
+    def lease(self, agent: str) -> Path:
+        """The lease file of one agent."""
+        return self.leases / agent
+
+    def will(self, agent: str) -> Path:
+        """What only the supervisor knows of one agent."""
+        return self.state / "will" / agent
+
+    def log(self, agent: str) -> Path:
+        """The output of one agent."""
+        return self.logs / f"{agent}.log"
+
+    def notify(self, agent: str) -> Path:
+        """The sd_notify socket of one agent."""
+        return self.runtime / "notify" / f"{short_stem(agent)}.sock"
+
+    def make(self) -> None:
+        """Create both folders, readable by their owner alone.
+
+        Raises MissingError: a folder cannot be made.
+        """
+        for path in (self.state, self.leases, self.logs, self.state / "will"):
+            _make_private(path)
+        for path in (self.runtime, self.runtime / "notify", self.runtime / "z"):
+            _make_private(path)
+
+
+def folder_of(fleet_path: str | Path, variables: Mapping[str, str] | None = None) -> Folder:
+    """Return the folders of the fleet file at `fleet_path`; creates nothing.
+
+    The state folder is named for the file's folder and a digest of its real path, so that two
+    checkouts of one fleet never share state.
+    """
+    variables = os.environ if variables is None else variables
+    path = Path(fleet_path).resolve()
+    home = variables.get("XDG_STATE_HOME") or str(Path(variables.get("HOME") or Path.home(), ".local/state"))
+    stem = path.parent.name or "fleet"
+    state = Path(home, "argosy", f"{stem}-{_digest(str(path))[:10]}")
+    return Folder(state, runtime_base(variables) / _digest(str(state))[:12])
+
+
+def runtime_base(variables: Mapping[str, str]) -> Path:
+    """Return the folder under which the runtime folders are made."""
+    given = variables.get("XDG_RUNTIME_DIR")
+    if given and os.path.isdir(given) and os.stat(given).st_uid == os.getuid():
+        return Path(given, "argosy")
+    return Path(f"/tmp/argosy-{os.getuid()}")
+
+
+def short_stem(agent: str) -> str:
+    """Return a file stem for `agent` that is short enough for a socket path."""
+    if len(agent) <= _LONGEST_STEM:
+        return agent
+    return f"{agent[: _LONGEST_STEM - 9]}-{_digest(agent)[:8]}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _make_private(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = os.stat(path, follow_symlinks=False)
+    except OSError as error:
+        raise MissingError(
+            Fault(str(path), "no-folder", f"the folder `{path}` cannot be made: {error.strerror}",
+                  "set XDG_STATE_HOME and XDG_RUNTIME_DIR to folders that you may write")
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise MissingError(
+            Fault(str(path), "foreign-folder", f"`{path}` is not a folder of user {os.getuid()}",
+                  "remove it, or set XDG_RUNTIME_DIR to a folder of your own")
+        )

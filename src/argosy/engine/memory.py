@@ -1,0 +1,28 @@
+"""The memory of a process: resident and proportional set size, in bytes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Memory(NamedTuple):
+    """Resident pages, and resident pages with each shared one divided by its users."""
+
+    rss_bytes: int
+    pss_bytes: int
+
+
+def read_memory(pid: int) -> Memory | None:
+    """Return the memory of `pid` from /proc/PID/smaps_rollup, or None when it may not be read."""
+    found: dict[bytes, int] = {}
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            for line in file:
+                key, _, rest = line.partition(b":")
+                if key in (b"Rss", b"Pss"):
+                    found[key] = int(rest.split()[0]) * 1024
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    if len(found) != 2:
+        return None
+    return Memory(found[b"Rss"], found[b"Pss"])

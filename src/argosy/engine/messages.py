@@ -1,0 +1,210 @@
+"""The control protocol: what clients ask of the supervisor, and what it answers.
+
+JSON lines over a stream socket (0600, the peer's uid checked); each line is one of these structs,
+told apart by `type`. The client speaks first, with Hello.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from argosy.engine.state import State
+from argosy.fault import Fault
+
+PROTOCOL = 1
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, kw_only=True):
+    """Base of all messages; the tag is the class name in lower case."""
+
+
+# ---- requests
+
+
+class Hello(Message):
+    """Who is there; answered by Welcome, or Refused when the protocol differs."""
+
+    protocol: int
+    client: str
+
+
+class Apply(Message):
+    """Bring the fleet in `text` up; answered by Difference, Changed..., Account.
+
+    environ: the caller's environment, the base of every agent started for this.
+    only: names to start, with their needs; None for all. skip: names that are left out, with the reason.
+    """
+
+    path: str
+    text: str
+    environment: str
+    machine: str | None
+    environ: dict[str, str]
+    only: list[str] | None = None
+    skip: dict[str, str] = {}
+    timeout_s: float = 300.0
+
+
+class Stop(Message):
+    """Stop these agents (None: all) in reverse order; answered by Stopped."""
+
+    names: list[str] | None = None
+
+
+class Restart(Message):
+    """Restart these agents in place; answered by Restarted."""
+
+    names: list[str]
+
+
+class Status(Message):
+    """What is; answered by Report."""
+
+
+class Subscribe(Message):
+    """Send Changed for every transition from now on."""
+
+
+class Shutdown(Message):
+    """End the supervisor; the agents are left as they are."""
+
+
+# ---- answers and events
+
+
+class Welcome(Message):
+    """The supervisor that answers."""
+
+    protocol: int
+    pid: int
+    started_s: float
+
+
+class Refused(Message):
+    """The request was not carried out."""
+
+    faults: list[Fault]
+    exit_code: int = 1
+
+
+class Difference(Message):
+    """What an apply will change, said before it does."""
+
+    start: list[str]
+    restart: list[str]
+    stop: list[str]
+    adopted: list[str]
+    declared: int
+
+
+class Changed(Message):
+    """One agent's transition. at_s: wall clock, epoch seconds."""
+
+    agent: str
+    state: State
+    at_s: float
+    reason: str = ""
+    pid: int | None = None
+    waiting_on: list[str] = []
+
+
+class Milestone(msgspec.Struct, frozen=True):
+    """An agent on the critical path: seconds from the apply to its start and its readiness."""
+
+    agent: str
+    started: float
+    ready: float
+
+
+class Account(Message):
+    """The closed account of an apply: ready + not_ready + left_out = declared; degraded is part of ready.
+
+    optional: those of `not_ready` that are not required.
+    """
+
+    declared: int
+    ready: list[str]
+    degraded: list[str]
+    not_ready: dict[str, str]
+    optional: list[str]
+    left_out: dict[str, str]
+    adopted: list[str]
+    seconds: float
+    critical_path: list[Milestone]
+    critical_path_seconds: float
+    interrupted: bool = False
+
+
+class Stopped(Message):
+    """Which agents were stopped, and which had to be killed."""
+
+    stopped: list[str]
+    killed: list[str]
+    seconds: float
+
+
+class Restarted(Message):
+    """How a restart ended: the agents that are ready again, and the others with the reason."""
+
+    restarted: list[str]
+    not_ready: dict[str, str]
+    reconnected: list[str]
+    seconds: float
+
+
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent now. since_s: epoch seconds of its state. Memory is sampled; sampled_s is its age in seconds."""
+
+    state: State
+    health: str | None
+    pid: int | None
+    machine: str | None
+    group: str | None
+    port: int | None
+    restarts: int
+    since_s: float
+    waiting_on: list[str]
+    reason: str
+    rss_bytes: int | None
+    pss_bytes: int | None
+    sampled_s: float | None
+
+
+class Report(Message):
+    """The fleet now."""
+
+    fleet: str
+    environment: str
+    pid: int
+    started_s: float
+    machines: list[str | None]
+    agents: dict[str, AgentStatus]
+
+
+Request = Hello | Apply | Stop | Restart | Status | Subscribe | Shutdown
+Answer = Welcome | Refused | Difference | Changed | Account | Stopped | Restarted | Report
+
+_encoder = msgspec.json.Encoder()
+_requests = msgspec.json.Decoder(Request)
+_answers = msgspec.json.Decoder(Answer)
+
+
+def encode_line(message: Message) -> bytes:
+    """Return a message as one line."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode_request(line: bytes) -> Request:
+    """Return the request in a line.
+
+    Raises msgspec.DecodeError: it is none.
+    """
+    return _requests.decode(line)
+
+
+def decode_answer(line: bytes) -> Answer:
+    """Return the answer in a line.
+
+    Raises msgspec.DecodeError: it is none.
+    """
+    return _answers.decode(line)

@@ -1,0 +1,72 @@
+"""Readiness by the sd_notify(3) protocol: one datagram socket per agent, with credentials.
+
+One socket each, since a unix datagram queue holds about ten messages: an agent that floods its
+own silences nobody else. The kernel attaches the sender's pid (SO_PASSCRED), so a message counts
+only when it comes from the process that was started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from pathlib import Path
+
+_CREDENTIALS = struct.Struct("3i")
+_LARGEST = 8192
+
+
+class NotifySocket:
+    """Bound by the supervisor; calls `on_message(sender pid, fields)` for each datagram."""
+
+    def __init__(
+        self,
+        path: Path,
+        loop: asyncio.AbstractEventLoop,
+        on_message: Callable[[int, dict[str, str]], None],
+    ) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self._path = path
+        self._loop = loop
+        self._on_message = on_message
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._socket.bind(str(path))
+        os.chmod(path, 0o600)
+        loop.add_reader(self._socket, self.drain)
+
+    def drain(self) -> None:
+        """Take every message that waits."""
+        while True:
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(_LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
+            except BlockingIOError:
+                return
+            for level, kind, value in ancillary:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                    pid, _, _ = _CREDENTIALS.unpack(value[: _CREDENTIALS.size])
+                    self._on_message(pid, parse_fields(data))
+
+    def close(self) -> None:
+        """Close the socket and remove its file."""
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+
+def parse_fields(data: bytes) -> dict[str, str]:
+    """Return the `KEY=value` lines of a notification; lines of another form are passed over."""
+    fields = {}
+    for line in data.decode("utf-8", "replace").split("\n"):
+        key, found, value = line.partition("=")
+        if found:
+            fields[key] = value
+    return fields

@@ -1,0 +1,87 @@
+"""What the supervisor tells a forker and hears from it: start orders, births, exits.
+
+One SEQPACKET message each, JSON, descriptors beside it. The order itself travels in a memfd,
+since an environment may be larger than a message may be. Imported by the forker, which must stay
+small: only the standard library here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import Any, NamedTuple
+
+LARGEST_MESSAGE = 4096
+
+# Exit codes of a child that was not to become an agent; they count towards no restart limit.
+LEASE_BUSY = 114
+ALREADY_ALIVE = 115
+OLD_GENERATION = 116
+NOT_STARTED = frozenset({LEASE_BUSY, ALREADY_ALIVE, OLD_GENERATION})
+# As a shell has them: found but not executable, not found.
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+
+class Order(NamedTuple):
+    """Everything a child needs to become an agent.
+
+    lease, generation_file: paths. incarnation, generation: numbers. argv, env, cwd: for execve.
+    open_files: the soft and hard limit of descriptors, 0 to leave it.
+    """
+
+    name: str
+    incarnation: int
+    generation: int
+    lease: str
+    generation_file: str
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    open_files: int = 0
+
+
+class Birth(NamedTuple):
+    """A child was forked; a pidfd of it comes beside the message."""
+
+    incarnation: int
+    pid: int
+    started: int
+
+
+class Exit(NamedTuple):
+    """A child has ended, with this wait status."""
+
+    pid: int
+    status: int
+
+
+def send_order(channel: socket.socket, order: Order, output: int) -> None:
+    """Send a start order and the descriptor that becomes the child's output."""
+    memory = os.memfd_create("argosy-order", os.MFD_CLOEXEC)
+    try:
+        os.write(memory, json.dumps(order._asdict()).encode())
+        socket.send_fds(channel, [b"order"], [memory, output])
+    finally:
+        os.close(memory)
+
+
+def take_order(descriptors: list[int]) -> tuple[Order, int]:
+    """Return the order that came with these descriptors, and the output descriptor."""
+    memory, output = descriptors
+    with open(memory, "rb") as file:
+        file.seek(0)
+        return Order(**json.load(file)), output
+
+
+def pack_event(event: Birth | Exit) -> bytes:
+    """Return a birth or an exit as a message."""
+    return json.dumps({type(event).__name__: event._asdict()}).encode()
+
+
+def unpack_event(data: bytes) -> Birth | Exit:
+    """Return the birth or exit in a message."""
+    message: dict[str, dict[str, Any]] = json.loads(data)
+    kind, fields = next(iter(message.items()))
+    return Birth(**fields) if kind == "Birth" else Exit(**fields)

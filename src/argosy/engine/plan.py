@@ -1,0 +1,245 @@
+"""The plan: from a placed fleet to the exact process of every agent on this machine.
+
+Pure: reads the fleet and the placement, returns data. The supervisor compares two plans by the
+digests in them, and acts on the difference only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.engine.envfile import read_env_file
+from argosy.fault import Fault, InputError
+from argosy.fleet.spec import Need, Probe
+from argosy.fleet.units import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from argosy.engine.folder import Folder
+    from argosy.fleet.environment import Placement
+    from argosy.fleet.spec import AgentSpec, Fleet
+
+# What one service manager tells its child must not reach the children of that child.
+_OF_THE_CALLER = frozenset(
+    {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "MAINPID"}
+)
+_UNSUPPORTED_PROBES = frozenset({"http", "log", "exec"})
+
+
+class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent's process on this machine, everything resolved.
+
+    env: what is set on top of the caller's environment.
+    ports: (interface, port) pairs that must be free before a start.
+    host, port: where others reach it; None without a declared port.
+    probe_port: where a zmq or tcp probe knocks.
+    refusal: why it cannot be started at all, such as a script that is missing; empty when it can.
+    digest: of everything that a running process would have to be restarted for.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    cwd: str
+    is_sdk: bool
+    machine: str | None
+    group: str | None
+    ports: tuple[tuple[str, int], ...]
+    host: str
+    port: int | None
+    probe: Probe
+    probe_port: int | None
+    needs: tuple[Need, ...]
+    wants: tuple[str, ...]
+    required: bool
+    watchdog_s: float | None
+    start_timeout_s: float
+    stop_timeout_s: float
+    restart: str
+    restart_times: int
+    restart_within_s: float
+    backoff_first_s: float
+    backoff_most_s: float
+    open_files: int
+    refusal: str = ""
+    digest: str = ""
+
+    def need_names(self) -> tuple[str, ...]:
+        """Return the names of the agents that must be ready first."""
+        return tuple(need.agent for need in self.needs)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All processes of this machine, and the agents that are not its to run.
+
+    declared: every agent of the fleet file, in its order. left_out: name to reason.
+    """
+
+    fleet: str
+    path: str
+    environment: str
+    declared: tuple[str, ...]
+    processes: dict[str, ProcessSpec]
+    left_out: dict[str, str]
+    max_starting: int | None = None
+
+
+def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], folder: Folder) -> Plan:
+    """Return the plan of the agents whose machine is one of `here`.
+
+    What an agent lacks (its script, folder or env_file) is its own `refusal`; the others can start.
+    Raises InputError: what this version cannot do, or a probe without a port; all faults at once.
+    """
+    mine = set(here)
+    processes: dict[str, ProcessSpec] = {}
+    left_out: dict[str, str] = {}
+    faults: list[Fault] = []
+    for agent in fleet.agents.values():
+        if agent.machine is not None and agent.machine not in mine:
+            left_out[agent.name] = f"on machine `{agent.machine}`, not this one"
+            continue
+        try:
+            processes[agent.name] = _plan_process(agent, fleet, placement, folder)
+        except InputError as error:
+            faults.extend(error.faults)
+    if faults:
+        raise InputError(*faults)
+    return Plan(
+        fleet=fleet.name,
+        path=fleet.path,
+        environment=placement.environment,
+        declared=tuple(fleet.agents),
+        processes=processes,
+        left_out=left_out,
+        max_starting=fleet.max_starting,
+    )
+
+
+def full_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, str]:
+    """Return the whole environment of an agent: the caller's, less what was the caller's alone, and its own."""
+    kept = {key: value for key, value in base.items() if key not in _OF_THE_CALLER}
+    kept.setdefault("PYTHONUNBUFFERED", "1")
+    return kept | spec.env
+
+
+def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: Folder) -> ProcessSpec:
+    root = Path(fleet.path).parent
+    cwd = root / agent.cwd if agent.cwd else root
+    unsupported = list(_unsupported(agent))
+    if unsupported:
+        raise InputError(*unsupported)
+    env, refusal = _environment(agent, fleet, placement, folder)
+    interface = placement.bind(agent.name)
+    endpoint = placement.connect(agent.name) if agent.port is not None else None
+    declared = [port for port in (endpoint.port if endpoint else None, agent.health_port) if port is not None]
+    # An SDK agent binds the interface it is told; what a plain script binds is not known.
+    bound_on = interface if agent.kind == "class" else "0.0.0.0"
+    watchdog = agent.liveness.watchdog if agent.liveness else None
+    spec = ProcessSpec(
+        name=agent.name,
+        argv=_command_line(agent, root),
+        env=env,
+        cwd=str(cwd),
+        is_sdk=agent.kind == "class",
+        machine=agent.machine,
+        group=agent.group,
+        ports=tuple((bound_on, port) for port in declared),
+        host=endpoint.host if endpoint else "127.0.0.1",
+        port=endpoint.port if endpoint else None,
+        probe=agent.ready,
+        probe_port=agent.ready.port or agent.health_port or agent.port,
+        needs=agent.needs,
+        wants=agent.wants,
+        required=agent.required,
+        watchdog_s=seconds(watchdog) if watchdog else None,
+        start_timeout_s=agent.start_timeout_s,
+        stop_timeout_s=agent.stop_timeout_s,
+        restart=agent.restart,
+        restart_times=agent.restart_times,
+        restart_within_s=agent.restart_within_s,
+        backoff_first_s=agent.backoff_first_s,
+        backoff_most_s=agent.backoff_most_s,
+        open_files=agent.open_files or 0,
+        refusal=refusal or _missing_file(agent, root, cwd),
+    )
+    return msgspec.structs.replace(spec, digest=_digest(spec))
+
+
+def _command_line(agent: AgentSpec, root: Path) -> tuple[str, ...]:
+    if agent.kind == "command":
+        return (*agent.run, *agent.args)
+    assert isinstance(agent.run, str), "only a command is a list"
+    python = agent.python or sys.executable
+    if agent.kind == "class":
+        return (python, "-m", "argosy.agent", agent.run, *agent.args)
+    return (python, str(root / agent.run), *agent.args)
+
+
+def _environment(
+    agent: AgentSpec, fleet: Fleet, placement: Placement, folder: Folder
+) -> tuple[dict[str, str], str]:
+    """Return the agent's variables, and why its env_file cannot be read (empty when it can)."""
+    root = Path(fleet.path).parent
+    env: dict[str, str] = {}
+    refusal = ""
+    if agent.env_file:
+        try:
+            env |= read_env_file(root / agent.env_file, agent.where)
+        except InputError as error:
+            refusal = str(error.faults[0])
+    env |= agent.env
+    env |= {
+        "ARGOSY_AGENT": agent.name,
+        "ARGOSY_FLEET": fleet.name,
+        "ARGOSY_BOOK": str(folder.book),
+        "ENV_TYPE": placement.environment,
+        "NOTIFY_SOCKET": str(folder.notify(agent.name)),
+    }
+    if agent.port is not None:
+        env["ARGOSY_PORT"] = str(placement.connect(agent.name).port)
+    if agent.liveness and agent.liveness.watchdog:
+        env["WATCHDOG_USEC"] = str(int(seconds(agent.liveness.watchdog) * 1_000_000))
+    if agent.kind == "class" and agent.cwd:
+        # `python -m` puts the working folder first on sys.path; the agent's modules are beside the fleet file.
+        env["PYTHONPATH"] = ":".join(filter(None, [str(root), env.get("PYTHONPATH", "")]))
+    return env, refusal
+
+
+def _missing_file(agent: AgentSpec, root: Path, cwd: Path) -> str:
+    if agent.kind == "script" and not (root / str(agent.run)).is_file():
+        return f"{agent.where}: its script is missing: `{root / str(agent.run)}`"
+    if not cwd.is_dir():
+        return f"{agent.where}: its `cwd` is missing: `{cwd}`"
+    return ""
+
+
+def _unsupported(agent: AgentSpec) -> Iterable[Fault]:
+    kind = agent.ready.probe
+    if kind in _UNSUPPORTED_PROBES:
+        yield Fault(
+            agent.where,
+            "unsupported-probe",
+            f"`{agent.name}` asks for the probe `{kind}`, which this version does not have",
+            "use notify, zmq, tcp or alive",
+        )
+    if agent.liveness and agent.liveness.probe:
+        yield Fault(
+            agent.where,
+            "unsupported-liveness",
+            f"`{agent.name}` asks for a liveness probe, which this version does not have",
+            "use `liveness: {watchdog: 30s}`",
+        )
+    if kind in ("zmq", "tcp") and not (agent.ready.port or agent.health_port or agent.port):
+        yield Fault(
+            agent.where, "no-probe-port", f"the {kind} probe of `{agent.name}` has no port to ask", "add `port`"
+        )
+
+
+def _digest(spec: ProcessSpec) -> str:
+    return hashlib.sha256(msgspec.json.encode(spec, order="deterministic")).hexdigest()[:16]

@@ -1,0 +1,86 @@
+"""The restart policy: what follows when an agent's process has ended. Pure; the clock comes in."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.engine.order import NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED
+from argosy.engine.state import Event
+
+if TYPE_CHECKING:
+    from argosy.engine.plan import ProcessSpec
+
+
+class Verdict(NamedTuple):
+    """The event for the state machine, and the seconds to wait before a restart."""
+
+    event: Event
+    delay_s: float = 0.0
+
+
+class Budget:
+    """The restarts of one agent within a window that slides (intensity and period of OTP supervisors)."""
+
+    def __init__(self, times: int, within_s: float) -> None:
+        self._times = times
+        self._within_s = within_s
+        self._spent: deque[float] = deque()
+
+    def spend(self, now: float) -> int | None:
+        """Count one restart; return how many that makes within the window, None when it is too many."""
+        while self._spent and self._spent[0] <= now - self._within_s:
+            self._spent.popleft()
+        if len(self._spent) >= self._times:
+            return None
+        self._spent.append(now)
+        return len(self._spent)
+
+    def forgive(self) -> None:
+        """Forget all restarts: a person has asked for a start."""
+        self._spent.clear()
+
+
+class Ending(NamedTuple):
+    """How a process came to its end.
+
+    code: exit code, negative for a signal, None when unknown. cause: "exit", "timeout" (it missed its
+    start deadline), "frozen" (it missed its watchdog), "port" (never started, a port was held).
+    """
+
+    code: int | None
+    cause: str
+    was_ready: bool
+
+
+def decide_exit(spec: ProcessSpec, ending: Ending, wanted: bool, budget: Budget, now: float) -> Verdict:
+    """Return what follows the end of a process, by its `restart` and its budget."""
+    if not wanted:
+        return Verdict(Event.FINISHED)
+    if ending.code in NOT_STARTED and ending.cause == "exit":
+        return Verdict(Event.RETRY, 0.05)  # no user code has run: counts towards no limit
+    if not _shall_restart(spec.restart, ending):
+        is_clean = ending.code == 0 and ending.cause == "exit"
+        return Verdict(Event.FINISHED if is_clean or spec.restart == "never" else Event.GIVE_UP)
+    count = budget.spend(now)
+    if count is None:
+        return Verdict(Event.GIVE_UP)
+    return Verdict(Event.RETRY, _delay(spec, count, ending.was_ready))
+
+
+def _shall_restart(restart: str, ending: Ending) -> bool:
+    if restart == "always":
+        return True
+    if restart == "never" or ending.cause == "timeout":
+        return False  # a start that took too long once will take too long again
+    if ending.code in (NOT_FOUND, NOT_EXECUTABLE) and not ending.was_ready:
+        return False  # the program is not there
+    return ending.cause != "exit" or ending.code != 0
+
+
+def _delay(spec: ProcessSpec, count: int, was_ready: bool) -> float:
+    """Double from `first` to `most`; what was ready and died once is started again at once."""
+    doublings = count - 2 if was_ready else count - 1
+    if doublings < 0:
+        return 0.0
+    return min(spec.backoff_first_s * 2.0 ** min(doublings, 32), spec.backoff_most_s)

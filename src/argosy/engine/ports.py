@@ -1,0 +1,121 @@
+"""TCP ports: whether one is free to bind, and which process holds it.
+
+A probe of a port proves nothing about the process that was just started; so a port is tried before
+a start, and a listening socket is traced to its process through /proc before an answer from it
+counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.engine.process import all_pids, read_stat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_LISTEN = "0A"
+
+
+class Holder(NamedTuple):
+    """The process that listens on a port; pid 0 when this user may not see it."""
+
+    port: int
+    pid: int
+    title: str
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return f"port {self.port} held by a process of another user"
+        return f"port {self.port} held by pid {self.pid}" + (f" ({self.title})" if self.title else "")
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return whether `port` can be bound on the interface `host` now.
+
+    Raises OSError: the interface itself is not there (EADDRNOTAVAIL) or the port is forbidden.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As libzmq does: a connection in TIME_WAIT does not count, a listener does.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise
+    return True
+
+
+def holder_of(port: int) -> Holder:
+    """Return who listens on `port`."""
+    inodes = set(_listening_inodes(port))
+    for pid in _owners(inodes, all_pids()):
+        return Holder(port, pid, _title(pid))
+    return Holder(port, 0, "")
+
+
+def is_held_by(port: int, session: int) -> bool:
+    """Return whether a process of `session` listens on `port`."""
+    inodes = set(_listening_inodes(port))
+    if not inodes:
+        return False
+    if any(True for _ in _owners(inodes, [session])):
+        return True  # the leader itself, the common case: one folder of /proc instead of all
+    for pid in _owners(inodes, all_pids()):
+        found = read_stat(pid)
+        if found is not None and found.session == session:
+            return True
+    return False
+
+
+def listening_ports(pid: int) -> list[int]:
+    """Return the TCP ports on which the process `pid` listens."""
+    mine = set(_socket_inodes(pid))
+    return sorted({port for port, inode in _listening() if inode in mine})
+
+
+def _listening_inodes(port: int) -> Iterator[int]:
+    return (inode for found, inode in _listening() if found == port)
+
+
+def _listening() -> Iterator[tuple[int, int]]:
+    """Yield (port, inode) of every listening TCP socket in this network namespace."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table) as file:
+                next(file)
+                for line in file:
+                    fields = line.split()
+                    if fields[3] == _LISTEN:
+                        yield int(fields[1].rpartition(":")[2], 16), int(fields[9])
+        except FileNotFoundError:
+            continue
+
+
+def _owners(inodes: set[int], pids: Iterable[int]) -> Iterator[int]:
+    for pid in pids:
+        if any(inode in inodes for inode in _socket_inodes(pid)):
+            yield pid
+
+
+def _socket_inodes(pid: int) -> Iterator[int]:
+    folder = f"/proc/{pid}/fd"
+    with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                target = os.readlink(f"{folder}/{name}")
+                if target.startswith("socket:["):
+                    yield int(target[8:-1])
+
+
+def _title(pid: int) -> str:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().replace(b"\0", b" ").decode(errors="replace").strip()[:80]
+    return ""

@@ -1,0 +1,168 @@
+"""Processes as the kernel knows them: identity, death, signals, exit status, sessions.
+
+A pid alone names nothing for long. A process is known by (boot id, pid, start time), and acted
+upon only through a pidfd, which never points to another process (pidfd_open(2), Linux 5.3).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import signal
+import struct
+from typing import NamedTuple
+
+# pidfd_send_signal(2): to the process group of the target (Linux 6.9).
+_PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
+# linux/pidfd.h: struct pidfd_info (64 bytes in its first version), PIDFD_GET_INFO, PIDFD_INFO_EXIT (Linux 6.15).
+_PIDFD_GET_INFO = 0xC040FF0B
+_PIDFD_INFO_EXIT = 1 << 3
+_PIDFD_INFO = struct.Struct("=QQ11Ii")
+
+
+class Identity(NamedTuple):
+    """What makes a process itself: its number, and when it started in clock ticks since boot."""
+
+    pid: int
+    started: int
+
+
+class Stat(NamedTuple):
+    """The fields of /proc/PID/stat that the engine reads."""
+
+    state: str
+    parent: int
+    session: int
+    started: int
+
+
+def boot_id() -> bytes:
+    """Return the 16 bytes that name this boot of the machine."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return bytes.fromhex(file.read().strip().replace("-", ""))
+
+
+def read_stat(pid: int) -> Stat | None:
+    """Return what /proc says of `pid`, or None where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def open_process(identity: Identity) -> int | None:
+    """Return a pidfd of exactly this process, or None when it is dead.
+
+    Opens first and compares the start time after: the other way round, the number could have
+    passed to another process in between.
+    """
+    try:
+        pidfd = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return None
+    found = read_stat(identity.pid)
+    if found is None or found.started != identity.started or is_dead(pidfd):
+        os.close(pidfd)
+        return None
+    return pidfd
+
+
+def is_dead(pidfd: int) -> bool:
+    """Return whether the process has ended (a zombie has)."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def send_signal(pidfd: int, number: int) -> bool:
+    """Signal one process; return False when it is no more."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def kill_group(pidfd: int) -> bool:
+    """Kill the process group that the process leads or led; return False when it is no more.
+
+    Raises nothing on a kernel before 6.9: then only the process itself is killed.
+    """
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+    except ProcessLookupError:
+        return False
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return send_signal(pidfd, signal.SIGKILL)
+    return True
+
+
+def exit_status(pidfd: int) -> int | None:
+    """Return the wait status of a process that another parent has reaped, or None when unknown.
+
+    Needs PIDFD_GET_INFO with PIDFD_INFO_EXIT (Linux 6.15).
+    """
+    asked = bytearray(_PIDFD_INFO.pack(_PIDFD_INFO_EXIT, *([0] * 13)))
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, asked)
+    except OSError:
+        return None
+    mask, *_, code = _PIDFD_INFO.unpack(asked)
+    return code if mask & _PIDFD_INFO_EXIT else None
+
+
+def exit_code(status: int | None) -> int | None:
+    """Return the exit code of a wait status: 0 to 255, or minus the signal's number."""
+    return None if status is None else os.waitstatus_to_exitcode(status)
+
+
+def describe_exit(code: int | None) -> str:
+    """Return how a process ended, in words."""
+    if code is None:
+        return "ended, status unknown (adopted)"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"was killed by signal {-code}"
+    return f"exited with code {code}"
+
+
+def all_pids() -> list[int]:
+    """Return every process number that /proc shows."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def session_members(session: int) -> list[int]:
+    """Return the living processes of a session, its leader included."""
+    members = []
+    for pid in all_pids():
+        found = read_stat(pid)
+        if found is not None and found.session == session and found.state != "Z":
+            members.append(pid)
+    return members
+
+
+def holders_of_file(path: str) -> list[int]:
+    """Return the processes that hold `path` open, as far as /proc lets this user see."""
+    wanted = os.stat(path)
+    return [pid for pid in all_pids() if pid != os.getpid() and _holds(pid, wanted)]
+
+
+def _holds(pid: int, wanted: os.stat_result) -> bool:
+    folder = f"/proc/{pid}/fd"
+    try:
+        for name in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError, OSError):
+                found = os.stat(f"{folder}/{name}")
+                if found.st_ino == wanted.st_ino and found.st_dev == wanted.st_dev:
+                    return True
+    except (PermissionError, FileNotFoundError, ProcessLookupError):
+        return False
+    return False

@@ -1,0 +1,69 @@
+"""The roster: the plan that was applied last, for the next supervisor; and the book, for the agents."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.engine.plan import Plan
+from argosy.wire.book import Book, Entry, write_book
+
+if TYPE_CHECKING:
+    from argosy.engine.folder import Folder
+    from argosy.fleet.environment import Placement
+    from argosy.fleet.spec import Fleet
+
+
+class Roster(msgspec.Struct, frozen=True):
+    """What a supervisor ran; machines: those that this host is."""
+
+    plan: Plan
+    machines: list[str]
+
+
+def write_roster(folder: Folder, roster: Roster) -> None:
+    """Write the roster by rename, readable by its owner alone (environments may hold secrets).
+
+    Raises OSError: the disk is full.
+    """
+    beside = folder.applied.with_suffix(".new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(roster))
+    os.replace(beside, folder.applied)
+
+
+def read_roster(folder: Folder) -> Roster | None:
+    """Return the roster, or None when there is none that can be read."""
+    try:
+        return msgspec.json.decode(folder.applied.read_bytes(), type=Roster)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def write_book_of(folder: Folder, fleet: Fleet, placement: Placement) -> None:
+    """Write the addresses of all agents for the agents of this machine."""
+    entries = {}
+    for agent in fleet.agents.values():
+        if agent.port is None:
+            continue
+        endpoint = placement.connect(agent.name)
+        entries[agent.name] = Entry(
+            machine=agent.machine,
+            host=endpoint.host,
+            bind=placement.bind(agent.name),
+            port=endpoint.port,
+            health_port=agent.health_port,
+            idempotent=agent.idempotent,
+        )
+    write_book(
+        folder.book,
+        Book(
+            fleet=fleet.name,
+            environment=placement.environment,
+            runtime=str(folder.runtime),
+            agents=entries,
+        ),
+    )

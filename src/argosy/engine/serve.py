@@ -1,0 +1,99 @@
+"""The supervisor process: takes the lock, raises the generation, adopts, then serves.
+
+Run as `python -m argosy.engine.serve FLEET_FILE [READY_FD]` by the client that found none, in a session of
+its own, or in the foreground. It ends when a client says so, when nothing is left to run, or on
+TERM; its agents live on unless they were stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import setproctitle
+
+from argosy.engine import lease
+from argosy.engine.control import ControlServer
+from argosy.engine.folder import folder_of
+from argosy.engine.generation import hold, raise_generation
+from argosy.engine.supervisor import Supervisor
+from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from argosy.engine.folder import Folder
+
+_LOCK_PATIENCE_S = 1.0
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def serve(fleet_path: Path, fleet_name: str, on_ready: Callable[[], None]) -> None:
+    """Supervise the fleet of this file until told to end.
+
+    Raises RefusedError: another supervisor holds it. Raises MissingError: the state folder cannot be
+    made, or is on NFS.
+    """
+    folder = folder_of(fleet_path)
+    folder.make()
+    if lease.is_on_network(folder.state):
+        raise MissingError(
+            Fault(
+                str(folder.state),
+                "nfs",
+                "the state folder is on NFS, where file locks do not prove that a process lives",
+                "set XDG_STATE_HOME to a folder on a local disk",
+            )
+        )
+    lock = hold(folder.lock, _LOCK_PATIENCE_S)
+    if lock is None:
+        raise RefusedError(Fault(str(folder.lock), "held", "another supervisor of this fleet is running"))
+    generation = raise_generation(lock)
+    os.set_inheritable(lock, False)
+    setproctitle.setproctitle(f"argosy: supervisor {fleet_name}")
+    # What its forkers leave behind falls to this process instead of to init.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    asyncio.run(_serve(folder, generation, on_ready))
+
+
+async def _serve(folder: Folder, generation: int, on_ready: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    supervisor = Supervisor(folder, generation, loop)
+    control = ControlServer(folder.control, supervisor.handle)
+    try:
+        supervisor.watch_sessions(control.sessions)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, supervisor.ended.set)
+        await control.bind()
+        supervisor.adopt()
+        control.publish()
+        on_ready()
+        await supervisor.ended.wait()
+    finally:
+        await control.close()
+        supervisor.close()
+
+
+def main() -> int:
+    """Run from the command line; returns the exit code."""
+    path, name, ready = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+
+    def tell(text: bytes) -> None:
+        os.write(ready, text)
+        os.close(ready)
+
+    try:
+        serve(path, name, lambda: tell(b"ready"))
+    except ArgosyError as error:
+        tell(f"{error.exit_code} {error}".encode())
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""What only the supervisor knows of an agent, kept for the next supervisor: its will.
+
+Nothing that decides whether a process runs: that is the lease. Written by rename; a full disk
+costs the restart count and the words, never a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Will(msgspec.Struct, frozen=True, kw_only=True):
+    """wanted: up. digest: of the plan it was started by. ready_s: epoch seconds, None when it was not ready."""
+
+    wanted: bool
+    digest: str
+    restarts: int = 0
+    ready_s: float | None = None
+    exit_code: int | None = None
+    reason: str = ""
+
+
+def write_will(path: Path, will: Will) -> bool:
+    """Write a will; return whether that went through (the disk may be full)."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.write_bytes(msgspec.json.encode(will))
+        os.replace(beside, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        return False
+    return True
+
+
+def read_will(path: Path) -> Will | None:
+    """Return the will at `path`, or None when there is none that can be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Will)
+    except (OSError, msgspec.DecodeError):
+        return None
