@@ -1,0 +1,56 @@
+"""The fleet file as data: its schema, its loader, its graph, its addresses.
+
+Importing this package loads none of it; each name loads its module when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argosy.fleet.environment import Placement, address, here, place
+    from argosy.fleet.graph import Graph, build_graph
+    from argosy.fleet.load import load_fleet, read_fleet
+    from argosy.fleet.spec import AgentSpec, Fleet, Need, Probe
+
+__all__ = [
+    "AgentSpec",
+    "Fleet",
+    "Graph",
+    "Need",
+    "Placement",
+    "Probe",
+    "address",
+    "build_graph",
+    "here",
+    "load_fleet",
+    "place",
+    "read_fleet",
+]
+
+_MODULES = {
+    "AgentSpec": "spec",
+    "Fleet": "spec",
+    "Graph": "graph",
+    "Need": "spec",
+    "Placement": "environment",
+    "Probe": "spec",
+    "address": "environment",
+    "build_graph": "graph",
+    "here": "environment",
+    "load_fleet": "load",
+    "place": "environment",
+    "read_fleet": "load",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

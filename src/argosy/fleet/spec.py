@@ -13,36 +13,73 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", description="a name without spaces")]
-Port = Annotated[int, Meta(ge=1, le=65535, description="a TCP port")]
-Duration = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?(ms|s|m|h|d)$", description="such as 500ms, 10s, 5m")]
+NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
+DURATION_PATTERN = r"^\d+(\.\d+)?(ms|s|m|h|d)$"
+SIZE_PATTERN = r"^\d+(\.\d+)?(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$"
+
+Name = Annotated[
+    str,
+    Meta(
+        pattern=NAME_PATTERN,
+        description="a name: a letter first, then letters, digits, `_`, `-` and `.`",
+    ),
+]
+Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
+Count = Annotated[int, Meta(ge=1, description="a whole number from 1")]
+Duration = Annotated[
+    str,
+    Meta(pattern=DURATION_PATTERN, description="a duration such as 500ms, 10s or 5m"),
+]
 Size = Annotated[
-    str, Meta(pattern=r"^\d+(\.\d+)?(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$", description="such as 2GiB")
+    str,
+    Meta(
+        pattern=SIZE_PATTERN,
+        description="a size such as 512MiB or 2GiB",
+    ),
+]
+# Where a process takes text (arguments, variables), a number or true is its text as written.
+Text = Annotated[
+    str,
+    Meta(
+        description="a text; numbers, true and false are taken as written",
+        extra={"any_scalar": True},
+        extra_json_schema={"x-any-scalar": True},
+    ),
 ]
 
 
 class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A machine of the fleet: its GPU model, that GPU's memory, free labels."""
 
-    gpu: str | None = None
-    gpu_memory: Size | None = None
-    labels: dict[str, str] = {}
+    gpu: Annotated[str | None, Meta(description="the model of its GPU, for people")] = None
+    gpu_memory: Annotated[
+        Size | None, Meta(description="the GPU memory that its agents share; admits them while it holds")
+    ] = None
+    labels: Annotated[dict[str, Text], Meta(description="free words about the machine")] = {}
 
 
 class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The observability hub: where it listens, how long it keeps, whom it alerts."""
 
-    port: Port = 9470
-    bind: str = "127.0.0.1"
-    retention: Duration | None = None
-    alerts: dict[str, object] = {}
+    port: Annotated[
+        Port, Meta(description="where the page and the metrics are; a taken port gives the next free one")
+    ] = 9470
+    bind: Annotated[str, Meta(description="the interface it listens on")] = "127.0.0.1"
+    retention: Annotated[Duration | None, Meta(description="how long records are kept")] = None
+    alerts: Annotated[dict[str, object], Meta(description="where alerts go")] = {}
 
 
 class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An agent that must be ready before this one starts, and what its death means."""
 
-    agent: Name
-    on_death: Literal["wait", "restart", "stop", "degrade"] = "wait"
+    agent: Annotated[Name, Meta(description="the agent that is needed")]
+    on_death: Annotated[
+        Literal["wait", "restart", "stop", "degrade"],
+        Meta(
+            description="what happens here when that agent dies: nothing until it is back (wait), "
+            "a restart, a stop, or the state degraded"
+        ),
+    ] = "wait"
 
 
 class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,86 +90,172 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     a line that matches `pattern`; `exec` for exit code 0 of `command`.
     """
 
-    probe: Literal["notify", "zmq", "http", "tcp", "log", "exec", "alive"] | None = None
-    port: Port | None = None
-    send: dict[str, object] | str | None = None
-    path: str | None = None
-    pattern: str | None = None
-    command: list[str] | None = None
-    seconds: float | None = None
-    notify: Literal["main", "all"] = "main"
+    probe: Annotated[
+        Literal["notify", "zmq", "http", "tcp", "log", "exec", "alive"] | None,
+        Meta(description="the kind of probe; default notify for `module:Class`, else alive"),
+    ] = None
+    port: Annotated[
+        Port | None, Meta(description="where zmq, http and tcp ask; default the health port, else the port")
+    ] = None
+    send: Annotated[
+        dict[str, object] | str | None,
+        Meta(description='what zmq sends, as JSON; default {"action": "health"}'),
+    ] = None
+    path: Annotated[str | None, Meta(description="what http asks for; default /health")] = None
+    pattern: Annotated[str | None, Meta(description="the regular expression that log waits for")] = None
+    command: Annotated[list[Text] | None, Meta(description="what exec runs")] = None
+    seconds: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="how long alive wants to see the process live; default 1"),
+    ] = None
+    notify: Annotated[
+        Literal["main", "all"],
+        Meta(description="who may say READY=1: the process alone (main), or its children too (all)"),
+    ] = "main"
 
 
 class Liveness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a running agent is seen to live on: a watchdog interval, or a probe asked again and again."""
 
-    watchdog: Duration | None = None
-    probe: Literal["zmq", "http", "tcp", "exec"] | None = None
-    port: Port | None = None
-    send: dict[str, object] | str | None = None
-    path: str | None = None
-    command: list[str] | None = None
-    every: Duration = "10s"
-    failures: Annotated[int, Meta(ge=1)] = 3
+    watchdog: Annotated[
+        Duration | None, Meta(description="the agent says WATCHDOG=1 at least this often, from its work loop")
+    ] = None
+    probe: Annotated[Literal["zmq", "http", "tcp", "exec"] | None, Meta(description="the kind of probe")] = (
+        None
+    )
+    port: Annotated[
+        Port | None, Meta(description="where zmq, http and tcp ask; default the health port, else the port")
+    ] = None
+    send: Annotated[
+        dict[str, object] | str | None,
+        Meta(description='what zmq sends, as JSON; default {"action": "health"}'),
+    ] = None
+    path: Annotated[str | None, Meta(description="what http asks for; default /health")] = None
+    command: Annotated[list[Text] | None, Meta(description="what exec runs")] = None
+    every: Annotated[Duration, Meta(description="the time between two probes")] = "10s"
+    failures: Annotated[Count, Meta(description="so many failures in a row mean failing")] = 3
 
 
 class RestartLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """So many restarts within so long, then the agent is given up."""
 
-    times: Annotated[int, Meta(ge=0)] = 5
-    within: Duration = "60s"
+    times: Annotated[int, Meta(ge=0, description="so many restarts")] = 5
+    within: Annotated[Duration, Meta(description="within so long")] = "60s"
 
 
 class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The wait before a restart: doubles from `first` to `most`."""
 
-    first: Duration = "0.1s"
-    most: Duration = "30s"
+    first: Annotated[Duration, Meta(description="the wait before the first restart")] = "0.1s"
+    most: Annotated[Duration, Meta(description="the longest wait")] = "30s"
 
 
 class AgentKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What may stand under an agent, and under `defaults`; absent keys stay UNSET."""
 
-    run: str | list[str] | UnsetType = UNSET
-    args: list[str] | UnsetType = UNSET
-    env: dict[str, str] | UnsetType = UNSET
-    env_file: str | UnsetType = UNSET
-    cwd: str | UnsetType = UNSET
-    python: str | UnsetType = UNSET
-    machine: Name | UnsetType = UNSET
-    group: str | UnsetType = UNSET
-    port: Port | UnsetType = UNSET
-    health_port: Port | UnsetType = UNSET
-    needs: list[Name | Need] | UnsetType = UNSET
-    wants: list[Name] | UnsetType = UNSET
-    required: bool | UnsetType = UNSET
-    ready: Probe | UnsetType = UNSET
-    liveness: Liveness | UnsetType = UNSET
-    start_timeout: Duration | UnsetType = UNSET
-    stop_timeout: Duration | UnsetType = UNSET
-    restart: Literal["on-failure", "always", "never"] | UnsetType = UNSET
-    restart_limit: RestartLimit | UnsetType = UNSET
-    backoff: Backoff | UnsetType = UNSET
-    start: Literal["auto", "spawn"] | UnsetType = UNSET
-    cell: Name | UnsetType = UNSET
-    gpu_memory: Size | UnsetType = UNSET
-    memory: Size | UnsetType = UNSET
-    cpus: Annotated[float, Meta(gt=0)] | UnsetType = UNSET
-    open_files: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
-    idempotent: list[str] | UnsetType = UNSET
+    run: Annotated[
+        str | list[Text] | UnsetType,
+        Meta(description="a script path, `module:Class`, or a command as a list"),
+    ] = UNSET
+    args: Annotated[list[Text] | UnsetType, Meta(description="command-line arguments")] = UNSET
+    env: Annotated[
+        dict[str, Text] | UnsetType,
+        Meta(description="variables of the process; merged with those of `defaults`"),
+    ] = UNSET
+    env_file: Annotated[
+        str | UnsetType, Meta(description="a file of NAME=value lines, read before `env`")
+    ] = UNSET
+    cwd: Annotated[
+        str | UnsetType, Meta(description="the working folder; default the fleet file's folder")
+    ] = UNSET
+    python: Annotated[
+        str | UnsetType, Meta(description="the interpreter; default the one that runs argosy")
+    ] = UNSET
+    machine: Annotated[Name | UnsetType, Meta(description="the machine it runs on")] = UNSET
+    group: Annotated[str | UnsetType, Meta(description="a name for people, images and pages")] = UNSET
+    port: Annotated[Port | UnsetType, Meta(description="the port it serves on")] = UNSET
+    health_port: Annotated[Port | UnsetType, Meta(description="a port of its own for health")] = UNSET
+    needs: Annotated[
+        list[Name | Need] | UnsetType,
+        Meta(description="agents that must be ready before this one starts; a cycle is an error"),
+    ] = UNSET
+    wants: Annotated[
+        list[Name] | UnsetType,
+        Meta(description="agents it talks to without waiting for them; cycles are fine"),
+    ] = UNSET
+    required: Annotated[
+        bool | UnsetType, Meta(description="false: its failure does not make `up` fail; default true")
+    ] = UNSET
+    ready: Annotated[
+        Probe | UnsetType,
+        Meta(description="how readiness is seen; default notify for `module:Class`, alive 1 s otherwise"),
+    ] = UNSET
+    liveness: Annotated[Liveness | UnsetType, Meta(description="how a running agent is seen to live on")] = (
+        UNSET
+    )
+    start_timeout: Annotated[
+        Duration | UnsetType, Meta(description="the time it has to get ready; default 60s")
+    ] = UNSET
+    stop_timeout: Annotated[
+        Duration | UnsetType, Meta(description="the time it has to end before it is killed; default 10s")
+    ] = UNSET
+    restart: Annotated[
+        Literal["on-failure", "always", "never"] | UnsetType,
+        Meta(description="when it is started again; default on-failure"),
+    ] = UNSET
+    restart_limit: Annotated[
+        RestartLimit | UnsetType, Meta(description="so many restarts within so long, then it is given up")
+    ] = UNSET
+    backoff: Annotated[Backoff | UnsetType, Meta(description="the wait before a restart")] = UNSET
+    start: Annotated[
+        Literal["auto", "spawn"] | UnsetType,
+        Meta(description="auto: from a warm interpreter where that is safe; spawn: a process of its own"),
+    ] = UNSET
+    cell: Annotated[
+        Name | UnsetType,
+        Meta(description="the process it shares with others of this name; `module:Class` only"),
+    ] = UNSET
+    gpu_memory: Annotated[
+        Size | UnsetType, Meta(description="GPU memory; it starts while the machine's budget holds")
+    ] = UNSET
+    memory: Annotated[Size | UnsetType, Meta(description="memory; a limit, and for admission")] = UNSET
+    cpus: Annotated[
+        Annotated[float, Meta(gt=0)] | UnsetType,
+        Meta(description="processors; a limit, and for admission"),
+    ] = UNSET
+    open_files: Annotated[Count | UnsetType, Meta(description="the limit of open files")] = UNSET
+    idempotent: Annotated[
+        list[str] | UnsetType, Meta(description="methods that may be retried without harm")
+    ] = UNSET
 
 
 class FleetKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The top of a fleet file, exactly as a person writes it."""
 
-    fleet: Name
-    machines: dict[Name, Machine | None] = {}
-    environments: dict[Name, dict[Name, str]] = {}
-    defaults: AgentKeys = AgentKeys()
-    hub: Hub = Hub()
-    max_starting: Annotated[int, Meta(ge=1)] | None = None
-    preload: Literal["auto", "none"] | list[str] = "auto"
-    agents: dict[Name, AgentKeys]
+    fleet: Annotated[Name, Meta(description="the fleet's name")]
+    machines: Annotated[
+        dict[Name, Machine | None], Meta(description="the machines, where there is more than this one")
+    ] = {}
+    environments: Annotated[
+        dict[Name, dict[Name, str]],
+        Meta(
+            description="the address of each machine and service, by environment "
+            "(ENV_TYPE, default development); an address may be `$VARIABLE`"
+        ),
+    ] = {}
+    defaults: Annotated[
+        AgentKeys, Meta(description="keys that hold for every agent that does not say otherwise")
+    ] = AgentKeys()
+    hub: Annotated[Hub, Meta(description="the observability hub")] = Hub()
+    max_starting: Annotated[
+        Count | None,
+        Meta(description="at most so many starts at once; default: admitted by what is scarce"),
+    ] = None
+    preload: Annotated[
+        Literal["auto", "none"] | list[str],
+        Meta(description="what the warm interpreter imports: auto, a list of modules, or none (no such one)"),
+    ] = "auto"
+    agents: Annotated[dict[Name, AgentKeys], Meta(description="the agents, by name")]
 
 
 class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,275 @@
+"""A YAML text as a tree of nodes that know their place.
+
+Built from PyYAML's events, not from its node tree or its constructor: the events come from
+libyaml's state machine, so nothing recurses however deep the text nests; YAML 1.1 readings
+(`no`, `12:30`) never happen; and duplicate keys, aliases and depth are judged here, each with
+its line and column.
+
+A tree is finite and not larger than `MOST_NODES` even when every alias is written out: an
+alias inside its own anchor is a fault, and so is a bomb of aliases (each node carries the
+weight of its written-out tree).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+from argosy.fleet.places import FaultList, Place
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+MOST_NODES = 1_000_000
+MOST_DEPTH = 60
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+_TEXT_TAGS = {"!", _TAG + "str"}
+_KNOWN_TAGS = {None, *_TEXT_TAGS, *(_TAG + kind for kind in ("null", "bool", "int", "float", "seq", "map"))}
+
+
+class Scalar:
+    """One word or text; `is_plain` when it stands without quotes and may mean a number or null."""
+
+    __slots__ = ("is_plain", "place", "text", "weight")
+
+    def __init__(self, text: str, is_plain: bool, place: Place) -> None:
+        self.text = text
+        self.is_plain = is_plain
+        self.place = place
+        self.weight = 1
+
+
+class Sequence:
+    """A list of nodes."""
+
+    __slots__ = ("items", "place", "weight")
+
+    def __init__(self, place: Place) -> None:
+        self.items: list[Node] = []
+        self.place = place
+        self.weight = 1
+
+
+class Mapping:
+    """Keys (by their text) with their own node and their value's."""
+
+    __slots__ = ("entries", "place", "weight")
+
+    def __init__(self, place: Place) -> None:
+        self.entries: dict[str, tuple[Scalar, Node]] = {}
+        self.place = place
+        self.weight = 1
+
+
+if TYPE_CHECKING:
+    Node: TypeAlias = Scalar | Sequence | Mapping
+
+
+def parse_document(text: str, faults: FaultList) -> Node | None:
+    """Return the tree of the one document in `text`, or None when it cannot be read.
+
+    Every fault goes to `faults`; a tree that comes back with faults lacks what was faulty.
+    """
+    composer = _Composer(faults)
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            if not composer.take(event):
+                return None
+    except yaml.MarkedYAMLError as error:
+        _report_syntax(error, text, faults)
+        return None
+    except yaml.YAMLError as error:
+        _report_character(error, text, faults)
+        return None
+    if composer.root is None or _is_nothing(composer.root):
+        faults.add(Place(1, 1), "empty", "the file is empty", "`argosy schema` tells what a fleet file holds")
+        return None
+    return composer.root
+
+
+def _is_nothing(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.is_plain and not node.text
+
+
+class _Frame:
+    """A list or mapping that is still open, and the key that waits for its value."""
+
+    __slots__ = ("anchor", "key", "merges", "node")
+
+    def __init__(self, node: Sequence | Mapping, anchor: str | None) -> None:
+        self.node = node
+        self.anchor = anchor
+        self.key: Scalar | None = None
+        self.merges: list[Mapping] = []
+
+
+class _Composer:
+    """Turns events into nodes, with a stack of its own in place of recursion."""
+
+    def __init__(self, faults: FaultList) -> None:
+        self.root: Node | None = None
+        self._faults = faults
+        self._open: list[_Frame] = []
+        self._anchors: dict[str, Node] = {}
+
+    def take(self, event: yaml.Event) -> bool:
+        """Take one event; False when the text cannot be read on."""
+        if isinstance(event, yaml.ScalarEvent):
+            return self._take_scalar(event)
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            return self._begin(event)
+        if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            return self._end()
+        if isinstance(event, yaml.AliasEvent):
+            return self._take_alias(event)
+        if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+            self._faults.add(
+                _place(event), "many-documents", "a second document begins here; a fleet file holds one"
+            )
+            return False
+        return True
+
+    def _take_scalar(self, event: yaml.ScalarEvent) -> bool:
+        place = _place(event)
+        self._check_tag(event.tag, place)
+        is_plain = event.implicit[0] if event.tag is None else event.tag not in _TEXT_TAGS
+        node = Scalar(event.value, is_plain, place)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return self._put(node, place)
+
+    def _begin(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> bool:
+        place = _place(event)
+        self._check_tag(event.tag, place)
+        if len(self._open) >= MOST_DEPTH:
+            self._faults.add(place, "too-deep", f"nested deeper than {MOST_DEPTH} levels")
+            return False
+        node = Mapping(place) if isinstance(event, yaml.MappingStartEvent) else Sequence(place)
+        self._open.append(_Frame(node, event.anchor))
+        return True
+
+    def _end(self) -> bool:
+        frame = self._open.pop()
+        if isinstance(frame.node, Mapping):
+            _merge(frame.node, frame.merges)
+        if frame.anchor is not None:
+            self._anchors[frame.anchor] = frame.node
+        return self._put(frame.node, frame.node.place)
+
+    def _take_alias(self, event: yaml.AliasEvent) -> bool:
+        place = _place(event)
+        node = self._anchors.get(event.anchor or "")
+        if node is not None:
+            return self._put(node, place)
+        if any(frame.anchor == event.anchor for frame in self._open):
+            message = f"`*{event.anchor}` stands inside its own anchor"
+        else:
+            message = f"`*{event.anchor}` has no anchor `&{event.anchor}` before it"
+        self._faults.add(place, "alias", message, "text that begins with `*` needs quotes")
+        return False
+
+    def _put(self, node: Node, place: Place) -> bool:
+        """Hang `node`, written or repeated at `place`, where it belongs."""
+        if not self._open:
+            self.root = node
+            return True
+        frame = self._open[-1]
+        frame.node.weight += node.weight
+        if frame.node.weight > MOST_NODES:
+            self._faults.add(
+                place, "too-large", f"with its aliases written out this is more than {MOST_NODES:,} values"
+            )
+            return False
+        if isinstance(frame.node, Sequence):
+            frame.node.items.append(node)
+        elif frame.key is None:
+            return self._take_key(frame, node, place)
+        else:
+            self._put_value(frame, frame.node, node, place)
+        return True
+
+    def _take_key(self, frame: _Frame, node: Node, place: Place) -> bool:
+        if not isinstance(node, Scalar):
+            kind = "a list" if isinstance(node, Sequence) else "a mapping"
+            self._faults.add(
+                place,
+                "key",
+                f"the key is {kind}, expected a word",
+                "text that begins with `{` or `[` needs quotes",
+            )
+            return False
+        frame.key = node
+        return True
+
+    def _put_value(self, frame: _Frame, mapping: Mapping, value: Node, place: Place) -> None:
+        key = frame.key
+        assert key is not None
+        frame.key = None
+        if key.is_plain and key.text == "<<":
+            self._take_merge(frame, value, place)
+        elif key.text in mapping.entries:
+            first = mapping.entries[key.text][0]
+            self._faults.add(
+                key.place,
+                "duplicate-key",
+                f"`{key.text}` is here a second time; the first is at {self._faults.where(first.place)}",
+                "keep one of them",
+            )
+        else:
+            mapping.entries[key.text] = (key, value)
+
+    def _take_merge(self, frame: _Frame, value: Node, place: Place) -> None:
+        parts = value.items if isinstance(value, Sequence) else [value]
+        for part in parts:
+            if isinstance(part, Mapping):
+                frame.merges.append(part)
+            else:
+                self._faults.add(
+                    place, "merge", "`<<` merges a mapping or a list of mappings", "such as `<<: *base`"
+                )
+
+    def _check_tag(self, tag: str | None, place: Place) -> None:
+        if tag not in _KNOWN_TAGS:
+            shown = (tag or "").replace(_TAG, "!!")
+            self._faults.add(
+                place, "tag", f"the tag `{shown}` has no meaning in a fleet file", "leave it out"
+            )
+
+
+def _merge(mapping: Mapping, merges: list[Mapping]) -> None:
+    """Add what `mapping` does not say itself; of two merges the earlier wins (YAML merge key, 2005)."""
+    for merged in merges:
+        for text, entry in merged.entries.items():
+            mapping.entries.setdefault(text, entry)
+
+
+def _place(event: yaml.Event) -> Place:
+    mark = event.start_mark
+    assert mark is not None  # only hand-made events have none
+    return Place(mark.line + 1, mark.column + 1)
+
+
+def _report_syntax(error: yaml.MarkedYAMLError, text: str, faults: FaultList) -> None:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    lines = text.split("\n")
+    found = lines[line][column : column + 1] if line < len(lines) else ""
+    hint = "a text with `: `, ` #` or a special first character needs quotes"
+    message = error.problem or "not YAML"
+    if found == "\t":
+        message, hint = "a tab, where YAML takes spaces only", "indent with spaces"
+    elif error.context:
+        message = f"{message} ({error.context})"
+    faults.add(Place(line + 1, column + 1), "yaml", f"not YAML: {message}", hint)
+
+
+def _report_character(error: yaml.YAMLError, text: str, faults: FaultList) -> None:
+    position = min(max(int(getattr(error, "position", 0) or 0), 0), len(text))
+    before = text[:position]
+    place = Place(before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
+    found = text[position : position + 1]
+    faults.add(
+        place, "yaml", f"the character U+{ord(found) if found else 0:04X} may not stand in a YAML file"
+    )

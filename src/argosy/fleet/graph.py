@@ -1,0 +1,299 @@
+"""The graph of needs and wants: cycles, levels, redundant edges, orders and paths.
+
+Pure: no file is read here. An edge goes from an agent to what it needs. Cycles are an error of
+a fleet file, yet all questions but those for paths have an answer with cycles in the graph too,
+so that `argosy graph` can show what is wrong: a level then holds the members of a cycle together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+
+if TYPE_CHECKING:
+    from argosy.fleet.spec import Fleet
+
+
+class UnknownAgentError(RefusedError, KeyError):
+    """An agent was asked about that the graph, or what came with it, does not have."""
+
+    def __init__(self, agent: str) -> None:
+        super().__init__(Fault(agent, "unknown-agent", f"there is no agent `{agent}` here"))
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One agent on the critical path: it could start at `started_s` and was ready at `ready_s`."""
+
+    agent: str
+    started_s: float
+    ready_s: float
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """Agents in the order of the file, with what each needs and wants (known agents only)."""
+
+    agents: tuple[str, ...]
+    needs: dict[str, tuple[str, ...]]
+    wants: dict[str, tuple[str, ...]]
+    needed_by: dict[str, tuple[str, ...]]
+
+    def dependents(self, name: str) -> tuple[str, ...]:
+        """Return the agents that need `name` directly, in file order.
+
+        Raises UnknownAgentError: the graph has no such agent.
+        """
+        if name not in self.needed_by:
+            raise UnknownAgentError(name)
+        return self.needed_by[name]
+
+    def closure(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return `names` and all that they need, directly or not, in file order.
+
+        Raises UnknownAgentError: the graph has no such agent.
+        """
+        return self._reached(names, self.needs)
+
+    def affected(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return `names` and all that need them, directly or not, in file order.
+
+        Raises UnknownAgentError: the graph has no such agent.
+        """
+        return self._reached(names, self.needed_by)
+
+    def levels(self) -> tuple[tuple[str, ...], ...]:
+        """Return the agents by the longest chain of needs below them; a cycle counts as one agent."""
+        depth: dict[str, int] = {}
+        for members in components(self.needs):
+            inside = set(members)
+            below = [depth[need] for one in members for need in self.needs[one] if need not in inside]
+            depth.update(dict.fromkeys(members, max(below, default=-1) + 1))
+        rows: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+        for name in self.agents:
+            rows[depth[name]].append(name)
+        return tuple(map(tuple, rows))
+
+    def start_order(self) -> tuple[str, ...]:
+        """Return all agents so that each comes after what it needs, levels first, then file order."""
+        return tuple(name for level in self.levels() for name in level)
+
+    def stop_order(self) -> tuple[str, ...]:
+        """Return all agents so that each comes before what it needs."""
+        return self.start_order()[::-1]
+
+    def cycles(self) -> tuple[tuple[str, ...], ...]:
+        """Return the cycles of needs, shortest first.
+
+        For each agent that is on a cycle there is a shortest way round through it; the set of
+        these ways is returned, each once, begun at the agent that is first in the file. An agent
+        that needs itself is a cycle of one.
+        """
+        place = {name: index for index, name in enumerate(self.agents)}
+        found: set[tuple[str, ...]] = set()
+        for members in components(self.needs):
+            inside = set(members)
+            for name in members:
+                way = _way_round(name, self.needs, inside)
+                if way is not None:
+                    first = way.index(min(way, key=place.__getitem__))
+                    found.add(way[first:] + way[:first])
+        return tuple(sorted(found, key=lambda way: (len(way), [place[name] for name in way])))
+
+    def cut(self, cycle: tuple[str, ...]) -> tuple[str, str]:
+        """Return the edge of `cycle` that is best turned into a want.
+
+        The one that leaves the fewest cycles; of these the one that leaves the fewest levels (the
+        quickest start); of these the last of the way round.
+        """
+        edges = list(zip(cycle, (*cycle[1:], cycle[0]), strict=True))
+
+        def cost(edge: tuple[str, str]) -> tuple[int, int]:
+            rest = self.without([edge])
+            return len(rest.cycles()), len(rest.levels())
+
+        return min(reversed(edges), key=cost)
+
+    def cuts(self) -> tuple[tuple[str, str], ...]:
+        """Return edges that together, turned into wants, leave no cycle."""
+        rest, cuts = self, []
+        while cycles := rest.cycles():
+            cuts.append(rest.cut(cycles[0]))
+            rest = rest.without(cuts[-1:])
+        return tuple(cuts)
+
+    def redundant(self) -> tuple[tuple[str, str], ...]:
+        """Return the needs that another chain of needs implies, in file order.
+
+        Taken out of a graph without cycles, all of them together, they change no order: what stays is its
+        transitive reduction (Aho, Garey and Ullman 1972). An edge inside a cycle is never redundant.
+        """
+        members = components(self.needs)
+        part = {name: index for index, names in enumerate(members) for name in names}
+        reach: list[int] = []
+        redundant: set[tuple[str, str]] = set()
+        for index, names in enumerate(members):
+            out = [(one, need) for one in names for need in self.needs[one] if part[need] != index]
+            # A bit per component: each edge's own, and through how many edges each is reached.
+            once = twice = 0
+            for _, need in out:
+                twice |= once & reach[part[need]]
+                once |= reach[part[need]]
+            redundant.update(edge for edge in out if twice >> part[edge[1]] & 1)
+            reach.append(once | 1 << index)
+        return tuple(edge for edge in self.edges() if edge in redundant)
+
+    def edges(self) -> Iterator[tuple[str, str]]:
+        """Yield each need as (agent, what it needs), in file order."""
+        for name in self.agents:
+            for need in self.needs[name]:
+                yield name, need
+
+    def without(self, edges: Iterable[tuple[str, str]]) -> Graph:
+        """Return the graph with `edges` turned from needs into wants."""
+        gone = set(edges)
+        needs = {a: tuple(b for b in self.needs[a] if (a, b) not in gone) for a in self.agents}
+        wants = {a: self.wants[a] + tuple(b for b in self.needs[a] if (a, b) in gone) for a in self.agents}
+        return graph_of(needs, wants)
+
+    def only(self, names: Iterable[str]) -> Graph:
+        """Return the graph of `names` alone and the edges between them."""
+        kept = set(names)
+        return graph_of(
+            {a: tuple(b for b in self.needs[a] if b in kept) for a in self.agents if a in kept},
+            {a: tuple(b for b in self.wants[a] if b in kept) for a in self.agents if a in kept},
+        )
+
+    def longest_chain(self) -> tuple[str, ...]:
+        """Return the longest chain of needs by count, first to start first; cycles are cut as `cuts` says."""
+        rest = self.without(self.cuts())
+        depth = {name: float(index) for index, level in enumerate(rest.levels()) for name in level}
+        return tuple(step.agent for step in critical_path(rest, depth))
+
+    def _reached(self, names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        seen: set[str] = set()
+        todo = list(names)
+        while todo:
+            name = todo.pop()
+            if name not in edges:
+                raise UnknownAgentError(name)
+            if name not in seen:
+                seen.add(name)
+                todo.extend(edges[name])
+        return tuple(name for name in self.agents if name in seen)
+
+
+def build_graph(fleet: Fleet) -> Graph:
+    """Return the graph of a fleet; names that it does not have are left out (the loader tells of them)."""
+    agents = fleet.agents.values()
+    return graph_of(
+        {agent.name: [need.agent for need in agent.needs] for agent in agents},
+        {agent.name: agent.wants for agent in agents},
+    )
+
+
+def graph_of(needs: Mapping[str, Iterable[str]], wants: Mapping[str, Iterable[str]] | None = None) -> Graph:
+    """Return the graph of plain names; edges to unknown names are left out, repeated ones kept once."""
+    wants = wants or {}
+    kept = {name: _known(needs[name], needs) for name in needs}
+    reverse: dict[str, list[str]] = {name: [] for name in needs}
+    for name, needed in kept.items():
+        for need in needed:
+            reverse[need].append(name)
+    return Graph(
+        agents=tuple(needs),
+        needs=kept,
+        wants={name: _known(wants.get(name, ()), needs) for name in needs},
+        needed_by={name: tuple(others) for name, others in reverse.items()},
+    )
+
+
+def _known(names: Iterable[str], known: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name in known))
+
+
+def critical_path(graph: Graph, ready_s: Mapping[str, float]) -> tuple[Step, ...]:
+    """Return the chain of needs that decided when the fleet was ready, first to start first.
+
+    Walks back from the agent that was ready last, each time to the need that was ready
+    last (critical path method, Kelley and Walker 1959). Ties go to the one named first.
+
+    ready_s: seconds from the start of the fleet to each agent's readiness.
+    Raises UnknownAgentError: an agent of the graph has no entry in `ready_s`.
+    """
+    for name in graph.agents:
+        if name not in ready_s:
+            raise UnknownAgentError(name)
+    steps: list[Step] = []
+    seen: set[str] = set()
+    candidates: tuple[str, ...] = graph.agents
+    while candidates:
+        name = max(candidates, key=ready_s.__getitem__)
+        seen.add(name)
+        # In a cycle the walk would come round again: it ends where it would.
+        candidates = tuple(need for need in graph.needs[name] if need not in seen)
+        started_s = max((ready_s[need] for need in candidates), default=0.0)
+        steps.append(Step(name, started_s, ready_s[name]))
+    return tuple(reversed(steps))
+
+
+def components(needs: Mapping[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the strongly connected components, each after those it needs (Tarjan 1972, no recursion)."""
+    found: list[tuple[str, ...]] = []
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    on_stack: set[str] = set()
+    for root in needs:
+        if root in number:
+            continue
+        walk = [(root, iter(needs[root]))]
+        number[root] = low[root] = len(number)
+        stack.append(root)
+        on_stack.add(root)
+        while walk:
+            name, rest = walk[-1]
+            for need in rest:
+                if need not in number:
+                    number[need] = low[need] = len(number)
+                    stack.append(need)
+                    on_stack.add(need)
+                    walk.append((need, iter(needs[need])))
+                    break
+                if need in on_stack:
+                    low[name] = min(low[name], number[need])
+            else:
+                walk.pop()
+                if walk:
+                    low[walk[-1][0]] = min(low[walk[-1][0]], low[name])
+                if low[name] == number[name]:
+                    first = stack.index(name)
+                    found.append(tuple(stack[first:]))
+                    on_stack.difference_update(stack[first:])
+                    del stack[first:]
+    return found
+
+
+def _way_round(start: str, needs: Mapping[str, tuple[str, ...]], inside: set[str]) -> tuple[str, ...] | None:
+    """Return the shortest way from `start` back to it, without its end, by breadth first search."""
+    came_from: dict[str, str] = {}
+    queue = deque([start])
+    while queue:
+        name = queue.popleft()
+        for need in needs[name]:
+            if need == start:
+                return _walked(start, name, came_from)
+            if need in inside and need not in came_from:
+                came_from[need] = name
+                queue.append(need)
+    return None
+
+
+def _walked(start: str, end: str, came_from: Mapping[str, str]) -> tuple[str, ...]:
+    way = [end]
+    while way[-1] != start:
+        way.append(came_from[way[-1]])
+    return tuple(reversed(way))

@@ -1,0 +1,93 @@
+"""Hosts and addresses as text: what is a wildcard, what is loopback, what may hold a variable."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import NamedTuple
+
+LOOPBACK = "127.0.0.1"
+WILDCARD = "0.0.0.0"
+_WILDCARDS = frozenset({"*", "0.0.0.0", "::", "[::]", "0", ""})
+_VARIABLE = r"\$(?:\{[A-Za-z_]\w*\}|[A-Za-z_]\w*)"
+_HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\*"
+_ADDRESS = re.compile(
+    rf"(?P<host>{_VARIABLE}|{_HOST}|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{{1,5}}|{_VARIABLE}))?"
+)
+
+
+class Address(NamedTuple):
+    """An address as written; each part may be a `$VARIABLE`, and the port may be absent (empty)."""
+
+    host: str
+    port: str = ""
+
+
+def parse_address(text: str) -> Address | None:
+    """Return the parts of `host`, `host:port`, `[v6]:port`, a bare IPv6 address or `$VARIABLE`, else None."""
+    if is_ip(text):
+        return Address(text)
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        return None
+    port = match["port"] or ""
+    if port.isdigit() and parse_port(port) is None:
+        return None
+    return Address(match["host"].strip("[]"), port)
+
+
+def parse_port(text: str) -> int | None:
+    """Return a port from 1 to 65535, else None.
+
+    `tcp://10.0.0.1:6379` counts: Docker links and Kubernetes set NAME_PORT to that form.
+    """
+    digits = text.rpartition(":")[2] if text.startswith("tcp://") else text
+    port = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 5 else 0
+    return port if 1 <= port <= 65535 else None
+
+
+def variable_of(part: str) -> str | None:
+    """Return the name in `$NAME` or `${NAME}`, else None."""
+    return part[1:].strip("{}") if part.startswith("$") else None
+
+
+def is_wildcard(host: str) -> bool:
+    """Return whether `host` means every interface, so that no peer can be reached by it."""
+    return host in _WILDCARDS
+
+
+def is_ip(host: str) -> bool:
+    """Return whether `host` is a literal IPv4 or IPv6 address."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host` is this host by definition (127.0.0.0/8, ::1, localhost)."""
+    return host in ("localhost", "::1") or (host.startswith("127.") and is_ip(host))
+
+
+def is_here(host: str) -> bool:
+    """Return whether `host` is an address of this machine: a UDP socket can be bound to it.
+
+    No packet is sent; a name is resolved as the system resolves names.
+    """
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return False
+    return any(_can_bind(family, address) for family, _, _, _, address in found)
+
+
+def _can_bind(family: int, address: object) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind(address)  # type: ignore[arg-type]
+    except OSError:
+        return False
+    return True

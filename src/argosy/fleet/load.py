@@ -1,0 +1,118 @@
+"""Loads a fleet file: text to document, document to structs, structs to a checked fleet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argosy.fault import Fault, InputError
+from argosy.fleet.decode import Decoder, shown
+from argosy.fleet.document import Mapping, parse_document
+from argosy.fleet.places import FaultList, Place, displayed
+from argosy.fleet.resolve import merge_defaults, resolve_agent
+from argosy.fleet.soundness import Scene, check_fleet
+from argosy.fleet.spec import AgentKeys, Fleet, FleetKeys, Machine
+
+if TYPE_CHECKING:
+    from argosy.fleet.document import Node
+
+_START = "such as `agents: {Echo: {run: echo.py}}`"
+
+
+def load_fleet(path: str | Path, text: str | None = None) -> Fleet:
+    """Return the fleet that the file at `path` describes, checked in itself.
+
+    text: the file's content, where it is at hand already; `path` then only names it.
+    Raises InputError: everything that is wrong with it, in the order of the file, each with
+    `file:line:column`, what was found and what was expected.
+    """
+    fleet, faults = read_fleet(path, text)
+    if faults or fleet is None:
+        raise InputError(*faults)
+    return fleet
+
+
+def read_fleet(path: str | Path, text: str | None = None) -> tuple[Fleet | None, list[Fault]]:
+    """Return the fleet as far as it can be told, and all faults of the file.
+
+    The fleet is None when the file cannot be read, or a value does not fit its key. Faults between the parts
+    (a cycle, an unknown name, a port used twice) leave a fleet to look at.
+    """
+    file = Path(path)
+    faults = FaultList(displayed(file))
+    if text is None:
+        text = _read(file, faults)
+    root = parse_document(text, faults) if text is not None else None
+    fleet = _build(root, file, faults) if root is not None else None
+    return fleet, faults.in_file_order()
+
+
+def _read(file: Path, faults: FaultList) -> str | None:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        faults.add(Place(1, 1), "unreadable", f"the file cannot be read: {reason}")
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        start = before.rfind(b"\n") + 1
+        place = Place(before.count(b"\n") + 1, len(before[start:].decode("utf-8", "replace")) + 1)
+        faults.add(
+            place,
+            "not-utf-8",
+            f"the byte 0x{data[error.start]:02x} is not UTF-8",
+            f"`iconv -f latin1 -t utf-8 {faults.source}` converts a file of an older encoding",
+        )
+        return None
+
+
+def _build(root: Node, file: Path, faults: FaultList) -> Fleet | None:
+    if not isinstance(root, Mapping):
+        faults.add(root.place, "wrong-type", f"the file is {shown(root)}, expected a mapping", _START)
+        return None
+    decoder = Decoder(faults)
+    values = decoder.fields(root, FleetKeys)
+    is_sound = not len(faults)
+    _check_agents(root, values, faults)
+    fleet = _fleet(values, file, decoder, faults)
+    names = [path for path in (f"agents.{name}" for name in _names(root)) if path in decoder.places]
+    known = {path.removeprefix("agents.") for path in names}
+    check_fleet(Scene(fleet, faults, decoder.places, decoder.misfits, known))
+    return fleet if is_sound and fleet.agents else None
+
+
+def _names(root: Mapping) -> list[str]:
+    """Return the names under `agents`, those of faulty agents too."""
+    entry = root.entries.get("agents")
+    return list(entry[1].entries) if entry is not None and isinstance(entry[1], Mapping) else []
+
+
+def _check_agents(root: Mapping, values: dict[str, Any], faults: FaultList) -> None:
+    if values.get("agents") == {} and not _names(root):
+        key, _ = root.entries["agents"]
+        faults.add(key.place, "no-agents", "`agents` is empty: a fleet has at least one agent", _START)
+
+
+def _fleet(values: dict[str, Any], file: Path, decoder: Decoder, faults: FaultList) -> Fleet:
+    """Return the fleet of the values that fit; what did not fit is left out."""
+    where = {path: faults.where(place) for path, place in decoder.places.items()}
+    defaults: AgentKeys = values.pop("defaults", AgentKeys())
+    machines = {name: machine or Machine() for name, machine in values.pop("machines", {}).items()}
+    only_machine = next(iter(machines)) if len(machines) == 1 else None
+    agents = {
+        name: resolve_agent(name, merge_defaults(keys, defaults), where[f"agents.{name}"], only_machine)
+        for name, keys in values.pop("agents", {}).items()
+    }
+    preload = values.pop("preload", "auto")
+    return Fleet(
+        name=values.pop("fleet", ""),
+        path=str(file.absolute()),
+        machines=machines,
+        agents=agents,
+        preload=tuple(preload) if isinstance(preload, list) else preload,
+        places=where,
+        **values,
+    )

@@ -1,0 +1,153 @@
+"""A fleet placed in one environment: which machine, which peer, which interface, and why."""
+
+from __future__ import annotations
+
+import msgspec
+
+from argosy.fault import Fault, InputError
+from argosy.fleet import hosts
+from argosy.fleet.lookup import Lookup, Reason, variable_names
+from argosy.fleet.spec import AgentSpec
+from argosy.fleet.spelling import suggestion
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A peer that can be connected to."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """`tcp://host:port`, with IPv6 hosts in brackets."""
+        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """The answers of one environment; `place` makes it, and has checked what they rest on.
+
+    `connect` gives a peer, `bind` an interface: different questions, and a wildcard is only
+    ever an answer to the second.
+    """
+
+    lookup: Lookup
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment."""
+        return self.lookup.environment
+
+    def machine_of(self, agent: str) -> str | None:
+        """Return the machine of an agent; None in a fleet that names no machines.
+
+        Raises InputError: no such agent.
+        """
+        return self._spec(agent).machine
+
+    def machines(self) -> tuple[str, ...]:
+        """Return the machines that have agents, in file order."""
+        fleet = self.lookup.fleet
+        used = {spec.machine for spec in fleet.agents.values()}
+        return tuple(name for name in fleet.machines if name in used)
+
+    def address_of(self, machine: str) -> str:
+        """Return the host of a machine.
+
+        Raises InputError: no such machine, or no address of it.
+        """
+        return self.lookup.machine_host(machine).value
+
+    def connect(self, agent: str, machine: str | None = None) -> Endpoint:
+        """Return where a peer reaches an agent.
+
+        machine: where the peer is, when that is known; a loopback address of another machine is
+        refused then.
+        Raises InputError: no such agent, no port, or an address that no peer can use.
+        """
+        spec = self._spec(agent)
+        host, port = self.lookup.agent_host(spec), self.lookup.agent_port(spec)
+        if port is None:
+            raise InputError(_no_port(spec))
+        self._check_reach(spec, host, machine)
+        return Endpoint(host.value, int(port.value))
+
+    def bind(self, agent: str) -> str:
+        """Return the interface that an agent binds: its own address where that is a literal one.
+
+        A host name may stand for an address that its machine does not have (a container's, one
+        behind a NAT), so an agent of a named host binds 0.0.0.0. `<AGENT>_BIND` overrides.
+
+        Raises InputError: no such agent, or no address of it.
+        """
+        return self.lookup.interface(self._spec(agent)).value
+
+    def because(self, agent: str, machine: str | None = None) -> tuple[Reason, ...]:
+        """Return where each part came from: the agent's machine, host, port and interface.
+
+        Raises InputError: as `connect`.
+        """
+        self.connect(agent, machine)
+        spec, lookup = self._spec(agent), self.lookup
+        parts = (
+            lookup.machine(spec),
+            lookup.agent_host(spec),
+            lookup.agent_port(spec),
+            lookup.interface(spec),
+        )
+        return tuple(part for part in parts if part is not None)
+
+    def service(self, name: str, port: int | None = None) -> Endpoint:
+        """Return where a service of the environment is.
+
+        port: the usual port of the service, used where neither the file nor `<SERVICE>_PORT` names one.
+        Raises InputError: no such service here, an unset variable, or no port.
+        """
+        host, found = self.lookup.service(name)
+        number = int(found.value) if found is not None else port
+        if number is None:
+            variable = variable_names(name, "PORT")[0]
+            message = f"`{name}` is at {host.value} in `{self.environment}`, without a port"
+            hint = f"write `{name}: {host.value}:PORT`, or set {variable}"
+            raise InputError(Fault(host.where, "no-port", message, hint))
+        return Endpoint(host.value, number)
+
+    def service_because(self, name: str) -> tuple[Reason, ...]:
+        """Return where the host and the port of a service came from.
+
+        Raises InputError: no such service here, or an unset variable.
+        """
+        return tuple(part for part in self.lookup.service(name) if part is not None)
+
+    def _spec(self, agent: str) -> AgentSpec:
+        agents = self.lookup.fleet.agents
+        if agent not in agents:
+            hint = suggestion(agent, agents, "agents")
+            raise InputError(Fault(agent, "unknown-agent", f"there is no agent `{agent}`", hint))
+        return agents[agent]
+
+    def _check_reach(self, spec: AgentSpec, host: Reason, machine: str | None) -> None:
+        is_away = machine is not None and machine != spec.machine
+        if not is_away or not hosts.is_loopback(host.value) or self.is_one_host():
+            return
+        raise InputError(
+            Fault(
+                host.where,
+                "loopback-peer",
+                f"`{spec.name}` is on `{spec.machine}` at {host.value}, which from `{machine}` "
+                f"is `{machine}` itself",
+                f"give `{spec.machine}` an address in `{self.environment}` that `{machine}` can reach",
+            )
+        )
+
+    def is_one_host(self) -> bool:
+        """Return whether all machines of the fleet are this host (every address is loopback)."""
+        return all(hosts.is_loopback(self.address_of(name)) for name in self.machines())
+
+
+def _no_port(spec: AgentSpec) -> Fault:
+    return Fault(
+        spec.where,
+        "no-port",
+        f"`{spec.name}` has no port, so nobody can connect to it",
+        f"add `port:` to it, or set {variable_names(spec.name, 'PORT')[0]}",
+    )

@@ -1,0 +1,50 @@
+"""The nearest right word for a word that is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+# What the same thing is called elsewhere; no measure of letters finds these.
+_ELSEWHERE = {
+    "command": "run",
+    "dependencies": "needs",
+    "depends_on": "needs",
+    "depends-on": "needs",
+    "entrypoint": "run",
+    "environment": "env",
+    "healthcheck": "ready",
+    "health_check": "ready",
+    "health_check_port": "health_port",
+    "host": "machine",
+    "name": "fleet",
+    "node": "machine",
+    "readiness": "ready",
+    "script": "run",
+    "script_path": "run",
+    "timeout": "start_timeout",
+    "working_dir": "cwd",
+}
+
+
+def nearest(word: str, known: Collection[str]) -> str | None:
+    """Return the known word that `word` was probably meant to be, or None."""
+    elsewhere = _ELSEWHERE.get(word.lower())
+    if elsewhere in known:
+        return elsewhere
+    import difflib  # noqa: PLC0415  (only a wrong word needs it)
+
+    folded = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(word.lower(), folded, 1)
+    return folded[near[0]] if near else None
+
+
+def suggestion(word: str, known: Collection[str], what: str) -> str:
+    """Return the hint for an unknown word: the nearest one, else what there is (at most 12 words)."""
+    near = nearest(word, known)
+    if near is not None:
+        return f"did you mean `{near}`?"
+    if not known:
+        return f"there are no {what}"
+    shown = sorted(known)
+    more = f" and {len(shown) - 12} more" if len(shown) > 12 else ""
+    return f"{what}: " + ", ".join(f"`{one}`" for one in shown[:12]) + more

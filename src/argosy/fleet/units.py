@@ -1,0 +1,56 @@
+"""Durations and sizes: the words of a fleet file to seconds and bytes, and back for people."""
+
+from __future__ import annotations
+
+from argosy.fault import Fault, InputError
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+
+
+def duration_s(text: str) -> float:
+    """Return the seconds of a duration such as `500ms`, `10s`, `5m`, `1.5h` or `2d`.
+
+    Raises InputError: another form.
+    """
+    number, unit = _split(text)
+    if number is None or unit not in _SECONDS:
+        raise InputError(Fault("", "duration", f"`{text}` is not a duration such as 500ms, 10s or 5m"))
+    return number * _SECONDS[unit]
+
+
+def size_bytes(text: str) -> int:
+    """Return the bytes of a size such as `512MiB` (2**20) or `2GB` (10**9).
+
+    Raises InputError: another form.
+    """
+    number, unit = _split(text)
+    if number is None or unit not in _BYTES:
+        raise InputError(Fault("", "size", f"`{text}` is not a size such as 512MiB or 2GiB"))
+    return round(number * _BYTES[unit])
+
+
+def shown_size(size_bytes: int) -> str:
+    """Return a size for people, in the largest binary unit that keeps it at 1 or more."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size_bytes >= _BYTES[unit]:
+            return f"{size_bytes / _BYTES[unit]:.4g} {unit}"
+    return f"{size_bytes} B"
+
+
+def _split(text: str) -> tuple[float | None, str]:
+    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    try:
+        return (float(digits), text[len(digits) :]) if digits[:1].isdigit() else (None, "")
+    except ValueError:
+        return None, ""
