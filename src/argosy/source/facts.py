@@ -1,0 +1,109 @@
+"""What is known about one file after reading it once: small frozen data, the tree already let go."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from argosy.source.imports import Import, find_imports
+from argosy.source.order import Early, find_early
+from argosy.source.parse import Parsed, parse
+from argosy.source.ports import Ports, find_ports
+from argosy.source.scopes import How, Scope, Undefined, find_scopes, find_undefined
+from argosy.source.syspath import Additions, find_additions
+from argosy.source.text import Source, Unparsed, read_source
+
+_EVERY_MODULE = frozenset(
+    {"__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
+)
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """A file that would compile.
+
+    names: what the module binds, and how it does first. is_open: more names may come at run time (a
+    star import, exec, a module's `__getattr__`). early, early_as_main: names that are read too early
+    when the file is imported, and when it is run.
+    """
+
+    path: str
+    imports: tuple[Import, ...]
+    names: dict[str, How]
+    is_open: bool
+    undefined: tuple[Undefined, ...]
+    early: tuple[Early, ...]
+    early_as_main: tuple[Early, ...]
+    additions: Additions
+    ports: Ports
+
+    def may_hold(self, name: str) -> bool:
+        """Return whether `from this import name` may succeed; true where only a run can tell."""
+        return self.is_open or name in self.names or name in _EVERY_MODULE
+
+
+class Library:
+    """The facts of the files read so far, by path; each file is read once. Not for several threads."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Facts | Unparsed] = {}
+
+    def facts(self, path: str) -> Facts | Unparsed:
+        """Return what is known about the file at `path`, or why it could not run; never raises."""
+        known = self._facts.get(path)
+        if known is None:
+            known = self._facts[path] = read_facts(path)
+        return known
+
+
+def read_facts(path: str) -> Facts | Unparsed:
+    """Read one file and return its facts; never raises."""
+    source = read_source(path)
+    if not isinstance(source, Source):
+        return source
+    with collector_paused():
+        parsed = parse(source)
+        return find_facts(parsed) if isinstance(parsed, Parsed) else parsed
+
+
+def find_facts(parsed: Parsed) -> Facts:
+    """Return the facts of a parsed file."""
+    scope = find_scopes(parsed)
+    names = _first_bindings(scope)
+    return Facts(
+        path=parsed.path,
+        imports=find_imports(parsed),
+        names=names,
+        is_open=scope.has_star or scope.is_dynamic or "__getattr__" in names,
+        undefined=find_undefined(parsed, scope),
+        early=find_early(parsed, scope, is_main=False),
+        early_as_main=find_early(parsed, scope, is_main=True),
+        additions=find_additions(parsed),
+        ports=find_ports(parsed),
+    )
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Hold the garbage collector still: a tree is a hundred thousand young objects, none of them garbage.
+
+    Parsing the 94 files of one real fleet took 0.25 s so, and 1.1 s with the collector at work.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _first_bindings(scope: Scope) -> dict[str, How]:
+    found: dict[str, How] = {}
+    for name, bindings in scope.bindings.items():
+        made = next((binding.how for binding in bindings if binding.how != "delete"), None)
+        if made is not None:
+            found[name] = made
+    return found

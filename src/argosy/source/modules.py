@@ -1,0 +1,169 @@
+"""From a dotted name to a file, as Python's path finder does it, without importing anything."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import sys
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["source", "binary", "namespace"]
+
+_SUFFIXES: tuple[tuple[str, Kind], ...] = (
+    *((suffix, "binary") for suffix in importlib.machinery.EXTENSION_SUFFIXES),
+    *((suffix, "source") for suffix in importlib.machinery.SOURCE_SUFFIXES),
+    *((suffix, "binary") for suffix in importlib.machinery.BYTECODE_SUFFIXES),
+)
+# Loaded before a script's folder is on the path, so that nothing beside the script can stand in.
+_ALREADY_LOADED = frozenset(sys.builtin_module_names) | {
+    "_collections_abc",
+    "_sitebuiltins",
+    "abc",
+    "codecs",
+    "encodings",
+    "genericpath",
+    "io",
+    "os",
+    "posixpath",
+    "site",
+    "stat",
+}
+
+
+class Module(msgspec.Struct, frozen=True):
+    """A module that was found.
+
+    path: its file, for a package its `__init__`; empty for a namespace package.
+    folders: where its submodules are looked for; empty when it is no package.
+    """
+
+    name: str
+    kind: Kind
+    path: str
+    folders: tuple[str, ...] = ()
+
+    @property
+    def is_package(self) -> bool:
+        return bool(self.folders)
+
+
+class Folders:
+    """Listings of folders, each read once; what one check shares between its finders."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, dict[str, bool]] = {}
+
+    def entries(self, folder: str) -> dict[str, bool]:
+        """Return name to is-a-folder; a folder that cannot be read is empty."""
+        known = self._entries.get(folder)
+        if known is None:
+            try:
+                with os.scandir(folder or os.curdir) as listing:
+                    known = {entry.name: entry.is_dir() for entry in listing}
+            except (OSError, ValueError):
+                known = {}
+            self._entries[folder] = known
+        return known
+
+    def has_file(self, folder: str, name: str) -> bool:
+        return self.entries(folder).get(name) is False
+
+    def has_folder(self, folder: str, name: str) -> bool:
+        return self.entries(folder).get(name) is True
+
+    def holds_python(self, folder: str, depth: int = 2) -> bool:
+        """Return whether there is a `*.py` in `folder` or at most `depth` folders down."""
+        entries = self.entries(folder)
+        if any(not is_folder and name.endswith(".py") for name, is_folder in entries.items()):
+            return True
+        return depth > 0 and any(
+            self.holds_python(os.path.join(folder, name), depth - 1)
+            for name, is_folder in entries.items()
+            if is_folder and name.isidentifier()
+        )
+
+
+class Finder:
+    """Finds local modules below the roots of one program.
+
+    roots: what is surely on its sys.path before the standard library, in order.
+    assumed: folders that count as local after it (the tree's root, what the program adds).
+    """
+
+    def __init__(
+        self, roots: Sequence[str], assumed: Sequence[str] = (), folders: Folders | None = None
+    ) -> None:
+        self.roots = tuple(dict.fromkeys(roots))
+        self.assumed = tuple(root for root in dict.fromkeys(assumed) if root not in self.roots)
+        self.folders = folders or Folders()
+        self._known: dict[str, Module | None] = {}
+
+    def find(self, name: str) -> Module | None:
+        """Return the local module `name`, or None: it is not local, or not there."""
+        if name not in self._known:
+            head, _, tail = name.rpartition(".")
+            if head:
+                parent = self.find(head)
+                self._known[name] = self.find_in(parent, tail) if parent is not None else None
+            else:
+                self._known[name] = self._find_top(name)
+        return self._known[name]
+
+    def find_in(self, package: Module, name: str) -> Module | None:
+        """Return the submodule `name` of `package`."""
+        return self._search(f"{package.name}.{name}", name, package.folders)
+
+    def is_assumed(self, module: Module) -> bool:
+        """Return whether a top module lies in a folder that is not surely on sys.path."""
+        return self._search(module.name, module.name, self.roots) is None
+
+    def _find_top(self, name: str) -> Module | None:
+        if name in _ALREADY_LOADED:
+            return None
+        found = self._search(name, name, self.roots)
+        if found is not None and found.kind != "namespace":
+            return found
+        if is_standard(name):
+            return None
+        # A folder without `__init__` is taken only when no root has better.
+        return self._search(name, name, self.roots + self.assumed)
+
+    def _search(self, name: str, last: str, folders: Sequence[str]) -> Module | None:
+        portions: list[str] = []
+        for folder in folders:
+            if self.folders.has_folder(folder, last):
+                inside = os.path.join(folder, last)
+                found = self._file(name, inside, "__init__", (inside,))
+                if found is not None:
+                    return found
+                portions.append(inside)
+            found = self._file(name, folder, last, ())
+            if found is not None:
+                return found
+        return Module(name, "namespace", "", tuple(portions)) if portions else None
+
+    def _file(self, name: str, folder: str, stem: str, inside: tuple[str, ...]) -> Module | None:
+        for suffix, kind in _SUFFIXES:
+            if self.folders.has_file(folder, stem + suffix):
+                return Module(name, kind, os.path.join(folder, stem + suffix), inside)
+        return None
+
+
+def is_standard(name: str) -> bool:
+    """Return whether the top module `name` comes with Python."""
+    return name in sys.stdlib_module_names
+
+
+def is_installed(name: str) -> bool:
+    """Return whether the running interpreter would find the top module `name`; imports nothing.
+
+    Asks the finders on sys.meta_path, so that editable installs count too.
+    """
+    for finder in sys.meta_path:
+        find_spec = getattr(finder, "find_spec", None)
+        if find_spec is not None and find_spec(name, None) is not None:
+            return True
+    return False

@@ -1,0 +1,81 @@
+"""Python source as it lies on disk: its bytes, its encoding, its byte order mark, its line ends."""
+
+from __future__ import annotations
+
+import io
+import os
+import tokenize
+from typing import Literal
+
+import msgspec
+
+Newline = Literal["", "\n", "\r\n", "\r", "mixed"]
+Stage = Literal["read", "parse", "compile"]
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A file's bytes and how they are text.
+
+    encoding: a codec for the bytes after the mark. newline: what ends its lines, `mixed` for
+    several, empty for a file of one open line.
+    """
+
+    path: str
+    data: bytes
+    encoding: str
+    has_bom: bool
+    newline: Newline
+
+    def text(self) -> str:
+        """Return the text with its line ends as they are; what does not decode becomes U+FFFD."""
+        return self.data[len(_BOM) * self.has_bom :].decode(self.encoding, "replace")
+
+
+class Unparsed(msgspec.Struct, frozen=True):
+    """A file that Python could not run, and where it begins to be wrong (counted from 1)."""
+
+    path: str
+    line: int
+    column: int
+    message: str
+    stage: Stage
+
+
+def read_source(path: str | os.PathLike[str]) -> Source | Unparsed:
+    """Return the source at `path`; a file that cannot be read is data too."""
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            data = file.read()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return Unparsed(name, 1, 1, f"cannot be read: {reason.lower()}", "read")
+    return take_source(data, name)
+
+
+def take_source(data: bytes, path: str) -> Source | Unparsed:
+    """Return `data` as the source of `path`, by the rules of PEP 263 and PEP 3120."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    except (SyntaxError, ValueError) as error:
+        return Unparsed(path, 1, 1, str(error), "read")
+    has_bom = data.startswith(_BOM)
+    return Source(path, data, "utf-8" if has_bom else encoding, has_bom, _newline(data))
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines as Python counts them: a form feed or U+2028 ends none."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _newline(data: bytes) -> Newline:
+    crlf = data.count(b"\r\n")
+    kinds: dict[Newline, int] = {
+        "\r\n": crlf,
+        "\n": data.count(b"\n") - crlf,
+        "\r": data.count(b"\r") - crlf,
+    }
+    found = [kind for kind, count in kinds.items() if count]
+    return "mixed" if len(found) > 1 else found[0] if found else ""
