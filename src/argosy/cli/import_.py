@@ -1,0 +1,133 @@
+"""Reads what a fleet has today and writes a fleet file, with a comment on everything that was decided.
+
+PATH is a file, or a folder whose own files and configuration folders are looked through. Understood
+are startup configs (agents by name, or in a list), Docker Compose files, Procfiles and supervisord.conf.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from argosy.cli.arguments import add_json
+from argosy.cli.report import paint, print_json
+from argosy.fault import Fault, InputError
+from argosy.fleet.importers import Plan, account, emit, plan_import
+from argosy.fleet.load import load_fleet
+from argosy.fleet.places import displayed
+from argosy.fleet.spec import NAME_PATTERN
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy import`."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder to look through")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the fleet file to write (default: print it)")
+    parser.add_argument(
+        "--machine",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="the machine of what is found at PATH (default: from the paths; may be given more than once)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite another file at FILE")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import, write or print, and tell what was decided.
+
+    Raises InputError: nothing to import was found, or another file is in the way.
+    """
+    output = Path(args.output).expanduser() if args.output is not None else None
+    if output is not None and output.is_dir():
+        output = output / "fleet.yaml"
+    folder = output.absolute().parent if output is not None else Path.cwd()
+    plan = plan_import([Path(path).expanduser() for path in args.paths], folder, _machines(args.machine))
+    text = emit(plan)
+    # What is written must be right in itself; only faults of the scripts are left for `check`.
+    load_fleet(output or folder / "fleet.yaml", text)
+    if output is not None:
+        write(output, text, force=args.force)
+    if args.as_json:
+        print_json(_json(plan, output, text))
+    else:
+        _tell(plan, output)
+        if output is None:
+            sys.stdout.write(text)
+    return 0
+
+
+def _machines(words: list[str]) -> dict[Path, str]:
+    """Read `NAME=PATH` words."""
+    machines: dict[Path, str] = {}
+    for word in words:
+        name, sign, path = word.partition("=")
+        if not sign or not path or not re.fullmatch(NAME_PATTERN, name):
+            message = f"`{word}` is not NAME=PATH"
+            raise InputError(Fault("--machine", "usage", message, "such as `--machine mainpc=main/config`"))
+        machines[Path(os.path.normpath(Path(path).expanduser().absolute()))] = name
+    return machines
+
+
+def write(path: Path, text: str, *, force: bool) -> None:
+    """Write `text` to `path` in one step: another process sees the old file or the new one, never a part.
+
+    Raises InputError: a different file is there and `force` is false, or the folder cannot be written to.
+    """
+    if path.exists() and not force:
+        if path.read_bytes() == text.encode():
+            return
+        message = f"`{displayed(path)}` is there already and differs"
+        raise InputError(
+            Fault(displayed(path), "exists", message, "`--force` overwrites it; another `-o` keeps both")
+        )
+    try:
+        _replace(path, text)
+    except OSError as error:
+        message = f"the file cannot be written: {(error.strerror or type(error).__name__).lower()}"
+        raise InputError(Fault(displayed(path), "unwritable", message)) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", text=False)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _json(plan: Plan, output: Path | None, text: str) -> dict[str, object]:
+    decisions = [{"where": one.where, "what": one.what, "why": one.why} for one in plan.decisions]
+    value: dict[str, object] = {
+        "argosy": "import/1",
+        "agents": len(plan.agents),
+        "edges": plan.edges,
+        "machines": list(plan.machines),
+        "decisions": decisions,
+        "file": None if output is None else str(output),
+    }
+    return value if output is not None else {**value, "text": text}
+
+
+def _tell(plan: Plan, output: Path | None) -> None:
+    """Print the decisions and the account on stderr."""
+    for decision in plan.decisions:
+        place = f"{decision.where}: " if decision.where else ""
+        sys.stderr.write(f"{paint('decided:', 'yellow', sys.stderr)} {place}{decision.what}\n")
+        sys.stderr.write(f"  {paint(decision.why, 'dim', sys.stderr)}\n")
+    sys.stderr.write(f"{account(plan)} {len(plan.decisions)} decisions.\n")
+    if output is not None:
+        name = displayed(output)
+        sys.stderr.write(f"wrote {name}; next: `argosy check {name}`, then `argosy up {name}`\n")

@@ -1,0 +1,101 @@
+"""A file given to the importers: its text, its YAML as plain data, and where each value of that stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Mapping as AnyMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from argosy.fault import Fault, InputError
+from argosy.fleet.decode import plain
+from argosy.fleet.document import Mapping, Sequence, parse_document
+from argosy.fleet.places import FaultList, displayed
+
+if TYPE_CHECKING:
+    from argosy.fleet.document import Node
+
+Steps: TypeAlias = tuple[str | int, ...]
+"""The way from the top of a document to a value: keys and list positions."""
+
+Data: TypeAlias = "str | int | float | bool | list[Data] | dict[str, Data] | None"
+
+
+class Intake:
+    """One file, read but not yet recognised.
+
+    path: absolute. name: how messages call it. data: its YAML, None while it is not parsed.
+    """
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.name = displayed(path)
+        self.text = text
+        self.data: Data = None
+        self._root: Node | None = None
+
+    def parse(self) -> None:
+        """Read the text as YAML into `data`.
+
+        Raises InputError: every fault of the text, each with its place.
+        """
+        faults = FaultList(self.name)
+        self._root = parse_document(self.text, faults)
+        if self._root is None or len(faults):
+            raise InputError(*faults.in_file_order())
+        self.data = plain(self._root)
+
+    def mapping(self) -> AnyMapping[str, Data]:
+        """Return the top of the document where it is a mapping, else an empty one."""
+        return self.data if isinstance(self.data, dict) else {}
+
+    def where(self, steps: Steps) -> str:
+        """Return `file:line:column` of the key or list item that `steps` lead to, as far as they lead."""
+        node = self._root
+        place = node.place if node is not None else None
+        for step in steps:
+            if isinstance(node, Mapping) and str(step) in node.entries:
+                key, node = node.entries[str(step)]
+                place = key.place
+            elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+                node = node.items[step]
+                place = node.place
+            else:
+                break
+        return self.name if place is None else f"{self.name}:{place.line}:{place.column}"
+
+
+def read_file(path: Path) -> Intake:
+    """Return the file at `path`, not yet parsed.
+
+    Raises InputError: it cannot be read, or is not UTF-8 text.
+    """
+    try:
+        return Intake(path.absolute(), path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise InputError(
+            Fault(displayed(path), "unreadable", f"the file cannot be read: {error.strerror}")
+        ) from error
+    except UnicodeDecodeError as error:
+        found = f"byte {error.start} is 0x{error.object[error.start]:02X}"
+        raise InputError(
+            Fault(displayed(path), "encoding", f"the file is not UTF-8 text: {found}")
+        ) from error
+
+
+def walk(
+    value: Data, steps: Steps = (), *, until: Callable[[Data], bool] | None = None
+) -> Iterator[tuple[Steps, Data]]:
+    """Yield `value` and every value below it with the way there, in file order.
+
+    until: goes no deeper where it holds.
+    """
+    yield steps, value
+    if until is not None and until(value):
+        return
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from walk(inner, (*steps, key), until=until)
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from walk(inner, (*steps, at), until=until)

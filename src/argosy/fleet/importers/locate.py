@@ -1,0 +1,72 @@
+"""Finds the root that a source's paths start from, and writes paths relative to the fleet file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from argosy.fleet.importers.found import Decision, FoundAgent, Source
+from argosy.fleet.places import displayed
+
+
+class Located(msgspec.Struct, frozen=True):
+    """A source whose tree is known; `decision` is there when that had to be guessed."""
+
+    root: Path
+    decision: Decision | None = None
+
+
+def locate(source: Source) -> Located:
+    """Return the nearest folder, from the source's own upwards, below which most of its scripts are."""
+    scripts = [
+        agent.run for agent in source.agents if isinstance(agent.run, str) and not os.path.isabs(agent.run)
+    ]
+    folders = [source.path.parent, *source.path.parent.parents]
+    counts = [sum((folder / script).is_file() for script in scripts) for folder in folders]
+    most = max(counts)
+    root = folders[counts.index(most)]
+    if not scripts or most == len(scripts):
+        return Located(root)
+    name = displayed(source.path)
+    if most == 0:
+        what = f"none of its {len(scripts)} scripts is below a folder above it; its own folder is taken"
+        return Located(source.path.parent, Decision(name, what, "correct the paths under `run`"))
+    what = f"{len(scripts) - most} of its {len(scripts)} scripts are not below `{displayed(root)}`"
+    return Located(
+        root, Decision(name, what, "most of them are; `argosy check` names those that are missing")
+    )
+
+
+def working_folder(agent: FoundAgent, root: Path) -> Path:
+    """Return the absolute folder that an agent works in."""
+    return _joined(root, agent.cwd or ".")
+
+
+def relative_paths(agent: FoundAgent, root: Path, folder: Path, shared_cwd: Path) -> FoundAgent:
+    """Return the agent with its paths relative to `folder`, that of the fleet file.
+
+    shared_cwd: the working folder that the fleet file gives to all; an agent names only another one.
+    """
+    cwd = working_folder(agent, root)
+    # An interpreter is found by its name, or from the working folder; absolute it cannot be mistaken.
+    python = str(_joined(root, agent.python)) if agent.python and "/" in agent.python else agent.python
+    return msgspec.structs.replace(
+        agent,
+        run=agent.run if isinstance(agent.run, tuple) else relative(_joined(root, agent.run), folder),
+        cwd=None if cwd == shared_cwd else relative(cwd, folder),
+        env_file=None if agent.env_file is None else relative(_joined(cwd, agent.env_file), folder),
+        python=python,
+    )
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return `path` relative to `folder`; absolute when nothing but the file system's root is shared."""
+    if os.path.commonpath([path, folder]) == os.sep and not path.is_relative_to(folder):
+        return str(path)
+    return os.path.relpath(path, folder)
+
+
+def _joined(root: Path, path: str) -> Path:
+    return Path(os.path.normpath(root / path))

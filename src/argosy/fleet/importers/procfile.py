@@ -1,0 +1,87 @@
+"""Reads a Procfile: lines of `name: command`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+
+from argosy.fault import Fault, InputError
+from argosy.fleet.importers.command import Command, read_shell
+from argosy.fleet.importers.found import Decision, FoundAgent, Source
+from argosy.fleet.importers.intake import Intake
+
+KIND = "a Procfile (lines of `name: command`)"
+
+# A YAML or INI file can be made of such lines too; what it calls itself settles it.
+_OTHER_FORMATS = frozenset(
+    {".yaml", ".yml", ".json", ".ini", ".conf", ".cfg", ".toml", ".env", ".txt", ".md"}
+)
+_LINE = re.compile(r"^([A-Za-z0-9_.-]+):\s*(\S.*?)\s*$")
+# What foreman and honcho set PORT to: 5000 for the first process, 100 more for each that follows.
+_FIRST_PORT, _PORT_STEP = 5000, 100
+
+
+def is_procfile(intake: Intake) -> bool:
+    """Return whether every line that says something is `name: command`."""
+    if PurePath(intake.name).suffix.lower() in _OTHER_FORMATS:
+        return False
+    lines = [line for line in intake.text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return bool(lines) and all(_LINE.match(line) for line in lines)
+
+
+def read_procfile(intake: Intake) -> Source:
+    """Return the processes of a Procfile, in its order.
+
+    Raises InputError: a command whose quotes do not match.
+    """
+    agents: list[FoundAgent] = []
+    decisions: list[Decision] = []
+    for number, line in enumerate(intake.text.splitlines(), 1):
+        match = None if line.lstrip().startswith("#") else _LINE.match(line)
+        if match is None:
+            continue
+        where = f"{intake.name}:{number}:1"
+        command = _command(match[2], where, match[1])
+        decisions += [Decision(where, what, why, match[1]) for what, why in command.notes]
+        agent = FoundAgent(
+            name=match[1],
+            where=where,
+            run=command.run,
+            args=command.args,
+            env=command.env,
+            python=command.python,
+        )
+        if re.search(r"\$\{?PORT\b", match[2]):
+            agent, decision = _with_port(agent, _FIRST_PORT + _PORT_STEP * len(agents))
+            decisions.append(decision)
+        agents.append(agent)
+    return Source(path=intake.path, kind=KIND, agents=tuple(agents), decisions=tuple(decisions))
+
+
+def _command(text: str, where: str, name: str) -> Command:
+    try:
+        return read_shell(text)
+    except ValueError as error:
+        raise InputError(
+            Fault(
+                where,
+                "bad-command",
+                f"the command of `{name}` cannot be read: {str(error).lower()}: `{text}`",
+            )
+        ) from error
+
+
+def _with_port(agent: FoundAgent, port: int) -> tuple[FoundAgent, Decision]:
+    env = {"PORT": str(port), **agent.env}
+    found = FoundAgent(
+        name=agent.name,
+        where=agent.where,
+        run=agent.run,
+        args=agent.args,
+        env=env,
+        python=agent.python,
+        port=port,
+    )
+    what = f"`{agent.name}` uses `$PORT` and gets {port}"
+    why = f"as foreman and honcho do: {_FIRST_PORT}, and {_PORT_STEP} more for each process further down"
+    return found, Decision(agent.where, what, why, agent.name)

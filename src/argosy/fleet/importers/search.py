@@ -1,0 +1,157 @@
+"""Finds the files to import: those named, and in a named folder those that say which agents there are.
+
+A folder is not searched blindly: its own files and those of its configuration folders are read,
+three levels down. Versions of one file lie side by side in grown trees (`startup_config.v2.yaml`,
+`startup_config_fixed.yaml`): of files in one folder that name the same agents, the one with the
+shortest name is read. Whatever is left aside is told.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from argosy.fault import Fault, InputError
+from argosy.fleet.importers.found import Decision, FoundAgent, Source
+from argosy.fleet.importers.intake import read_file
+from argosy.fleet.importers.reader import KINDS, read_source
+from argosy.fleet.places import displayed
+
+_DEPTH = 3
+_CONFIG_FOLDERS = frozenset({"config", "configs", "conf", "etc"})
+_PASSED_OVER = frozenset({"node_modules", "__pycache__", "venv", "env", "site-packages"})
+_SUFFIXES = frozenset({".yaml", ".yml", ".conf", ".ini"})
+_LARGEST_BYTES = 4 * 2**20
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """The sources to merge, and the decisions that finding them took."""
+
+    sources: tuple[Source, ...]
+    decisions: tuple[Decision, ...]
+
+
+def find_sources(paths: tuple[Path, ...]) -> Findings:
+    """Return the sources that `paths`, files or folders, hold.
+
+    Raises InputError: a path is missing, a named file cannot be understood, or a folder has nothing.
+    """
+    sources: list[Source] = []
+    decisions: list[Decision] = []
+    for path in paths:
+        if path.is_dir():
+            found = _search(path.absolute())
+            sources += found.sources
+            decisions += found.decisions
+        elif path.exists():
+            sources.append(read_source(read_file(path)))
+        else:
+            raise InputError(Fault(str(path), "no-file", f"there is no file or folder `{path}`"))
+    unique = {source.path: source for source in sources}
+    return Findings(tuple(unique.values()), tuple(decisions))
+
+
+def _search(folder: Path) -> Findings:
+    sources: list[Source] = []
+    unread: list[tuple[Path, InputError]] = []
+    for path in _candidates(folder):
+        try:
+            source = read_source(read_file(path))
+        except InputError as error:
+            unread.append((path, error))
+        else:
+            if source.agents:
+                sources.append(source)
+    if not sources:
+        raise _nothing(folder, unread)
+    chosen, decisions = _choose(sources)
+    return Findings(tuple(chosen), (*decisions, *_tell_unread(folder, unread)))
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    """Yield the files that may be of use, folders and names in order."""
+    for here, folders, names in os.walk(folder):
+        place = Path(here)
+        depth = len(place.relative_to(folder).parts)
+        folders[:] = sorted(name for name in folders if depth < _DEPTH and _is_worth_a_look(name))
+        if place == folder or place.name in _CONFIG_FOLDERS:
+            yield from (place / name for name in sorted(names) if _is_candidate(place / name))
+
+
+def _is_worth_a_look(name: str) -> bool:
+    return not name.startswith(".") and name not in _PASSED_OVER
+
+
+def _is_candidate(path: Path) -> bool:
+    is_procfile = path.name == "Procfile" or path.name.startswith("Procfile.") or path.suffix == ".procfile"
+    fits = is_procfile or path.suffix.lower() in _SUFFIXES
+    return fits and path.is_file() and path.stat().st_size <= _LARGEST_BYTES
+
+
+def _choose(sources: list[Source]) -> tuple[list[Source], list[Decision]]:
+    """Leave out every source that names agents of one with a shorter name in the same folder."""
+    chosen: list[Source] = []
+    decisions: list[Decision] = []
+    for source in sorted(sources, key=lambda one: (one.path.parent, len(one.path.name), one.path.name)):
+        better = next((one for one in chosen if _is_version(source, one)), None)
+        if better is None:
+            chosen.append(source)
+        else:
+            decisions.append(_left_aside(source, better))
+    return chosen, decisions
+
+
+def _is_version(source: Source, other: Source) -> bool:
+    return source.path.parent == other.path.parent and bool(_shared(source, other))
+
+
+def _shared(source: Source, other: Source) -> list[tuple[FoundAgent, FoundAgent]]:
+    own = {agent.name: agent for agent in source.agents}
+    return [(own[agent.name], agent) for agent in other.agents if agent.name in own]
+
+
+def _left_aside(source: Source, better: Source) -> Decision:
+    pairs = _shared(source, better)
+    differing = [agent.name for agent, other in pairs if _facts(agent) != _facts(other)]
+    names = ", ".join(f"`{name}`" for name in differing[:3]) + (" and more" if len(differing) > 3 else "")
+    detail = f", {len(differing)} of them differently ({names})" if differing else ", all of them alike"
+    return Decision(
+        displayed(source.path),
+        f"not read: it describes {len(pairs)} agents of `{displayed(better.path)}` too{detail}",
+        "of versions in one folder the shortest name is taken; name a file itself to import that one",
+    )
+
+
+def _facts(agent: FoundAgent) -> tuple[object, ...]:
+    edges = frozenset(edge.to for edge in agent.edges)
+    return agent.run, agent.args, agent.port, agent.health_port, agent.required, edges
+
+
+def _tell_unread(folder: Path, unread: list[tuple[Path, InputError]]) -> Iterator[Decision]:
+    """Yield one decision for the files without agents, and one for each file that has a fault."""
+    without = [displayed(path) for path, error in unread if _is_other(error)]
+    if without:
+        what = f"read, and without agents: {', '.join(f'`{name}`' for name in without)}"
+        yield Decision(displayed(folder), what, "nothing in them says what to run")
+    for _, error in unread:
+        if not _is_other(error):
+            fault = error.faults[0]
+            yield Decision(
+                fault.where, f"not read: {fault.message}", "mend the file and import again if it matters"
+            )
+
+
+def _is_other(error: InputError) -> bool:
+    return error.faults[0].code in ("unknown-format", "nothing-found", "fleet-file", "empty")
+
+
+def _nothing(folder: Path, unread: list[tuple[Path, InputError]]) -> InputError:
+    faulty = [fault for _, error in unread if not _is_other(error) for fault in error.faults]
+    read = ", ".join(f"`{path.name}`" for path, _ in unread[:8]) or "no file"
+    message = f"no file in this folder or its configuration folders says which agents there are; read: {read}"
+    return InputError(
+        Fault(displayed(folder), "nothing-found", message, "understood are: " + "; ".join(KINDS)), *faulty
+    )
