@@ -151,7 +151,9 @@ class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AgentKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What may stand under an agent, and under `defaults`; absent keys stay UNSET."""
+    """The keys of an agent, and of `defaults`."""
+
+    # Absent keys stay UNSET, so that a default can be told from a value.
 
     run: Annotated[
         str | list[Text] | UnsetType,
@@ -230,7 +232,7 @@ class AgentKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class FleetKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The top of a fleet file, exactly as a person writes it."""
+    """The top of a fleet file."""
 
     fleet: Annotated[Name, Meta(description="the fleet's name")]
     machines: Annotated[

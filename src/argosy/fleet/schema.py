@@ -1,0 +1,63 @@
+"""The JSON Schema (2020-12) of a fleet file, from the same structs that the loader fills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import msgspec.inspect
+
+from argosy.fleet import spec
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema that editors use for completion and checks.
+
+    It takes what the loader takes, value by value; what must hold between values (names, ports,
+    cycles) is the loader's alone.
+    """
+    (top,), components = msgspec.json.schema_components(
+        [spec.FleetKeys], schema_hook=_anything, ref_template="#/$defs/{name}"
+    )
+    schema: dict[str, Any] = {"$schema": DIALECT, "title": "fleet.yaml", **top, "$defs": components}
+    for name, component in components.items():
+        for key, text in descriptions(getattr(spec, name)).items():
+            component["properties"][key]["description"] = text
+    components["FleetKeys"]["properties"]["agents"]["minProperties"] = 1
+    _finish(schema)
+    return schema
+
+
+def descriptions(cls: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the keys of a struct of `spec`, each with its meaning.
+
+    A field's own words come before those of its type (`a port from 1 to 65535`).
+    """
+    info = msgspec.inspect.type_info(cls)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return {
+        field.encode_name: field.type.extra_json_schema["description"]
+        for field in info.fields
+        if isinstance(field.type, msgspec.inspect.Metadata) and field.type.extra_json_schema
+    }
+
+
+def _anything(cls: type) -> dict[str, Any]:
+    """Return the schema of `object`: any value."""
+    if cls is not object:
+        raise NotImplementedError(cls)
+    return {"description": "any value"}
+
+
+def _finish(node: Any) -> None:
+    """Let texts that may be any scalar be one."""
+    if isinstance(node, list):
+        for item in node:
+            _finish(item)
+    elif isinstance(node, dict):
+        if node.pop("x-any-scalar", False):
+            node["type"] = ["string", "number", "boolean"]
+        for child in node.values():
+            _finish(child)
