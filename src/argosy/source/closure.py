@@ -91,12 +91,25 @@ class Closure(msgspec.Struct, frozen=True):
         return next(iter(self.nodes.values()))
 
 
-def close(path: str, finder: Finder, library: Library, *, module: Module | None = None) -> Closure:
-    """Return the closure of local imports of the file at `path`; reads files, never raises.
+def close(path: str, finder: Finder, library: Library) -> Closure:
+    """Return the closure of local imports of the script at `path`; reads files, never raises.
 
-    module: what the file is loaded as; None for a script. Imports under TYPE_CHECKING are left out.
+    Imports under TYPE_CHECKING never run and are left out.
     """
-    return _Walk(finder, library).run(path, module)
+    walk = _Walk(finder, library)
+    return walk.run([Node(path, library.facts(path), None, Reach.CERTAIN)])
+
+
+def close_module(module: Module, finder: Finder, library: Library) -> Closure:
+    """Return the closure of a module's file; its packages are loaded with it."""
+    packages = [finder.find(name) for name in _prefixes(module.name)][:-1]
+    found = [module, *(package for package in packages if package is not None)]
+    nodes = [
+        Node(item.path, library.facts(item.path), item, Reach.CERTAIN)
+        for item in found
+        if item.kind == "source"
+    ]
+    return _Walk(finder, library).run(nodes)
 
 
 class _Walk:
@@ -109,8 +122,8 @@ class _Walk:
         self.tops: dict[str, Module] = {}
         self.queues: dict[Reach, deque[Node]] = {reach: deque() for reach in Reach}
 
-    def run(self, path: str, module: Module | None) -> Closure:
-        self.queues[Reach.CERTAIN].append(Node(path, self.library.facts(path), module, Reach.CERTAIN))
+    def run(self, first: list[Node]) -> Closure:
+        self.queues[Reach.CERTAIN].extend(first)
         while (node := self.next_node()) is not None:
             if isinstance(node.facts, Facts):
                 for item in node.facts.imports:

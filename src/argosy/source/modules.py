@@ -120,6 +120,11 @@ class Finder:
         """Return whether a top module lies in a folder that is not surely on sys.path."""
         return self._search(module.name, module.name, self.roots) is None
 
+    def folder_of(self, module: Module) -> str:
+        """Return the folder that holds a top module."""
+        inside = module.folders[0] if module.folders else module.path
+        return os.path.dirname(inside)
+
     def _find_top(self, name: str) -> Module | None:
         if name in _ALREADY_LOADED:
             return None

@@ -1,0 +1,191 @@
+"""What stops a program while it loads: the findings of its closure, in the order of its lines."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Collection, Iterator
+
+import msgspec
+
+from argosy.source import flow
+from argosy.source.closure import Closure, External, Missing, Node, Reach, Step, reach_of
+from argosy.source.facts import Facts
+from argosy.source.imports import When
+from argosy.source.modules import Finder
+from argosy.source.order import Early
+from argosy.source.text import Unparsed
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that stops a program, or may.
+
+    code: S101 to S104, or I602. is_certain: every start ends here, if it gets so far; else it is met
+    only on some path. way: the imports from the script to the file that is at fault.
+    """
+
+    code: str
+    path: str
+    line: int
+    column: int
+    message: str
+    hint: str
+    is_certain: bool
+    way: tuple[Step, ...] = ()
+
+    def position(self) -> tuple[int, ...]:
+        """Return when the program meets this: the line of each import on the way, then its own."""
+        return (*(step.line for step in self.way), self.line)
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What a program starts in.
+
+    folder: its working folder, which PYTHONPATH is relative to. installed: answers whether a top
+    module is installed for its interpreter; None when that cannot be told. shown: how messages name
+    a file.
+    """
+
+    finder: Finder
+    folder: str
+    installed: Callable[[str], bool] | None
+    shown: Callable[[str], str]
+
+
+def find_findings(closure: Closure, setting: Setting) -> tuple[Finding, ...]:
+    """Return all findings of a program; what stops it comes first, in the order in which it is met."""
+    found: list[Finding] = []
+    for node in closure.nodes.values():
+        if isinstance(node.facts, Unparsed):
+            found.append(_of_unparsed(node, node.facts, setting))
+        else:
+            found += _of_names(node, node.facts)
+    found += [_of_missing(item, closure) for item in closure.missing]
+    found += _off_path(closure, setting)
+    found += [_of_external(item) for item in closure.external if _is_lacking(item, setting)]
+    return tuple(sorted(found, key=lambda item: (not item.is_certain, item.position(), item.column)))
+
+
+def _of_unparsed(node: Node, failed: Unparsed, setting: Setting) -> Finding:
+    """A file that does not parse is told at its own place when it is the script, else at its import."""
+    how = {"read": "", "parse": "does not parse: ", "compile": "does not compile: "}[failed.stage]
+    if not node.way:
+        return Finding("S101", failed.path, failed.line, failed.column, how + failed.message, "", True)
+    last = node.way[-1]
+    name = node.module.name if node.module is not None else last.module
+    is_certain = _is_certain(node.reach, "SyntaxError", node.caught)
+    place = f"{setting.shown(failed.path)}:{failed.line}:{failed.column}"
+    message = f"imports `{name}`, which {how or 'cannot be read: '}{failed.message} ({place})"
+    return Finding("S101", last.path, last.line, last.column, message, "", is_certain, node.way[:-1])
+
+
+def _of_names(node: Node, facts: Facts) -> Iterator[Finding]:
+    early = facts.early_as_main if node.module is None else facts.early
+    told = {item.name for item in early}
+    for item in early:
+        caught = node.caught | item.caught
+        is_certain = item.is_certain and _is_certain(node.reach, "NameError", caught)
+        yield _of_early(node, item, facts, is_certain)
+    for name in facts.undefined:
+        if name.name in told:
+            continue
+        times = f" ({name.uses} uses, the first here)" if name.uses > 1 else ""
+        message = f"`{name.name}` is read in `{name.scope}` and never bound{times}"
+        hint = _nearest(name.name, facts.names)
+        yield Finding("S104", node.path, name.line, name.column, message, hint, False, node.way)
+
+
+def _of_early(node: Node, item: Early, facts: Facts, is_certain: bool) -> Finding:
+    if item.bound_by is None:
+        message = f"`{item.name}` is read while the module loads, and never bound"
+        hint = _nearest(item.name, facts.names)
+        return Finding("S104", node.path, item.line, item.column, message, hint, is_certain, node.way)
+    how = {"import": "imported", "def": "defined", "class": "defined"}.get(item.bound_by, "assigned")
+    message = f"`{item.name}` is read before it is {how} in line {item.bound_line}"
+    hint = f"move line {item.bound_line} above line {item.line}" if how == "imported" else ""
+    return Finding("S102", node.path, item.line, item.column, message, hint, is_certain, node.way)
+
+
+def _of_missing(item: Missing, closure: Closure) -> Finding:
+    node, statement = item.node, item.item
+    error = "ModuleNotFoundError" if item.why == "module" else "ImportError"
+    is_certain = _is_certain(item.reach, error, item.caught)
+    hint = ""
+    if item.why == "module":
+        whole, _, last = item.module.rpartition(".")
+        asked = "" if statement.module == item.module else f" (asked for: `{statement.written()}`)"
+        message = f"there is no module `{item.module}` in the tree: `{whole}` has no `{last}`{asked}"
+    elif item.why == "name":
+        message = f"cannot import `{item.name}` from `{item.module}`: nothing there binds it"
+        hint = _nearest(item.name, _names_of(item.module, closure))
+    else:
+        message = f"the relative import `{item.module}` leads out of every package"
+        hint = "a script is no package: name the module in full, or run it as `module:Class`"
+    return Finding("S103", node.path, statement.line, statement.column, message, hint, is_certain, node.way)
+
+
+def _of_external(item: External) -> Finding:
+    node, statement = item.node, item.item
+    is_certain = _is_certain(item.reach, "ModuleNotFoundError", item.caught)
+    message = f"`{item.top}` is neither in the tree nor installed"
+    if When.GUARDED in statement.when:
+        message += " (its absence is caught)"
+    return Finding("I602", node.path, statement.line, statement.column, message, "", is_certain, node.way)
+
+
+def _is_lacking(item: External, setting: Setting) -> bool:
+    if setting.installed is None or When.PLATFORM in item.item.when:
+        return False
+    return not setting.installed(item.top)
+
+
+def _off_path(closure: Closure, setting: Setting) -> Iterator[Finding]:
+    """Yield the local packages that lie beside sys.path, where nothing that runs before changes it."""
+    finder = setting.finder
+    assumed = {top.name: top for top in closure.tops if finder.is_assumed(top)}
+    for name, step in _asked_first(closure, assumed).items():
+        if setting.installed is not None and setting.installed(name):
+            continue
+        folder = finder.folder_of(assumed[name])
+        message = f"`{name}` is in `{setting.shown(folder)}`, which is not on sys.path when the script starts"
+        hint = f"env: {{PYTHONPATH: {os.path.relpath(folder, setting.folder)}}}"
+        yield Finding("S103", step.path, step.line, step.column, message, hint, True)
+
+
+def _asked_first(closure: Closure, tops: Collection[str]) -> dict[str, Step]:
+    """Return the first import of each of `tops` that surely runs; none when a file changes sys.path.
+
+    Only files count that are reached without any of `tops`: the others would never be loaded.
+    """
+    first: dict[str, Step] = {}
+    for node in closure.nodes.values():
+        if not isinstance(node.facts, Facts) or any(_top(step.module) in tops for step in node.way):
+            continue
+        if node.facts.additions.folders or not node.facts.additions.is_complete:
+            return {}
+        for item in node.facts.imports:
+            reach = max(node.reach, reach_of(item, is_main=node.module is None))
+            if _top(item.module) in tops and not item.level and reach is Reach.CERTAIN:
+                step = Step(node.path, item.line, item.column, item.module)
+                first.setdefault(_top(item.module), step)
+    return first
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _is_certain(reach: Reach, error: str, caught: frozenset[str]) -> bool:
+    return reach is not Reach.PERHAPS and not flow.is_caught(error, caught)
+
+
+def _names_of(module: str, closure: Closure) -> list[str]:
+    for node in closure.nodes.values():
+        if node.module is not None and node.module.name == module and isinstance(node.facts, Facts):
+            return list(node.facts.names)
+    return []
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean `{near[0]}`?" if near else ""
