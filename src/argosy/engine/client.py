@@ -37,8 +37,12 @@ class SupervisorLostError(RefusedError):
 
     def __init__(self) -> None:
         super().__init__(
-            Fault("", "supervisor-lost", "the supervisor ended while it was being asked; the agents run on",
-                  "`argosy up` starts a new one, which adopts them")
+            Fault(
+                "",
+                "supervisor-lost",
+                "the supervisor ended while it was being asked; the agents run on",
+                "`argosy up` starts a new one, which adopts them",
+            )
         )
 
 

@@ -51,7 +51,7 @@ class ControlServer:
         self._handle = handle
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._writers: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
         self.sessions: set[Session] = set()
 
     async def bind(self) -> None:
@@ -72,11 +72,15 @@ class ControlServer:
         pid, uid = _peer_of(writer)
         session = Session(writer, pid)
         if uid not in (os.getuid(), 0):
-            session.send(Refused(faults=[Fault("", "forbidden", f"this fleet belongs to user {os.getuid()}")]))
+            session.send(
+                Refused(faults=[Fault("", "forbidden", f"this fleet belongs to user {os.getuid()}")])
+            )
             writer.close()
             return
         self.sessions.add(session)
-        self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None, "asyncio runs this in a task"
+        self._writers[writer] = task
         try:
             while line := await reader.readline():
                 self._dispatch(session, line)
@@ -84,7 +88,7 @@ class ControlServer:
             pass  # the client died; the fleet runs on
         finally:
             self.sessions.discard(session)
-            self._writers.discard(writer)
+            self._writers.pop(writer, None)
             writer.close()
 
     def _dispatch(self, session: Session, line: bytes) -> None:
@@ -110,16 +114,21 @@ class ControlServer:
         """Stop listening, flush what was sent, remove the socket."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
-        for writer in list(self._writers):
+        if self._server is not None:
+            self._server.close()
+        serving = dict(self._writers)
+        for writer in serving:
             with contextlib.suppress(ConnectionError):
                 await writer.drain()
             writer.close()
-        if self._server is not None:
-            self._server.close()
+        if serving:
+            await asyncio.wait(serving.values(), timeout=1.0)
 
 
 def _peer_of(writer: asyncio.StreamWriter) -> tuple[int, int]:
     """Return pid and uid of the process at the other end."""
     peer: socket.socket = writer.get_extra_info("socket")
-    pid, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    pid, uid, _ = _CREDENTIALS.unpack(
+        peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
     return pid, uid

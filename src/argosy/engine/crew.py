@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from argosy.engine import lease, process
 from argosy.engine.diary import Diary
 from argosy.engine.forkerlink import ForkerLink
-from argosy.engine.logs import Mark, append_mark
+from argosy.engine.logs import Mark, append_mark, mark_growth
 from argosy.engine.logwatch import LogWatch
 from argosy.engine.plan import full_environment
 from argosy.engine.state import FINAL_STATES, State
@@ -52,7 +52,7 @@ class Crew:
         self._dependents: dict[str, list[str]] = {}
         self._unborn: dict[int, tuple[Unit, Order]] = {}
         self._forker = self._new_forker()
-        self._watch = LogWatch(folder.logs, loop)
+        self._watch = LogWatch(folder.logs, loop, mark_growth)
         self._is_closing = False
         self._memory_turn = 0
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
@@ -188,7 +188,11 @@ class Crew:
         if self.plan is None or self.plan.max_starting is None:
             return
         for unit in self.units.values():
-            if unit.state is State.STARTING and unit.identity is None and unit.incarnation not in self._unborn:
+            if (
+                unit.state is State.STARTING
+                and unit.identity is None
+                and unit.incarnation not in self._unborn
+            ):
                 unit.spawn_now()
 
     @staticmethod

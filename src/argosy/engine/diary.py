@@ -42,7 +42,9 @@ class Diary:
         self._sequence = _cut_torn_tail(path)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def note(self, kind: str, *, agent: str = "", state: str = "", pid: int | None = None, text: str = "") -> None:
+    def note(
+        self, kind: str, *, agent: str = "", state: str = "", pid: int | None = None, text: str = ""
+    ) -> None:
         """Append one event, now."""
         self._sequence += 1
         entry = Entry(
@@ -68,11 +70,9 @@ class Diary:
 
 def read_diary(path: Path) -> Iterator[Entry]:
     """Yield the events of a diary, oldest first; damaged lines are passed over."""
-    try:
-        file = open(path, "rb")
-    except FileNotFoundError:
+    if not path.exists():
         return
-    with file:
+    with open(path, "rb") as file:
         for line in file:
             entry = _parse(line)
             if entry is not None:

@@ -139,11 +139,19 @@ def _make_private(path: Path) -> None:
         found = os.stat(path, follow_symlinks=False)
     except OSError as error:
         raise MissingError(
-            Fault(str(path), "no-folder", f"the folder `{path}` cannot be made: {error.strerror}",
-                  "set XDG_STATE_HOME and XDG_RUNTIME_DIR to folders that you may write")
+            Fault(
+                str(path),
+                "no-folder",
+                f"the folder `{path}` cannot be made: {error.strerror}",
+                "set XDG_STATE_HOME and XDG_RUNTIME_DIR to folders that you may write",
+            )
         ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise MissingError(
-            Fault(str(path), "foreign-folder", f"`{path}` is not a folder of user {os.getuid()}",
-                  "remove it, or set XDG_RUNTIME_DIR to a folder of your own")
+            Fault(
+                str(path),
+                "foreign-folder",
+                f"`{path}` is not a folder of user {os.getuid()}",
+                "remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+            )
         )

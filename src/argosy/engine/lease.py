@@ -29,7 +29,6 @@ _CRC = struct.Struct("<I")
 LENGTH = _RECORD.size + _CRC.size
 
 
-
 class Record(NamedTuple):
     """Who holds, or last held, a lease.
 
@@ -46,7 +45,11 @@ class Record(NamedTuple):
 def pack(record: Record) -> bytes:
     """Return the record as it stands in the file."""
     body = _RECORD.pack(
-        _VERSION, record.boot, record.incarnation, record.identity.started, record.generation,
+        _VERSION,
+        record.boot,
+        record.incarnation,
+        record.identity.started,
+        record.generation,
         record.identity.pid,
     )
     return body + _CRC.pack(crc32(body))

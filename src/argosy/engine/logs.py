@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _MARK = struct.Struct("<dQI")
@@ -54,6 +55,17 @@ def append_mark(log: Path, mark: Mark) -> None:
             file.write(_MARK.pack(*mark))
     except OSError:
         return
+
+
+def mark_growth(logs: Iterable[Path]) -> None:
+    """Note that these logs have grown, now."""
+    now = time.time()
+    for log in logs:
+        try:
+            size = log.stat().st_size
+        except FileNotFoundError:
+            continue
+        append_mark(log, Mark(now, size))
 
 
 def read_marks(log: Path) -> list[Mark]:

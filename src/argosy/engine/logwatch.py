@@ -1,7 +1,7 @@
-"""Watches the folder of logs and indexes their growth (inotify(7)); nothing is polled.
+"""Watches a folder of logs for growth (inotify(7)); nothing is polled.
 
 The standard library has no inotify, so three calls go through ctypes. Events of one burst are
-taken together: an agent that writes a thousand lines gets one mark, not a thousand.
+taken together: an agent that writes a thousand lines is told of once, not a thousand times.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-import time
 from typing import TYPE_CHECKING
-
-from argosy.engine.logs import Mark, append_mark
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,10 +22,10 @@ _BURST_S = 0.02
 
 
 class LogWatch:
-    """Marks every log of `folder` that grows, and calls `on_growth(log)` after."""
+    """Calls `on_growth(logs)` with the logs of `folder` that have grown in a burst."""
 
     def __init__(
-        self, folder: Path, loop: asyncio.AbstractEventLoop, on_growth: Callable[[Path], None] | None = None
+        self, folder: Path, loop: asyncio.AbstractEventLoop, on_growth: Callable[[list[Path]], None]
     ) -> None:
         self._folder = folder
         self._loop = loop
@@ -48,22 +45,13 @@ class LogWatch:
         self._again = self._loop.call_later(_BURST_S, self._take)
 
     def _take(self) -> None:
-        now = time.time()
-        for name in self._grown():
-            if not name.endswith(".log"):
-                continue
-            log = self._folder / name
-            try:
-                size = os.stat(log).st_size
-            except FileNotFoundError:
-                continue
-            append_mark(log, Mark(now, size))
-            if self._on_growth:
-                self._on_growth(log)
+        logs = [self._folder / name for name in sorted(self._grown()) if name.endswith(".log")]
+        if logs:
+            self._on_growth(logs)
         self._loop.add_reader(self._inotify, self._wake)
 
     def _grown(self) -> set[str]:
-        names = set()
+        names: set[str] = set()
         while True:
             try:
                 data = os.read(self._inotify, 65536)

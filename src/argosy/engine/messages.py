@@ -21,14 +21,14 @@ class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, kw_o
 # ---- requests
 
 
-class Hello(Message):
+class Hello(Message, frozen=True):
     """Who is there; answered by Welcome, or Refused when the protocol differs."""
 
     protocol: int
     client: str
 
 
-class Apply(Message):
+class Apply(Message, frozen=True):
     """Bring the fleet in `text` up; answered by Difference, Changed..., Account.
 
     environ: the caller's environment, the base of every agent started for this.
@@ -45,34 +45,38 @@ class Apply(Message):
     timeout_s: float = 300.0
 
 
-class Stop(Message):
-    """Stop these agents (None: all) in reverse order; answered by Stopped."""
+class Stop(Message, frozen=True):
+    """Stop these agents (None: all) in reverse order; answered by Stopped.
+
+    is_kill: without grace or order.
+    """
 
     names: list[str] | None = None
+    is_kill: bool = False
 
 
-class Restart(Message):
+class Restart(Message, frozen=True):
     """Restart these agents in place; answered by Restarted."""
 
     names: list[str]
 
 
-class Status(Message):
+class Status(Message, frozen=True):
     """What is; answered by Report."""
 
 
-class Subscribe(Message):
+class Subscribe(Message, frozen=True):
     """Send Changed for every transition from now on."""
 
 
-class Shutdown(Message):
+class Shutdown(Message, frozen=True):
     """End the supervisor; the agents are left as they are."""
 
 
 # ---- answers and events
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True):
     """The supervisor that answers."""
 
     protocol: int
@@ -80,14 +84,14 @@ class Welcome(Message):
     started_s: float
 
 
-class Refused(Message):
+class Refused(Message, frozen=True):
     """The request was not carried out."""
 
     faults: list[Fault]
     exit_code: int = 1
 
 
-class Difference(Message):
+class Difference(Message, frozen=True):
     """What an apply will change, said before it does."""
 
     start: list[str]
@@ -97,7 +101,7 @@ class Difference(Message):
     declared: int
 
 
-class Changed(Message):
+class Changed(Message, frozen=True):
     """One agent's transition. at_s: wall clock, epoch seconds."""
 
     agent: str
@@ -116,7 +120,7 @@ class Milestone(msgspec.Struct, frozen=True):
     ready: float
 
 
-class Account(Message):
+class Account(Message, frozen=True):
     """The closed account of an apply: ready + not_ready + left_out = declared; degraded is part of ready.
 
     optional: those of `not_ready` that are not required.
@@ -135,7 +139,7 @@ class Account(Message):
     interrupted: bool = False
 
 
-class Stopped(Message):
+class Stopped(Message, frozen=True):
     """Which agents were stopped, and which had to be killed."""
 
     stopped: list[str]
@@ -143,7 +147,7 @@ class Stopped(Message):
     seconds: float
 
 
-class Restarted(Message):
+class Restarted(Message, frozen=True):
     """How a restart ended: the agents that are ready again, and the others with the reason."""
 
     restarted: list[str]
@@ -153,7 +157,10 @@ class Restarted(Message):
 
 
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent now. since_s: epoch seconds of its state. Memory is sampled; sampled_s is its age in seconds."""
+    """One agent now.
+
+    since_s: epoch seconds of its state. Memory is sampled; sampled_s is the age of the sample.
+    """
 
     state: State
     health: str | None
@@ -170,14 +177,14 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     sampled_s: float | None
 
 
-class Report(Message):
+class Report(Message, frozen=True):
     """The fleet now."""
 
     fleet: str
     environment: str
     pid: int
     started_s: float
-    machines: list[str | None]
+    machines: list[str]
     agents: dict[str, AgentStatus]
 
 
@@ -185,8 +192,8 @@ Request = Hello | Apply | Stop | Restart | Status | Subscribe | Shutdown
 Answer = Welcome | Refused | Difference | Changed | Account | Stopped | Restarted | Report
 
 _encoder = msgspec.json.Encoder()
-_requests = msgspec.json.Decoder(Request)
-_answers = msgspec.json.Decoder(Answer)
+_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
 def encode_line(message: Message) -> bytes:

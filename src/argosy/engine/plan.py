@@ -16,18 +16,26 @@ import msgspec
 from argosy.engine.envfile import read_env_file
 from argosy.fault import Fault, InputError
 from argosy.fleet.spec import Need, Probe
-from argosy.fleet.units import seconds
+from argosy.fleet.units import duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from argosy.engine.folder import Folder
-    from argosy.fleet.environment import Placement
+    from argosy.fleet.placement import Placement
     from argosy.fleet.spec import AgentSpec, Fleet
 
 # What one service manager tells its child must not reach the children of that child.
 _OF_THE_CALLER = frozenset(
-    {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "MAINPID"}
+    {
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
+        "MAINPID",
+    }
 )
 _UNSUPPORTED_PROBES = frozenset({"http", "log", "exec"})
 
@@ -122,7 +130,7 @@ def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], f
 
 
 def full_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, str]:
-    """Return the whole environment of an agent: the caller's, less what was the caller's alone, and its own."""
+    """Return an agent's whole environment: the caller's, less what was for the caller alone, and its own."""
     kept = {key: value for key, value in base.items() if key not in _OF_THE_CALLER}
     kept.setdefault("PYTHONUNBUFFERED", "1")
     return kept | spec.env
@@ -157,7 +165,7 @@ def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: 
         needs=agent.needs,
         wants=agent.wants,
         required=agent.required,
-        watchdog_s=seconds(watchdog) if watchdog else None,
+        watchdog_s=duration_s(watchdog) if watchdog else None,
         start_timeout_s=agent.start_timeout_s,
         stop_timeout_s=agent.stop_timeout_s,
         restart=agent.restart,
@@ -204,9 +212,9 @@ def _environment(
     if agent.port is not None:
         env["ARGOSY_PORT"] = str(placement.connect(agent.name).port)
     if agent.liveness and agent.liveness.watchdog:
-        env["WATCHDOG_USEC"] = str(int(seconds(agent.liveness.watchdog) * 1_000_000))
+        env["WATCHDOG_USEC"] = str(int(duration_s(agent.liveness.watchdog) * 1_000_000))
     if agent.kind == "class" and agent.cwd:
-        # `python -m` puts the working folder first on sys.path; the agent's modules are beside the fleet file.
+        # `python -m` puts the working folder first on sys.path; the modules are beside the fleet file.
         env["PYTHONPATH"] = ":".join(filter(None, [str(root), env.get("PYTHONPATH", "")]))
     return env, refusal
 
@@ -237,7 +245,10 @@ def _unsupported(agent: AgentSpec) -> Iterable[Fault]:
         )
     if kind in ("zmq", "tcp") and not (agent.ready.port or agent.health_port or agent.port):
         yield Fault(
-            agent.where, "no-probe-port", f"the {kind} probe of `{agent.name}` has no port to ask", "add `port`"
+            agent.where,
+            "no-probe-port",
+            f"the {kind} probe of `{agent.name}` has no port to ask",
+            "add `port`",
         )
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import zmq
 import zmq.asyncio
 
 from argosy.agent.health import Status, normalise
 from argosy.engine.ports import is_held_by
-from argosy.wire import context
+from argosy.wire.lease import shared_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
 _FIRST_S, _MOST_S = 0.02, 1.0
 _ANSWER_WITHIN_S = 2.0
-
-
-class Knock(Protocol):
-    """One try: returns a status when the program answered, None when it is not there yet."""
-
-    async def __call__(self) -> Status | None: ...
 
 
 async def wait_ready(probe: Probe, host: str, port: int | None, session: int) -> Status:
@@ -75,9 +69,7 @@ async def _knock_zmq(host: str, port: int, probe: Probe) -> Status | None:
     """Send the probe's message from a plain REQ socket and judge the answer."""
     message = probe.send if probe.send is not None else {"action": "health"}
     data = message.encode() if isinstance(message, str) else json.dumps(message).encode()
-    lease = context()
-    shadow = zmq.asyncio.Context.shadow(lease.underlying)
-    asked = shadow.socket(zmq.REQ)
+    asked = zmq.asyncio.Context.shadow(shared_context().underlying).socket(zmq.REQ)
     try:
         asked.linger = 0
         asked.connect(f"tcp://{host}:{port}")

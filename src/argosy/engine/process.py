@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 # pidfd_send_signal(2): to the process group of the target (Linux 6.9).
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
-# linux/pidfd.h: struct pidfd_info (64 bytes in its first version), PIDFD_GET_INFO, PIDFD_INFO_EXIT (Linux 6.15).
+# linux/pidfd.h, Linux 6.15: PIDFD_GET_INFO, PIDFD_INFO_EXIT, struct pidfd_info in its first version (64 bytes).
 _PIDFD_GET_INFO = 0xC040FF0B
 _PIDFD_INFO_EXIT = 1 << 3
 _PIDFD_INFO = struct.Struct("=QQ11Ii")
@@ -107,7 +107,7 @@ def kill_group(pidfd: int) -> bool:
 def exit_status(pidfd: int) -> int | None:
     """Return the wait status of a process that another parent has reaped, or None when unknown.
 
-    Needs PIDFD_GET_INFO with PIDFD_INFO_EXIT (Linux 6.15).
+    Needs PIDFD_GET_INFO with PIDFD_INFO_EXIT (Linux 6.15); see `zombie_status` for before the reap.
     """
     asked = bytearray(_PIDFD_INFO.pack(_PIDFD_INFO_EXIT, *([0] * 13)))
     try:
@@ -116,6 +116,19 @@ def exit_status(pidfd: int) -> int | None:
         return None
     mask, *_, code = _PIDFD_INFO.unpack(asked)
     return code if mask & _PIDFD_INFO_EXIT else None
+
+
+def zombie_status(pid: int) -> int | None:
+    """Return the wait status of a zombie of another parent, None when it is none or not ours to read.
+
+    Field 52 of /proc/PID/stat (proc_pid_stat(5), Linux 3.5).
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(fields[49]) if fields[0] == b"Z" else None
 
 
 def exit_code(status: int | None) -> int | None:

@@ -11,8 +11,10 @@ from argosy.engine.plan import Plan
 from argosy.wire.book import Book, Entry, write_book
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from argosy.engine.folder import Folder
-    from argosy.fleet.environment import Placement
+    from argosy.fleet.placement import Placement
     from argosy.fleet.spec import Fleet
 
 
@@ -43,7 +45,7 @@ def read_roster(folder: Folder) -> Roster | None:
         return None
 
 
-def write_book_of(folder: Folder, fleet: Fleet, placement: Placement) -> None:
+def write_book_of(folder: Folder, fleet: Fleet, placement: Placement, machines: Iterable[str]) -> None:
     """Write the addresses of all agents for the agents of this machine."""
     entries = {}
     for agent in fleet.agents.values():
@@ -51,7 +53,7 @@ def write_book_of(folder: Folder, fleet: Fleet, placement: Placement) -> None:
             continue
         endpoint = placement.connect(agent.name)
         entries[agent.name] = Entry(
-            machine=agent.machine,
+            machine=agent.machine or "",
             host=endpoint.host,
             bind=placement.bind(agent.name),
             port=endpoint.port,
@@ -63,6 +65,7 @@ def write_book_of(folder: Folder, fleet: Fleet, placement: Placement) -> None:
         Book(
             fleet=fleet.name,
             environment=placement.environment,
+            machines=tuple(machines),
             runtime=str(folder.runtime),
             agents=entries,
         ),

@@ -40,7 +40,7 @@ from argosy.fleet.graph import Graph, build_graph, graph_of
 from argosy.fleet.load import load_fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import AsyncIterator, Collection, Iterable
 
     from argosy.engine.control import Session
     from argosy.engine.folder import Folder
@@ -109,7 +109,7 @@ class Supervisor:
                 async with self._hold("restart", session):
                     session.send(await self._restart(request.names))
             case Stop():
-                session.send(await self._stop(request.names))
+                session.send(await self._stop(request.names, is_kill=request.is_kill))
             case Status():
                 session.send(self._report())
             case Subscribe():
@@ -118,7 +118,7 @@ class Supervisor:
                 self.ended.set()
 
     @contextlib.asynccontextmanager
-    async def _hold(self, what: str, session: Session) -> object:  # type: ignore[misc]
+    async def _hold(self, what: str, session: Session) -> AsyncIterator[None]:
         """Hold the queue of changes.
 
         Raises RefusedError: somebody else has it.
@@ -153,8 +153,9 @@ class Supervisor:
         scope = scope_of(plan, request.only, request.skip)
         units = self._crew.units
         change = compare({unit.name: unit.running_digest for unit in self._crew.running()}, plan, scope)
-        write_roster(self._folder, Roster(plan=plan, machines=sorted(m for m in machines if m)))
-        write_book_of(self._folder, fleet, placement)
+        names = sorted(name for name in machines if name)
+        write_roster(self._folder, Roster(plan=plan, machines=names))
+        write_book_of(self._folder, fleet, placement, names)
         self._graph = build_graph(fleet)
         self._crew.environ = request.environ
         self._crew.diary.note("apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {session.pid}")
@@ -194,12 +195,18 @@ class Supervisor:
             self._crew.units[name].restart(plan.processes[name])
         for name in change.start:
             self._crew.units[name].renew(plan.processes[name])
-        for name in (*change.start, *change.adopted):
-            self._crew.units[name].start()
+        # Needs first: an agent that looks at them must not meet one that was not told to start yet.
+        begun = {*change.start, *change.adopted}
+        for name in self._graph.start_order():
+            if name in begun:
+                self._crew.units[name].start()
 
     async def _end_the_late(self, units: list[Unit], timeout_s: float) -> None:
         """Stop what is not ready when the time of the whole apply is over."""
-        reasons = {unit.name: f"was {describe(unit)} when the {timeout_s:.0f} s of this start were over" for unit in units}
+        reasons = {
+            unit.name: f"was {describe(unit)} when the {timeout_s:.0f} s of this start were over"
+            for unit in units
+        }
         await self._stop_units(units)
         for unit in units:
             unit.reason = reasons[unit.name]
@@ -213,9 +220,13 @@ class Supervisor:
     async def _restart(self, names: Iterable[str]) -> Restarted:
         began = self._loop.time()
         units = self._known(names)
+        dependents: set[Unit] = set()
         touched = set(units)
         for unit in units:
-            touched |= {o for o in self._crew.dependents_of(unit.name) if _follows(o, unit.name)}
+            dependents.update(self._crew.dependents_of(unit.name))
+            touched.update(
+                other for other in self._crew.dependents_of(unit.name) if _follows(other, unit.name)
+            )
         settling = self._settling = Settling(touched)
         for unit in units:
             unit.restart()
@@ -224,17 +235,21 @@ class Supervisor:
         return Restarted(
             restarted=sorted(unit.name for unit in touched if unit.is_ready),
             not_ready={unit.name: describe(unit) for unit in touched if not unit.is_ready},
-            reconnected=sorted({o.name for u in units for o in self._crew.dependents_of(u.name)} - {u.name for u in touched}),
+            reconnected=sorted(
+                {o.name for u in units for o in self._crew.dependents_of(u.name)} - {u.name for u in touched}
+            ),
             seconds=self._loop.time() - began,
         )
 
-    async def _stop(self, names: Iterable[str] | None) -> Stopped:
+    async def _stop(self, names: Iterable[str] | None, *, is_kill: bool) -> Stopped:
         began = self._loop.time()
         units = list(self._crew.units.values()) if names is None else self._known(names)
         if self._settling is not None:
             self._settling.interrupt()
             await self._idle.wait()
         ran = [unit for unit in units if unit.is_running or unit.identity is not None]
+        for unit in ran if is_kill else ():
+            unit.kill()
         await self._stop_units(units)
         return Stopped(
             stopped=[unit.name for unit in ran],
@@ -259,8 +274,10 @@ class Supervisor:
         unknown = [name for name in names if name not in self._crew.units]
         if unknown:
             raise InputError(
-                *(Fault(name, "unknown-agent", f"no agent `{name}` runs here", "`argosy status` lists them")
-                  for name in unknown)
+                *(
+                    Fault(name, "unknown-agent", f"no agent `{name}` runs here", "`argosy status` lists them")
+                    for name in unknown
+                )
             )
         return [self._crew.units[name] for name in names]
 

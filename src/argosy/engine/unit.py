@@ -39,7 +39,7 @@ _LEASE_LOOK_S = 0.01
 
 
 class Needs(NamedTuple):
-    """How it stands with what an agent needs: names not ready yet, and names that will not come, with the reason."""
+    """What an agent needs and has not: names not ready yet, and names that will not come, with the reason."""
 
     waiting_on: list[str]
     failed: dict[str, str]
@@ -129,6 +129,14 @@ class Unit:
         self._restart_asked = False
         self._write_will()
         self._fire(Event.STOP, "stopped")
+
+    def kill(self) -> None:
+        """Kill its process group now; it is wanted down."""
+        self.wanted = False
+        self._restart_asked = False
+        if self._pidfd is not None:
+            self.was_killed = True
+            process.kill_group(self._pidfd)
 
     def restart(self, spec: ProcessSpec | None = None) -> None:
         """Stop it and start it again, as `spec` from then on when one is given."""
@@ -309,9 +317,15 @@ class Unit:
         self.listen()
         self._crew.loop.add_reader(pidfd, self._adopted_end)
         self._arm("deadline", self.spec.start_timeout_s, self._too_late)
+        if will and will.ready_s and will.incarnation == incarnation and not self.spec.is_sdk:
+            # A plain script says READY once, and not to every supervisor that comes along.
+            self._judge()
+            return
         if self.spec.is_sdk and self.spec.port is not None:
             # Its next beat may be seconds away, and it answers health on its port at once.
-            self._probe = self._crew.loop.create_task(self._ask(identity.pid, Probe(probe="zmq"), self.spec.port))
+            self._probe = self._crew.loop.create_task(
+                self._ask(identity.pid, Probe(probe="zmq"), self.spec.port)
+            )
         else:
             self._start_probe()
 
@@ -351,9 +365,9 @@ class Unit:
         process.send_signal(self._pidfd, signal.SIGTERM)
         # A stopped process takes the signal only when it goes on.
         process.send_signal(self._pidfd, signal.SIGCONT)
-        self._arm("grace", self.spec.stop_timeout_s, self._kill)
+        self._arm("grace", self.spec.stop_timeout_s, self._grace_is_over)
 
-    def _kill(self) -> None:
+    def _grace_is_over(self) -> None:
         if self._pidfd is not None:
             self.was_killed = True
             process.kill_group(self._pidfd)
@@ -366,9 +380,12 @@ class Unit:
         self._await_status(tries=10)
 
     def _await_status(self, tries: int) -> None:
-        """Take the exit status once the process's parent has reaped it; the kernel tells it only then."""
+        """Take the exit status, from the zombie or from the kernel once its parent has reaped it."""
         assert self._pidfd is not None
-        status = process.exit_status(self._pidfd)
+        assert self.identity is not None
+        status = process.zombie_status(self.identity.pid)
+        if status is None:
+            status = process.exit_status(self._pidfd)
         if status is None and tries:
             self._arm("status", _LEASE_LOOK_S, lambda: self._await_status(tries - 1))
         else:
@@ -460,6 +477,7 @@ class Unit:
             Will(
                 wanted=self.wanted,
                 digest=self.running_digest,
+                incarnation=self.incarnation,
                 restarts=self.restarts,
                 ready_s=self.since_s if is_up else None,
                 reason=self.reason,

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 
 class Will(msgspec.Struct, frozen=True, kw_only=True):
-    """wanted: up. digest: of the plan it was started by. ready_s: epoch seconds, None when it was not ready."""
+    """The wish and the past of one agent.
+
+    wanted: up. digest: of the plan it was started by. incarnation: of the process that
+    all this is about. ready_s: epoch seconds, None when it was not ready.
+    """
 
     wanted: bool
     digest: str
+    incarnation: int = 0
     restarts: int = 0
     ready_s: float | None = None
     exit_code: int | None = None

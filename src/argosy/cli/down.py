@@ -1,0 +1,97 @@
+"""Stop the fleet, or some of its agents, in reverse order of their needs.
+
+Returns when no process is left; what outlives its grace is killed. What a dead supervisor left
+running is found by its leases and stopped too.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from typing import TYPE_CHECKING
+
+from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.report import print_json
+from argosy.engine.client import SupervisorLostError, connect, connect_or_start
+from argosy.engine.folder import folder_of
+from argosy.engine.messages import Report, Shutdown, Status, Stop, Stopped
+from argosy.engine.remains import living_leases
+from argosy.engine.state import RUNNING_STATES
+
+if TYPE_CHECKING:
+    import argparse
+
+    from argosy.engine.client import Client
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy down`."""
+    add_fleet(parser)
+    parser.add_argument("--only", metavar="A,B", help="stop these agents and leave the others running")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Stop what runs; returns 0 when nothing of it is left."""
+    began = time.monotonic()
+    path, _ = take_fleet(args)
+    folder = folder_of(path)
+    client = connect(folder, "down")
+    if client is None and living_leases(folder):
+        client = connect_or_start(path, path.parent.name, folder, "down")
+    stopped = Stopped(stopped=[], killed=[], seconds=0.0)
+    if client is not None:
+        with client:
+            stopped = _stop(client, args.only.split(",") if args.only else None)
+    seconds = time.monotonic() - began
+    if args.as_json:
+        print_json(
+            {
+                "argosy": "down/1",
+                "stopped": stopped.stopped,
+                "killed": stopped.killed,
+                "seconds": round(seconds, 4),
+            }
+        )
+    elif not stopped.stopped:
+        print("nothing was running")
+    else:
+        killed = f", {len(stopped.killed)} killed after their grace: {', '.join(stopped.killed)}"
+        print(f"{len(stopped.stopped)} stopped in {seconds:.2f} s" + (killed if stopped.killed else ""))
+    return 0
+
+
+def _stop(client: Client, names: list[str] | None) -> Stopped:
+    client.send(Stop(names=names))
+    while True:
+        try:
+            answer = client.receive(None)
+        except KeyboardInterrupt:
+            client.send(Stop(names=names, is_kill=True))
+            continue
+        if isinstance(answer, Stopped):
+            break
+    if names is None or not _is_anything_running(client):
+        _shut_down(client)
+    return answer
+
+
+def _is_anything_running(client: Client) -> bool:
+    report = client.ask(Status())
+    assert isinstance(report, Report), "a status is answered by a report"
+    return any(agent.state in RUNNING_STATES for agent in report.agents.values())
+
+
+def _shut_down(client: Client) -> None:
+    """End the supervisor and wait until it is gone, and its forker with it."""
+    try:
+        pidfd = os.pidfd_open(client.welcome.pid)
+    except ProcessLookupError:
+        return
+    try:
+        client.send(Shutdown())
+        select.select([pidfd], [], [], 10.0)
+    except SupervisorLostError:
+        return
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,114 @@
+"""The agents' output, merged, oldest line first, each with the name of its agent.
+
+`-f` goes on as lines come, across restarts; where a new process begins it says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import heapq
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.report import paint
+from argosy.engine.folder import folder_of
+from argosy.engine.logs import Reader, tail_offset
+from argosy.engine.logwatch import LogWatch
+from argosy.fault import Fault, InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from argosy.engine.folder import Folder
+    from argosy.engine.logs import Line
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy logs`."""
+    add_fleet(parser, words="AGENT...", words_help="agents (default: all)")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as lines come")
+    parser.add_argument("-n", "--lines", type=int, metavar="N", help="the last N lines only")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the lines; returns 0."""
+    path, names = take_fleet(args)
+    folder = folder_of(path)
+    logs = _logs_of(folder, names)
+    if args.lines is not None and args.lines < 0:
+        raise InputError(Fault("-n", "usage", f"{args.lines} lines cannot be shown", "give 0 or more"))
+    readers = [
+        Reader(name, log, tail_offset(log, args.lines) if args.lines is not None else 0)
+        for name, log in logs.items()
+    ]
+    lines = list(heapq.merge(*(reader.read() for reader in readers), key=lambda line: line.at_s))
+    if args.lines is not None:
+        lines = lines[len(lines) - min(args.lines, len(lines)) :]
+    width = max((len(name) for name in logs), default=0)
+    _print(lines, width, as_json=args.as_json)
+    if args.follow:
+        try:
+            asyncio.run(_follow(folder, names, readers, width, as_json=args.as_json))
+        except KeyboardInterrupt:
+            return 0  # the way to end a follow
+    return 0
+
+
+def _logs_of(folder: Folder, names: list[str]) -> dict[str, Path]:
+    """Return the log of each agent asked for.
+
+    Raises InputError: there is none of that name.
+    """
+    found = {log.stem: log for log in sorted(folder.logs.glob("*.log"))} if folder.logs.is_dir() else {}
+    faults = []
+    for name in names:
+        if name not in found:
+            near = difflib.get_close_matches(name, found, 1)
+            hint = f"did you mean `{near[0]}`?" if near else "`argosy status` lists the agents"
+            faults.append(Fault(name, "no-log", f"there is no log of an agent `{name}`", hint))
+    if faults:
+        raise InputError(*faults)
+    return {name: found[name] for name in names} if names else found
+
+
+async def _follow(
+    folder: Folder, names: list[str], readers: list[Reader], width: int, *, as_json: bool
+) -> None:
+    known = {reader.agent: reader for reader in readers}
+
+    def grown(logs: list[Path]) -> None:
+        lines: list[Line] = []
+        for log in logs:
+            if names and log.stem not in names:
+                continue
+            lines.extend(known.setdefault(log.stem, Reader(log.stem, log)).read())
+        _print(sorted(lines, key=lambda line: line.at_s), width, as_json=as_json)
+
+    if not folder.logs.is_dir():
+        raise InputError(
+            Fault(str(folder.logs), "no-log", "this fleet has not been started here yet", "`argosy up`")
+        )
+    watch = LogWatch(folder.logs, asyncio.get_running_loop(), grown)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        watch.close()
+
+
+def _print(lines: Iterable[Line], width: int, *, as_json: bool) -> None:
+    for line in lines:
+        if as_json:
+            entry = {"agent": line.agent, "at": line.at_s, "line": line.text, "pid": line.seam or None}
+            sys.stdout.write(msgspec.json.encode(entry).decode() + "\n")
+        elif line.seam:
+            text = f"{line.agent:<{width}} | --- starts, pid {line.seam} ---"
+            sys.stdout.write(paint(text, "dim") + "\n")
+        else:
+            sys.stdout.write(f"{line.agent:<{width}} | {line.text}\n")
+    sys.stdout.flush()

@@ -1,0 +1,149 @@
+"""What is running, and how it is."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.report import paint, print_json
+from argosy.engine.client import connect
+from argosy.engine.folder import folder_of
+from argosy.engine.messages import AgentStatus, Report, Status
+from argosy.engine.remains import living_leases
+from argosy.engine.roster import read_roster
+from argosy.engine.state import READY_STATES, State
+from argosy.engine.will import read_will
+
+if TYPE_CHECKING:
+    import argparse
+
+    from argosy.engine.folder import Folder
+
+_COLOURS = {State.READY: "green", State.DEGRADED: "yellow", State.WAITING: "dim", State.EXITED: "dim"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy status`."""
+    add_fleet(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the fleet; returns 0 whatever its state."""
+    path, _ = take_fleet(args)
+    folder = folder_of(path)
+    client = connect(folder, "status")
+    if client is None:
+        report = _without_supervisor(folder, path.parent.name)
+    else:
+        with client:
+            answer = client.ask(Status())
+        assert isinstance(answer, Report), "a status is answered by a report"
+        report = answer
+    if args.as_json:
+        print_json(status_json(report, folder))
+    else:
+        _show(report)
+    return 0
+
+
+def _without_supervisor(folder: Folder, name: str) -> Report:
+    """Return what leases, wills and the roster tell when nobody supervises."""
+    roster = read_roster(folder)
+    living = living_leases(folder)
+    agents = {}
+    for agent, spec in roster.plan.processes.items() if roster else ():
+        will = read_will(folder.will(agent))
+        identity = living.get(agent)
+        was_ready = will is not None and will.ready_s is not None
+        state = (State.READY if was_ready else State.STARTING) if identity else State.EXITED
+        agents[agent] = AgentStatus(
+            state=state,
+            health=None,
+            pid=identity.pid if identity else None,
+            machine=spec.machine,
+            group=spec.group,
+            port=spec.port,
+            restarts=will.restarts if will else 0,
+            since_s=(will.ready_s if will else None) or 0.0,
+            waiting_on=[],
+            reason="nobody supervises it" if identity else "not running",
+            rss_bytes=None,
+            pss_bytes=None,
+            sampled_s=None,
+        )
+    return Report(
+        fleet=roster.plan.fleet if roster else name,
+        environment=roster.plan.environment if roster else "",
+        pid=0,
+        started_s=0.0,
+        machines=[],
+        agents=agents,
+    )
+
+
+def status_json(report: Report, folder: Folder) -> dict[str, object]:
+    """Return a report as `status/1`."""
+    here = {"state": "here", "since": report.started_s}
+    return {
+        "argosy": "status/1",
+        "fleet": report.fleet,
+        "environment": report.environment,
+        "folder": str(folder.state),
+        "supervisor": {"pid": report.pid, "started": report.started_s} if report.pid else None,
+        "hub": None,
+        "machines": {name: here for name in report.machines if name},
+        "agents": {
+            name: {
+                "state": agent.state.value,
+                "health": agent.health,
+                "pid": agent.pid,
+                "machine": agent.machine,
+                "group": agent.group,
+                "port": agent.port,
+                "restarts": agent.restarts,
+                "since": agent.since_s,
+                "waiting_on": agent.waiting_on,
+                "reason": agent.reason,
+                "rss": agent.rss_bytes,
+                "pss": agent.pss_bytes,
+                "sampled_s": agent.sampled_s,
+            }
+            for name, agent in report.agents.items()
+        },
+    }
+
+
+def _show(report: Report) -> None:
+    if not report.agents:
+        print(f"{report.fleet}: nothing is running")
+        return
+    widths = max(len(name) for name in report.agents), max(len(a.group or "") for a in report.agents.values())
+    for name, agent in report.agents.items():
+        _show_agent(name, agent, *widths)
+    ready = sum(agent.state in READY_STATES for agent in report.agents.values())
+    print(f"{ready} of {len(report.agents)} ready, {report.fleet} ({report.environment})")
+    if not report.pid:
+        print(paint("no supervisor runs", "yellow") + "; `argosy up` starts one, which adopts what lives")
+
+
+def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int) -> None:
+    state = paint(f"{agent.state.value:<15}", _COLOURS.get(agent.state, "red"))
+    memory = f"{agent.pss_bytes / 2**20:6.1f} MiB" if agent.pss_bytes else " " * 10
+    age = _duration(time.time() - agent.since_s) if agent.since_s else ""
+    note = agent.reason if agent.state not in (State.READY,) else ""
+    if agent.waiting_on:
+        note = f"waits for {', '.join(agent.waiting_on)}"
+    restarts = f"{agent.restarts} restarts  " if agent.restarts else ""
+    line = (
+        f"{name:<{name_width}}  {agent.group or '':<{group_width}}  {state} {age:>6}  "
+        f"{agent.port or '':>5}  pid {agent.pid or '-':<7} {memory}  {restarts}{note}"
+    )
+    print(line.rstrip())
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

@@ -1,0 +1,113 @@
+"""The lease: a record that is whole or void, and a lock that proves life."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.engine.generation import hold, raise_generation, read_generation
+from argosy.engine.lease import (
+    LENGTH,
+    Record,
+    is_free,
+    open_lease,
+    pack,
+    read_record,
+    try_lock,
+    unpack,
+    write_record,
+)
+from argosy.engine.process import Identity, boot_id, open_process, read_stat
+
+RECORDS = st.builds(
+    Record,
+    st.binary(min_size=16, max_size=16),
+    st.integers(0, 2**64 - 1),
+    st.builds(Identity, st.integers(1, 2**31 - 1), st.integers(0, 2**64 - 1)),
+    st.integers(0, 2**64 - 1),
+)
+
+
+@given(RECORDS)
+def test_a_record_survives_its_file(record: Record) -> None:
+    assert unpack(pack(record)) == record
+
+
+@given(RECORDS, st.integers(0, LENGTH * 8 - 1))
+def test_one_flipped_bit_makes_it_void(record: Record, bit: int) -> None:
+    data = bytearray(pack(record))
+    data[bit // 8] ^= 1 << bit % 8
+    assert unpack(bytes(data)) is None
+
+
+@given(st.binary(max_size=2 * LENGTH))
+def test_no_bytes_crash_the_reader(data: bytes) -> None:
+    unpack(data)
+
+
+def test_zeros_are_no_record() -> None:
+    assert unpack(bytes(LENGTH)) is None
+    assert unpack(b"") is None
+
+
+def test_a_lock_is_held_for_as_long_as_any_copy_of_the_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "A"
+    code = (
+        "import fcntl, os, sys, subprocess\n"
+        f"fd = os.open({str(path)!r}, os.O_RDWR | os.O_CREAT); fcntl.flock(fd, fcntl.LOCK_EX)\n"
+        "os.set_inheritable(fd, True)\n"
+        "child = subprocess.Popen(['cat'], stdin=0, close_fds=False)\n"
+        "print(child.pid, flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout and process.stdin
+    process.stdout.readline()
+    process.wait()  # the one that locked is dead, what it started lives
+    assert not is_free(path)
+    process.stdin.close()
+    process.stdout.read()  # ends when the child has ended
+    process.stdout.close()
+    descriptor = open_lease(path)
+    while not try_lock(descriptor):
+        pass
+    os.close(descriptor)
+
+
+def test_a_record_is_read_back(tmp_path: Path) -> None:
+    descriptor = open_lease(tmp_path / "A")
+    me = read_stat(os.getpid())
+    assert me is not None
+    record = Record(boot_id(), 7, Identity(os.getpid(), me.started), 3)
+    write_record(descriptor, record)
+    os.close(descriptor)
+    assert read_record(tmp_path / "A") == record
+    pidfd = open_process(record.identity)
+    assert pidfd is not None
+    os.close(pidfd)
+    assert open_process(Identity(os.getpid(), me.started + 1)) is None, "another process of that number"
+
+
+def test_there_is_no_record_where_there_is_no_file(tmp_path: Path) -> None:
+    assert read_record(tmp_path / "none") is None
+    assert is_free(tmp_path / "none")
+
+
+def test_the_generation_only_rises_and_one_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "supervisor.lock"
+    assert read_generation(path) == 0
+    first = hold(path, 0.0)
+    assert first is not None
+    assert raise_generation(first) == 1
+    assert hold(path, 0.0) is None
+    os.close(first)
+    second = hold(path, 0.0)
+    assert second is not None
+    assert raise_generation(second) == 2 == read_generation(path)
+    os.close(second)

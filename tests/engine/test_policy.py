@@ -1,0 +1,100 @@
+"""The restart policy: what follows an end, by the rules of the fleet file."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.engine.plan import ProcessSpec
+from argosy.engine.policy import Budget, Ending, decide_exit
+from argosy.engine.state import Event
+from argosy.fleet.spec import Probe
+
+SPEC = ProcessSpec(
+    name="A",
+    argv=("true",),
+    env={},
+    cwd="/",
+    is_sdk=False,
+    machine=None,
+    group=None,
+    ports=(),
+    host="127.0.0.1",
+    port=None,
+    probe=Probe(probe="alive"),
+    probe_port=None,
+    needs=(),
+    wants=(),
+    required=True,
+    watchdog_s=None,
+    start_timeout_s=1.0,
+    stop_timeout_s=1.0,
+    restart="on-failure",
+    restart_times=3,
+    restart_within_s=60.0,
+    backoff_first_s=0.1,
+    backoff_most_s=1.0,
+    open_files=0,
+)
+
+
+def decide(code: int | None, *, cause: str = "exit", restart: str = "on-failure", ready: bool = True) -> Event:
+    spec = msgspec.structs.replace(SPEC, restart=restart)
+    return decide_exit(spec, Ending(code, cause, ready), True, Budget(3, 60.0), 0.0).event
+
+
+@pytest.mark.parametrize(
+    ("restart", "code", "cause", "expected"),
+    [
+        ("on-failure", 0, "exit", Event.FINISHED),
+        ("on-failure", 1, "exit", Event.RETRY),
+        ("on-failure", -9, "exit", Event.RETRY),
+        ("on-failure", None, "exit", Event.RETRY),
+        ("on-failure", -15, "timeout", Event.GIVE_UP),
+        ("on-failure", -15, "frozen", Event.RETRY),
+        ("on-failure", None, "port", Event.RETRY),
+        ("always", 0, "exit", Event.RETRY),
+        ("always", -15, "timeout", Event.RETRY),
+        ("never", 0, "exit", Event.FINISHED),
+        ("never", 1, "exit", Event.FINISHED),
+    ],
+)
+def test_by_policy(restart: str, code: int | None, cause: str, expected: Event) -> None:
+    assert decide(code, cause=cause, restart=restart) is expected
+
+
+def test_what_is_wanted_down_is_finished_whatever_happened() -> None:
+    assert decide_exit(SPEC, Ending(1, "exit", True), False, Budget(3, 60.0), 0.0).event is Event.FINISHED
+
+
+def test_a_child_that_never_became_the_agent_spends_no_restart() -> None:
+    budget = Budget(0, 60.0)
+    for code in (114, 115, 116):
+        assert decide_exit(SPEC, Ending(code, "exit", False), True, budget, 0.0).event is Event.RETRY
+
+
+def test_a_program_that_is_not_there_is_given_up_at_once() -> None:
+    assert decide(127, ready=False) is Event.GIVE_UP
+    assert decide(126, ready=False) is Event.GIVE_UP
+
+
+def test_the_wait_doubles_up_to_the_most() -> None:
+    budget = Budget(100, 60.0)
+    waits = [decide_exit(SPEC, Ending(1, "exit", False), True, budget, 0.0).delay_s for _ in range(6)]
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+def test_what_was_ready_and_died_once_is_started_at_once() -> None:
+    budget = Budget(100, 60.0)
+    waits = [decide_exit(SPEC, Ending(-9, "exit", True), True, budget, 0.0).delay_s for _ in range(3)]
+    assert waits == [0.0, 0.1, 0.2]
+
+
+@given(st.lists(st.floats(0, 10_000), min_size=1, max_size=60).map(sorted), st.integers(1, 6))
+def test_never_more_restarts_in_a_window_than_allowed(times: list[float], most: int) -> None:
+    budget = Budget(most, 60.0)
+    granted = [now for now in times if budget.spend(now) is not None]
+    for now in granted:
+        assert sum(1 for other in granted if now - 60.0 < other <= now) <= most
