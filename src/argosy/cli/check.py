@@ -85,13 +85,10 @@ def _print_text(faults: Sequence[Fault], report: Report | None) -> int:
 
 
 def _print_faults(faults: Sequence[Fault], word: str, colour: str, stream: IO[str]) -> None:
-    """Print faults, each hint once: a hint that many share is read once."""
-    told: set[str] = set()
     for fault in faults:
         place_ = f"{fault.where}: " if fault.where else ""
         stream.write(f"{paint(word + ':', colour, stream)} {place_}{fault.code} {fault.message}\n")
-        if fault.hint and fault.hint not in told:
-            told.add(fault.hint)
+        if fault.hint:
             stream.write(f"{paint('hint:', 'cyan', stream)} {fault.hint}\n")
 
 

@@ -12,9 +12,10 @@ from argosy.source.imports import Import, find_imports
 from argosy.source.order import Early, find_early
 from argosy.source.parse import Parsed, parse
 from argosy.source.ports import Ports, find_ports
-from argosy.source.scopes import How, Scope, Undefined, find_scopes, find_undefined
+from argosy.source.scopes import How, Scope, find_scopes
 from argosy.source.syspath import Additions, find_additions
 from argosy.source.text import Source, Unparsed, read_source
+from argosy.source.undefined import Undefined, find_undefined
 
 _EVERY_MODULE = frozenset(
     {"__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from argosy.source import flow
 from argosy.source.parse import Parsed
 
 Kind = Literal["module", "function", "class", "comprehension", "parameters"]
@@ -35,7 +34,6 @@ GIVEN = frozenset(dir(builtins)) | {
     "WindowsError",
     "_",
 }
-_IN_CLASS = frozenset({"__module__", "__qualname__"})
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -139,16 +137,6 @@ class Scope:
         return scope if scope is not None and name in scope.bindings else None
 
 
-class Undefined(msgspec.Struct, frozen=True):
-    """A name that is read and never bound. uses: how often in this file; the place is of the first."""
-
-    name: str
-    line: int
-    column: int
-    scope: str
-    uses: int
-
-
 def has_lazy_annotations(tree: ast.Module) -> bool:
     """Return whether no annotation is computed: by PEP 563 in this file, or by PEP 649 in this Python."""
     return sys.version_info >= (3, 14) or any(
@@ -162,48 +150,6 @@ def has_lazy_annotations(tree: ast.Module) -> bool:
 def find_scopes(parsed: Parsed) -> Scope:
     """Return the module's scope, with all others below it."""
     return _Builder(parsed.tree).build()
-
-
-def find_undefined(parsed: Parsed, module: Scope) -> tuple[Undefined, ...]:
-    """Return the names that functions read and nothing binds, each once, with the place of its first use.
-
-    What runs with the module itself is `order`'s question. Empty where a star import or exec may
-    bind anything. A use under a handler of NameError is a test for the name, not a fault.
-    """
-    if module.has_star or module.is_dynamic:
-        return ()
-    tested = _tested_uses(parsed.tree) if b"NameError" in parsed.source.data else set()
-    first: dict[str, tuple[ast.Name, str]] = {}
-    count: dict[str, int] = {}
-    for scope in module.walk():
-        if not scope.is_in_function():
-            continue
-        for use in scope.uses:
-            if not use.is_evaluated or use.name in GIVEN or use.node in tested:
-                continue
-            if (use.name == "__class__" or use.name in _IN_CLASS) or scope.owner_of(use.name) is not None:
-                continue
-            count[use.name] = count.get(use.name, 0) + 1
-            known = first.get(use.name)
-            if known is None or (use.node.lineno, use.node.col_offset) < (
-                known[0].lineno,
-                known[0].col_offset,
-            ):
-                first[use.name] = (use.node, scope.qualified_name())
-    found = [
-        Undefined(name, node.lineno, parsed.column(node), where, count[name])
-        for name, (node, where) in first.items()
-    ]
-    return tuple(sorted(found, key=lambda item: (item.line, item.column)))
-
-
-def _tested_uses(tree: ast.Module) -> set[ast.Name]:
-    found: set[ast.Name] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Try) and "NameError" in flow.caught_by(node):
-            for part in node.body:
-                found.update(name for name in ast.walk(part) if isinstance(name, ast.Name))
-    return found
 
 
 class _Builder:

@@ -11,7 +11,7 @@ import msgspec
 from argosy.source import flow
 from argosy.source.closure import Closure, External, Missing, Node, Reach, Step, reach_of
 from argosy.source.facts import Facts
-from argosy.source.imports import When
+from argosy.source.imports import Import, When
 from argosy.source.modules import Finder
 from argosy.source.order import Early
 from argosy.source.text import Unparsed
@@ -20,11 +20,13 @@ from argosy.source.text import Unparsed
 class Finding(msgspec.Struct, frozen=True):
     """One thing that stops a program, or may.
 
-    code: S101 to S104, or I602. is_certain: every start ends here, if it gets so far; else it is met
-    only on some path. way: the imports from the script to the file that is at fault.
+    code: S101 to S104, or I602. subject: the name or module that it is about.
+    is_certain: every start ends here, if it gets so far; else it is met only on some path.
+    way: the imports from the script to the file that is at fault.
     """
 
     code: str
+    subject: str
     path: str
     line: int
     column: int
@@ -53,63 +55,71 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 def find_findings(closure: Closure, setting: Setting) -> tuple[Finding, ...]:
-    """Return all findings of a program; what stops it comes first, in the order in which it is met."""
+    """Return all findings of a program; what stops it comes first, in the order in which it is met.
+
+    A subject is told once for each file, at its surest place.
+    """
     found: list[Finding] = []
     for node in closure.nodes.values():
         if isinstance(node.facts, Unparsed):
             found.append(_of_unparsed(node, node.facts, setting))
         else:
-            found += _of_names(node, node.facts)
+            found += _of_names(node, node.facts, closure)
     found += [_of_missing(item, closure) for item in closure.missing]
     found += _off_path(closure, setting)
     found += [_of_external(item) for item in closure.external if _is_lacking(item, setting)]
-    return tuple(sorted(found, key=lambda item: (not item.is_certain, item.position(), item.column)))
+    found.sort(key=lambda item: (not item.is_certain, item.position(), item.column))
+    first: dict[tuple[str, str, str], Finding] = {}
+    for item in found:
+        first.setdefault((item.code, item.subject, item.path), item)
+    return tuple(first.values())
 
 
 def _of_unparsed(node: Node, failed: Unparsed, setting: Setting) -> Finding:
     """A file that does not parse is told at its own place when it is the script, else at its import."""
     how = {"read": "", "parse": "does not parse: ", "compile": "does not compile: "}[failed.stage]
     if not node.way:
-        return Finding("S101", failed.path, failed.line, failed.column, how + failed.message, "", True)
+        return Finding("S101", "", failed.path, failed.line, failed.column, how + failed.message, "", True)
     last = node.way[-1]
     name = node.module.name if node.module is not None else last.module
     is_certain = _is_certain(node.reach, "SyntaxError", node.caught)
     place = f"{setting.shown(failed.path)}:{failed.line}:{failed.column}"
     message = f"imports `{name}`, which {how or 'cannot be read: '}{failed.message} ({place})"
-    return Finding("S101", last.path, last.line, last.column, message, "", is_certain, node.way[:-1])
+    return Finding("S101", name, last.path, last.line, last.column, message, "", is_certain, node.way[:-1])
 
 
-def _of_names(node: Node, facts: Facts) -> Iterator[Finding]:
+def _of_names(node: Node, facts: Facts, closure: Closure) -> Iterator[Finding]:
     early = facts.early_as_main if node.module is None else facts.early
     told = {item.name for item in early}
     for item in early:
-        caught = node.caught | item.caught
-        is_certain = item.is_certain and _is_certain(node.reach, "NameError", caught)
-        yield _of_early(node, item, facts, is_certain)
+        yield _of_early(node, item, closure)
     for name in facts.undefined:
         if name.name in told:
             continue
         times = f" ({name.uses} uses, the first here)" if name.uses > 1 else ""
         message = f"`{name.name}` is read in `{name.scope}` and never bound{times}"
-        hint = _nearest(name.name, facts.names)
-        yield Finding("S104", node.path, name.line, name.column, message, hint, False, node.way)
+        hint = _offer(name.name, facts, closure)
+        place = (node.path, name.line, name.column)
+        yield Finding("S104", name.name, *place, message, hint, False, node.way)
 
 
-def _of_early(node: Node, item: Early, facts: Facts, is_certain: bool) -> Finding:
+def _of_early(node: Node, item: Early, closure: Closure) -> Finding:
+    caught = node.caught | item.caught
+    is_certain = item.is_certain and _is_certain(node.reach, "NameError", caught)
+    place = (node.path, item.line, item.column)
     if item.bound_by is None:
         message = f"`{item.name}` is read while the module loads, and never bound"
-        hint = _nearest(item.name, facts.names)
-        return Finding("S104", node.path, item.line, item.column, message, hint, is_certain, node.way)
+        hint = _offer(item.name, node.facts, closure)
+        return Finding("S104", item.name, *place, message, hint, is_certain, node.way)
     how = {"import": "imported", "def": "defined", "class": "defined"}.get(item.bound_by, "assigned")
     message = f"`{item.name}` is read before it is {how} in line {item.bound_line}"
     hint = f"move line {item.bound_line} above line {item.line}" if how == "imported" else ""
-    return Finding("S102", node.path, item.line, item.column, message, hint, is_certain, node.way)
+    return Finding("S102", item.name, *place, message, hint, is_certain, node.way)
 
 
 def _of_missing(item: Missing, closure: Closure) -> Finding:
     node, statement = item.node, item.item
     error = "ModuleNotFoundError" if item.why == "module" else "ImportError"
-    is_certain = _is_certain(item.reach, error, item.caught)
     hint = ""
     if item.why == "module":
         whole, _, last = item.module.rpartition(".")
@@ -121,16 +131,31 @@ def _of_missing(item: Missing, closure: Closure) -> Finding:
     else:
         message = f"the relative import `{item.module}` leads out of every package"
         hint = "a script is no package: name the module in full, or run it as `module:Class`"
-    return Finding("S103", node.path, statement.line, statement.column, message, hint, is_certain, node.way)
+    subject = f"{item.module}:{item.name}"
+    return _of_import(node, statement, ("S103", subject, message, hint), error, item.reach, item.caught)
 
 
 def _of_external(item: External) -> Finding:
-    node, statement = item.node, item.item
-    is_certain = _is_certain(item.reach, "ModuleNotFoundError", item.caught)
     message = f"`{item.top}` is neither in the tree nor installed"
-    if When.GUARDED in statement.when:
+    told = ("I602", item.top, message, "")
+    return _of_import(item.node, item.item, told, "ModuleNotFoundError", item.reach, item.caught)
+
+
+def _of_import(
+    node: Node,
+    statement: Import,
+    told: tuple[str, str, str, str],
+    error: str,
+    reach: Reach,
+    caught: frozenset[str],
+) -> Finding:
+    """Return the finding of an import that raises `error`; told: code, subject, message, hint."""
+    code, subject, message, hint = told
+    if flow.is_caught(error, caught):
         message += " (its absence is caught)"
-    return Finding("I602", node.path, statement.line, statement.column, message, "", is_certain, node.way)
+    is_certain = _is_certain(reach, error, caught)
+    place = (node.path, statement.line, statement.column)
+    return Finding(code, subject, *place, message, hint, is_certain, node.way)
 
 
 def _is_lacking(item: External, setting: Setting) -> bool:
@@ -149,7 +174,7 @@ def _off_path(closure: Closure, setting: Setting) -> Iterator[Finding]:
         folder = finder.folder_of(assumed[name])
         message = f"`{name}` is in `{setting.shown(folder)}`, which is not on sys.path when the script starts"
         hint = f"env: {{PYTHONPATH: {os.path.relpath(folder, setting.folder)}}}"
-        yield Finding("S103", step.path, step.line, step.column, message, hint, True)
+        yield Finding("S103", name, step.path, step.line, step.column, message, hint, True)
 
 
 def _asked_first(closure: Closure, tops: Collection[str]) -> dict[str, Step]:
@@ -186,6 +211,20 @@ def _names_of(module: str, closure: Closure) -> list[str]:
     return []
 
 
+def _offer(name: str, facts: Facts | Unparsed, closure: Closure) -> str:
+    """Return where an unknown name is defined, if one file of the program does it, else the nearest name."""
+    homes = {
+        node.module.name
+        for node in closure.nodes.values()
+        if isinstance(node.facts, Facts)
+        and node.module is not None
+        and node.facts.names.get(name) in ("def", "class")
+    }
+    if len(homes) == 1:
+        return f"from {homes.pop()} import {name}"
+    return _nearest(name, facts.names) if isinstance(facts, Facts) else ""
+
+
 def _nearest(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(name, known, 1, 0.8)
     return f"did you mean `{near[0]}`?" if near else ""
