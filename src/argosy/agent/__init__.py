@@ -1,0 +1,33 @@
+"""Agents: a class with typed handlers becomes a process that serves, tells its health, and stops in order."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argosy.agent.agent import Agent
+    from argosy.agent.handlers import event, every, request
+    from argosy.agent.health import Health
+    from argosy.agent.runner import run
+    from argosy.wire.trace import trace
+
+__all__ = ["Agent", "Health", "event", "every", "request", "run", "trace"]
+
+_ROOMS = {
+    "Agent": "argosy.agent.agent",
+    "Health": "argosy.agent.health",
+    "event": "argosy.agent.handlers",
+    "every": "argosy.agent.handlers",
+    "request": "argosy.agent.handlers",
+    "run": "argosy.agent.runner",
+    "trace": "argosy.wire.trace",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module `argosy.agent` has no attribute `{name}`")
+    value = getattr(importlib.import_module(_ROOMS[name]), name)
+    globals()[name] = value
+    return value

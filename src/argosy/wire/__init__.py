@@ -1,0 +1,48 @@
+"""The wire: one context per process, requests that never hang, topics that know what they lost."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argosy.wire.blocking import connect
+    from argosy.wire.errors import (
+        BadArgument,
+        NotSent,
+        OutcomeUnknown,
+        Overloaded,
+        PeerFrozen,
+        RemoteError,
+        TooLarge,
+        UnknownMethod,
+        WireError,
+    )
+    from argosy.wire.lease import context
+    from argosy.wire.peer import Peer
+
+__all__ = [
+    "BadArgument",
+    "NotSent",
+    "OutcomeUnknown",
+    "Overloaded",
+    "Peer",
+    "PeerFrozen",
+    "RemoteError",
+    "TooLarge",
+    "UnknownMethod",
+    "WireError",
+    "connect",
+    "context",
+]
+
+_ROOMS = {"Peer": "peer", "connect": "blocking", "context": "lease"}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded at first use: `argosy.wire.context` alone needs neither asyncio nor msgspec.
+    if name not in __all__:
+        raise AttributeError(f"module `argosy.wire` has no attribute `{name}`")
+    value = getattr(importlib.import_module(f"argosy.wire.{_ROOMS.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value

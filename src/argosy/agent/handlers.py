@@ -1,0 +1,196 @@
+"""Handlers: the decorators, and what an agent's class says through them.
+
+A handler's annotations are its contract: arguments are decoded by them, and a call that does
+not fit never reaches the handler.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar, get_type_hints, overload
+
+import msgspec
+from msgspec import Raw
+
+from argosy.agent.health import HEALTH_ACTIONS
+from argosy.wire.codec import Unpacker
+
+F = TypeVar("F", bound=Callable[..., Any])
+Mode = Literal["task", "stream", "inline", "thread"]
+
+_MARK = "__argosy__"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A method marked by @request."""
+
+    short: bool = False
+
+
+class Topic(msgspec.Struct, frozen=True):
+    """A method marked by @event."""
+
+    topic: str
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A method marked by @every."""
+
+    seconds: float
+
+
+@overload
+def request(function: F, /) -> F: ...
+@overload
+def request(*, short: bool = False) -> Callable[[F], F]: ...
+def request(function: Any = None, /, *, short: bool = False) -> Any:
+    """Mark a method that others may call by its name.
+
+    An `async def` runs as a task, an async generator as a stream, a plain `def` in a thread.
+    short: a plain `def` that only computes for microseconds runs in the loop itself; a long one
+    there makes the whole agent look frozen.
+    Raises TypeError: the name is one that every agent answers itself.
+    """
+
+    def mark(method: Any) -> Any:
+        if method.__name__ in HEALTH_ACTIONS:
+            raise TypeError(
+                f"`{method.__name__}` is answered by every agent itself; give the handler another name"
+            )
+        setattr(method, _MARK, Request(short))
+        return method
+
+    return mark(function) if function is not None else mark
+
+
+def event(topic: str) -> Callable[[F], F]:
+    """Mark a method that takes what any agent of the fleet publishes under `topic`."""
+    return _marker(Topic(topic))
+
+
+def every(interval: str | float) -> Callable[[F], F]:
+    """Mark a method that runs again and again, the first time one interval after the start.
+
+    interval: seconds, or such as `500ms`, `5s`, `1m`. A run that takes longer than the interval
+    skips what it missed; runs never overlap.
+    """
+    return _marker(Interval(_seconds(interval)))
+
+
+def _marker(mark: object) -> Callable[[F], F]:
+    def apply(method: F) -> F:
+        setattr(method, _MARK, mark)
+        return method
+
+    return apply
+
+
+def _seconds(interval: str | float) -> float:
+    if isinstance(interval, int | float):
+        seconds = float(interval)
+    else:
+        number = interval.rstrip("mshd")
+        try:
+            seconds = float(number) * _UNITS[interval[len(number) :]]
+        except (KeyError, ValueError):
+            raise ValueError(f"`{interval}` is no interval; expected such as `500ms`, `5s`, `1m`") from None
+    if seconds <= 0:
+        raise ValueError(f"an interval must be longer than 0 s, not `{interval}`")
+    return seconds
+
+
+def marked(cls: type, kind: type) -> list[tuple[str, Any]]:
+    """Return (method name, mark) of what a class and its bases mark with `kind`; overriding unmarks."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        for name, member in vars(base).items():
+            mark = getattr(member, _MARK, None)
+            if isinstance(mark, kind):
+                found[name] = mark
+            elif name in found and callable(member):
+                # An override keeps its base's mark, as it keeps its contract.
+                continue
+    return list(found.items())
+
+
+class Handler:
+    """A request handler: how it runs, and how its arguments are decoded."""
+
+    __slots__ = ("_convert", "_decoder", "_struct", "keywords", "method", "mode", "name")
+
+    def __init__(self, name: str, method: Callable[..., Any], short: bool) -> None:
+        self.name = name
+        self.method = method
+        self.mode: Mode = _mode(method, short)
+        self._struct, self.keywords = _arguments_type(name, method)
+        self._decoder = Unpacker(self._struct)
+
+    def from_msgpack(self, raw: Raw, buffers: Sequence[memoryview]) -> Any:
+        """Decode arguments; raises msgspec.DecodeError or ValidationError."""
+        return self._decoder.unpack(raw, buffers)
+
+    def from_json(self, arguments: dict[str, Any]) -> Any:
+        """Convert an old speaker's arguments; raises msgspec.ValidationError."""
+        return msgspec.convert(arguments, self._struct, builtin_types=())
+
+    def call(self, arguments: Any) -> Any:
+        """Call the method with what was decoded."""
+        if self._struct is dict:
+            return self.method(**arguments)
+        if not self.keywords:
+            return self.method(*msgspec.structs.astuple(arguments))
+        return self.method(**msgspec.structs.asdict(arguments))
+
+    def signature(self) -> str:
+        """Return the method's signature as people read it."""
+        return f"{self.name}{inspect.signature(self.method)}"
+
+
+def _mode(method: Callable[..., Any], short: bool) -> Mode:
+    if inspect.isasyncgenfunction(method):
+        return "stream"
+    if inspect.iscoroutinefunction(method):
+        return "task"
+    return "inline" if short else "thread"
+
+
+def _arguments_type(name: str, method: Callable[..., Any]) -> tuple[Any, bool]:
+    """Return the struct that a method's arguments decode to, and whether they go by keyword.
+
+    A method with `**others` takes anything, as a dict.
+    """
+    hints = _hints(method)
+    fields: list[Any] = []
+    keywords = False
+    for parameter in inspect.signature(method).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            return dict, True
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            raise TypeError(f"handler `{name}` takes `*{parameter.name}`; arguments come by name")
+        keywords = keywords or parameter.kind is parameter.KEYWORD_ONLY
+        fields.append(_field(parameter, hints.get(parameter.name, Any)))
+    return msgspec.defstruct(f"{name} arguments", fields, kw_only=True, forbid_unknown_fields=True), keywords
+
+
+def _field(parameter: inspect.Parameter, hint: Any) -> tuple[Any, ...]:
+    if parameter.default is parameter.empty:
+        return parameter.name, hint
+    default = parameter.default
+    # Shared as Python shares a default; a struct would refuse a mutable one.
+    return parameter.name, hint, msgspec.field(default_factory=lambda: default)
+
+
+def _hints(method: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(method, include_extras=True)
+    except NameError as error:
+        raise TypeError(f"handler `{getattr(method, '__name__', method)}`: annotation {error}") from error
+
+
+def handlers_of(agent: object) -> dict[str, Handler]:
+    """Return an agent's request handlers by name; raises TypeError for one that cannot be called."""
+    return {
+        name: Handler(name, getattr(agent, name), mark.short) for name, mark in marked(type(agent), Request)
+    }

@@ -1,0 +1,114 @@
+"""The one health standard: five words, the facts every agent has, and what old payloads mean.
+
+An agent returns `Health` from `health()`; argosy adds its name, times and figures. Payloads of
+old agents keep their own keys, and their status word is translated by `normal_status`.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from typing import Any
+
+import msgspec
+
+
+class Status(enum.StrEnum):
+    """How an agent is.
+
+    degraded: it serves, with less than it should. failing: it cannot serve.
+    """
+
+    STARTING = "starting"
+    OK = "ok"
+    DEGRADED = "degraded"
+    FAILING = "failing"
+    STOPPING = "stopping"
+
+
+_WORDS = {
+    Status.STARTING: "starting initializing initialising initialized loading booting pending warming",
+    Status.OK: "ok healthy running success up ready active online alive operational pass green true",
+    Status.DEGRADED: "degraded warning warn partial limited slow impaired yellow",
+    Status.FAILING: "failing error failed fail unhealthy critical down dead offline false red unavailable",
+    Status.STOPPING: "stopping stopped shutdown shutting_down terminating exiting",
+}
+_MEANING = {word: status for status, words in _WORDS.items() for word in words.split()}
+
+HEALTH_ACTIONS = frozenset(("health", "health_check", "ping", "status"))
+
+
+def normal_status(word: object) -> Status:
+    """Return what an old status word means; an unknown word is degraded, never ok."""
+    if isinstance(word, Status):
+        return word
+    text = str(word).strip().lower().replace(" ", "_").replace("-", "_")
+    return _MEANING.get(text, Status.DEGRADED)
+
+
+class Health(msgspec.Struct, kw_only=False):
+    """What an agent says of itself.
+
+    status: a Status, or any old word for one. reason: why it is not ok, for people.
+    facts: whatever is worth knowing, under the agent's own keys. needs: status per agent needed.
+    """
+
+    status: str = Status.OK
+    reason: str = ""
+    facts: dict[str, Any] = {}
+    needs: dict[str, str] = {}
+
+
+class Figures:
+    """The automatic figures of one agent; each costs nothing until it is asked for."""
+
+    def __init__(self) -> None:
+        self.lag_s = 0.0
+        self.missed_events = 0
+
+    def facts(self, counts: dict[str, int]) -> dict[str, Any]:
+        """Return the figures under their published names."""
+        return {
+            "loop_lag_ms": round(self.lag_s * 1000, 3),
+            "in_flight": counts["in_flight"],
+            "handled": counts["handled"],
+            "failed": counts["failed"],
+            "rss_bytes": resident_bytes(),
+        }
+
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident_bytes() -> int:
+    """Return this process's resident memory; 0 where there is no /proc."""
+    try:
+        with open("/proc/self/statm", "rb", buffering=0) as statm:
+            return int(statm.read().split()[1]) * _PAGE_BYTES
+    except FileNotFoundError:
+        return 0
+
+
+def payload(
+    name: str, health: Health, since: float, uptime_s: float, automatic: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the standard answer to a question for health; facts cannot displace the standard keys.
+
+    since: epoch seconds of the last change of status.
+    """
+    status = normal_status(health.status)
+    word: dict[str, Any] = {} if status == health.status else {"status_word": str(health.status)}
+    standard: dict[str, Any] = {
+        "status": status.value,
+        "name": name,
+        "uptime": round(uptime_s, 3),
+        "pid": os.getpid(),
+        "since": since,
+        **automatic,
+        **word,
+    }
+    if health.reason:
+        standard["reason"] = health.reason
+    if health.needs:
+        standard["needs"] = {need: normal_status(state).value for need, state in health.needs.items()}
+    return {**health.facts, **standard}

@@ -1,0 +1,53 @@
+"""Readiness and life told to whoever started this process, by the sd_notify protocol.
+
+Each word is one datagram, sent without a connection (a supervisor that binds its socket anew
+would make a connected one useless for ever) and never waited for. Readiness is a level: it is
+repeated with every beat, so that a supervisor which starts later, or whose queue was full, learns it.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+BEAT_S: Final = 2.0
+
+
+class Notifier:
+    """Sends states to a notify socket; without one it does nothing.
+
+    path: the value of NOTIFY_SOCKET; `@` at its start means an abstract socket.
+    """
+
+    def __init__(self, path: str, watchdog_s: float = 0.0) -> None:
+        self._path = "\0" + path[1:] if path.startswith("@") else path
+        self._watchdog = b"\nWATCHDOG=1" if watchdog_s else b""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if path else None
+        if self._socket:
+            self._socket.setblocking(False)
+        self.beat_s = min(BEAT_S, watchdog_s / 2) if watchdog_s else BEAT_S
+        self.unheard = 0
+
+    def beat(self, *, ready: bool, health: str, text: str = "") -> None:
+        """Say how it is: READY=1 from the time it is, the health word, the text, and the watchdog."""
+        said = b"READY=1\nX_ARGOSY_HEALTH=" if ready else b"X_ARGOSY_HEALTH="
+        status = b"\nSTATUS=" + text.replace("\n", " ").encode() if text else b""
+        self.say(said + health.encode() + status + self._watchdog)
+
+    def stopping(self, text: str = "") -> None:
+        """Say that the process is on its way out."""
+        self.say(b"STOPPING=1\nX_ARGOSY_HEALTH=stopping" + (b"\nSTATUS=" + text.encode() if text else b""))
+
+    def say(self, words: bytes) -> None:
+        """Send lines of `KEY=value`; one that nobody takes is counted, the next beat repeats it."""
+        if not self._socket:
+            return
+        try:
+            self._socket.sendto(words, self._path)
+        except OSError:  # its queue is full, or the supervisor is being replaced
+            self.unheard += 1
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._socket:
+            self._socket.close()

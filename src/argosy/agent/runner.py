@@ -1,0 +1,92 @@
+"""An agent's process: from its command line to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from argosy.agent.agent import Agent
+from argosy.agent.life import Life
+from argosy.agent.options import parse_options
+from argosy.agent.settings import read_settings
+from argosy.fault import ArgosyError, Fault, InputError
+from argosy.wire.lease import release_shared
+
+
+def run(cls: type[Agent], argv: Sequence[str] | None = None) -> NoReturn:
+    """Run an agent as this process's program; for `if __name__ == "__main__"`.
+
+    argv: its options, default those of the command line. Exits 0 after an ordered stop, 1 when
+    it cannot start, 2 when an option or a variable is wrong.
+    """
+    _leave(run_agent(cls, sys.argv[1:] if argv is None else argv))
+
+
+def run_agent(cls: type[Agent], argv: Sequence[str]) -> int:
+    """Run an agent until it is told to stop, and return its exit code."""
+    try:
+        options, port = parse_options(cls.Options, argv)
+        settings = read_settings(cls.__name__, port=port)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(Life(cls, settings, options).live())
+    except ArgosyError as error:
+        return _complain(error)
+    finally:
+        release_shared()
+
+
+def run_target(words: Sequence[str]) -> NoReturn:
+    """Run `MODULE:CLASS [ARGS...]`."""
+    try:
+        cls = load_class(words[0] if words else "")
+    except ArgosyError as error:
+        sys.exit(_complain(error))
+    run(cls, words[1:])
+
+
+def load_class(target: str) -> type[Agent]:
+    """Import the class that `module:Class` names; raises InputError when there is none."""
+    module_name, _, class_name = target.partition(":")
+    if not module_name or not class_name:
+        message = f"`{target}` names no agent; expected `module:Class`"
+        raise InputError(
+            Fault("agent", "bad-target", message, "python -m argosy.agent agents.translator:Translator")
+        )
+    cls = getattr(importlib.import_module(module_name), class_name, None)
+    if not (isinstance(cls, type) and issubclass(cls, Agent)):
+        what = "is no Agent" if cls is not None else "is not there"
+        raise InputError(Fault(module_name, "no-class", f"`{class_name}` of `{module_name}` {what}"))
+    return cls
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's factory where it is installed, else asyncio's own."""
+    if os.environ.get("ARGOSY_LOOP") == "asyncio":
+        return None
+    try:
+        uvloop: Any = importlib.import_module("uvloop")
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _complain(error: ArgosyError) -> int:
+    for fault in error.faults:
+        where = f"{fault.where}: " if fault.where and fault.where not in fault.message else ""
+        sys.stderr.write(f"error: {where}{fault.message}\n" + (f"hint: {fault.hint}\n" if fault.hint else ""))
+    return error.exit_code
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; a handler that still blocks a thread does not hold the process."""
+    threads = [t for t in sys.modules["threading"].enumerate() if t.name.startswith("argosy_")]
+    if threads:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,86 @@
+"""What an agent's process is told by whoever started it: the engine's variables, or none of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import msgspec
+
+from argosy.fault import Fault, InputError
+from argosy.wire.book import Directory, Entry, socket_path
+
+# Its place when nobody says otherwise: reachable from this machine only.
+ALONE = Entry(machine="", host="127.0.0.1", bind="127.0.0.1")
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """An agent's place in its fleet.
+
+    notify: path of the sd_notify socket, empty for none. watchdog_s: 0 for none.
+    """
+
+    name: str
+    fleet: str = ""
+    environment: str = "development"
+    entry: Entry = ALONE
+    directory: Directory | None = None
+    notify: str = ""
+    watchdog_s: float = 0.0
+
+    @property
+    def endpoints(self) -> list[str]:
+        """What the agent binds: its ports, and its ipc socket in the fleet's runtime folder."""
+        ports = [p for p in (self.entry.port, self.entry.health_port) if p is not None]
+        bound = [f"tcp://{self.entry.bind}:{port}" for port in dict.fromkeys(ports)]
+        path = socket_path(self.directory.book.runtime, self.name) if self.directory else None
+        return [*bound, f"ipc://{path}"] if path else bound
+
+    @property
+    def topics(self) -> str | None:
+        """What the agent's publications are bound to, None without a fleet."""
+        path = self.directory and socket_path(self.directory.book.runtime, self.name, topics=True)
+        return f"ipc://{path}" if path else None
+
+    def publishers(self) -> list[str]:
+        """Return the endpoints of all agents' topics on this machine."""
+        if not self.directory:
+            return []
+        book = self.directory.book
+        here = (name for name, entry in book.agents.items() if entry.machine in book.machines)
+        return [f"ipc://{p}" for name in here if (p := socket_path(book.runtime, name, topics=True))]
+
+
+def read_settings(
+    default_name: str, environ: Mapping[str, str] = os.environ, port: int | None = None
+) -> Settings:
+    """Return the settings that the environment tells.
+
+    port: given on the command line; wins over the book and over ARGOSY_PORT.
+    Raises InputError: a variable is not a number, or the book does not know the agent.
+    """
+    name = environ.get("ARGOSY_AGENT") or default_name
+    path = environ.get("ARGOSY_BOOK")
+    directory = Directory(path) if path else None
+    entry = directory.entry(name) if directory else ALONE
+    given = port if port is not None else _number(environ, "ARGOSY_PORT")
+    if given is not None:
+        entry = msgspec.structs.replace(entry, port=given)
+    return Settings(
+        name,
+        environ.get("ARGOSY_FLEET", ""),
+        environ.get("ENV_TYPE") or "development",
+        entry,
+        directory,
+        environ.get("NOTIFY_SOCKET", ""),
+        (_number(environ, "WATCHDOG_USEC") or 0) / 1e6,
+    )
+
+
+def _number(environ: Mapping[str, str], key: str) -> int | None:
+    text = environ.get(key)
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise InputError(Fault(key, "not-a-number", f"`{key}` is `{text}`, expected a whole number"))
+    return int(text)

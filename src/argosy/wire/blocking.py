@@ -1,0 +1,169 @@
+"""Peers for plain scripts and threads: `connect`, and calls that block.
+
+Each thread has a lane of its own, and turns its own events while it waits; the protocol is the
+same `Channel` that asyncio uses.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from argosy.fault import Fault, InputError
+from argosy.wire import codec
+from argosy.wire.book import Directory
+from argosy.wire.channel import Answer, Channel
+from argosy.wire.peer import DEFAULT_TIMEOUT_S
+from argosy.wire.reactor import BlockingReactor, Reactor
+from argosy.wire.trace import trace_id
+
+_WHERE = ("tcp://", "ipc://", "inproc://")
+
+
+class _Slot:
+    """Where one blocking call ends."""
+
+    __slots__ = ("answer", "error")
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+        self.error: BaseException | None = None
+
+    def done(self) -> bool:
+        return self.answer is not None or self.error is not None
+
+    def take_error(self) -> BaseException:
+        """Hand the error over: kept here, its traceback would keep this frame, and this slot, alive."""
+        error, self.error = self.error, None
+        assert error is not None
+        return error
+
+    def set_result(self, answer: Answer, /) -> None:
+        self.answer = answer
+
+    def set_exception(self, error: BaseException, /) -> None:
+        self.error = error
+
+
+class _Line:
+    """One thread's channel and the reactor that turns it; closed when its thread ends."""
+
+    def __init__(self, make: Callable[[BlockingReactor], Channel]) -> None:
+        self.reactor = BlockingReactor()
+        self.channel = make(self.reactor)
+        self.unpack = codec.Unpacker().unpack
+        self.pid = os.getpid()
+
+    def close(self) -> None:
+        if self.pid == os.getpid():
+            self.channel.close()
+
+    __del__ = close
+
+
+class SyncPeer:
+    """Another agent, for any number of threads; each call blocks its own thread only.
+
+    The keywords `timeout` and `returns` of `call` are argosy's; use `within` and the method's own
+    name where the method has parameters of these names.
+    """
+
+    def __init__(self, make: Callable[[BlockingReactor], Channel], timeout_s: float) -> None:
+        self._make = make
+        self._timeout_s = timeout_s
+        self._lines = threading.local()
+
+    def call(
+        self, method: str, /, *, timeout: float | None = None, returns: Any = Any, **arguments: Any
+    ) -> Any:
+        """Ask for one method, wait, and return its result; raises as `Peer.call`."""
+        line = self._line()
+        slot = _Slot()
+        limit_s = self._timeout_s if timeout is None else timeout
+        call = line.channel.submit(method, arguments, limit_s, slot, trace_id.get())
+        try:
+            line.reactor.run_until(slot.done)
+        except BaseException:  # Ctrl-C and the like: the peer need not go on
+            line.channel.cancel(call)
+            raise
+        if slot.error is not None:
+            raise slot.take_error()
+        assert slot.answer is not None
+        unpack = line.unpack if returns is Any else codec.Unpacker(returns).unpack
+        return unpack(*slot.answer)
+
+    def within(self, timeout_s: float) -> SyncPeer:
+        """Return the same peer, on the same lanes, with another default time-out."""
+        other = SyncPeer(self._make, timeout_s)
+        other._lines = self._lines
+        return other
+
+    def close(self) -> None:
+        """Close this thread's lane; those of other threads close when their threads end."""
+        line: _Line | None = self._lines.__dict__.pop("line", None)
+        if line:
+            line.close()
+
+    def _line(self) -> _Line:
+        line: _Line | None = getattr(self._lines, "line", None)
+        if line is None or line.pid != os.getpid():
+            line = self._lines.line = _Line(self._make)
+        return line
+
+    def __enter__(self) -> SyncPeer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        def ask(**arguments: Any) -> Any:
+            return self.call(method, **arguments)
+
+        return ask
+
+
+def connect(
+    peer: str, *, timeout: float = DEFAULT_TIMEOUT_S, book: str | os.PathLike[str] | None = None
+) -> SyncPeer:
+    """Return a peer for scripts and threads; nothing is dialled before the first call.
+
+    peer: an agent's name in the fleet's book, or an endpoint such as `tcp://127.0.0.1:5595`.
+    timeout: seconds after which each call ends by name, unless the call says otherwise.
+    book: path of the book; default the variable ARGOSY_BOOK, which the engine sets.
+    Raises InputError: no such agent, or no book to find it in.
+    """
+    if peer.startswith(_WHERE):
+        return SyncPeer(lambda reactor: Channel(peer, lambda: peer, reactor), timeout)
+    directory = Directory(_book_path(peer, book))
+    directory.entry(peer)
+    return SyncPeer(lambda reactor: named_channel(peer, directory, reactor), timeout)
+
+
+def named_channel(peer: str, directory: Directory, reactor: Reactor, caller: str = "") -> Channel:
+    """Return a channel to an agent of the book, dialled where the book says at that time."""
+    return Channel(
+        peer,
+        lambda: directory.endpoint(peer),
+        reactor,
+        caller=caller,
+        idempotent=lambda: directory.entry(peer).idempotent,
+    )
+
+
+def _book_path(peer: str, book: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    path = book or os.environ.get("ARGOSY_BOOK")
+    if not path:
+        message = f"`{peer}` is a name, and there is no book to find it in (ARGOSY_BOOK is not set)"
+        raise InputError(
+            Fault("connect", "no-book", message, "give an endpoint such as `tcp://127.0.0.1:5595`")
+        )
+    return path

@@ -1,0 +1,98 @@
+"""What a message can end with when it does not end with a reply.
+
+WireError               anything the wire says about a request
++-- NotSent             not executed: it may be asked again safely        (also a ConnectionError)
+|   +-- Overloaded      not executed: a limit on what may wait was reached
++-- OutcomeUnknown      sent, and perhaps executed: asking again may execute it twice
+|   +-- PeerLost        its connection ended before the reply             (also a ConnectionError)
+|   +-- PeerFrozen      its process is there, and gives no sign of life   (also a ConnectionError)
+|   +-- DeadlineExceeded  no reply by the deadline                        (also a TimeoutError)
++-- RemoteError         executed there, and it failed: `code` and `message` say how
+|   +-- UnknownMethod   the peer has no such method                       (also a LookupError)
+|   +-- BadArgument     the arguments do not fit the method's annotations (also a ValueError)
++-- TooLarge            a message above the limit, at either end          (also a ValueError)
+
+`except NotSent` is the safe place for a retry, `except OutcomeUnknown` the place to look before one.
+"""
+
+# ruff: noqa: N818 - they are named for what is known (`NotSent`), which is what a caller decides by.
+
+from __future__ import annotations
+
+
+class WireError(Exception):
+    """The root of what the wire raises; knows the peer, the method and the reason.
+
+    All three are constructor arguments, so that an error survives pickling and copying.
+    """
+
+    says = "`{method}` of `{peer}` failed: {reason}"
+
+    def __init__(self, peer: str, method: str, reason: str) -> None:
+        super().__init__(peer, method, reason)
+        self.peer = peer
+        self.method = method
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.says.format(peer=self.peer, method=self.method, reason=self.reason)
+
+
+class NotSent(WireError, ConnectionError):
+    """The request was not executed: it never left, or the peer put it aside unread."""
+
+    says = "`{method}` was not sent to `{peer}`: {reason}"
+
+
+class Overloaded(NotSent):
+    """The request was not executed because too many wait already."""
+
+    says = "`{method}` was not sent to `{peer}`, which has too much to do: {reason}"
+
+
+class OutcomeUnknown(WireError):
+    """The request was sent and no reply came: it may have been executed or not."""
+
+    says = "`{method}` was sent to `{peer}` and has no reply: {reason}"
+
+
+class PeerLost(OutcomeUnknown, ConnectionError):
+    """The connection on which the request was sent has ended."""
+
+
+class PeerFrozen(OutcomeUnknown, ConnectionError):
+    """The peer missed three beats while the request was with it."""
+
+
+class DeadlineExceeded(OutcomeUnknown, TimeoutError):
+    """The deadline of a request that was sent has passed."""
+
+
+class RemoteError(WireError):
+    """The peer's handler failed.
+
+    code: the exception's class there, or the `code` it carries.
+    message: the exception's text.
+    """
+
+    says = "`{method}` of `{peer}` failed: {reason}"
+
+    def __init__(self, peer: str, method: str, code: str, message: str) -> None:
+        super().__init__(peer, method, f"{code}: {message}" if message else code)
+        self.args = (peer, method, code, message)
+        self.code = code
+        self.message = message
+
+
+class UnknownMethod(RemoteError, LookupError):
+    """The peer has no handler of this name; the message lists the nearest ones."""
+
+
+class BadArgument(RemoteError, ValueError):
+    """An argument does not fit; the message has its path and what was expected."""
+
+
+class TooLarge(WireError, ValueError):
+    """The message is larger than the wire carries; nothing was executed when it was the request."""
+
+    says = "`{method}` of `{peer}` is too large: {reason}"

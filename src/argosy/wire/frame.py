@@ -1,0 +1,90 @@
+"""The first frame of a message: its 24 byte header, and how old speakers are told apart.
+
+    0   C1 'A' 'G'      C1 is unused in msgpack and begins neither JSON nor UTF-8
+    3   u8              version of this layout
+    4   u8              kind
+    5   u16             number of buffer frames that follow the body
+    7   u8              reserved, 0
+    8   u64             incarnation of the sender (for people and assertions; no guarantee rests on it)
+    16  u64             the sender's monotonic clock in microseconds
+    24                  the body: msgpack
+
+A header in a frame of its own would cost 7 to 45 % of the rate.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Sequence
+from typing import Final
+
+VERSION: Final = 1
+MAGIC: Final = b"\xc1AG"
+HEADER_BYTES: Final = 24
+
+HELLO: Final = 1  # caller: who I am
+WELCOME: Final = 2  # callee: send me calls
+CALL: Final = 3  # caller: list of CallRecord
+REPLY: Final = 4  # callee: list of ReplyRecord
+CANCEL: Final = 5  # caller: list of ids
+CREDIT: Final = 6  # caller: list of [id, bytes]
+BEAT: Final = 7  # callee: alive, to callers with something in flight
+STALE: Final = 8  # callee: I do not know you, these ids were not executed
+EVENT: Final = 9  # publisher: one EventRecord
+KINDS: Final = frozenset(range(HELLO, EVENT + 1))
+
+ENVELOPE_FRAMES: Final = 8  # the longest REQ envelope that is looked through
+
+_LAYOUT = struct.Struct("<3sBBHBQQ")
+_pack = _LAYOUT.pack
+_unpack_from = _LAYOUT.unpack_from
+_monotonic_ns = time.monotonic_ns
+
+# Buffers of the body's size and of what pyzmq hands out on receipt.
+Bytes = bytes | bytearray | memoryview
+
+
+def now_us() -> int:
+    """Return this process's monotonic clock in microseconds."""
+    return _monotonic_ns() // 1000
+
+
+def new_incarnation() -> int:
+    """Return a random number that names one life of one process on the wire."""
+    return int.from_bytes(os.urandom(8), "little")
+
+
+def head(kind: int, incarnation: int, buffers: int = 0) -> bytes:
+    """Return a header, stamped now."""
+    return _pack(MAGIC, VERSION, kind, buffers, 0, incarnation, _monotonic_ns() // 1000)
+
+
+def read_head(body: Bytes) -> tuple[int, int, int, int]:
+    """Return (kind, buffers, incarnation, stamp in us) of a body that `is_argosy`.
+
+    Kind is 0 when the layout is of another version: nothing else in it can be trusted.
+    """
+    _, version, kind, buffers, _, incarnation, stamp_us = _unpack_from(body)
+    return (kind if version == VERSION else 0), buffers, incarnation, stamp_us
+
+
+def is_argosy(body: Bytes) -> bool:
+    """Tell whether the first frame of a message is argosy's own."""
+    return len(body) >= HEADER_BYTES and bytes(body[:3]) == MAGIC
+
+
+def split_json(frames: Sequence[Bytes]) -> tuple[Sequence[Bytes], Bytes] | None:
+    """Return (envelope, JSON) of an old speaker's message, None when it is neither.
+
+    A REQ sends `[empty][json]`, with REQ_CORRELATE `[4 bytes][empty][json]`; a DEALER may send
+    the JSON alone. The answer goes back in the same envelope.
+    """
+    for index, frame in enumerate(frames[:ENVELOPE_FRAMES]):
+        if len(frame) == 0:
+            after = frames[index + 1 :]
+            return (frames[: index + 1], after[0]) if len(after) == 1 else None
+    if len(frames) == 1 and bytes(frames[0][:1]) == b"{":
+        return (), frames[0]
+    return None

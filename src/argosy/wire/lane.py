@@ -1,0 +1,123 @@
+"""A lane: one DEALER, one connection, one incarnation of the peer.
+
+ZeroMQ never reconnects it. With its default it would deliver what was sent to a dead peer to
+the next incarnation; with RECONNECT_IVL=-1 or IMMEDIATE=1 it would throw away replies that
+have already arrived. So the interval is a day, and a monitor tells that the connection ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+import zmq
+from zmq.backend import Socket as Plain
+
+from argosy.wire.codec import LARGEST_BYTES
+from argosy.wire.frame import Bytes
+from argosy.wire.lease import shared_context
+
+DAY_MS: Final = 24 * 3600 * 1000
+
+# Plain ints: pyzmq turns an enum into one at every call.
+_EVENTS: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+
+# The names of what a monitor tells, by event; each ends the lane.
+_ENDINGS: Final = {
+    int(zmq.EVENT_DISCONNECTED): "its connection ended",
+    int(zmq.EVENT_CONNECT_RETRIED): "nobody answers there",
+    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): "its handshake failed",
+    int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL): "it does not speak ZeroMQ",
+    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): "it does not accept this key",
+}
+_MONITORED: Final = sum(_ENDINGS)
+_read_event = struct.Struct("=HI").unpack
+_numbers = itertools.count(1)
+
+
+class Lane:
+    """One connection to one incarnation; `receive` and `ending` never block."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.socket = _dealer()
+        self._monitor = _monitor(self.socket)
+        self.socket.connect(endpoint)
+        self.fd: int = self.socket.fileno()
+        self.monitor_fd: int = self._monitor.fileno()
+
+    def send(self, body: Bytes, buffers: Sequence[Bytes] = ()) -> None:
+        """Queue one message; the queue has no bound of its own, its owner's limits are the bound."""
+        if not buffers:
+            Plain.send(self.socket, body, _NOBLOCK)
+            return
+        Plain.send(self.socket, body, _MORE)
+        for buffer in buffers[:-1]:
+            Plain.send(self.socket, buffer, _MORE, False)
+        Plain.send(self.socket, buffers[-1], _NOBLOCK, False)
+
+    def receive(self) -> list[memoryview] | None:
+        """Return the frames of the next message, None when there is none."""
+        return receive(self.socket)
+
+    def ending(self) -> str:
+        """Return why the lane has ended, empty while it has not."""
+        if not has_input(self._monitor):
+            return ""
+        event, _ = _read_event(self._monitor.recv(_NOBLOCK))
+        self._monitor.recv(_NOBLOCK)  # the address
+        return _ENDINGS.get(event, "")
+
+    def close(self) -> None:
+        """Close at once; what is unsent is dropped."""
+        if not self.socket.closed:  # at the end of the interpreter its finalizer may have come first
+            self.socket.monitor(None, 0)
+        self._monitor.close(0)
+        self.socket.close(0)
+
+
+def has_input(socket: Plain) -> bool:
+    """Tell whether a message can be received now."""
+    events: Any = socket.get(_EVENTS)
+    return bool(events & _POLLIN)
+
+
+def receive(socket: Plain) -> list[memoryview] | None:
+    """Return the frames of a socket's next message without a copy, None when there is none.
+
+    Asking for EVENTS costs half of a failed receive, and also makes ZeroMQ look at its mailbox,
+    which its edge-triggered descriptor needs.
+    """
+    if not has_input(socket):
+        return None
+    frame = socket.recv(_NOBLOCK, False)
+    frames = [frame.buffer]
+    while frame.more:
+        frame = socket.recv(_NOBLOCK, False)
+        frames.append(frame.buffer)
+    return frames
+
+
+def _dealer() -> zmq.Socket[bytes]:
+    socket: zmq.Socket[bytes] = shared_context().socket(zmq.DEALER)
+    socket.linger = 0
+    socket.sndhwm = 0
+    socket.rcvhwm = 0
+    socket.reconnect_ivl = DAY_MS
+    socket.immediate = 0
+    socket.maxmsgsize = LARGEST_BYTES
+    return socket
+
+
+def _monitor(socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+    address = f"inproc://argosy.lane.{next(_numbers)}"
+    socket.monitor(address, _MONITORED)
+    monitor: zmq.Socket[bytes] = shared_context().socket(zmq.PAIR)
+    monitor.linger = 0
+    monitor.connect(address)
+    return monitor

@@ -1,0 +1,158 @@
+"""The one ZeroMQ context of a process, and leases on it for code that used to own one.
+
+A context has an I/O thread, a reaper thread and descriptors; a process needs one. Old code,
+however, terminates what it made: `term()` on a shared context would wait for the sockets of
+strangers, for ever. So `context()` returns a lease that looks like a context and whose
+`term()`, `destroy()` and `with` close what was opened through it, and nothing else.
+
+After a fork the context is dropped in the child: its I/O thread does not exist there, and
+sends through it would vanish without an error.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import zmq
+
+from argosy.wire.port import wait_free
+
+_RealContext = zmq.Context
+_lock = threading.Lock()
+_shared: dict[type, zmq.Context[Any]] = {}
+# Contexts inherited through a fork are kept referenced: collecting one would try to close it.
+_inherited: list[zmq.Context[Any]] = []
+
+
+def shared_context() -> zmq.Context[Any]:
+    """Return the process's context itself, made at first use; never terminate it."""
+    return _shared_of(_RealContext)
+
+
+def _shared_of(kind: type[zmq.Context[Any]]) -> zmq.Context[Any]:
+    found = _shared.get(kind)
+    if found is None or found.closed:
+        with _lock:
+            found = _shared.get(kind)
+            if found is None or found.closed:
+                found = _shared[kind] = kind(1)
+    return found
+
+
+def _drop_after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread may have held it at the fork
+    _inherited.extend(_shared.values())
+    _shared.clear()
+
+
+os.register_at_fork(after_in_child=_drop_after_fork)
+
+
+def release_shared(limit_s: float = 1.0) -> bool:
+    """Terminate the process's context at the end of a program; tell whether it ended in time.
+
+    Waits at most `limit_s`, since a socket that someone left open would hold it for ever.
+    """
+    held = [_shared.pop(kind) for kind in list(_shared)]
+    ending = threading.Thread(target=_term_all, args=(held,), name="argosy-term", daemon=True)
+    if held:
+        ending.start()
+        ending.join(limit_s)
+    return not ending.is_alive()
+
+
+def _term_all(contexts: list[zmq.Context[Any]]) -> None:
+    for each in contexts:
+        each.term()
+
+
+def context(io_threads: int = 1) -> Any:
+    """Return a lease on the process's context, to be used as `zmq.Context()` was.
+
+    `zmq.Context` is looked up at each call, so a test that patches it gets its own object back.
+    io_threads: accepted and ignored; one thread serves a process.
+    """
+    kind = zmq.Context
+    if not (isinstance(kind, type) and issubclass(kind, _RealContext)):
+        return kind()
+    return Lease(_shared_of(kind))
+
+
+class Lease:
+    """A user's share of the context: everything that is not written here is the context's own."""
+
+    def __init__(self, shared: zmq.Context[Any]) -> None:
+        self._context = shared
+        self._sockets: weakref.WeakSet[zmq.Socket[Any]] = weakref.WeakSet()
+        self._bound: set[str] = set()
+        self._closed = False
+        self._pid = os.getpid()
+
+    @property
+    def closed(self) -> bool:
+        """True after `term` or `destroy` of this lease."""
+        return self._closed
+
+    def socket(
+        self, socket_type: int, socket_class: Callable[..., Any] | None = None, **options: Any
+    ) -> zmq.Socket[Any]:
+        """Open a socket that this lease will close; raises ZMQError(ENOTSUP) when it has ended."""
+        if self._closed:
+            raise zmq.ZMQError(zmq.ENOTSUP)
+        if self._pid != os.getpid():  # the lease was inherited through a fork
+            self._context, self._pid = _shared_of(type(self._context)), os.getpid()
+            self._sockets, self._bound = weakref.WeakSet(), set()
+        opened: zmq.Socket[Any] = self._context.socket(socket_type, socket_class=socket_class, **options)
+        self._sockets.add(opened)
+        self._remember_binds(opened)
+        return opened
+
+    def _remember_binds(self, opened: zmq.Socket[Any]) -> None:
+        """Note what the socket binds, to wait at the end until it is free again."""
+        bound, bind = self._bound, opened.bind
+
+        def bind_and_note(address: str) -> Any:
+            result = bind(address)
+            last = opened.get(zmq.LAST_ENDPOINT)
+            assert isinstance(last, bytes)
+            bound.add(last.decode())
+            return result
+
+        opened.__dict__["bind"] = bind_and_note
+
+    def term(self) -> None:
+        """Close what this lease opened, and wait until its ports can be bound again (1 s at most)."""
+        self.destroy()
+
+    def destroy(self, linger: int | None = None) -> None:
+        """Close what this lease opened with the given linger in milliseconds, default each socket's own."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._pid != os.getpid():
+            return
+        for opened in list(self._sockets):
+            if not opened.closed:
+                opened.close(linger)
+        wait_free(self._bound)
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.destroy()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def __repr__(self) -> str:
+        state = "ended" if self._closed else f"{len(self._sockets)} sockets"
+        return f"<argosy.wire lease, {state}>"

@@ -1,0 +1,64 @@
+"""A peer as async code sees it: its methods, called by name.
+
+answer = await peer.call("translate", text="hello", to="fil", timeout=2.0)
+answer = await peer.translate(text="hello", to="fil")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from argosy.wire import codec
+from argosy.wire.channel import Answer, Channel
+from argosy.wire.trace import trace_id
+
+DEFAULT_TIMEOUT_S: Final = 10.0
+
+
+class Peer:
+    """Another agent, for coroutines of one loop; many calls may be in flight at once."""
+
+    def __init__(self, channel: Channel, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self._channel = channel
+        self._timeout_s = timeout_s
+
+    async def call(
+        self, method: str, /, *, timeout: float | None = None, returns: Any = Any, **arguments: Any
+    ) -> Any:
+        """Ask for one method and return its result.
+
+        timeout: seconds until the call ends by name; default the peer's own.
+        returns: the type to decode the result as.
+        Raises an error of `argosy.wire.errors`; TypeError when an argument has no encoding.
+        """
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        limit_s = self._timeout_s if timeout is None else timeout
+        call = self._channel.submit(method, arguments, limit_s, future, trace_id.get())
+        try:
+            raw, buffers = await future
+        except asyncio.CancelledError:
+            self._channel.cancel(call)
+            raise
+        return codec.unpacker(returns).unpack(raw, buffers)
+
+    def within(self, timeout_s: float) -> Peer:
+        """Return the same peer with another default time-out."""
+        return Peer(self._channel, timeout_s)
+
+    def statistics(self) -> dict[str, int]:
+        """Return counts of calls waiting and in flight, late replies, lanes used."""
+        return self._channel.statistics()
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        def ask(**arguments: Any) -> Awaitable[Any]:
+            return self.call(method, **arguments)
+
+        return ask
+
+    def __repr__(self) -> str:
+        return f"<Peer {self._channel.peer}>"

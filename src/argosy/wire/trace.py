@@ -1,0 +1,24 @@
+"""The correlation id that travels with requests and events, as a context variable.
+
+Whoever begins something (an utterance, a job) begins a trace; every request and event sent in
+that context carries it, and every handler runs in the context of what it was called with.
+"""
+
+from __future__ import annotations
+
+import os
+from contextvars import ContextVar
+
+trace_id: ContextVar[str] = ContextVar("argosy_trace", default="")
+
+
+def trace() -> str:
+    """Return the correlation id of this context; begins one where there is none."""
+    return trace_id.get() or begin_trace()
+
+
+def begin_trace(given: str = "") -> str:
+    """Set a new correlation id, or the given one, for this context and return it."""
+    value = given or os.urandom(8).hex()
+    trace_id.set(value)
+    return value
