@@ -15,7 +15,7 @@ from argosy.cli.graph_text import counted
 from argosy.cli.graph_view import Edge, GraphView
 
 _SWEEPS = 12
-_LETTER = 6.7  # width of a letter at 12 px, about
+_LETTER = 7.2  # width of a letter at 12 px, about
 _BOX_HEIGHT = 22
 _ROW = 30
 _GAP = 90

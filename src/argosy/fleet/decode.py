@@ -107,7 +107,7 @@ class Decoder:
             where = f"{path}.{name}"
             self.places[where] = key.place
             pattern = getattr(keys.type, "pattern", None)
-            if pattern and not re.search(pattern, name):
+            if pattern and not re.fullmatch(pattern, name):
                 self._faults.add(key.place, "wrong-value", f"`{name}` in `{path}` is not {_PHRASES[pattern]}")
             value = self.value(child, values, where)
             if value is MISFIT:
@@ -202,7 +202,7 @@ def _scalar(node: Scalar, wanted: inspect.Type, any_scalar: bool) -> Any:
         case inspect.StrType(pattern=pattern):
             if value is None or not (any_scalar or isinstance(value, str)):
                 return MISFIT
-            return node.text if pattern is None or re.search(pattern, node.text) else MISFIT
+            return node.text if pattern is None or re.fullmatch(pattern, node.text) else MISFIT
         case inspect.IntType() | inspect.FloatType():
             return _number(value, wanted)
     return MISFIT

@@ -80,8 +80,11 @@ def parse_document(text: str, faults: FaultList) -> Node | None:
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, text, faults)
         return None
-    except yaml.YAMLError as error:
-        _report_character(error, text, faults)
+    except yaml.reader.ReaderError as error:
+        _report_character(error.position, text, faults)
+        return None
+    except UnicodeEncodeError as error:
+        _report_character(error.start, text, faults)
         return None
     if composer.root is None or _is_nothing(composer.root):
         faults.add(Place(1, 1), "empty", "the file is empty", "`argosy schema` tells what a fleet file holds")
@@ -252,24 +255,23 @@ def _place(event: yaml.Event) -> Place:
 
 
 def _report_syntax(error: yaml.MarkedYAMLError, text: str, faults: FaultList) -> None:
-    mark = error.problem_mark or error.context_mark
+    mark, context = error.problem_mark or error.context_mark, error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
     lines = text.split("\n")
     found = lines[line][column : column + 1] if line < len(lines) else ""
-    hint = "a text with `: `, ` #` or a special first character needs quotes"
-    message = error.problem or "not YAML"
+    message, hint = error.problem or "unreadable", ""
     if found == "\t":
         message, hint = "a tab, where YAML takes spaces only", "indent with spaces"
-    elif error.context:
-        message = f"{message} ({error.context})"
+    elif "cannot start any token" in message or "mapping values" in message:
+        hint = "a text with `: ` or with a special first character needs quotes"
+    elif error.context and context:
+        message = f"{message}, {error.context} that begins in line {context.line + 1}"
     faults.add(Place(line + 1, column + 1), "yaml", f"not YAML: {message}", hint)
 
 
-def _report_character(error: yaml.YAMLError, text: str, faults: FaultList) -> None:
-    position = min(max(int(getattr(error, "position", 0) or 0), 0), len(text))
+def _report_character(position: int, text: str, faults: FaultList) -> None:
     before = text[:position]
     place = Place(before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
     found = text[position : position + 1]
-    faults.add(
-        place, "yaml", f"the character U+{ord(found) if found else 0:04X} may not stand in a YAML file"
-    )
+    message = f"the character U+{ord(found) if found else 0:04X} may not stand in a YAML file"
+    faults.add(place, "yaml", message)

@@ -1,0 +1,45 @@
+"""Durations and sizes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.fault import InputError
+from argosy.fleet.spec import DURATION_PATTERN, SIZE_PATTERN
+from argosy.fleet.units import duration_s, shown_size, size_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("10s", 10), ("5m", 300), ("1.5h", 5400), ("2d", 172800), ("0s", 0)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1B", 1), ("2KiB", 2048), ("1.5GiB", 1610612736), ("2GB", 2_000_000_000), ("1TiB", 2**40)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert size_bytes(text) == size
+
+
+@given(st.text(alphabet="0123456789.smhdKMGTiB -+e", max_size=8))
+def test_the_patterns_of_the_schema_and_the_parsers_agree(text: str) -> None:
+    for pattern, parse in ((DURATION_PATTERN, duration_s), (SIZE_PATTERN, size_bytes)):
+        if re.fullmatch(pattern, text):
+            assert parse(text) >= 0
+        elif not re.fullmatch(r"\d+\.[a-zA-Z]+|\d+[.\d]*\.[a-zA-Z]+", text):
+            with pytest.raises(InputError):
+                parse(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(512, "512 B"), (2048, "2 KiB"), (24 * 2**30, "24 GiB"), (1610612736, "1.5 GiB")]
+)
+def test_sizes_for_people(size: int, text: str) -> None:
+    assert shown_size(size) == text
