@@ -18,7 +18,8 @@ from argosy.fleet.importers.found import Decision, FoundAgent, FoundEdge, Servic
 from argosy.fleet.importers.intake import Data, Intake, Steps
 from argosy.fleet.importers.interpolate import Interpolation, read_env_file
 from argosy.fleet.importers.leftover import tell_leftovers
-from argosy.fleet.importers.row import as_port, as_variable, has_script
+from argosy.fleet.importers.peers import tell_peers
+from argosy.fleet.importers.row import as_port, has_script
 
 KIND = "a Docker Compose file (`services: {NAME: {command: ...}}`)"
 
@@ -91,6 +92,7 @@ def read_compose(intake: Intake) -> Source:
             *tell_leftovers(intake, holders, _TAKEN, _reason),
             *_tell_variables(intake, interpolation),
             *_tell_sections(intake),
+            *tell_peers(intake, agents),
         ),
     )
 
@@ -144,7 +146,10 @@ class _ServiceReader:
                 "its image knows; start it as you do today",
             )
             return Service(self._name, where, ports[0] if ports else None)
-        command = read_words(words)
+        try:
+            command = read_words(words)
+        except ValueError as error:
+            raise self._bad_command("command", words, error) from error
         for what, why in command.notes:
             self._decide("command", what, why)
         return self._agent(command, ports, where)
@@ -196,10 +201,11 @@ class _ServiceReader:
         try:
             return tuple(shlex.split(str(value))) if value else ()
         except ValueError as error:
-            message = f"the `{key}` of `{self._name}` cannot be read: {str(error).lower()}: `{value}`"
-            raise InputError(
-                Fault(self._intake.where((*self._steps, key)), "bad-command", message)
-            ) from error
+            raise self._bad_command(key, value, error) from error
+
+    def _bad_command(self, key: str, found: object, error: ValueError) -> InputError:
+        message = f"the `{key}` of `{self._name}` cannot be read: {str(error).lower()}: `{found}`"
+        return InputError(Fault(self._intake.where((*self._steps, key)), "bad-command", message))
 
     def _tell_image(self) -> None:
         if "image" in self.keys and "build" not in self.keys:
@@ -239,12 +245,16 @@ class _ServiceReader:
     def _environment(self) -> dict[str, str]:
         value = self.keys.get("environment")
         if isinstance(value, dict):
-            pairs = [(name, None if one is None else as_variable(one)) for name, one in value.items()]
+            pairs = [(name, None if one is None else self._text(name, one)) for name, one in value.items()]
         else:
             texts = [str(one).partition("=") for one in value] if isinstance(value, list) else []
             pairs = [(name, text if sign else None) for name, sign, text in texts]
         # A name without a value is handed on from the one who starts the fleet; agents inherit it anyway.
         return {name.strip(): text for name, text in pairs if text is not None}
+
+    def _text(self, name: str, value: Data) -> str:
+        """Return the value of a variable: filled in where it is text, as written where it is a number."""
+        return value if isinstance(value, str) else self._intake.written((*self._steps, "environment", name))
 
     def _env_file(self) -> str | None:
         value = self.keys.get("env_file")
@@ -289,7 +299,7 @@ class _ServiceReader:
         value = self.keys.get("restart")
         if value is None:
             return None
-        word = as_variable(value).partition(":")[0]
+        word = str(value).lower().partition(":")[0]
         if word not in _RESTARTS:
             self._decide(
                 "restart", f"`restart: {value}` is not taken over", f"known are {', '.join(_RESTARTS)}"

@@ -131,7 +131,8 @@ def probe(agent: PlannedAgent) -> dict[str, object]:
         return {"probe": "zmq", "port": found.health_port, "send": {"action": "health"}}
     if found.port is not None:
         return {"probe": "tcp", "port": found.port}
-    return {"probe": "alive", "seconds": found.alive_s or _ALIVE_S}
+    seconds = _ALIVE_S if found.alive_s is None else found.alive_s
+    return {"probe": "alive", "seconds": int(seconds) if seconds.is_integer() else seconds}
 
 
 def _variables(env: dict[str, str], indent: str) -> Iterator[str]:

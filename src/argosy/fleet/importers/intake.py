@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import plain
-from argosy.fleet.document import Mapping, Sequence, parse_document
+from argosy.fleet.document import Mapping, Scalar, Sequence, parse_document
 from argosy.fleet.places import FaultList, displayed
 
 if TYPE_CHECKING:
@@ -48,6 +48,18 @@ class Intake:
     def mapping(self) -> AnyMapping[str, Data]:
         """Return the top of the document where it is a mapping, else an empty one."""
         return self.data if isinstance(self.data, dict) else {}
+
+    def written(self, steps: Steps) -> str:
+        """Return a scalar as it is written (`1.10`, `0755`); empty for null, and for what is no scalar."""
+        node = self._root
+        for step in steps:
+            if isinstance(node, Mapping) and str(step) in node.entries:
+                node = node.entries[str(step)][1]
+            elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+                node = node.items[step]
+            else:
+                return ""
+        return node.text if isinstance(node, Scalar) and plain(node) is not None else ""
 
     def where(self, steps: Steps) -> str:
         """Return `file:line:column` of the key or list item that `steps` lead to, as far as they lead."""

@@ -25,4 +25,4 @@ def _is_row(value: Data) -> bool:
     if not isinstance(value, dict) or not (has_script(value) or has_command(value)):
         return False
     name = value.get("name")
-    return isinstance(name, str) and bool(name.strip())
+    return isinstance(name, str | int) and not isinstance(name, bool) and bool(str(name).strip())

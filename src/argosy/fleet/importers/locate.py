@@ -39,6 +39,14 @@ def locate(source: Source) -> Located:
     )
 
 
+def is_gone(source: Source) -> bool:
+    """Return whether a source names scripts only, and none of them is there."""
+    if any(isinstance(agent.run, tuple) for agent in source.agents):
+        return False
+    root = locate(source).root
+    return not any((root / str(agent.run)).is_file() for agent in source.agents)
+
+
 def working_folder(agent: FoundAgent, root: Path) -> Path:
     """Return the absolute folder that an agent works in."""
     return _joined(root, agent.cwd or ".")

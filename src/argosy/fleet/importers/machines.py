@@ -8,6 +8,7 @@ from pathlib import Path
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.importers.names import fleet_name, unlike
+from argosy.fleet.places import displayed
 
 # A file that lies at the root of its tree says nothing about a machine.
 _ONLY = "main"
@@ -24,8 +25,8 @@ def name_machines(
     """
     for path, name in chosen.items():
         if not any(source.is_relative_to(path) for source in paths):
-            message = f"`{path}` is no file that was read, nor a folder of one"
-            raise InputError(Fault(f"--machine {name}={path}", "usage", message))
+            message = f"`{displayed(path)}` is no file that was read, nor a folder of one"
+            raise InputError(Fault(f"--machine {name}={displayed(path)}", "usage", message))
     by_hand = {at: _by_hand(path, chosen) for at, path in enumerate(paths)}
     left = [at for at, name in by_hand.items() if name is None]
     found = {0: _below(paths[0], roots[0])} if len(paths) == 1 else _part(paths, left)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -65,7 +64,7 @@ def merge(findings: Findings, folder: Path, chosen: Mapping[Path, str]) -> Plan:
         *_tell_folder(sources[0], cwd, folder),
     ]
     return Plan(
-        fleet=fleet_name(Path(os.path.commonpath(roots)).name or "fleet"),
+        fleet=fleet_name(cwd.name or "fleet"),
         sources=tuple(displayed(source.path) for source in sources),
         machines=distinct,
         environments=addresses.environments,

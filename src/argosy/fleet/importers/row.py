@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from argosy.fault import Fault, InputError
 from argosy.fleet.importers.command import Command, read_words
 from argosy.fleet.importers.found import Decision, FoundAgent, FoundEdge
 from argosy.fleet.importers.intake import Intake, Steps
@@ -108,9 +109,11 @@ class RowReader:
             if _is_script(key, row.keys.get(key)):
                 return Command(str(row.keys[key]).strip())
         key = next(key for key in _COMMAND if row.keys.get(key))
-        value = row.keys[key]
-        words = shlex.split(value) if isinstance(value, str) else [str(word) for word in _items(value)]
-        command = read_words(tuple(words))
+        words = self._words(row, key)
+        try:
+            command = read_words(words)
+        except ValueError as error:
+            raise self._bad_command(row, key, error) from error
         for what, why in command.notes:
             self._decide(row, key, what, why)
         return command
@@ -118,19 +121,30 @@ class RowReader:
     def _args(self, row: Row) -> tuple[str, ...]:
         key = _present(row, _ARGS)
         value = row.keys.get(key)
-        if isinstance(value, str):
-            return tuple(shlex.split(value))
-        if isinstance(value, list):
-            return tuple(str(word) for word in value)
+        if isinstance(value, str | list):
+            return self._words(row, key)
         if value:
             self._decide(row, key, f"`{key}` is not taken over", "it is no list of words; write it as `args`")
         return ()
+
+    def _words(self, row: Row, key: str) -> tuple[str, ...]:
+        value = row.keys[key]
+        if isinstance(value, list):
+            return tuple(self._intake.written((*row.path, key, at)) for at in range(len(value)))
+        try:
+            return tuple(shlex.split(str(value)))
+        except ValueError as error:
+            raise self._bad_command(row, key, error) from error
+
+    def _bad_command(self, row: Row, key: str, error: ValueError) -> InputError:
+        message = f"`{key}` of `{row.name}` cannot be read: {str(error).lower()}: `{row.keys[key]}`"
+        return InputError(Fault(self._intake.where((*row.path, key)), "bad-command", message))
 
     def _env(self, row: Row) -> dict[str, str]:
         key = _present(row, _ENV)
         value = row.keys.get(key)
         if isinstance(value, dict):
-            return {str(name): as_variable(one) for name, one in value.items()}
+            return {name: self._intake.written((*row.path, key, name)) for name in value}
         if value:
             self._decide(row, key, f"`{key}` is not taken over", "it is no mapping of variables")
         return {}
@@ -159,8 +173,8 @@ class RowReader:
         for at, item in enumerate(_items(value)):
             where = self._intake.where((*row.path, key, at))
             to = item.get("name") or item.get("agent") if isinstance(item, dict) else item
-            if isinstance(to, str) and to.strip():
-                edges.append(FoundEdge(to.strip(), where))
+            if isinstance(to, str | int) and not isinstance(to, bool) and str(to).strip():
+                edges.append(FoundEdge(str(to).strip(), where))
             else:
                 self._decide(row, key, f"`{item}` in `{key}` is left out", "it names no agent")
         return tuple(edges)
@@ -197,10 +211,3 @@ def as_port(value: object) -> int | None:
         return None
     port = int(value)
     return port if 1 <= port <= 65535 else None
-
-
-def as_variable(value: object) -> str:
-    """Return a YAML value as the text that an environment variable holds."""
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,8 +2,9 @@
 
 A folder is not searched blindly: its own files and those of its configuration folders are read,
 three levels down. Versions of one file lie side by side in grown trees (`startup_config.v2.yaml`,
-`startup_config_fixed.yaml`): of files in one folder that name the same agents, the one with the
-shortest name is read. Whatever is left aside is told.
+`startup_config_fixed.yaml`): of files in one folder that name the same agents, the one is read whose
+name the most others extend, else the one with the shortest name. A file none of whose scripts is
+there describes what is gone. Whatever is left aside is told.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 from argosy.fault import Fault, InputError
 from argosy.fleet.importers.found import Decision, FoundAgent, Source
 from argosy.fleet.importers.intake import read_file
+from argosy.fleet.importers.locate import is_gone
 from argosy.fleet.importers.reader import KINDS, read_source
 from argosy.fleet.places import displayed
 
@@ -67,8 +69,10 @@ def _search(folder: Path) -> Findings:
                 sources.append(source)
     if not sources:
         raise _nothing(folder, unread)
-    chosen, decisions = _choose(sources)
-    return Findings(tuple(chosen), (*decisions, *_tell_unread(folder, unread)))
+    alive = [source for source in sources if not is_gone(source)] or sources
+    gone = [_tell_gone(source) for source in sources if source not in alive]
+    chosen, decisions = _choose(alive)
+    return Findings(tuple(chosen), (*decisions, *gone, *_tell_unread(folder, unread)))
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
@@ -92,10 +96,18 @@ def _is_candidate(path: Path) -> bool:
 
 
 def _choose(sources: list[Source]) -> tuple[list[Source], list[Decision]]:
-    """Leave out every source that names agents of one with a shorter name in the same folder."""
+    """Leave out every source that names agents of a better one in the same folder."""
     chosen: list[Source] = []
     decisions: list[Decision] = []
-    for source in sorted(sources, key=lambda one: (one.path.parent, len(one.path.name), one.path.name)):
+
+    def rank(source: Source) -> tuple[Path, int, int, str]:
+        path = source.path
+        extended = sum(
+            one.path.parent == path.parent and one.path.stem.startswith(path.stem) for one in sources
+        )
+        return path.parent, -extended, len(path.name), path.name
+
+    for source in sorted(sources, key=rank):
         better = next((one for one in chosen if _is_version(source, one)), None)
         if better is None:
             chosen.append(source)
@@ -110,7 +122,8 @@ def _is_version(source: Source, other: Source) -> bool:
 
 def _shared(source: Source, other: Source) -> list[tuple[FoundAgent, FoundAgent]]:
     own = {agent.name: agent for agent in source.agents}
-    return [(own[agent.name], agent) for agent in other.agents if agent.name in own]
+    theirs = {agent.name: agent for agent in other.agents}
+    return [(own[name], agent) for name, agent in theirs.items() if name in own]
 
 
 def _left_aside(source: Source, better: Source) -> Decision:
@@ -120,8 +133,16 @@ def _left_aside(source: Source, better: Source) -> Decision:
     detail = f", {len(differing)} of them differently ({names})" if differing else ", all of them alike"
     return Decision(
         displayed(source.path),
-        f"not read: it describes {len(pairs)} agents of `{displayed(better.path)}` too{detail}",
-        "of versions in one folder the shortest name is taken; name a file itself to import that one",
+        f"not read: it describes {len(pairs)} agent(s) of `{displayed(better.path)}` too{detail}",
+        "of versions in one folder one is read, the one whose name the others extend, else the shortest; "
+        "name a file itself to import that one",
+    )
+
+
+def _tell_gone(source: Source) -> Decision:
+    what = f"not read: none of its {len(source.agents)} agents has its script here"
+    return Decision(
+        displayed(source.path), what, "it describes what is gone; name the file itself to import it"
     )
 
 

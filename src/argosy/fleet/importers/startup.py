@@ -12,7 +12,7 @@ from argosy.fleet.importers import groups, lists
 from argosy.fleet.importers.found import Decision, NamedPort, Source
 from argosy.fleet.importers.intake import Data, Intake, Steps, walk
 from argosy.fleet.importers.leftover import tell_leftovers
-from argosy.fleet.importers.row import TAKEN, Row, RowReader, as_port, as_variable
+from argosy.fleet.importers.row import TAKEN, Row, RowReader, as_port
 
 _ENVIRONMENT = ("environment", "env")
 
@@ -37,7 +37,9 @@ def read_startup(intake: Intake) -> Source:
         path=intake.path,
         kind=" and ".join([*([groups.KIND] if named else []), *([lists.KIND] if listed else [])]),
         agents=agents,
-        env={name: as_variable(value) for name, value in env.items()} if isinstance(env, dict) else {},
+        env={name: intake.written((*env_at, name)) for name in env}
+        if env_at and isinstance(env, dict)
+        else {},
         env_where="" if env_at is None else intake.where(env_at),
         named_ports=tuple(_named_ports(intake)),
         decisions=(

@@ -1,0 +1,110 @@
+"""What is written can be read again, whatever the source held."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from argosy.fleet import Fleet, load_fleet
+from argosy.fleet.importers import Decision, Plan, account, emit, plan_import
+from argosy.fleet.importers.emit import scalar
+from argosy.fleet.importers.found import FoundAgent, PlannedAgent
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+TRICKY = st.sampled_from(
+    ["0o17", "1e3", "yes", "null", "~", "<<", "a: b", "#", "1:30", "- x", "", " x ", "x\n\ny", "{a", "'\""]
+)
+# What may stand in a YAML source without an escape.
+WRITTEN = st.text(st.characters(exclude_categories=["Cc", "Cn", "Co", "Cs", "Zl", "Zp"]), max_size=12)
+WORD = st.one_of(TRICKY, TEXT)
+PORTS = st.one_of(st.none(), st.integers(1, 65535))
+
+
+def load(text: str) -> Fleet:
+    return load_fleet(Path("fleet.yaml"), text)
+
+
+@st.composite
+def found_agents(draw: st.DrawFn) -> FoundAgent:
+    run = draw(st.one_of(st.just("a b/c:d.py"), st.lists(WORD, min_size=1, max_size=3).map(tuple)))
+    return FoundAgent(
+        name="A",
+        where="x:1:1",
+        run=run,
+        args=tuple(draw(st.lists(WORD, max_size=3))),
+        env=draw(st.dictionaries(WORD, WORD, max_size=3)),
+        group=draw(st.one_of(st.none(), WORD)),
+        required=draw(st.booleans()),
+        restart=draw(st.sampled_from([None, "always", "never", "on-failure"])),
+        alive_s=draw(st.one_of(st.none(), st.floats(0, 100))),
+        stop_timeout_s=draw(st.one_of(st.none(), st.floats(0.01, 1e6))),
+        cpus=draw(st.one_of(st.none(), st.floats(0.01, 64))),
+    )
+
+
+@given(found_agents(), WORD, WORD)
+def test_any_text_survives(found: FoundAgent, what: str, cwd: str) -> None:
+    plan = Plan(
+        fleet="f",
+        sources=(what,),
+        machines=("m",),
+        environments={"testing": {"m": "127.0.0.1"}},
+        agents=(PlannedAgent("A", "m", found),),
+        edges=0,
+        decisions=(Decision(what, what, what), Decision(what, what, what, "A")),
+        env={"SHARED": what},
+        cwd=cwd,
+    )
+    agent = load(emit(plan)).agents["A"]
+    assert (agent.run, agent.args, agent.group) == (found.run, found.args, found.group)
+    assert agent.env == {"SHARED": what, **found.env}
+    assert (agent.required, agent.cwd, agent.cpus) == (found.required, cwd, found.cpus)
+    assert agent.ready.seconds == (1.0 if found.alive_s is None else found.alive_s)
+
+
+@given(WORD)
+def test_a_text_stays_on_one_line(text: str) -> None:
+    assert "\n" not in scalar(text)
+    assert "\n" not in scalar({text: [text]})
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> list[dict[str, object]]:
+    name = st.one_of(WRITTEN.filter(str.strip), st.sampled_from("ABCDE"))
+    names = draw(st.lists(name, min_size=1, max_size=8))
+    targets = st.one_of(st.sampled_from(names), WRITTEN)
+    row = st.fixed_dictionaries(
+        {"script_path": st.just("agents/a.py")},
+        optional={
+            "port": st.one_of(st.integers(-1, 12), PORTS),
+            "health_check_port": st.integers(1, 12),
+            "dependencies": st.lists(targets, max_size=4),
+            "required": st.booleans(),
+            "host": WRITTEN,
+            "env": st.dictionaries(WRITTEN, WRITTEN, max_size=2),
+        },
+    )
+    return [{"name": name, **draw(row)} for name in names]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(rows(), rows())
+def test_whatever_rows_say_the_fleet_file_has_no_fault(
+    tmp_path: Path, one: list[dict[str, object]], two: list[dict[str, object]]
+) -> None:
+    paths = [tmp_path / "one.json", tmp_path / "two.json"]
+    for path, content in zip(paths, (one, two), strict=True):
+        path.write_text(json.dumps({"services": content}, ensure_ascii=False), encoding="utf-8")
+    plan = plan_import(paths, tmp_path)
+    fleet = load(emit(plan))
+    assert len(fleet.agents) == len({str(row["name"]).strip() for row in one}) + len(
+        {str(row["name"]).strip() for row in two}
+    )
+    needs = sum(len(agent.needs) for agent in fleet.agents.values())
+    wants = sum(len(agent.wants) for agent in fleet.agents.values())
+    assert f"{needs} needs + {wants} wants + {plan.edges - needs - wants} left out" in account(plan)
+    assert needs + wants <= plan.edges
+    assert emit(plan_import(paths, tmp_path)) == emit(plan)

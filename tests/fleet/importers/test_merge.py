@@ -1,0 +1,121 @@
+"""Several sources, one fleet: machines, names, cycles, ports, paths, variables, addresses."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from argosy.fault import InputError
+from argosy.fleet.importers.cut import plan_cuts
+from fleet.importers.tree import Tree
+
+
+def test_machines_are_named_where_the_paths_part(tree: Tree) -> None:
+    for path in ("one/config/s.yaml", "two/config/s.yaml", "two/config/t.yaml"):
+        tree.write(path, f"agents: {{{path[0]}{path[-6]}: {{script: a.py}}}}\n")
+    fleet = tree.read("one", "two/config/s.yaml", "two/config/t.yaml").fleet
+    assert list(fleet.machines) == ["one", "s", "t"]
+    assert fleet.environments["production"] == {"one": "$ONE_IP", "s": "$S_IP", "t": "$T_IP"}
+    assert fleet.environments["container"]["one"] == "one"
+
+
+def test_machines_may_be_named_by_hand(tree: Tree) -> None:
+    tree.write("a/s.yaml", "agents: {A: {script: a.py}}\n")
+    tree.write("b/s.yaml", "agents: {B: {script: b.py}}\n")
+    fleet = tree.read("a", "b/s.yaml", machines={"big": "a", "small": "b/s.yaml"}).fleet
+    assert {name: agent.machine for name, agent in fleet.agents.items()} == {"A": "big", "B": "small"}
+
+
+def test_a_machine_named_for_nothing_is_an_error(tree: Tree) -> None:
+    tree.write("a/s.yaml", "agents: {A: {script: a.py}}\n")
+    with pytest.raises(InputError) as caught:
+        tree.read("a", machines={"big": "b"})
+    assert caught.value.faults[0].where.startswith("--machine big=")
+
+
+def test_one_name_on_two_machines_gives_two_agents(tree: Tree) -> None:
+    tree.write("a/s.yaml", "agents: {Hub: {script: hub.py, port: 9000}, X: {script: x.py, needs: [Hub]}}\n")
+    tree.write(
+        "b/s.yaml", "agents: {Hub: {script: hub.py, port: 9000}, Y: {script: y.py, needs: [Hub, X]}}\n"
+    )
+    imported = tree.read("a", "b")
+    agents = imported.fleet.agents
+    assert list(agents) == ["Hub", "X", "Hub-b", "Y"]
+    assert [need.agent for need in agents["Y"].needs] == ["Hub-b", "X"]
+    assert agents["Hub-b"].port == 9000
+    assert imported.decision("`Hub` is called `Hub-b`").where == "b/s.yaml:1:10"
+
+
+def test_odd_names_are_made_names_and_told(tree: Tree) -> None:
+    tree.write(
+        "s.yaml", 'agents: {"9 lives": {script: a.py}, "_9_lives": {script: b.py, needs: ["9 lives"]}}\n'
+    )
+    imported = tree.read("s.yaml")
+    assert list(imported.fleet.agents) == ["_9_lives", "_9_lives_2"]
+    assert [need.agent for need in imported.fleet.agents["_9_lives_2"].needs] == ["_9_lives"]
+    assert imported.decision("`9 lives` is called `_9_lives`")
+    assert imported.decision("`_9_lives` is called `_9_lives_2`")
+
+
+def test_a_port_is_claimed_once_on_a_machine(tree: Tree) -> None:
+    tree.write("s.yaml", "agents: {A: {script: a.py, port: 1}, B: {script: b.py, port: 2, health_port: 1}}\n")
+    imported = tree.read("s.yaml")
+    assert (imported.fleet.agents["B"].health_port, imported.fleet.agents["B"].ready.probe) == (None, "tcp")
+    assert imported.decision("`health_port` 1 of `B` is left out", "`port` of `A`").where == "s.yaml:1:38"
+
+
+def test_the_cut_leaves_the_quickest_start() -> None:
+    # `a` stands on a chain of three; whoever waits for it starts late.
+    needs = {"a": ("b", "x"), "b": ("c",), "c": ("a",), "x": ("y",), "y": ("z",), "z": ()}
+    (cut,) = plan_cuts(needs)
+    assert (cut.of, cut.to, cut.levels) == ("c", "a", 4)
+    assert cut.cycle == ("c", "a", "b")
+    assert cut.others == (("a", "b", 6), ("b", "c", 5))
+
+
+def test_a_cycle_is_cut_where_the_comment_says(tree: Tree) -> None:
+    tree.write(
+        "s.yaml",
+        "agents: {A: {script: a.py, needs: [B]}, B: {script: b.py, needs: [A, C]}, C: {script: c.py}}\n",
+    )
+    imported = tree.read("s.yaml")
+    decision = imported.decision("cycle of 2 agents")
+    cut = [(name, agent.wants) for name, agent in imported.fleet.agents.items() if agent.wants]
+    assert len(cut) == 1
+    assert f"`{cut[0][0]}` waits for itself" in decision.what
+    assert "# s.yaml:" in imported.text
+    assert imported.plan.edges == 3
+
+
+def test_paths_are_relative_to_the_folder_of_the_fleet_file(tree: Tree) -> None:
+    tree.write("tree/agents/a.py")
+    tree.write("tree/agents/b.py")
+    tree.write(
+        "tree/box/config/s.yaml",
+        "agents: {A: {script: agents/a.py}, B: {script: agents/b.py}, C: {script: agents/c.py}}\n",
+    )
+    imported = tree.read("tree/box/config/s.yaml")
+    assert imported.fleet.agents["A"].run == os.path.join("tree", "agents", "a.py")
+    assert imported.fleet.agents["A"].cwd == "tree"
+    assert imported.plan.machines == ("box",)
+    assert imported.decision("1 of its 3 scripts are not below `tree`")
+
+
+def test_variables_that_sources_disagree_about_go_to_their_agents(tree: Tree) -> None:
+    tree.write("a/s.yaml", "environment: {LEVEL: INFO, SAME: x}\nagents: {A: {script: a.py}}\n")
+    tree.write(
+        "b/s.yaml", "environment: {LEVEL: DEBUG, SAME: x}\nagents: {B: {script: b.py, env: {LEVEL: OWN}}}\n"
+    )
+    imported = tree.read("a", "b")
+    assert imported.plan.env == {"SAME": "x"}
+    assert imported.fleet.agents["A"].env == {"SAME": "x", "LEVEL": "INFO"}
+    assert imported.fleet.agents["B"].env == {"SAME": "x", "LEVEL": "OWN"}
+
+
+def test_an_address_that_the_rows_agree_on_is_that_of_their_machine(tree: Tree) -> None:
+    tree.write("a/s.yaml", "agents: {A: {script: a.py, host: 10.0.0.5}, B: {script: b.py, host: 10.0.0.5}}\n")
+    tree.write("b/s.yaml", "agents: {C: {script: c.py, host: 10.0.0.6}, D: {script: d.py, host: 10.0.0.7}}\n")
+    imported = tree.read("a", "b")
+    assert imported.fleet.environments["development"] == {"a": "10.0.0.5", "b": "127.0.0.1"}
+    assert imported.decision("`host: 10.0.0.7` of `D`", "more than one")
