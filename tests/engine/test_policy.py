@@ -40,7 +40,9 @@ SPEC = ProcessSpec(
 )
 
 
-def decide(code: int | None, *, cause: str = "exit", restart: str = "on-failure", ready: bool = True) -> Event:
+def decide(
+    code: int | None, *, cause: str = "exit", restart: str = "on-failure", ready: bool = True
+) -> Event:
     spec = msgspec.structs.replace(SPEC, restart=restart)
     return decide_exit(spec, Ending(code, cause, ready), True, Budget(3, 60.0), 0.0).event
 

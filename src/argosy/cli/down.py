@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import print_json
-from argosy.engine.client import SupervisorLostError, connect, connect_or_start
+from argosy.engine.client import connect, connect_or_start
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import Report, Shutdown, Status, Stop, Stopped
+from argosy.engine.messages import Stop, Stopped
 from argosy.engine.remains import living_leases
-from argosy.engine.state import RUNNING_STATES
 
 if TYPE_CHECKING:
     import argparse
 
     from argosy.engine.client import Client
+
+_END_WITHIN_S = 10.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,36 +63,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _stop(client: Client, names: list[str] | None) -> Stopped:
-    client.send(Stop(names=names))
-    while True:
-        try:
-            answer = client.receive(None)
-        except KeyboardInterrupt:
-            client.send(Stop(names=names, is_kill=True))
-            continue
-        if isinstance(answer, Stopped):
-            break
-    if names is None or not _is_anything_running(client):
-        _shut_down(client)
-    return answer
-
-
-def _is_anything_running(client: Client) -> bool:
-    report = client.ask(Status())
-    assert isinstance(report, Report), "a status is answered by a report"
-    return any(agent.state in RUNNING_STATES for agent in report.agents.values())
-
-
-def _shut_down(client: Client) -> None:
-    """End the supervisor and wait until it is gone, and its forker with it."""
+    """Stop; without `names` also wait until the supervisor is gone, and its forker with it."""
+    pidfd = os.pidfd_open(client.welcome.pid)
     try:
-        pidfd = os.pidfd_open(client.welcome.pid)
-    except ProcessLookupError:
-        return
-    try:
-        client.send(Shutdown())
-        select.select([pidfd], [], [], 10.0)
-    except SupervisorLostError:
-        return
+        client.send(Stop(names=names))
+        while True:
+            try:
+                answer = client.receive(None)
+            except KeyboardInterrupt:
+                client.send(Stop(names=names, is_kill=True))
+                continue
+            if isinstance(answer, Stopped):
+                break
+        if names is None:
+            select.select([pidfd], [], [], _END_WITHIN_S)
+        return answer
     finally:
         os.close(pidfd)

@@ -15,8 +15,7 @@ from argosy.cli.report import print_json
 from argosy.cli.upview import UpView
 from argosy.engine.client import SupervisorLostError, connect_or_start
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import Account, Apply, Changed, Difference, Shutdown, Stop, Stopped, Subscribe
-from argosy.engine.preflight import preflight
+from argosy.engine.messages import Account, Apply, Changed, Difference, Stop, Stopped, Subscribe
 from argosy.fault import Fault, InputError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import load_fleet
@@ -93,6 +92,8 @@ def read_text(path: Path) -> str:
 
 def _unstartable(fleet: Fleet) -> dict[str, str]:
     """Return what cannot start, by what is known beforehand, and what needs it, with the reason."""
+    from argosy.engine.preflight import preflight  # noqa: PLC0415 - reads sources: for who asks only
+
     skip = dict(preflight(fleet).cannot_start)
     grown = True
     while grown:
@@ -168,8 +169,6 @@ def _stop(client: Client, view: UpView, names: list[str] | None) -> None:
             for answer in client.stream():
                 if isinstance(answer, Stopped):
                     view.show_stopped(answer)
-                    if names is None:
-                        client.send(Shutdown())
                     return
                 if isinstance(answer, Changed):
                     view.show_change(answer)

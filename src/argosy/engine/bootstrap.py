@@ -75,9 +75,12 @@ def _run_program(order: Order) -> NoReturn:
             wanted = order.open_files if most == resource.RLIM_INFINITY else min(order.open_files, most)
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
         os.chdir(order.cwd)
+    except OSError as error:
+        _refuse(order, f"its folder `{order.cwd}` cannot be entered: {error.strerror}", codes.NOT_EXECUTABLE)
+    try:
         os.execvpe(order.argv[0], order.argv, order.env)
-    except FileNotFoundError as error:
-        _refuse(order, f"`{error.filename or order.argv[0]}` was not found", codes.NOT_FOUND)
+    except FileNotFoundError:
+        _refuse(order, f"`{order.argv[0]}` was not found", codes.NOT_FOUND)
     except OSError as error:
         _refuse(order, f"`{order.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE)
 

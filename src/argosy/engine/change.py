@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from argosy.engine.state import SETTLED_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from argosy.engine.crew import Crew
     from argosy.engine.unit import Unit
@@ -19,7 +19,7 @@ class Settling:
 
     def __init__(self, units: Iterable[Unit]) -> None:
         self._units = {unit.name: unit for unit in units}
-        self._open: set[str] = set()
+        self._open: set[str] = set(self._units)
         self._woken = asyncio.Event()
 
     def look(self, unit: Unit) -> None:
@@ -66,7 +66,7 @@ class OrderedStop:
         self._told: set[str] = set()
         self._done = asyncio.Event()
 
-    async def run(self, on_told: Callable[[Unit], None] = lambda _: None) -> None:
+    async def run(self) -> None:
         """Stop them all; returns when none has a process."""
         for unit in self._units.values():
             unit.wanted = False
@@ -75,13 +75,15 @@ class OrderedStop:
 
     def look(self, _: Unit | None = None) -> None:
         """Go on: tell the units whose dependents are gone; called after every transition."""
-        left = [unit for unit in self._units.values() if _has_process(unit) or unit.name not in self._told]
-        if not left:
-            self._done.set()
-        for unit in left:
-            if unit.name not in self._told and not self._holds(unit):
+        while free := [unit for unit in self._units.values() if self._may_be_told(unit)]:
+            for unit in free:
                 self._told.add(unit.name)
                 unit.stop()
+        if len(self._told) == len(self._units) and not any(map(_has_process, self._units.values())):
+            self._done.set()
+
+    def _may_be_told(self, unit: Unit) -> bool:
+        return unit.name not in self._told and not self._holds(unit)
 
     def _holds(self, unit: Unit) -> bool:
         """Return whether a dependent of `unit` that is to stop still runs."""

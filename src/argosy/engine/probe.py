@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import zmq
 import zmq.asyncio
 
-from argosy.agent.health import Status, normalise
+from argosy.agent.health import Status, normal_status
 from argosy.engine.ports import is_held_by
 from argosy.wire.lease import shared_context
 
@@ -94,5 +94,5 @@ def judge(answer: bytes) -> Status | None:
     if not isinstance(payload, dict):
         return Status.OK
     if "status" in payload:
-        return normalise(str(payload["status"]))
+        return normal_status(payload["status"])
     return None if "error" in payload else Status.OK

@@ -33,7 +33,7 @@ from argosy.engine.messages import (
 )
 from argosy.engine.plan import Plan, plan_fleet
 from argosy.engine.roster import Roster, read_roster, write_book_of, write_roster
-from argosy.engine.state import State
+from argosy.engine.state import FINAL_STATES, State
 from argosy.fault import ArgosyError, Fault, InputError, RefusedError
 from argosy.fleet.environment import here, place
 from argosy.fleet.graph import Graph, build_graph, graph_of
@@ -104,12 +104,15 @@ class Supervisor:
                 session.send(Welcome(protocol=PROTOCOL, pid=os.getpid(), started_s=self.started_s))
             case Apply():
                 async with self._hold("up", session):
-                    await self._apply(session, request)
+                    account = await self._apply(session, request)
+                if not account.interrupted:  # whoever interrupted it has its own say
+                    self._end_if_idle()
             case Restart():
                 async with self._hold("restart", session):
                     session.send(await self._restart(request.names))
             case Stop():
                 session.send(await self._stop(request.names, is_kill=request.is_kill))
+                self._end_if_idle()
             case Status():
                 session.send(self._report())
             case Subscribe():
@@ -144,7 +147,7 @@ class Supervisor:
 
     # ---- up
 
-    async def _apply(self, session: Session, request: Apply) -> None:
+    async def _apply(self, session: Session, request: Apply) -> Account:
         began = self._loop.time()
         fleet = load_fleet(request.path, request.text)
         placement = place(fleet, request.environment, request.environ)
@@ -187,7 +190,12 @@ class Supervisor:
         )
         session.send(account)
         self._note_account(account)
-        if not account.interrupted and not self._crew.running():
+        return account
+
+    def _end_if_idle(self) -> None:
+        """End when nothing runs and nothing shall: a supervisor of nothing helps nobody."""
+        units = self._crew.units.values()
+        if self._holder is None and all(u.state in FINAL_STATES and u.identity is None for u in units):
             self.ended.set()
 
     def _begin(self, change: Change, plan: Plan) -> None:
