@@ -7,8 +7,7 @@ import importlib
 import sys
 from typing import NoReturn
 
-from argosy import __version__
-from argosy.cli.verbs import GROUPS, MODULES, VERBS
+from argosy.cli.verbs import MODULES, VERBS
 from argosy.fault import ArgosyError, Fault, InputError
 
 INTERRUPTED = 130
@@ -57,11 +56,8 @@ def dispatch(words: list[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
-        if len(words) > 1 and words[0] == "help":
-            return _run([words[1], "--help"])
-        sys.stdout.write(help_text())
-        return 0
+    if words[0] == "help":
+        words = [*words[1:2], "--help"]
     verb = words[0]
     if verb not in VERBS:
         import difflib  # noqa: PLC0415
@@ -81,17 +77,3 @@ def _run(words: list[str]) -> int:
     args = parser.parse_args(words[1:])
     code: int = module.run(args)
     return code
-
-
-def help_text() -> str:
-    """Return what `argosy --help` prints."""
-    lines = ["usage: argosy VERB [options]", "", "Runs, watches and refits fleets of Python agents.", ""]
-    for title, verbs in GROUPS.items():
-        lines.append(f"{title}:")
-        lines += [f"  {verb:<10} {text}" for verb, text in verbs.items()]
-        lines.append("")
-    lines += [
-        f"`argosy VERB --help` tells more; `argosy --version` prints the version of argosy ({__version__}).",
-        "",
-    ]
-    return "\n".join(lines)

@@ -78,14 +78,13 @@ def write(path: Path, text: str, *, force: bool) -> None:
 
     Raises InputError: a different file is there and `force` is false, or the folder cannot be written to.
     """
-    if path.exists() and not force:
-        if path.read_bytes() == text.encode():
-            return
-        message = f"`{displayed(path)}` is there already and differs"
-        raise InputError(
-            Fault(displayed(path), "exists", message, "`--force` overwrites it; another `-o` keeps both")
-        )
     try:
+        if path.exists() and path.read_bytes() == text.encode():
+            return
+        if path.exists() and not force:
+            message = f"`{displayed(path)}` is there already and differs"
+            hint = "`--force` overwrites it; another `-o` keeps both"
+            raise InputError(Fault(displayed(path), "exists", message, hint))
         _replace(path, text)
     except OSError as error:
         message = f"the file cannot be written: {(error.strerror or type(error).__name__).lower()}"

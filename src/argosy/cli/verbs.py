@@ -6,6 +6,8 @@ returns the exit code and raises ArgosyError for what a person has to mend.
 
 from __future__ import annotations
 
+from argosy import __version__
+
 GROUPS: dict[str, dict[str, str]] = {
     "run a fleet": {
         "up": "start what is not running, apply a changed file",
@@ -28,3 +30,14 @@ VERBS: dict[str, str] = {verb: text for group in GROUPS.values() for verb, text 
 
 # Words that Python keeps for itself get an underscore in their module's name.
 MODULES: dict[str, str] = {"import": "import_"}
+
+
+def help_text() -> str:
+    """Return what `argosy --help` prints."""
+    lines = ["usage: argosy VERB [options]", "", "Runs, watches and refits fleets of Python agents.", ""]
+    for title, verbs in GROUPS.items():
+        lines.append(f"{title}:")
+        lines += [f"  {verb:<10} {text}" for verb, text in verbs.items()]
+        lines.append("")
+    lines += [f"`argosy VERB --help` tells more; this is argosy {__version__}.", ""]
+    return "\n".join(lines)
