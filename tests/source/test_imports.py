@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from source.reading import parsed
 
 from argosy.source.imports import Import, When, find_imports
+from source.reading import parsed
 
 
 def only(text: str) -> Import:
@@ -42,7 +42,10 @@ def test_from_keeps_dots_and_names() -> None:
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a", {When.TYPING}),
         ("import typing\nif typing.TYPE_CHECKING:\n    x = 1\nelse:\n    import a", set()),
         ("import sys\nif sys.platform == 'win32':\n    import a", {When.PLATFORM}),
-        ("import os\nif x:\n    pass\nelif os.name == 'nt':\n    import a", {When.CONDITIONAL, When.PLATFORM}),
+        (
+            "import os\nif x:\n    pass\nelif os.name == 'nt':\n    import a",
+            {When.CONDITIONAL, When.PLATFORM},
+        ),
         ("if x:\n    import a", {When.CONDITIONAL}),
         ("if x:\n    pass\nelse:\n    import a", {When.CONDITIONAL}),
         ("if True:\n    import a", set()),
@@ -75,5 +78,7 @@ def test_places_are_those_of_the_statement() -> None:
 
 
 def test_what_a_handler_survives_is_kept() -> None:
-    item = only("try:\n    try:\n        import a\n    except ImportError:\n        pass\nexcept Exception:\n    pass")
+    item = only(
+        "try:\n    try:\n        import a\n    except ImportError:\n        pass\nexcept Exception:\n    pass"
+    )
     assert item.caught == {"ImportError", "Exception"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source.reading import parsed
 
 from argosy.source.order import Early, find_early
 from argosy.source.scopes import find_scopes
+from source.reading import parsed
 
 
 def early(text: str, *, is_main: bool = False) -> list[Early]:
@@ -27,7 +27,13 @@ def load(text: str) -> None:
 
 def test_a_name_read_before_its_import() -> None:
     (item,) = early("import sys\nsys.path.insert(0, join_path('a'))\nfrom paths import join_path\n")
-    assert (item.name, item.line, item.column, item.bound_line, item.bound_by) == ("join_path", 2, 20, 3, "import")
+    assert (item.name, item.line, item.column, item.bound_line, item.bound_by) == (
+        "join_path",
+        2,
+        20,
+        3,
+        "import",
+    )
     assert item.is_certain
 
 
@@ -153,13 +159,24 @@ def modules(draw: st.DrawFn, depth: int = 0) -> list[str]:
     for _ in range(draw(st.integers(1, 4))):
         name, other = draw(_NAMES), draw(_NAMES)
         kinds = ["read", "bind", "copy", "del", "comprehension", "function", "walrus", "and"]
-        blocks = ["if 1:", "if 0:", "if len('x'):", "for {} in (1, 2):", "while 0:", "class {}:", "try:", "with o() as {}:"]
+        blocks = [
+            "if 1:",
+            "if 0:",
+            "if len('x'):",
+            "for {} in (1, 2):",
+            "while 0:",
+            "class {}:",
+            "try:",
+            "with o() as {}:",
+        ]
         kind = draw(st.sampled_from(kinds + (blocks if depth < 2 else [])))
         if kind in blocks:
             body = ["    " + line for line in draw(modules(depth + 1))]
             lines += [kind.format(name), *body]
             if kind == "try:":
-                handler = draw(st.sampled_from(["except NameError", "except KeyError", "except Exception as " + other]))
+                handler = draw(
+                    st.sampled_from(["except NameError", "except KeyError", "except Exception as " + other])
+                )
                 lines += [handler + ":", *("    " + line for line in draw(modules(depth + 1)))]
         else:
             lines.append(
@@ -177,7 +194,7 @@ def modules(draw: st.DrawFn, depth: int = 0) -> list[str]:
     return lines
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(modules())
 def test_what_is_certain_really_happens(lines: list[str]) -> None:
     """A module with a certain finding ends in a NameError, no later than at the first of them."""
@@ -200,10 +217,14 @@ def last_line(error: NameError) -> int:
     return frame.tb_lineno
 
 
-@settings(max_examples=200)
-@given(st.lists(st.tuples(st.sampled_from(["{} = 1", "{}", "import {}", "def {}(): pass"]), _NAMES), max_size=8))
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["{} = 1", "{}", "import {}", "def {}(): pass"]), _NAMES), max_size=8)
+)
 def test_a_straight_module_raises_exactly_where_it_is_said(parts: list[tuple[str, str]]) -> None:
-    text = "\n".join(form.format({"a": "ast", "b": "bisect", "c": "copy"}[name]) for form, name in parts) + "\n"
+    text = (
+        "\n".join(form.format({"a": "ast", "b": "bisect", "c": "copy"}[name]) for form, name in parts) + "\n"
+    )
     found = [item for item in early(text) if item.is_certain]
     try:
         load(text)

@@ -85,8 +85,12 @@ _WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
-@given(st.one_of(st.binary(max_size=120), st.lists(_WORDS, max_size=30).map(lambda words: "".join(words).encode())))
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=120), st.lists(_WORDS, max_size=30).map(lambda words: "".join(words).encode())
+    )
+)
 def test_no_bytes_crash_the_readers(data: bytes) -> None:
     parsed = parse_bytes(data)
     if isinstance(parsed, Parsed):

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source.reading import parsed
 
 from argosy.source.parse import Parsed, parse
 from argosy.source.scopes import Scope, find_scopes
-from argosy.source.text import read_source, Source
+from argosy.source.text import Source, read_source
 from argosy.source.undefined import find_undefined
+from source.reading import parsed
 
 
 def undefined(text: str) -> list[str]:
@@ -31,7 +31,9 @@ def global_names_by_symtable(text: str) -> set[str]:
         todo += table.get_children()
         if table.get_type() != "module":
             found |= {
-                symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() and symbol.is_referenced()
+                symbol.get_name()
+                for symbol in table.get_symbols()
+                if symbol.is_global() and symbol.is_referenced()
             }
     return found
 
@@ -82,7 +84,9 @@ def functions(draw: st.DrawFn, depth: int = 0) -> list[str]:
     """A random nest of functions, classes and comprehensions over four names."""
     lines: list[str] = []
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(["read", "bind", "comprehension", "def", "class", "lambda", "walrus", "import"]))
+        kind = draw(
+            st.sampled_from(["read", "bind", "comprehension", "def", "class", "lambda", "walrus", "import"])
+        )
         name, other = draw(_NAMES), draw(_NAMES)
         if kind in ("def", "class") and depth < 3:
             head = f"def {name}({other}):" if kind == "def" else f"class {name}:"
@@ -100,7 +104,7 @@ def functions(draw: st.DrawFn, depth: int = 0) -> list[str]:
     return lines
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(functions())
 def test_random_nests_agree_with_symtable(lines: list[str]) -> None:
     text = "\n".join(lines) + "\n"
