@@ -119,3 +119,36 @@ def test_an_address_that_the_rows_agree_on_is_that_of_their_machine(tree: Tree) 
     imported = tree.read("a", "b")
     assert imported.fleet.environments["development"] == {"a": "10.0.0.5", "b": "127.0.0.1"}
     assert imported.decision("`host: 10.0.0.7` of `D`", "more than one")
+
+
+def test_a_python_path_of_a_container_becomes_the_root_of_the_tree(tree: Tree) -> None:
+    tree.write("app/agents/a.py")
+    tree.write(
+        "deploy/compose.yaml",
+        """\
+        services:
+          a:
+            build: ../app
+            working_dir: /app
+            command: python agents/a.py
+            environment: [PYTHONPATH=/app]
+        """,
+    )
+    imported = tree.read("deploy/compose.yaml")
+    agent = imported.fleet.agents["a"]
+    assert (agent.run, agent.cwd, agent.env) == ("app/agents/a.py", "app", {"PYTHONPATH": "."})
+    assert imported.decision("`PYTHONPATH: /app` of `a` is written as `.`")
+
+
+def test_a_python_path_that_is_here_stays(tree: Tree) -> None:
+    tree.write("lib/x.py")
+    tree.write("s.yaml", "env: {PYTHONPATH: lib}\nagents: {A: {script: lib/x.py}}\n")
+    assert tree.read("s.yaml").fleet.agents["A"].env == {"PYTHONPATH": "lib"}
+
+
+def test_a_source_of_services_alone_joins_another(tree: Tree) -> None:
+    tree.write("s.yaml", "agents: {A: {script: a.py, needs: [redis]}}\n")
+    tree.write("compose.yaml", "services: {redis: {image: redis, ports: ['6379:6379']}}\n")
+    imported = tree.read("s.yaml", "compose.yaml")
+    assert imported.fleet.environments["container"]["redis"] == "redis:6379"
+    assert imported.decision("`redis` is left out of the needs of `A`")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from argosy.fault import InputError
@@ -46,7 +48,8 @@ def test_files_that_say_nothing_or_are_faulty_are_told(tree: Tree) -> None:
     tree.write("fleet.yaml", "fleet: f\nagents: {A: {run: a.py}}\n")
     tree.write("bad.yaml", "a: [\n")
     imported = tree.read(".")
-    assert imported.decision("read, and without agents", "`settings.yaml`", "`fleet.yaml`")
+    assert imported.decision("read, and without agents", "`settings.yaml`")
+    assert imported.decision("this is a fleet file already").where == "fleet.yaml"
     assert imported.decision("not YAML").where.startswith("bad.yaml:")
 
 
@@ -56,7 +59,7 @@ def test_a_file_whose_scripts_are_all_gone_is_left_aside(tree: Tree) -> None:
     tree.write("old.yaml", "agents: {Old: {script: gone.py}}\n")
     imported = tree.read(".")
     assert list(imported.fleet.agents) == ["A"]
-    assert imported.decision("none of its 1 agents has its script here").where == "old.yaml"
+    assert imported.decision("of the 1 scripts it names none is there").where == "old.yaml"
     assert list(tree.read("old.yaml").fleet.agents) == ["Old"]
 
 
@@ -75,6 +78,13 @@ def test_a_path_that_is_not_there(tree: Tree) -> None:
     with pytest.raises(InputError) as caught:
         tree.read("nowhere.yaml")
     assert caught.value.faults[0].code == "no-file"
+
+
+def test_a_pipe_is_not_waited_for(tree: Tree) -> None:
+    os.mkfifo(tree.folder / "pipe.yaml")
+    with pytest.raises(InputError) as caught:
+        tree.read("pipe.yaml")
+    assert "neither a file nor a folder" in caught.value.faults[0].message
 
 
 def test_a_file_named_twice_is_read_once(tree: Tree) -> None:

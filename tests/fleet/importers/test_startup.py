@@ -123,6 +123,7 @@ def test_commands_of_rows(lists: Imported) -> None:
     assert (agents["C"].run, agents["C"].args, agents["C"].required) == ("agents/c.py", ("--x",), False)
     assert agents["D"].run == ("node", "d.js", "010")
     assert agents["D"].port is None
+    assert lists.decision("`row 3` is left out").where == "startup.yaml:4:5"
     assert lists.decision("`port: 99999` of `D` is left out").where == "startup.yaml:13:39"
 
 

@@ -102,6 +102,7 @@ def test_what_has_no_place_is_told_where_it_stands(sample: Imported) -> None:
         ("command=python %(nothing)s", 2, "names nothing"),
         ("command=python a.py\nenvironment=A", 3, "KEY"),
         ('command=python a.py\nenvironment=A="x', 3, "quote"),
+        ("command=python a.py\nnumprocs=2", 3, "all called `a`"),
         ("directory=/x", 1, "no word to run"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -19,15 +20,21 @@ class Located(msgspec.Struct, frozen=True):
 
 
 def locate(source: Source) -> Located:
-    """Return the nearest folder, from the source's own upwards, below which most of its scripts are."""
+    """Return the nearest folder, from the source's own upwards, below which most of its scripts are.
+
+    A source that names no script by a relative path has the folder as its root that its agents work in.
+    """
     scripts = [
         agent.run for agent in source.agents if isinstance(agent.run, str) and not os.path.isabs(agent.run)
     ]
+    if not scripts:
+        cwds = Counter(agent.cwd for agent in source.agents if agent.cwd and os.path.isabs(agent.cwd))
+        return Located(Path(cwds.most_common(1)[0][0]) if cwds else source.path.parent)
     folders = [source.path.parent, *source.path.parent.parents]
     counts = [sum((folder / script).is_file() for script in scripts) for folder in folders]
     most = max(counts)
     root = folders[counts.index(most)]
-    if not scripts or most == len(scripts):
+    if most == len(scripts):
         return Located(root)
     name = displayed(source.path)
     if most == 0:

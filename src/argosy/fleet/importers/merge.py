@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from argosy.fleet.importers.addresses import settle_addresses
-from argosy.fleet.importers.edges import settle_edges
+from argosy.fleet.importers.edges import Edges, settle_edges
 from argosy.fleet.importers.found import Decision, FoundAgent, Plan, PlannedAgent, Source
 from argosy.fleet.importers.joining import Placed, join
-from argosy.fleet.importers.locate import locate, relative, relative_paths, working_folder
-from argosy.fleet.importers.machines import name_machines
+from argosy.fleet.importers.locate import relative, relative_paths, working_folder
 from argosy.fleet.importers.names import fleet_name
 from argosy.fleet.importers.ports import settle_ports, tell_named_ports
 from argosy.fleet.importers.search import Findings
-from argosy.fleet.importers.variables import share
+from argosy.fleet.importers.sites import Site, place_sources, usual_folder
+from argosy.fleet.importers.variables import Shared, mend_path, share
 from argosy.fleet.places import displayed
 
 
@@ -29,88 +28,82 @@ def merge(findings: Findings, folder: Path, chosen: Mapping[Path, str]) -> Plan:
 
     Raises InputError: `chosen` names a path that holds no source.
     """
-    sources = findings.sources
-    located = [locate(source) for source in sources]
-    roots = [one.root for one in located]
-    machines = name_machines([source.path for source in sources], roots, chosen)
-    cwds = [_usual_folder([(source, root)]) for source, root in zip(sources, roots, strict=True)]
-    cwd = _usual_folder(zip(sources, roots, strict=True))
-    shared = share(sources, roots, cwds, machines)
-    found = [
-        (machine, relative_paths(_with_env(agent, env), root, folder, cwd))
-        for source, root, machine, env in zip(sources, roots, machines, shared.by_source, strict=True)
-        for agent in source.agents
-    ]
-    joined = join(found)
+    sites = place_sources(findings.sources, chosen)
+    cwd = usual_folder(sites)
+    shared = share(sites)
+    joined = join(_relative_agents(sites, shared, folder, cwd))
     agents, clashes = settle_ports(joined.agents)
-    services = [service for source in sources for service in source.services]
+    services = [service for site in sites for service in site.source.services]
     edges = settle_edges(agents, {service.name for service in services})
-    distinct = tuple(dict.fromkeys(machines))
-    addresses = settle_addresses(distinct, agents, services, displayed(sources[0].path))
+    machines = tuple(dict.fromkeys(site.machine for site in sites))
+    addresses = settle_addresses(machines, agents, services, displayed(sites[0].source.path))
     decisions = [
         *findings.decisions,
-        *(one.decision for one in located if one.decision),
-        *_of_sources(sources, machines, agents),
+        *_of_sites(sites, agents),
         *shared.decisions,
         *joined.decisions,
         *clashes,
-        *(
-            decision
-            for source, machine in zip(sources, machines, strict=True)
-            for decision in tell_named_ports(source.named_ports, machine, agents)
-        ),
         *edges.decisions,
         *addresses.decisions,
-        *_tell_folder(sources[0], cwd, folder),
+        *_tell_folder(sites[0].source, cwd, folder),
     ]
     return Plan(
         fleet=fleet_name(cwd.name or "fleet"),
-        sources=tuple(displayed(source.path) for source in sources),
-        machines=distinct,
+        sources=tuple(displayed(site.source.path) for site in sites),
+        machines=machines,
         environments=addresses.environments,
-        agents=tuple(
-            PlannedAgent(
-                agent.name, agent.machine, agent.found, edges.needs[agent.name], edges.wants[agent.name]
-            )
-            for agent in _in_groups(agents, distinct)
-        ),
+        agents=_planned(agents, edges, machines),
         edges=edges.count,
-        decisions=_in_order(decisions, sources),
+        decisions=_in_order(decisions, findings.sources),
         env=shared.everywhere,
         cwd=None if cwd == folder else relative(cwd, folder),
     )
 
 
-def _usual_folder(sources: Iterable[tuple[Source, Path]]) -> Path:
-    """Return the working folder of most agents, the first among equals."""
-    folders = Counter(working_folder(agent, root) for source, root in sources for agent in source.agents)
-    return folders.most_common(1)[0][0]
+def _relative_agents(
+    sites: Sequence[Site], shared: Shared, folder: Path, cwd: Path
+) -> list[tuple[str, FoundAgent]]:
+    """Return every agent found, with its machine, its variables and its paths as the fleet file has them."""
+    return [
+        (site.machine, relative_paths(_with_env(agent, env, site.root), site.root, folder, cwd))
+        for site, env in zip(sites, shared.by_source, strict=True)
+        for agent in site.source.agents
+    ]
 
 
-def _with_env(agent: FoundAgent, env: Mapping[str, str]) -> FoundAgent:
-    return msgspec.structs.replace(agent, env={**env, **agent.env}) if env else agent
+def _with_env(agent: FoundAgent, env: Mapping[str, str], root: Path) -> FoundAgent:
+    own = mend_path(agent.env, root, working_folder(agent, root))
+    return msgspec.structs.replace(agent, env={**env, **own})
 
 
-def _of_sources(
-    sources: Sequence[Source], machines: Sequence[str], agents: Sequence[Placed]
-) -> Iterable[Decision]:
-    """Yield what the sources decided, with the names that their agents have in the fleet file."""
+def _of_sites(sites: Sequence[Site], agents: Sequence[Placed]) -> Iterator[Decision]:
+    """Yield what each source decided, with the names that its agents have in the fleet file."""
     names = {(agent.machine, agent.found.name): agent.name for agent in agents}
-    for source, machine in zip(sources, machines, strict=True):
-        for decision in source.decisions:
-            yield msgspec.structs.replace(decision, agent=names.get((machine, decision.agent), ""))
+    for site in sites:
+        if site.decision is not None:
+            yield site.decision
+        for decision in site.source.decisions:
+            name = names.get((site.machine, decision.agent), "")
+            yield msgspec.structs.replace(decision, agent=name)
+        yield from tell_named_ports(site.source.named_ports, site.machine, agents)
 
 
-def _tell_folder(source: Source, cwd: Path, folder: Path) -> Iterable[Decision]:
+def _tell_folder(source: Source, cwd: Path, folder: Path) -> Iterator[Decision]:
     if cwd != folder:
         what = f"agents work in `{relative(cwd, folder)}`, seen from the fleet file's folder"
         yield Decision(displayed(source.path), what, "their scripts may open files by paths relative to it")
 
 
-def _in_groups(agents: Sequence[Placed], machines: Sequence[str]) -> list[Placed]:
+def _planned(agents: Sequence[Placed], edges: Edges, machines: Sequence[str]) -> tuple[PlannedAgent, ...]:
     """Return the agents by machine and group, both in the order in which they first appear."""
     groups = list(dict.fromkeys(agent.found.group for agent in agents))
-    return sorted(agents, key=lambda agent: (machines.index(agent.machine), groups.index(agent.found.group)))
+    ordered = sorted(
+        agents, key=lambda agent: (machines.index(agent.machine), groups.index(agent.found.group))
+    )
+    return tuple(
+        PlannedAgent(one.name, one.machine, one.found, edges.needs[one.name], edges.wants[one.name])
+        for one in ordered
+    )
 
 
 def _in_order(decisions: Sequence[Decision], sources: Sequence[Source]) -> tuple[Decision, ...]:

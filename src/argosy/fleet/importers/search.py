@@ -48,10 +48,12 @@ def find_sources(paths: tuple[Path, ...]) -> Findings:
             found = _search(path.absolute())
             sources += found.sources
             decisions += found.decisions
-        elif path.exists():
+        elif path.is_file():
             sources.append(read_source(read_file(path)))
         else:
-            raise InputError(Fault(str(path), "no-file", f"there is no file or folder `{path}`"))
+            # A pipe or a device could keep the reader waiting for ever.
+            trouble = "is neither a file nor a folder" if path.exists() else "is not there"
+            raise InputError(Fault(str(path), "no-file", f"`{path}` {trouble}"))
     unique = {source.path: source for source in sources}
     return Findings(tuple(unique.values()), tuple(decisions))
 
@@ -140,7 +142,7 @@ def _left_aside(source: Source, better: Source) -> Decision:
 
 
 def _tell_gone(source: Source) -> Decision:
-    what = f"not read: none of its {len(source.agents)} agents has its script here"
+    what = f"not read: of the {len(source.agents)} scripts it names none is there"
     return Decision(
         displayed(source.path), what, "it describes what is gone; name the file itself to import it"
     )
@@ -160,13 +162,13 @@ def _tell_unread(folder: Path, unread: list[tuple[Path, InputError]]) -> Iterato
     for _, error in unread:
         if not _is_other(error):
             fault = error.faults[0]
-            yield Decision(
-                fault.where, f"not read: {fault.message}", "mend the file and import again if it matters"
-            )
+            is_done = fault.code == "fleet-file"
+            why = "importing makes such a file" if is_done else "mend the file and import again if it matters"
+            yield Decision(fault.where, f"not read: {fault.message}", why)
 
 
 def _is_other(error: InputError) -> bool:
-    return error.faults[0].code in ("unknown-format", "nothing-found", "fleet-file", "empty")
+    return error.faults[0].code in ("unknown-format", "nothing-found", "empty")
 
 
 def _nothing(folder: Path, unread: list[tuple[Path, InputError]]) -> InputError:

@@ -96,11 +96,15 @@ def _strays(intake: Intake, rows: list[Row]) -> Iterator[Decision]:
         )
         for key, item in pairs:
             if (*holder, key) not in taken and not _holds(taken, (*holder, key)) and holder:
-                name = item.get("name", key) if isinstance(item, dict) else key
+                name = (item.get("name") if isinstance(item, dict) else None) or _label(key)
                 missing = "a name and something to run" if isinstance(value, list) else "something to run"
                 yield Decision(
                     intake.where((*holder, key)), f"`{name}` is left out", f"a row needs {missing}"
                 )
+
+
+def _label(key: str | int) -> str:
+    return f"row {key + 1}" if isinstance(key, int) else key
 
 
 def _holds(taken: set[Steps], steps: Steps) -> bool:

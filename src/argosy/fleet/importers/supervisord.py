@@ -224,6 +224,10 @@ def _read_program(program: _Program, intake: Intake, group: str | None) -> list[
         names = {**_names(intake, program.name, group), "process_num": number, "numprocs": count}
         name = _expand(pattern, names, program.place("process_name"))
         agents.append(_read_process(program, name, names, group))
+    if len({agent.name for agent in agents}) < len(agents):
+        message = f"the {count} processes of `{program.name}` are all called `{agents[0].name}`"
+        hint = "`process_name = %(program_name)s_%(process_num)02d` tells them apart"
+        raise InputError(Fault(program.place("numprocs"), "bad-value", message, hint))
     return agents
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from argosy.fleet.importers.found import Decision, Source
-from argosy.fleet.importers.locate import relative
+from argosy.fleet.importers.locate import relative, working_folder
+from argosy.fleet.importers.sites import Site
 
 _PATH = "PYTHONPATH"
 
@@ -23,25 +24,31 @@ class Shared(msgspec.Struct, frozen=True):
     decisions: tuple[Decision, ...]
 
 
-def share(
-    sources: Sequence[Source], roots: Sequence[Path], cwds: Sequence[Path], machines: Sequence[str]
-) -> Shared:
-    """Return where each variable goes: to all agents unless two sources disagree about it.
-
-    roots: of each source's tree. cwds: the working folder of each source's agents.
-    """
-    decisions: list[Decision] = []
-    envs: list[dict[str, str]] = []
-    for source, root, cwd in zip(sources, roots, cwds, strict=True):
-        env, told = _local(source, root, cwd)
-        envs.append(env)
-        decisions += told
+def share(sites: Sequence[Site]) -> Shared:
+    """Return where each variable goes: to all agents unless two sources disagree about it."""
+    envs = [mend_path(site.source.env, site.root, site.cwd) for site in sites]
     names = dict.fromkeys(name for env in envs for name in env)
     everywhere = {name: value for name in names if (value := _agreed(name, envs)) is not None}
     own = tuple({name: value for name, value in env.items() if name not in everywhere} for env in envs)
-    for source, env, left, machine in zip(sources, envs, own, machines, strict=True):
-        decisions += _tell(source, env, left, machine, len(sources))
+    decisions: list[Decision] = []
+    for site, env, left in zip(sites, envs, own, strict=True):
+        decisions += [*_tell_paths(site), *_tell_unfilled(site.source)]
+        decisions += _tell_shares(site, env, left, len(sites))
     return Shared(everywhere, own, tuple(decisions))
+
+
+def mend_path(env: dict[str, str], root: Path, cwd: Path) -> dict[str, str]:
+    """Return variables whose PYTHONPATH, where it names no folder that is here, is the root of the tree.
+
+    It is written relative to `cwd`: the interpreter makes it absolute when it starts.
+    """
+    return {**env, _PATH: relative(root, cwd)} if _is_elsewhere(env, cwd) else env
+
+
+def _is_elsewhere(env: dict[str, str], cwd: Path) -> bool:
+    """Return whether there is a PYTHONPATH and none of its folders is here; `$NAME` in one is no folder."""
+    parts = env.get(_PATH, "").split(os.pathsep)
+    return _PATH in env and not any(part and "$" not in part and (cwd / part).is_dir() for part in parts)
 
 
 def _agreed(name: str, envs: Sequence[dict[str, str]]) -> str | None:
@@ -49,44 +56,36 @@ def _agreed(name: str, envs: Sequence[dict[str, str]]) -> str | None:
     return values.pop() if len(values) == 1 else None
 
 
-def _tell(
-    source: Source, env: dict[str, str], own: dict[str, str], machine: str, count: int
-) -> list[Decision]:
-    shared = [f"`{name}`" for name in env if name not in own]
-    decisions: list[Decision] = []
+def _tell_shares(site: Site, env: dict[str, str], own: dict[str, str], count: int) -> Iterator[Decision]:
+    where = site.source.env_where
+    shared = ", ".join(f"`{name}`" for name in env if name not in own)
     if shared:
-        what = f"{', '.join(shared)} of `{machine}` stand under `defaults.env`"
-        why = (
-            "no other source says otherwise; every agent of the fleet gets them"
-            if count > 1
-            else "every agent gets them"
-        )
-        decisions.append(Decision(source.env_where, what, why))
+        what = f"{shared} of `{site.machine}` stand under `defaults.env`"
+        others = "no other source says otherwise; " if count > 1 else ""
+        yield Decision(where, what, f"{others}every agent of the fleet gets them")
     if own:
         names = ", ".join(f"`{name}`" for name in own)
-        what = f"{names} stand in the `env` of each agent of `{machine}`"
-        decisions.append(Decision(source.env_where, what, "another source gives them other values"))
-    return decisions
+        what = f"{names} stand in the `env` of each agent of `{site.machine}`"
+        yield Decision(where, what, "another source gives them other values")
 
 
-def _local(source: Source, root: Path, cwd: Path) -> tuple[dict[str, str], list[Decision]]:
-    """Return the variables of a source as they hold on this machine."""
-    env = dict(source.env)
-    decisions: list[Decision] = []
-    path = env.get(_PATH)
-    if path is not None and not _exists(path, cwd):
-        env[_PATH] = relative(root, cwd)
-        what = f"`{_PATH}: {path}` is written as `{env[_PATH]}`, the root of the tree from the working folder"
-        decisions.append(Decision(source.env_where, what, "there is no such folder here"))
-    for name, value in env.items():
+def _tell_paths(site: Site) -> Iterator[Decision]:
+    """Yield what became of a PYTHONPATH of the source, and of those of its agents."""
+    why = "there is no such folder here; it is the root of the tree, seen from the working folder"
+    source = site.source
+    if _is_elsewhere(source.env, site.cwd):
+        path = relative(site.root, site.cwd)
+        yield Decision(source.env_where, f"`{_PATH}: {source.env[_PATH]}` is written as `{path}`", why)
+    mended = [agent for agent in source.agents if _is_elsewhere(agent.env, working_folder(agent, site.root))]
+    if mended:
+        first = mended[0]
+        path = relative(site.root, working_folder(first, site.root))
+        names = ", ".join(f"`{agent.name}`" for agent in mended)
+        yield Decision(first.where, f"`{_PATH}: {first.env[_PATH]}` of {names} is written as `{path}`", why)
+
+
+def _tell_unfilled(source: Source) -> Iterator[Decision]:
+    for name, value in source.env.items():
         if name != _PATH and re.search(r"\$[A-Za-z_{(]", value):
-            what = f"`{name}: {value}` stands as it is"
-            decisions.append(
-                Decision(source.env_where, what, "nothing fills in variables there: write the value")
-            )
-    return env, decisions
-
-
-def _exists(path: str, cwd: Path) -> bool:
-    """Return whether a search path names a folder that is there; `$NAME` in it is none."""
-    return any(part and "$" not in part and (cwd / part).is_dir() for part in path.split(os.pathsep))
+            why = "nothing fills in variables there: write the value"
+            yield Decision(source.env_where, f"`{name}: {value}` stands as it is", why)
