@@ -34,7 +34,8 @@ def plan_import(paths: Sequence[Path], folder: Path, machines: Mapping[Path, str
     findings = find_sources(tuple(paths))
     if not any(source.agents for source in findings.sources):
         read = ", ".join(f"`{source.path.name}`" for source in findings.sources)
-        message = f"no agent was found in {read}"
+        services = sum(len(source.services) for source in findings.sources)
+        message = f"no agent was found in {read}: of its {services} services none says what it runs"
         raise InputError(
             Fault(str(paths[0]), "nothing-found", message, "understood are: " + "; ".join(KINDS))
         )
