@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 # pidfd_send_signal(2): to the process group of the target (Linux 6.9).
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
-# linux/pidfd.h, Linux 6.15: PIDFD_GET_INFO, PIDFD_INFO_EXIT, struct pidfd_info in its first version (64 bytes).
+# linux/pidfd.h, Linux 6.15: PIDFD_GET_INFO, PIDFD_INFO_EXIT, struct pidfd_info in its first version.
 _PIDFD_GET_INFO = 0xC040FF0B
 _PIDFD_INFO_EXIT = 1 << 3
 _PIDFD_INFO = struct.Struct("=QQ11Ii")

@@ -46,17 +46,20 @@ def read_roster(folder: Folder) -> Roster | None:
 
 
 def write_book_of(folder: Folder, fleet: Fleet, placement: Placement, machines: Iterable[str]) -> None:
-    """Write the addresses of all agents for the agents of this machine."""
+    """Write the addresses of all agents for the agents of this machine.
+
+    An agent of the library needs no port to be reached on its own machine; a script does.
+    """
     entries = {}
     for agent in fleet.agents.values():
-        if agent.port is None:
+        if agent.port is None and agent.kind != "class":
             continue
-        endpoint = placement.connect(agent.name)
+        endpoint = placement.connect(agent.name) if agent.port is not None else None
         entries[agent.name] = Entry(
             machine=agent.machine or "",
-            host=endpoint.host,
+            host=endpoint.host if endpoint else "",
             bind=placement.bind(agent.name),
-            port=endpoint.port,
+            port=endpoint.port if endpoint else None,
             health_port=agent.health_port,
             idempotent=agent.idempotent,
         )

@@ -156,7 +156,7 @@ class Supervisor:
         scope = scope_of(plan, request.only, request.skip)
         units = self._crew.units
         change = compare({unit.name: unit.running_digest for unit in self._crew.running()}, plan, scope)
-        names = sorted(name for name in machines if name)
+        names = sorted(name or "" for name in machines)
         write_roster(self._folder, Roster(plan=plan, machines=names))
         write_book_of(self._folder, fleet, placement, names)
         self._graph = build_graph(fleet)

@@ -1,0 +1,100 @@
+"""Send one request to an agent and print its reply; without METHOD list what the agent can do.
+
+Arguments are `name=value`; a value is read as JSON where it is JSON (`n=3`, `tags=["a"]`), else
+taken as text.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from argosy.agent.dispatch import METHODS
+from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.report import paint, print_json
+from argosy.engine.folder import folder_of
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.wire.blocking import connect
+from argosy.wire.errors import RemoteError, WireError
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy call`."""
+    add_fleet(parser, words="AGENT METHOD [name=value...]", words_help="the request")
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="end the call after S seconds (default 10)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Call; returns 0 with a reply, 1 with a named error."""
+    path, words = take_fleet(args)
+    if not words:
+        raise InputError(
+            Fault("AGENT", "usage", "no agent is named", "`argosy call AGENT METHOD name=value`")
+        )
+    agent, method, *pairs = words if len(words) > 1 else (words[0], METHODS)
+    arguments = parse_arguments(pairs)
+    began = time.monotonic()
+    with connect(agent, timeout=args.timeout, book=_book_of(path)) as peer:
+        try:
+            reply: Any = peer.call(method, **arguments)
+        except WireError as error:
+            _report(error, time.monotonic() - began, as_json=args.as_json)
+            return 1
+    seconds = time.monotonic() - began
+    if args.as_json:
+        print_json({"argosy": "call/1", "reply": reply, "seconds": round(seconds, 6)})
+    elif method == METHODS:
+        print("\n".join(reply) or f"`{agent}` has no methods of its own; it answers `health`")
+    else:
+        print(reply if isinstance(reply, str) else msgspec.json.format(_encode(reply), indent=2).decode())
+    return 0
+
+
+def parse_arguments(pairs: list[str]) -> dict[str, Any]:
+    """Return the arguments of `name=value` words.
+
+    Raises InputError: a word has no `=`, or a name comes twice.
+    """
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        name, found, text = pair.partition("=")
+        if not found or not name.isidentifier():
+            raise InputError(Fault(pair, "usage", f"`{pair}` is not `name=value`"))
+        if name in arguments:
+            raise InputError(Fault(pair, "usage", f"`{name}` is given twice"))
+        try:
+            arguments[name] = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            arguments[name] = text
+    return arguments
+
+
+def _book_of(path: Path) -> Path:
+    book = folder_of(path).book
+    if not book.exists():
+        raise RefusedError(
+            Fault(str(path), "not-running", "this fleet has not been started here", "`argosy up -d`")
+        )
+    return book
+
+
+def _report(error: WireError, seconds: float, *, as_json: bool) -> None:
+    code = error.code if isinstance(error, RemoteError) else type(error).__name__
+    if as_json:
+        fault = {"code": code, "message": str(error)}
+        print_json({"argosy": "call/1", "error": fault, "seconds": round(seconds, 6)})
+    else:
+        print(f"{paint(code, 'red')} after {seconds:.3f} s: {error}")
+
+
+def _encode(reply: Any) -> bytes:
+    # Buffers and other things that JSON has no form for are shown as text.
+    return msgspec.json.encode(reply, enc_hook=repr)
