@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from argosy.source.facts import find_facts
 from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source, Unparsed, take_source
+from argosy.source.text import Source, Unparsed, read_source, take_source
 
 
 def parse_bytes(data: bytes, *, is_compiled: bool = True) -> Parsed | Unparsed:
@@ -79,10 +81,13 @@ def test_a_long_sum_and_a_long_chain_of_elif_are_no_recursion() -> None:
 
 
 _WORDS = st.sampled_from(
-    ["import a", "from . import b", "def f(x):", "class C(D):", "    ", "\t", "\n", "return y", "(", ")", "x",
-     " = ", "try:", "except ImportError:", "pass", "if x:", "else:", "lambda q: z", "[i for i in j]", "global x",
-     "del x", "é", "\0", "\x0c", "match x:", "case {'a': b, **c}:", "with a as b:", "async ", "await x", ":=", "*"]
-)  # fmt: skip
+    [
+        *("import a", "from . import b", "def f(x):", "class C(D):", "    ", "\t", "\n", "return y", "("),
+        *(")", "x", " = ", "try:", "except ImportError:", "pass", "if x:", "else:", "lambda q: z", "*"),
+        *("[i for i in j]", "global x", "del x", "é", "\0", "\x0c", "match x:", "case {'a': b, **c}:"),
+        *("with a as b:", "async ", "await x", ":="),
+    ]
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -99,3 +104,15 @@ def test_no_bytes_crash_the_readers(data: bytes) -> None:
     else:
         assert parsed.line >= 1
         assert parsed.column >= 1
+
+
+@pytest.mark.corpus
+def test_the_real_code_base(corpus: Path) -> None:
+    """194 of its 989 files do not parse, and 15 that do would not compile."""
+    stages: Counter[str] = Counter()
+    for path in sorted(corpus.rglob("*.py")):
+        source = read_source(path)
+        assert isinstance(source, Source)
+        found = parse(source)
+        stages["sound" if isinstance(found, Parsed) else found.stage] += 1
+    assert stages == {"sound": 780, "parse": 194, "compile": 15}

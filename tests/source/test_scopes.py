@@ -52,17 +52,21 @@ TEXTS = [
     "x = 1\ndef f(a, *b, c=x, **d):\n    return a, b, c, d, x, y\n",
     "def f():\n    global z\n    z = 1\ndef g():\n    return z\n",
     "def f():\n    n = 0\n    def g():\n        nonlocal n\n        n += 1\n        return n\n    return g\n",
-    "class C:\n    a = 1\n    b = [a for _ in range(3)]\n    def m(self):\n        return a, self.b, __class__\n",
+    "class C:\n    a = 1\n    b = [a for _ in range(3)]\n    def m(self):\n"
+    "        return a, self.b, __class__\n",
     "def f():\n    return [i * k for i in range(3) if (k := i)], k\n",
-    "def f(x):\n    match x:\n        case {'a': p, **rest}: return p, rest\n        case [q, *others]: return q, others\n"
+    "def f(x):\n    match x:\n        case {'a': p, **rest}: return p, rest\n"
+    "        case [q, *others]: return q, others\n"
     "        case str() as s: return s\n        case _: return t\n",
-    "def f():\n    try:\n        pass\n    except ValueError as e:\n        return e\n    with o() as w: return w\n",
+    "def f():\n    try:\n        pass\n    except ValueError as e:\n        return e\n"
+    "    with o() as w: return w\n",
     "f = lambda a, b=c: (a, b, d)\n",
     "def outer():\n    def inner():\n        return v\n    v = 1\n    return inner\n",
     "def f():\n    import a.b.c\n    from m import n as o\n    return a, o, n\n",
     "def f():\n    for i, (j, *k) in x: del i\n    return i, j, k\n",
     "def f():\n    class D(B, metaclass=M):\n        q = r\n        def s(self): return q\n    return D\n",
-    "class C:\n    def f(self):\n        def g():\n            global h\n            h = 1\n        return h\n",
+    "class C:\n    def f(self):\n        def g():\n            global h\n            h = 1\n"
+    "        return h\n",
     "async def f():\n    async with a as b, c as d:\n        return [x async for x in b if d]\n",
     "def f():\n    x: int = 1\n    y: Unknown\n    return x\n",
 ]

@@ -29,7 +29,8 @@ def additions(path: Path) -> Additions:
         "sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), '../..', 'main')))",
         "sys.path.append(str(Path(__file__).resolve().parent.parent))",
         "sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'lib'))",
-        "ROOT = Path(__file__).absolute().parent\nif str(ROOT) not in sys.path:\n    sys.path.insert(0, ROOT.as_posix())",
+        "ROOT = Path(__file__).absolute().parent\n"
+        "if str(ROOT) not in sys.path:\n    sys.path.insert(0, ROOT.as_posix())",
         "sys.path.extend([os.path.dirname(__file__), '/opt/lib'])",
         "sys.path += ['/opt/lib']",
         "sys.path[:0] = ['/opt/lib']",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,13 @@ def test_what_cannot_be_read_is_data(tmp_path: Path, name: str) -> None:
     source = read_source(str(tmp_path / name))
     assert isinstance(source, Unparsed)
     assert source.stage == "read"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    source = read_source(tmp_path / "pipe.py")
+    assert isinstance(source, Unparsed)
+    assert source.message == "cannot be read: not a regular file"
 
 
 def test_only_line_ends_of_python_end_a_line() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 import tokenize
 from typing import Literal
 
@@ -47,6 +49,9 @@ def read_source(path: str | os.PathLike[str]) -> Source | Unparsed:
     """Return the source at `path`; a file that cannot be read is data too."""
     name = os.fspath(path)
     try:
+        if not stat.S_ISREG(os.stat(name).st_mode):
+            # A pipe or a device would be waited for without end.
+            raise OSError(errno.EINVAL, "not a regular file")
         with open(name, "rb") as file:
             data = file.read()
     except (OSError, ValueError) as error:
