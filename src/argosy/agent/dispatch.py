@@ -14,7 +14,7 @@ import msgspec
 from argosy.agent.handlers import Handler
 from argosy.agent.health import HEALTH_ACTIONS
 from argosy.wire import codec
-from argosy.wire.callee import JsonRequest, Request
+from argosy.wire.inquiry import ArgosyInquiry, Inquiry, JsonInquiry
 from argosy.wire.trace import trace_id
 
 THREADS: Final = 8
@@ -39,29 +39,29 @@ class Dispatcher:
         """Set the agent's handlers."""
         self._handlers = handlers
 
-    def deliver(self, request: Request) -> None:
+    def deliver(self, inquiry: Inquiry) -> None:
         """Start what a request asks for; every failure of it becomes an answer."""
-        handler = self._handlers.get(request.method)
+        handler = self._handlers.get(inquiry.method)
         if handler is None:
-            self._built_in(request)
+            self._built_in(inquiry)
             return
         if self.state != "ok":
-            request.refuse(self.state, f"it is {self.state}")
+            inquiry.refuse(self.state, f"it is {self.state}")
             return
         try:
-            arguments = request.arguments(handler)
+            arguments = inquiry.arguments(handler)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            request.refuse(codec.BAD_ARGUMENT, str(error))
+            inquiry.refuse(codec.BAD_ARGUMENT, str(error))
             return
-        self._run(handler, arguments, request)
+        self._run(handler, arguments, inquiry)
 
-    def _built_in(self, request: Request) -> None:
-        if request.method in HEALTH_ACTIONS:
-            self.spawn(self._answer_health(request))
-        elif request.method == METHODS:
-            request.reply([handler.signature() for handler in self._handlers.values()])
+    def _built_in(self, inquiry: Inquiry) -> None:
+        if inquiry.method in HEALTH_ACTIONS:
+            self.spawn(self._answer_health(inquiry))
+        elif inquiry.method == METHODS:
+            inquiry.reply([handler.signature() for handler in self._handlers.values()])
         else:
-            request.refuse(codec.UNKNOWN_METHOD, self._unknown(request.method))
+            inquiry.refuse(codec.UNKNOWN_METHOD, self._unknown(inquiry.method))
 
     def _unknown(self, method: str) -> str:
         import difflib  # noqa: PLC0415 - only for the message of a mistake
@@ -74,23 +74,24 @@ class Dispatcher:
         )
         return f"there is no method `{method}`; {known}"
 
-    async def _answer_health(self, request: Request) -> None:
+    async def _answer_health(self, inquiry: Inquiry) -> None:
         document = await self._health()
-        if isinstance(request, JsonRequest):
-            request.answer(document)
+        if isinstance(inquiry, JsonInquiry):
+            inquiry.answer(document)
         else:
-            request.reply(document)
+            inquiry.reply(document)
 
     # -- the ways to run --------------------------------------------------------------------
 
-    def _run(self, handler: Handler, arguments: Any, request: Request) -> None:
+    def _run(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
         if handler.mode == "task":
-            task = self.spawn(self._as_task(handler, arguments, request))
-            request.abort = task.cancel
+            inquiry.abort = self.spawn(self._as_task(handler, arguments, inquiry)).cancel
+        elif handler.mode == "stream":
+            inquiry.abort = self.spawn(self._as_stream(handler, arguments, inquiry)).cancel
         elif handler.mode == "thread":
-            self._in_thread(handler, arguments, request)
+            self._in_thread(handler, arguments, inquiry)
         else:
-            self._inline(handler, arguments, request)
+            self._inline(handler, arguments, inquiry)
 
     def spawn(self, coroutine: Any) -> asyncio.Task[None]:
         """Run a coroutine that `drain` will end."""
@@ -99,46 +100,66 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _as_task(self, handler: Handler, arguments: Any, request: Request) -> None:
-        trace_id.set(request.trace)
+    async def _as_task(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
+        trace_id.set(inquiry.trace)
         try:
             result = await handler.call(arguments)
         except asyncio.CancelledError:
-            request.fail("cancelled", "the handler was cancelled")
+            inquiry.fail("cancelled", "the handler was cancelled")
             raise
         except Exception as error:
-            _failed(handler, request, error)
+            _failed(handler, inquiry, error)
         else:
-            request.reply(result)
+            inquiry.reply(result)
 
-    def _inline(self, handler: Handler, arguments: Any, request: Request) -> None:
+    async def _as_stream(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
+        """Send what a generator yields as its consumer takes it; as one list to who asked for one reply."""
+        trace_id.set(inquiry.trace)
+        items = handler.call(arguments)
+        try:
+            if isinstance(inquiry, ArgosyInquiry) and inquiry.wants_stream:
+                async for item in items:
+                    inquiry.item(item)
+                    await _credit(inquiry)
+                inquiry.end()
+            else:
+                inquiry.reply([item async for item in items])
+        except asyncio.CancelledError:
+            inquiry.fail("cancelled", "the handler was cancelled")
+            raise
+        except Exception as error:
+            _failed(handler, inquiry, error)
+        finally:
+            await items.aclose()
+
+    def _inline(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
         context = contextvars.copy_context()
         try:
-            result = context.run(_traced, handler, arguments, request.trace)
+            result = context.run(_traced, handler, arguments, inquiry.trace)
         except Exception as error:
-            _failed(handler, request, error)
+            _failed(handler, inquiry, error)
         else:
-            request.reply(result)
+            inquiry.reply(result)
 
-    def _in_thread(self, handler: Handler, arguments: Any, request: Request) -> None:
+    def _in_thread(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
         """Run in the pool; when its turn comes too late, or its caller has gone, it is not run."""
         self.in_threads += 1
 
         def work() -> Any:
-            if request.is_over or request.expired():
+            if inquiry.is_over or inquiry.expired():
                 return _NOT_RUN
-            return contextvars.Context().run(_traced, handler, arguments, request.trace)
+            return contextvars.Context().run(_traced, handler, arguments, inquiry.trace)
 
         def done(future: asyncio.Future[Any]) -> None:
             self.in_threads -= 1
             if future.cancelled():
-                request.refuse(codec.STOPPING, "it is stopping")
+                inquiry.refuse(codec.STOPPING, "it is stopping")
             elif error := future.exception():
-                _failed(handler, request, error)
+                _failed(handler, inquiry, error)
             elif future.result() is _NOT_RUN:
-                request.refuse(codec.EXPIRED, "its turn came after its deadline")
+                inquiry.refuse(codec.EXPIRED, "its turn came after its deadline")
             else:
-                request.reply(future.result())
+                inquiry.reply(future.result())
 
         self._loop.run_in_executor(self.pool, work).add_done_callback(done)
 
@@ -162,6 +183,14 @@ class Dispatcher:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+async def _credit(inquiry: ArgosyInquiry) -> None:
+    """Wait until the consumer of a stream has room for one more item."""
+    while inquiry.credit <= 0:
+        given = asyncio.get_running_loop().create_future()
+        inquiry.on_credit = lambda given=given: given.done() or given.set_result(None)
+        await given
+
+
 _NOT_RUN: Final = object()
 
 
@@ -170,10 +199,10 @@ def _traced(handler: Handler, arguments: Any, trace: str) -> Any:
     return handler.call(arguments)
 
 
-def _failed(handler: Handler, request: Request, error: BaseException) -> None:
+def _failed(handler: Handler, inquiry: Inquiry, error: BaseException) -> None:
     """Answer with the error; one that carries no `code` of its own was not meant, and is logged."""
     code = getattr(error, "code", None)
     if not isinstance(code, str):
         code = type(error).__name__
-        _log.error("`%s` failed (trace %s)", handler.name, request.trace or "none", exc_info=error)
-    request.fail(code, str(error))
+        _log.error("`%s` failed (trace %s)", handler.name, inquiry.trace or "none", exc_info=error)
+    inquiry.fail(code, str(error))

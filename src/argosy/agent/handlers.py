@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from argosy.agent.health import HEALTH_ACTIONS
-from argosy.wire.codec import Unpacker
+from argosy.wire.codec import Unpacker, is_bytes_like, wire_type
 
 F = TypeVar("F", bound=Callable[..., Any])
 Mode = Literal["task", "stream", "inline", "thread"]
@@ -124,8 +124,9 @@ class Handler:
         self.name = name
         self.method = method
         self.mode: Mode = _mode(method, short)
-        self._struct, self.keywords = _arguments_type(name, method)
-        self._decoder = Unpacker(self._struct)
+        hints = _hints(method)
+        self._struct, self.keywords = _arguments_type(name, method, hints)
+        self._decoder = Unpacker(self._struct, {n: hint for n, hint in hints.items() if is_bytes_like(hint)})
 
     def from_msgpack(self, raw: Raw, buffers: Sequence[memoryview]) -> Any:
         """Decode arguments; raises msgspec.DecodeError or ValidationError."""
@@ -156,12 +157,11 @@ def _mode(method: Callable[..., Any], short: bool) -> Mode:
     return "inline" if short else "thread"
 
 
-def _arguments_type(name: str, method: Callable[..., Any]) -> tuple[Any, bool]:
+def _arguments_type(name: str, method: Callable[..., Any], hints: dict[str, Any]) -> tuple[Any, bool]:
     """Return the struct that a method's arguments decode to, and whether they go by keyword.
 
     A method with `**others` takes anything, as a dict.
     """
-    hints = _hints(method)
     fields: list[Any] = []
     keywords = False
     for parameter in inspect.signature(method).parameters.values():
@@ -170,7 +170,7 @@ def _arguments_type(name: str, method: Callable[..., Any]) -> tuple[Any, bool]:
         if parameter.kind is parameter.VAR_POSITIONAL:
             raise TypeError(f"handler `{name}` takes `*{parameter.name}`; arguments come by name")
         keywords = keywords or parameter.kind is parameter.KEYWORD_ONLY
-        fields.append(_field(parameter, hints.get(parameter.name, Any)))
+        fields.append(_field(parameter, wire_type(hints.get(parameter.name, Any))))
     return msgspec.defstruct(f"{name} arguments", fields, kw_only=True, forbid_unknown_fields=True), keywords
 
 
@@ -184,7 +184,9 @@ def _field(parameter: inspect.Parameter, hint: Any) -> tuple[Any, ...]:
 
 def _hints(method: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return get_type_hints(method, include_extras=True)
+        hints = get_type_hints(method, include_extras=True)
+        hints.pop("return", None)
+        return hints
     except NameError as error:
         raise TypeError(f"handler `{getattr(method, '__name__', method)}`: annotation {error}") from error
 

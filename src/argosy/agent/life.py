@@ -267,5 +267,7 @@ class Life:
         health = self._own_health()
         if self._status in (Status.STARTING, Status.STOPPING):
             health = msgspec.structs.replace(health, status=self._status)
-        automatic = self._figures.facts(self._callee.statistics())
+        counts = self._callee.statistics()
+        counts["in_flight"] -= 1  # the question itself
+        automatic = self._figures.facts(counts)
         return payload(self.name, health, self._since, time.monotonic() - self._born_s, automatic)

@@ -15,9 +15,11 @@ from typing import Any
 from argosy.fault import Fault, InputError
 from argosy.wire import codec
 from argosy.wire.book import Directory
-from argosy.wire.channel import Answer, Channel
+from argosy.wire.call import Answer
+from argosy.wire.channel import Channel
 from argosy.wire.peer import DEFAULT_TIMEOUT_S
 from argosy.wire.reactor import BlockingReactor, Reactor
+from argosy.wire.stream import Inbox, SyncStream
 from argosy.wire.trace import trace_id
 
 _WHERE = ("tcp://", "ipc://", "inproc://")
@@ -94,6 +96,23 @@ class SyncPeer:
         assert slot.answer is not None
         unpack = line.unpack if returns is Any else codec.Unpacker(returns).unpack
         return unpack(*slot.answer)
+
+    def stream(
+        self,
+        method: str,
+        /,
+        *,
+        first: float | None = None,
+        gap: float | None = None,
+        returns: Any = Any,
+        **arguments: Any,
+    ) -> SyncStream:
+        """Ask for a method that yields, and return its items for `for`; as `Peer.stream`."""
+        line = self._line()
+        first_s = self._timeout_s if first is None else first
+        inbox = Inbox(line.channel, self._timeout_s if gap is None else gap, returns)
+        inbox.call = line.channel.submit(method, arguments, first_s, inbox, trace_id.get(), inbox)
+        return SyncStream(inbox, line.reactor.run_until)
 
     def within(self, timeout_s: float) -> SyncPeer:
         """Return the same peer, on the same lanes, with another default time-out."""

@@ -7,7 +7,6 @@ elsewhere (or when the path is too long for a socket) by its declared port.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import msgspec
 
@@ -50,7 +49,8 @@ def read_book(path: str | os.PathLike[str]) -> Book:
     Raises MissingError: there is no such file; InputError: it is not a book.
     """
     try:
-        text = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            text = file.read()
     except OSError as error:
         fault = Fault(str(path), "no-book", f"the fleet's address book cannot be read: {error.strerror}")
         raise MissingError(fault) from error
@@ -62,10 +62,10 @@ def read_book(path: str | os.PathLike[str]) -> Book:
 
 def write_book(path: str | os.PathLike[str], book: Book) -> None:
     """Write a book so that readers see the old one or the new one, never a part."""
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.encode(book))
-    draft.replace(target)
+    draft = f"{os.fspath(path)}.{os.getpid()}.new"
+    with open(draft, "wb") as file:
+        file.write(msgspec.json.encode(book))
+    os.replace(draft, path)
 
 
 def socket_path(runtime: str, name: str, *, topics: bool = False) -> str | None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
+from msgspec.msgpack import Ext
 
 from argosy.wire.frame import HEADER_BYTES, Bytes, head
 
@@ -157,13 +158,13 @@ class Packer:
             value = value.copy(order="C")
         return self._reference(dtype, value.shape, value.reshape(-1).view("u1"))
 
-    def _reference(self, dtype: str, shape: tuple[int, ...], data: Any) -> msgspec.msgpack.Ext:
+    def _reference(self, dtype: str, shape: tuple[int, ...], data: Any) -> Ext:
         if not self._apart or memoryview(data).nbytes < BUFFER_BYTES:
             place: tuple[object, ...] = (INLINE, dtype, shape, memoryview(data))
         else:
             self.frames.append(data)
             place = (len(self.frames) - 1, dtype, shape)
-        return msgspec.msgpack.Ext(EXTENSION, msgspec.msgpack.encode(place))
+        return Ext(EXTENSION, msgspec.msgpack.encode(place))
 
 
 class _Place(msgspec.Struct, array_like=True):
@@ -178,12 +179,29 @@ class _Place(msgspec.Struct, array_like=True):
 _decode_place = msgspec.msgpack.Decoder(_Place).decode
 
 
-class Unpacker:
-    """Decodes values of one type; raises msgspec.DecodeError (or ValidationError) with the path."""
+def wire_type(hint: Any) -> Any:
+    """Return a type that also takes a reference to a buffer, where the given one is bytes-like."""
+    return hint | Ext if hint in _BYTES_LIKE else hint
 
-    def __init__(self, of: Any = Any) -> None:
+
+def is_bytes_like(hint: Any) -> bool:
+    """Tell whether a large value of this type travels as a frame of its own."""
+    return hint in _BYTES_LIKE
+
+
+class Unpacker:
+    """Decodes values of one type; raises msgspec.DecodeError (or ValidationError) with the path.
+
+    of: what to decode. Where a field is bytes-like, the struct says `wire_type(bytes)`, and
+    `fields` says which type each such field really has.
+    """
+
+    def __init__(self, of: Any = Any, fields: Mapping[str, type] | None = None) -> None:
         self._frames: Sequence[Bytes] = ()
-        self._decode = msgspec.msgpack.Decoder(of, ext_hook=self._buffer, dec_hook=_same).decode
+        self._fields = fields
+        self._bytes: type | None = of if of in _BYTES_LIKE else None
+        wanted = wire_type(of)
+        self._decode = msgspec.msgpack.Decoder(wanted, ext_hook=self._buffer, dec_hook=_same).decode
 
     def unpack(self, raw: Raw | Bytes, frames: Sequence[Bytes] = ()) -> Any:
         """Decode one value whose buffers are in `frames`."""
@@ -191,9 +209,19 @@ class Unpacker:
             return self._decode(raw)
         self._frames = frames
         try:
-            return self._decode(raw)
+            return self._with_bytes(self._decode(raw))
         finally:
             self._frames = ()
+
+    def _with_bytes(self, value: Any) -> Any:
+        """Put large bytes-like values where their references stand."""
+        if self._bytes and isinstance(value, Ext):
+            return self._bytes(self._buffer(value.code, memoryview(value.data)))
+        for name, wanted in (self._fields or {}).items():
+            reference = getattr(value, name)
+            if isinstance(reference, Ext):
+                setattr(value, name, wanted(self._buffer(reference.code, memoryview(reference.data))))
+        return value
 
     def _buffer(self, code: int, data: memoryview) -> Any:
         if code != EXTENSION:

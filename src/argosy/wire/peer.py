@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from argosy.wire import codec
-from argosy.wire.channel import Answer, Channel
+from argosy.wire.call import Answer
+from argosy.wire.channel import Channel
+from argosy.wire.stream import Inbox, Stream
 from argosy.wire.trace import trace_id
 
 DEFAULT_TIMEOUT_S: Final = 10.0
@@ -42,6 +44,26 @@ class Peer:
             self._channel.cancel(call)
             raise
         return codec.unpacker(returns).unpack(raw, buffers)
+
+    def stream(
+        self,
+        method: str,
+        /,
+        *,
+        first: float | None = None,
+        gap: float | None = None,
+        returns: Any = Any,
+        **arguments: Any,
+    ) -> Stream:
+        """Ask for a method that yields, and return its items for `async for`.
+
+        first, gap: seconds until the first item, and between two; default the peer's time-out.
+        returns: the type to decode each item as.
+        """
+        first_s = self._timeout_s if first is None else first
+        inbox = Inbox(self._channel, self._timeout_s if gap is None else gap, returns)
+        inbox.call = self._channel.submit(method, arguments, first_s, inbox, trace_id.get(), inbox)
+        return Stream(inbox)
 
     def within(self, timeout_s: float) -> Peer:
         """Return the same peer with another default time-out."""

@@ -1,0 +1,91 @@
+"""One call, from its making to its end, and what a peer's refusal means to its caller."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from msgspec import Raw
+
+from argosy.wire import codec, errors
+from argosy.wire.frame import Bytes
+
+MOST_TRIES: Final = 3  # of an idempotent call: one that kills its peer does not kill it for ever
+
+Answer = tuple[Raw, list[memoryview]]
+
+_REFUSALS: Final = {codec.UNKNOWN_METHOD: errors.UnknownMethod, codec.BAD_ARGUMENT: errors.BadArgument}
+
+
+class Sink(Protocol):
+    """Where a call ends; an asyncio future is one."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, answer: Answer, /) -> None: ...
+
+    def set_exception(self, error: BaseException, /) -> None: ...
+
+
+class Flow(Protocol):
+    """Where the items of a streamed reply go, besides its end, which goes to the sink."""
+
+    gap_us: int
+
+    def item(self, answer: Answer, /) -> None: ...
+
+    def is_behind(self) -> bool:
+        """Tell whether items wait for the consumer, so that a gap is not the peer's."""
+
+
+class Call:
+    """One request; `is_uncertain` while it was sent and nothing tells whether it was executed."""
+
+    __slots__ = ("buffers", "deadline_us", "flow", "id", "is_uncertain", "method", "record", "sink", "tries")
+
+    def __init__(self, number: int, method: str, deadline_us: int, sink: Sink, flow: Flow | None) -> None:
+        self.id = number
+        self.method = method
+        self.deadline_us = deadline_us
+        self.sink = sink
+        self.flow = flow
+        self.record = b""
+        self.buffers: list[Bytes] = []
+        self.is_uncertain = False
+        self.tries = 0
+
+    @property
+    def largest_bytes(self) -> int:
+        """The size of the largest frame that the call needs."""
+        return max(len(self.record), *(memoryview(b).nbytes for b in self.buffers), 0)
+
+    def end(self, answer: Answer) -> None:
+        """End with a reply."""
+        if not self.sink.done():
+            self.sink.set_result(answer)
+
+    def fail(self, error: errors.WireError) -> None:
+        """End with an error."""
+        if not self.sink.done():
+            self.sink.set_exception(error)
+
+
+def remote_error(peer: str, method: str, record: codec.ReplyRecord) -> errors.WireError:
+    """Return the error that a peer's answer stands for."""
+    code, message = _read_failure(record.value)
+    if record.tag == codec.ERROR:
+        return errors.RemoteError(peer, method, code, message)
+    if code in _REFUSALS:
+        return _REFUSALS[code](peer, method, code, message)
+    if code == codec.TOO_LARGE:
+        return errors.TooLarge(peer, method, message)
+    if code == codec.OVERLOADED:
+        return errors.Overloaded(peer, method, message)
+    return errors.NotSent(peer, method, message or code)
+
+
+def is_stopping(record: codec.ReplyRecord) -> bool:
+    """Tell whether the peer put a call aside because it is on its way out."""
+    return record.tag == codec.REFUSED and _read_failure(record.value)[0] == codec.STOPPING
+
+
+_read_failure = codec.Unpacker(tuple[str, str]).unpack

@@ -1,0 +1,200 @@
+"""Requests as their callee sees them, from argosy callers and from old speakers of JSON.
+
+Both kinds look the same to whoever runs handlers; how an answer travels is their own affair.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from msgspec import Raw
+
+from argosy.wire import codec, frame
+
+
+class Decoder(Protocol):
+    """Turns the arguments of a request into what a handler takes."""
+
+    def from_msgpack(self, raw: Raw, buffers: Sequence[memoryview]) -> Any: ...
+
+    def from_json(self, arguments: dict[str, Any]) -> Any: ...
+
+
+class Inquiry(Protocol):
+    """One request to be answered: `reply`, `fail` or `refuse` ends it, what comes later is ignored.
+
+    abort: set by who runs the handler, called when the caller cancels or has gone.
+    """
+
+    method: str
+    trace: str
+    abort: Callable[[], object] | None
+    is_over: bool
+
+    @property
+    def wants_stream(self) -> bool:
+        """True when items may be sent one by one; else a handler that yields is answered as a list."""
+
+    def arguments(self, decoder: Decoder) -> Any:
+        """Decode the arguments; raises msgspec.DecodeError with the path of what does not fit."""
+
+    def expired(self) -> bool:
+        """Tell whether the caller has given up by its own clock."""
+
+    def reply(self, value: object) -> None:
+        """End with a result; with an error when the result has no encoding."""
+
+    def fail(self, code: str, message: str) -> None:
+        """End as failed by the handler."""
+
+    def refuse(self, code: str, message: str) -> None:
+        """End as not executed."""
+
+
+class Desk(Protocol):
+    """Who takes the answers."""
+
+    def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> int: ...
+
+    def answer_json(
+        self, inquiry: JsonInquiry | None, route: Sequence[bytes], document: dict[str, Any]
+    ) -> None: ...
+
+
+class Caller:
+    """One lane as its callee sees it.
+
+    least_us: the least (receipt - stamp) seen, so the difference of the two clocks plus the
+    fastest journey; a deadline plus that can only err towards executing.
+    due: whole messages that could not leave yet.
+    """
+
+    __slots__ = ("due", "full_since_s", "heard_s", "identity", "inquiries", "least_us", "name", "outbox")
+
+    def __init__(self, identity: bytes, name: str, least_us: int) -> None:
+        self.identity = identity
+        self.name = name
+        self.least_us = least_us
+        self.inquiries: dict[int, ArgosyInquiry] = {}
+        self.outbox: list[bytes] = []
+        self.due: list[tuple[bytes, Sequence[frame.Bytes]]] = []
+        self.heard_s = time.monotonic()
+        self.full_since_s = 0.0
+
+
+class ArgosyInquiry:
+    """A request that came as a CallRecord."""
+
+    __slots__ = (
+        "_buffers",
+        "_desk",
+        "_raw",
+        "abort",
+        "caller",
+        "credit",
+        "deadline_us",
+        "id",
+        "is_over",
+        "method",
+        "on_credit",
+        "since_us",
+        "trace",
+        "wants_stream",
+    )
+
+    def __init__(
+        self,
+        desk: Desk,
+        caller: Caller,
+        record: codec.CallRecord,
+        buffers: Sequence[memoryview],
+        now_us: int,
+    ) -> None:
+        self._desk = desk
+        self._raw = record.arguments
+        self._buffers = buffers
+        self.caller = caller
+        self.id = record.id
+        self.method = record.method
+        self.deadline_us = record.deadline_us + caller.least_us
+        self.trace = record.trace
+        self.credit = record.credit
+        self.wants_stream = record.credit > 0
+        self.on_credit: Callable[[], object] | None = None
+        self.abort: Callable[[], object] | None = None
+        self.is_over = False
+        self.since_us = now_us
+
+    def arguments(self, decoder: Decoder) -> Any:
+        return decoder.from_msgpack(self._raw, self._buffers)
+
+    def expired(self) -> bool:
+        return frame.now_us() > self.deadline_us
+
+    def reply(self, value: object) -> None:
+        self._desk.answer(self, codec.RESULT, value)
+
+    def fail(self, code: str, message: str) -> None:
+        self._desk.answer(self, codec.ERROR, (code, message))
+
+    def refuse(self, code: str, message: str) -> None:
+        self._desk.answer(self, codec.REFUSED, (code, message))
+
+    def item(self, value: object) -> None:
+        """Send one item of a stream; more only once `credit` is above 0."""
+        self.credit -= self._desk.answer(self, codec.ITEM, value)
+
+    def end(self) -> None:
+        """End a stream."""
+        self._desk.answer(self, codec.END, None)
+
+    def add_credit(self, amount_bytes: int) -> None:
+        """Take what the consumer gives back, and wake who waits for it."""
+        self.credit += amount_bytes
+        wake, self.on_credit = self.on_credit, None
+        if wake:
+            wake()
+
+    def drop(self) -> None:
+        """The caller has cancelled or gone: stop what runs for it."""
+        self.is_over = True
+        if self.abort:
+            self.abort()
+
+
+class JsonInquiry:
+    """A request of an old speaker: `{"action": M, ...}`, answered in its own envelope."""
+
+    __slots__ = ("_arguments", "_desk", "_route", "abort", "is_over", "method", "trace", "wants_stream")
+
+    def __init__(self, desk: Desk, route: Sequence[bytes], action: str, arguments: dict[str, Any]) -> None:
+        self._desk = desk
+        self._route = route
+        self.method = action
+        self.trace = str(arguments.pop("trace", ""))
+        self._arguments = arguments
+        self.wants_stream = False
+        self.abort: Callable[[], object] | None = None
+        self.is_over = False
+
+    def arguments(self, decoder: Decoder) -> Any:
+        return decoder.from_json(self._arguments)
+
+    def expired(self) -> bool:
+        return False  # an old speaker tells no deadline
+
+    def reply(self, value: object) -> None:
+        self.answer({"result": value})
+
+    def fail(self, code: str, message: str) -> None:
+        self.answer({"error": {"code": code, "message": message}})
+
+    refuse = fail
+
+    def answer(self, document: dict[str, Any]) -> None:
+        """End with a document as it is, as health does."""
+        if not self.is_over:
+            self.is_over = True
+            self._desk.answer_json(self, self._route, document)

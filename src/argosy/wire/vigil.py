@@ -1,0 +1,63 @@
+"""Watching over a peer that owes replies: who gives no sign of life for so long is frozen.
+
+A busy callee beats every 0.5 s from its work loop, so the beat of a stopped or hung process
+stops. Idle lanes are not watched: there is nothing to lose on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from argosy.wire.frame import now_us
+from argosy.wire.reactor import Reactor, Timer
+
+SILENCE_S: Final = 1.25  # two and a half beats: found 1.25 to 1.5 s after the last sign of life
+PAUSE_S: Final = 0.25  # a timer that late tells of a pause of our own
+
+
+class Vigil:
+    """One lane's watch.
+
+    look: takes what has arrived and tells whether replies are owed; called before judging.
+    frozen: called with the seconds of silence when there were too many.
+    """
+
+    def __init__(self, reactor: Reactor, look: Callable[[], bool], frozen: Callable[[float], None]) -> None:
+        self._reactor = reactor
+        self._look = look
+        self._frozen = frozen
+        self._timer: Timer | None = None
+        self._due_us = 0
+        self.heard_us = 0
+
+    def begin(self) -> None:
+        """Watch from now on, if it does not watch already."""
+        if not self._timer:
+            self.heard_us = now_us()
+            self._arm(SILENCE_S)
+
+    def cancel(self) -> None:
+        """Watch no more."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, delay_s: float) -> None:
+        self._due_us = now_us() + int(delay_s * 1e6)
+        self._timer = self._reactor.later(delay_s, self._judge)
+
+    def _judge(self) -> None:
+        """Take what arrived first; a pause of our own is not held against the peer."""
+        self._timer = None
+        late_us = now_us() - self._due_us
+        if not self._look():
+            return
+        now = now_us()
+        if late_us > PAUSE_S * 1e6:
+            self.heard_us = now
+        quiet_s = (now - self.heard_us) / 1e6
+        if quiet_s < SILENCE_S:
+            self._arm(SILENCE_S - quiet_s)
+        else:
+            self._frozen(quiet_s)
