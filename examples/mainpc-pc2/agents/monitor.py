@@ -1,0 +1,193 @@
+"""Watching: the errors topic, measurements and their smoothed levels, trust, a scoreboard."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Any, Final
+
+import msgspec
+
+from agents.member import ERRORS, TWIN, ErrorReport, Member
+from argosy.agent import event, request
+
+SMOOTHING: Final = 0.2
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One measurement of a quantity."""
+
+    name: str
+    value: float
+
+
+class ErrorBus(Member):
+    """Collects what all agents publish under `errors`."""
+
+    machine = "pc2"
+    enrols_at = "ServiceRegistry"
+
+    class Options(msgspec.Struct, frozen=True):
+        """keep: how many of the last reports are kept."""
+
+        keep: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counts: Counter[str] = Counter()
+        self._last: deque[ErrorReport] = deque(maxlen=self.options.keep)
+
+    @event(ERRORS)
+    async def happened(self, report: ErrorReport) -> None:
+        """Take one report."""
+        self._counts[report.peer] += 1
+        self._last.append(report)
+
+    @request(short=True)
+    def errors(self, most: int = 20) -> list[ErrorReport]:
+        """Return the last reports, newest first."""
+        return list(reversed(self._last))[:most]
+
+    @request(short=True)
+    def counts(self) -> dict[str, int]:
+        """Return how often each agent did not do its part."""
+        return dict(self._counts)
+
+    def facts(self) -> dict[str, Any]:
+        """Return how many errors were told, by the agent that did not do its part."""
+        return {"errors": self._counts.total(), "by_agent": dict(self._counts.most_common(10))}
+
+
+class PerformanceLogger(Member):
+    """Keeps the last measurements."""
+
+    machine = "pc2"
+    enrols_at = "ServiceRegistry"
+
+    class Options(msgspec.Struct, frozen=True):
+        """keep: how many measurements are kept."""
+
+        keep: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._samples: deque[Sample] = deque(maxlen=self.options.keep)
+
+    @request(short=True)
+    def log(self, sample: Sample) -> int:
+        """Keep a measurement; return how many are kept."""
+        self._samples.append(sample)
+        return len(self._samples)
+
+    @request(short=True)
+    def samples(self, name: str = "") -> list[Sample]:
+        """Return the measurements of a quantity, or all, oldest first."""
+        return [sample for sample in self._samples if name in ("", sample.name)]
+
+    def facts(self) -> dict[str, Any]:
+        """Return how many measurements are kept."""
+        return {"samples": len(self._samples)}
+
+
+class PerformanceMonitor(Member):
+    """Smooths measurements exponentially: new = old + SMOOTHING * (seen - old)."""
+
+    machine = "pc2"
+    enrols_at = "ServiceRegistry"
+
+    async def greet(self) -> None:
+        """See that measurements are there."""
+        await self.meet("PerformanceLoggerAgent")
+
+    @request
+    async def levels(self) -> dict[str, float]:
+        """Return the smoothed level of each quantity."""
+        levels: dict[str, float] = {}
+        for sample in await self.ask("PerformanceLoggerAgent", "samples", returns=list[Sample]):
+            before = levels.setdefault(sample.name, sample.value)
+            levels[sample.name] = before + SMOOTHING * (sample.value - before)
+        return levels
+
+
+class HealthMonitor(Member):
+    """Judges levels against limits."""
+
+    machine = "pc2"
+    enrols_at = "ServiceRegistry"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limits: dict[str, float] = {}
+
+    async def greet(self) -> None:
+        """See that the levels are there."""
+        await self.meet("PerformanceMonitor", "levels")
+
+    @request(short=True)
+    def limit(self, name: str, most: float) -> None:
+        """Set the limit of a quantity."""
+        self._limits[name] = most
+
+    @request
+    async def above(self) -> dict[str, float]:
+        """Return the quantities above their limits, and by how much."""
+        levels = await self.ask("PerformanceMonitor", "levels", returns=dict[str, float])
+        over = {name: levels[name] - most for name, most in self._limits.items() if name in levels}
+        return {name: by for name, by in over.items() if by > 0}
+
+    def facts(self) -> dict[str, Any]:
+        """Return how many limits are set."""
+        return {"limits": len(self._limits)}
+
+
+class TrustScorer(Member):
+    """Trusts an agent by how often it did what it should, lately more than long ago."""
+
+    machine = "pc2"
+    enrols_at = "ServiceRegistry"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trust: dict[str, float] = {}
+
+    async def greet(self) -> None:
+        """See what is above its limits now."""
+        await self.meet("HealthMonitor")
+
+    @request(short=True)
+    def observe(self, agent: str, kept: bool) -> float:
+        """Take whether an agent kept its word; return its trust from 0 to 1, 0.5 at first."""
+        trust = self._trust.get(agent, 0.5)
+        self._trust[agent] = trust + SMOOTHING * (kept - trust)
+        return self._trust[agent]
+
+    def facts(self) -> dict[str, Any]:
+        """Return whom it has observed, and how far each is trusted."""
+        return {"trust": {agent: round(trust, 3) for agent, trust in self._trust.items()}}
+
+
+class Forecaster(Member):
+    """Foresees when a level reaches a limit, by the least squares line through its values."""
+
+    @request(short=True)
+    def steps_until(self, values: list[float], limit: float) -> float | None:
+        """Return in how many steps after the last value the line reaches the limit; None for never."""
+        count = len(values)
+        if count < 2:
+            return None
+        middle, mean = (count - 1) / 2, sum(values) / count
+        spread = sum((n - middle) ** 2 for n in range(count))
+        slope = sum((n - middle) * (value - mean) for n, value in enumerate(values)) / spread
+        if slope == 0:
+            return None
+        steps = (limit - mean) / slope + middle - (count - 1)
+        return steps if steps >= 0 else None
+
+
+class Scoreboard(Member):
+    """Shows the census of the fleet as lines of text."""
+
+    @request
+    async def board(self) -> str:
+        """Return a line `role number` for each role, the most frequent first."""
+        census = Counter(await self.ask(TWIN, "census", returns=dict[str, int]))
+        return "\n".join(f"{role} {count}" for role, count in census.most_common())
