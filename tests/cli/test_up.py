@@ -285,7 +285,10 @@ def test_one_that_never_gets_ready_is_ended(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
-          A: {run: [sh, -c, "echo still loading; exec sleep 1000"], ready: {probe: notify}, start_timeout: 300ms}
+          A:
+            run: [sh, -c, "echo still loading; exec sleep 1000"]
+            ready: {probe: notify}
+            start_timeout: 300ms
         """)
     up = rig.json("up", "-d", code=1)
     assert "was not ready after 0.3 s" in up["not_ready"]["A"]

@@ -11,12 +11,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-import zmq
-import zmq.asyncio
-
 from argosy.agent.health import Status, normal_status
 from argosy.engine.ports import is_held_by
-from argosy.wire.lease import shared_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,7 +35,7 @@ async def wait_ready(probe: Probe, host: str, port: int | None, session: int) ->
     async for _ in _backing_off():
         if not is_held_by(port, session):
             continue
-        status = await (_knock_zmq(host, port, probe) if probe.probe == "zmq" else _knock_tcp(host, port))
+        status = await (_ask_health(host, port, probe) if probe.probe == "zmq" else _knock_tcp(host, port))
         if status in (Status.OK, Status.DEGRADED):
             return status
     raise AssertionError("the loop above has no end")
@@ -65,21 +61,14 @@ async def _knock_tcp(host: str, port: int) -> Status | None:
     return Status.OK
 
 
-async def _knock_zmq(host: str, port: int, probe: Probe) -> Status | None:
-    """Send the probe's message from a plain REQ socket and judge the answer."""
+async def _ask_health(host: str, port: int, probe: Probe) -> Status | None:
+    """Send the probe's message, by default the standard's, and judge the answer."""
+    from argosy.engine.oldspeaker import ask_once  # noqa: PLC0415 - pyzmq, for fleets that need it
+
     message = probe.send if probe.send is not None else {"action": "health"}
     data = message.encode() if isinstance(message, str) else json.dumps(message).encode()
-    asked = zmq.asyncio.Context.shadow(shared_context().underlying).socket(zmq.REQ)
-    try:
-        asked.linger = 0
-        asked.connect(f"tcp://{host}:{port}")
-        async with asyncio.timeout(_ANSWER_WITHIN_S):
-            await asked.send(data)
-            return judge(await asked.recv())
-    except (TimeoutError, zmq.ZMQError):
-        return None
-    finally:
-        asked.close()
+    answer = await ask_once(f"tcp://{host}:{port}", data, _ANSWER_WITHIN_S)
+    return None if answer is None else judge(answer)
 
 
 def judge(answer: bytes) -> Status | None:
