@@ -20,12 +20,12 @@ def certain(text: str, *, is_main: bool = False) -> list[str]:
     return [item.name for item in early(text, is_main=is_main) if item.is_certain]
 
 
-def load(text: str) -> NameError | None:
-    """Run a module for real, without the future imports of this file; return its NameError."""
+def load(text: str) -> NameError | SystemExit | None:
+    """Run a module for real, without the future imports of this file; return what ended it."""
     code = compile(text, "a.py", "exec", dont_inherit=True)
     try:
         exec(code, {"__name__": "a"})
-    except NameError as error:
+    except (NameError, SystemExit) as error:
         return error
     return None
 
@@ -91,7 +91,7 @@ def test_each_name_is_told_once_at_its_surest_place() -> None:
 )
 def test_what_surely_raises(text: str) -> None:
     assert "a" in certain(text)
-    assert load(text) is not None
+    assert isinstance(load(text), NameError)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,22 @@ def test_what_runs_is_not_certain(text: str) -> None:
     assert certain(text) == []
 
 
-def test_nothing_is_certain_after_the_process_has_ended() -> None:
-    assert certain("import sys\nsys.exit(0)\na\n") == []
-    assert certain("raise SystemExit\na\n") == []
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import sys\nsys.exit(0)\n",
+        "raise SystemExit\n",
+        "if len('a'):\n    raise SystemExit\nelif 0:\n    exit()\nelse:\n    quit()\n",
+        "if True:\n    raise SystemExit\n",
+        "try:\n    raise SystemExit\nfinally:\n    pass\n",
+        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    raise SystemExit\nelse:\n    raise SystemExit\n",
+        "with open('/dev/null'):\n    raise SystemExit\n",
+        "class C:\n    raise SystemExit\n",
+    ],
+)
+def test_nothing_is_certain_after_the_process_has_ended(text: str) -> None:
+    assert certain(text + "a\n") == []
+    assert not isinstance(load(text + "a\n"), NameError)
 
 
 def test_the_main_block_runs_in_a_script_only() -> None:
@@ -162,7 +175,7 @@ def modules(draw: st.DrawFn, depth: int = 0) -> list[str]:
     lines: list[str] = []
     for _ in range(draw(st.integers(1, 4))):
         name, other = draw(_NAMES), draw(_NAMES)
-        kinds = ["read", "bind", "copy", "del", "comprehension", "function", "walrus", "and"]
+        kinds = ["read", "bind", "copy", "del", "comprehension", "function", "walrus", "and", "exit"]
         blocks = [
             "if 1:",
             "if 0:",
@@ -177,7 +190,9 @@ def modules(draw: st.DrawFn, depth: int = 0) -> list[str]:
         if kind in blocks:
             body = ["    " + line for line in draw(modules(depth + 1))]
             lines += [kind.format(name), *body]
-            if kind == "try:":
+            if kind == "try:" and draw(st.booleans()):
+                lines += ["finally:", *("    " + line for line in draw(modules(depth + 1)))]
+            elif kind == "try:":
                 handler = draw(
                     st.sampled_from(["except NameError", "except KeyError", "except Exception as " + other])
                 )
@@ -193,6 +208,7 @@ def modules(draw: st.DrawFn, depth: int = 0) -> list[str]:
                     "function": f"def {name}(x={other}): return {other}",
                     "walrus": f"({name} := {other})",
                     "and": f"0 and {name}",
+                    "exit": "raise SystemExit",
                 }[kind]
             )
     return lines
@@ -204,11 +220,24 @@ def test_what_is_certain_really_happens(lines: list[str]) -> None:
     """A module with a certain finding ends in a NameError, no later than at the first of them."""
     text = "\n".join(["from contextlib import nullcontext as o", *lines]) + "\n"
     found = [item for item in early(text) if item.is_certain]
-    error = load(text)
-    assert not found or (error is not None and last_line(error) <= found[0].line)
+    met = [error for error in chain(load(text)) if isinstance(error, NameError | SystemExit)]
+    raised = [last_line(error) for error in met if isinstance(error, NameError)]
+    if met and not raised:
+        assert all(item.line > last_line(met[0]) for item in found)
+    else:
+        assert not found or (raised != [] and min(raised) <= found[0].line)
 
 
-def last_line(error: NameError) -> int:
+def chain(error: BaseException | None) -> list[BaseException]:
+    """Return an error with those that it came after: what `finally` raises hides what was under way."""
+    found: list[BaseException] = []
+    while error is not None:
+        found.append(error)
+        error = error.__context__
+    return found
+
+
+def last_line(error: BaseException) -> int:
     """Return the innermost line of the module where an error was raised; class bodies are frames too."""
     frame = error.__traceback__
     assert frame is not None
@@ -227,5 +256,5 @@ def test_a_straight_module_raises_exactly_where_it_is_said(parts: list[tuple[str
     )
     found = [item for item in early(text) if item.is_certain]
     error = load(text)
-    expected = [] if error is None else [(last_line(error), error.name)]
+    expected = [(last_line(error), error.name)] if isinstance(error, NameError) else []
     assert [(item.line, item.name) for item in found][:1] == expected

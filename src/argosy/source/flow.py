@@ -66,14 +66,26 @@ def ends(body: list[ast.stmt]) -> bool:
 
 
 def is_end(node: ast.stmt) -> bool:
-    """Return whether nothing after `node` runs: a raise, or a call that ends the process."""
+    """Return whether nothing after `node` runs: it raises or ends the process, on every path through it."""
     if isinstance(node, ast.Raise):
         return True
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and (dotted(node.value.func) in _EXITS)
-    )
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return dotted(node.value.func) in _EXITS
+    if isinstance(node, ast.If):
+        return _all_branches_end(node)
+    if isinstance(node, ast.Try | ast.TryStar):
+        is_left = ends(node.body) or ends(node.orelse)
+        return ends(node.finalbody) or (is_left and all(ends(handler.body) for handler in node.handlers))
+    return isinstance(node, ast.With | ast.AsyncWith) and ends(node.body) and not suppressed_by(node)
+
+
+def _all_branches_end(node: ast.If) -> bool:
+    # A chain of elif is as deep as it is long in the tree: walked, not recursed into.
+    while ends(node.body):
+        if len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
+            return ends(node.orelse)
+        node = node.orelse[0]
+    return False
 
 
 def is_main_test(test: ast.expr) -> bool:

@@ -192,29 +192,33 @@ class _Walk:
             for base in (*node.bases, *(keyword.value for keyword in node.keywords)):
                 self.read(base, path)
         # Shares the module's names, and sees none of an enclosing class.
-        self.block(node.body, _Path(path.names, set(_IN_CLASS), path.is_certain, path.caught))
+        inner = _Path(path.names, set(_IN_CLASS), path.is_certain, path.caught)
+        self.block(node.body, inner)
+        path.is_certain = inner.is_certain
         path.bind(node.name)
 
     def branches(self, node: ast.If, path: _Path) -> None:
-        before = path.fork()
         taken: list[_Path] = []
         rest: list[ast.stmt] = [node]
         is_reached = True
         while len(rest) == 1 and isinstance(rest[0], ast.If):
             node = rest[0]
             self.read(node.test, path, is_certain=is_reached)
-            before.join(path)
             if not self.is_dead(node.test):
-                branch = before.fork()
-                branch.is_certain = path.is_certain and is_reached and self.is_sure(node.test)
-                self.block(node.body, branch)
-                taken.append(branch)
+                taken.append(self.branch(node.body, path, is_reached and self.is_sure(node.test)))
                 is_reached = False
             rest = node.orelse
-        branch = before.fork()
-        branch.is_certain = path.is_certain and is_reached
-        self.block(rest, branch)
-        path.join(*taken, branch)
+        taken.append(self.branch(rest, path, is_reached))
+        path.join(*taken)
+
+    def branch(self, body: list[ast.stmt], path: _Path, is_certain: bool) -> _Path:
+        """Walk a block that control may enter, and return where it ends; an end of the process is one."""
+        inner = path.fork(is_certain=is_certain)
+        was_certain = inner.is_certain
+        self.block(body, inner)
+        if was_certain and not inner.is_certain:
+            path.is_certain = False
+        return inner
 
     def is_dead(self, test: ast.expr) -> bool:
         return flow.is_never(test) or (flow.is_main_test(test) and not self.is_main)
@@ -238,7 +242,7 @@ class _Walk:
     def tried(self, node: ast.Try | ast.TryStar, path: _Path) -> None:
         body = path.fork(is_certain=True, caught=flow.caught_by(node))
         self.block(node.body, body)
-        ends: list[_Path] = []
+        others: list[_Path] = []
         for handler in node.handlers:
             branch = path.fork()
             branch.join(body)
@@ -248,12 +252,15 @@ class _Walk:
             self.block(handler.body, branch)
             if handler.name:
                 branch.drop(handler.name)
-            ends.append(branch)
+            others.append(branch)
         done = body.fork(is_certain=not node.handlers)
         done.caught = path.caught
         self.block(node.orelse, done)
-        path.join(body, done, *ends)
+        path.join(body, done, *others)
+        was_certain = path.is_certain
         self.block(node.finalbody, path)
+        if was_certain and not node.handlers:
+            path.is_certain = path.is_certain and done.is_certain
 
     def entered(self, node: ast.With | ast.AsyncWith, path: _Path) -> None:
         for item in node.items:
@@ -267,7 +274,7 @@ class _Walk:
 
     def matched(self, node: ast.Match, path: _Path) -> None:
         self.read(node.subject, path)
-        ends: list[_Path] = []
+        cases: list[_Path] = []
         for case in node.cases:
             branch = path.fork()
             for part in ast.walk(case.pattern):
@@ -276,8 +283,8 @@ class _Walk:
                     branch.bind(name)
             self.read(case.guard, branch)
             self.block(case.body, branch)
-            ends.append(branch)
-        path.join(*ends)
+            cases.append(branch)
+        path.join(*cases)
 
     def imported(self, node: ast.Import | ast.ImportFrom, path: _Path) -> None:
         for alias in node.names:
