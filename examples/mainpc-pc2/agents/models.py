@@ -113,7 +113,7 @@ class Preloader(Member):
     @request
     async def expected(self, most: int = 3) -> dict[str, float]:
         """Return the most frequent kinds with their shares of all requests."""
-        counts = Counter(await self.ask("RequestCoordinator", "counts", returns=dict[str, int]))
+        counts: Counter[str] = Counter(await self.ask("RequestCoordinator", "counts", returns=dict[str, int]))
         return {kind: count / counts.total() for kind, count in counts.most_common(most)}
 
 

@@ -189,5 +189,5 @@ class Scoreboard(Member):
     @request
     async def board(self) -> str:
         """Return a line `role number` for each role, the most frequent first."""
-        census = Counter(await self.ask(TWIN, "census", returns=dict[str, int]))
+        census: Counter[str] = Counter(await self.ask(TWIN, "census", returns=dict[str, int]))
         return "\n".join(f"{role} {count}" for role, count in census.most_common())
