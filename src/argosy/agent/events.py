@@ -28,7 +28,7 @@ class Listener:
         self._takers: dict[str, list[tuple[Callable[..., Any], Any]]] = {}
         for name, mark in marked(type(agent), Topic):
             method = getattr(agent, name)
-            self._takers.setdefault(mark.topic, []).append((method, _taken(method)))
+            self._takers.setdefault(mark.topic, []).append((method, taken_type(method)))
         self._subscriber: Subscriber | None = None
 
     def listen(self, publishers: Sequence[str]) -> None:
@@ -69,7 +69,7 @@ async def _take(dispatcher: Dispatcher, method: Callable[..., Any], value: Any, 
         _log.exception("`%s` failed on `%s` of `%s`", method.__name__, event.topic, event.publisher)
 
 
-def _taken(method: Callable[..., Any]) -> Any:
+def taken_type(method: Callable[..., Any]) -> Any:
     """Return the type that an event method's one argument decodes to."""
     names = [p.name for p in inspect.signature(method).parameters.values()]
     if len(names) != 1:

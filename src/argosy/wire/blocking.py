@@ -67,11 +67,7 @@ class _Line:
 
 
 class SyncPeer:
-    """Another agent, for any number of threads; each call blocks its own thread only.
-
-    The keywords `timeout` and `returns` of `call` are argosy's; use `within` and the method's own
-    name where the method has parameters of these names.
-    """
+    """Another agent, for any number of threads; each call blocks its own thread only."""
 
     def __init__(self, make: Callable[[BlockingReactor], Channel], timeout_s: float) -> None:
         self._make = make
@@ -81,7 +77,12 @@ class SyncPeer:
     def call(
         self, method: str, /, *, timeout: float | None = None, returns: Any = Any, **arguments: Any
     ) -> Any:
-        """Ask for one method, wait, and return its result; raises as `Peer.call`."""
+        """Ask for one method, wait, and return its result; keywords and errors as in `Peer.call`."""
+        return self._ask(method, arguments, timeout, returns)
+
+    def _ask(
+        self, method: str, arguments: dict[str, Any], timeout: float | None = None, returns: Any = Any
+    ) -> Any:
         line = self._line()
         slot = _Slot()
         limit_s = self._timeout_s if timeout is None else timeout
@@ -145,7 +146,7 @@ class SyncPeer:
             raise AttributeError(method)
 
         def ask(**arguments: Any) -> Any:
-            return self.call(method, **arguments)
+            return self._ask(method, arguments)
 
         return ask
 

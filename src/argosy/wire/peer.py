@@ -31,10 +31,18 @@ class Peer:
     ) -> Any:
         """Ask for one method and return its result.
 
+        `timeout` and `returns` are argosy's; a method with parameters of these names is asked by
+        its own name, as `peer.within(2.0).method(timeout=…)`: there every keyword is an argument.
+
         timeout: seconds until the call ends by name; default the peer's own.
         returns: the type to decode the result as.
         Raises an error of `argosy.wire.errors`; TypeError when an argument has no encoding.
         """
+        return await self._ask(method, arguments, timeout, returns)
+
+    async def _ask(
+        self, method: str, arguments: dict[str, Any], timeout: float | None = None, returns: Any = Any
+    ) -> Any:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         limit_s = self._timeout_s if timeout is None else timeout
         call = self._channel.submit(method, arguments, limit_s, future, trace_id.get())
@@ -78,7 +86,7 @@ class Peer:
             raise AttributeError(method)
 
         def ask(**arguments: Any) -> Awaitable[Any]:
-            return self.call(method, **arguments)
+            return self._ask(method, arguments)
 
         return ask
 

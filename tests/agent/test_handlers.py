@@ -1,0 +1,101 @@
+"""What the decorators take, refuse and keep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from argosy.agent import Agent, event, every, request
+from argosy.agent.events import taken_type
+from argosy.agent.handlers import Interval, Request, Topic, handlers_of, marked
+
+
+class Voice(Agent):
+    @request
+    async def say(self, text: str, words: list[str] = ["a"], *, loud: bool = False) -> list[Any]:  # noqa: B006
+        return [text, words, loud]
+
+    @request
+    def anything(self, **others: Any) -> dict[str, Any]:
+        return others
+
+    @event("heard")
+    def heard(self, value: int) -> None: ...
+
+    @every("1m")
+    def tidy(self) -> None: ...
+
+
+class Choir(Voice):
+    async def say(self, text: str, words: list[str] = ["b"], *, loud: bool = True) -> list[Any]:  # noqa: B006
+        return [text, words, loud]
+
+
+def decoded(agent: Agent, name: str, **arguments: object) -> tuple[Any, Any]:
+    handler = handlers_of(agent)[name]
+    return handler, handler.from_msgpack(Raw(msgspec.msgpack.encode(arguments)), ())
+
+
+def test_marks_are_found_and_kept_by_overrides() -> None:
+    assert dict(marked(Choir, Request)) == {"say": Request(), "anything": Request()}
+    assert dict(marked(Choir, Topic)) == {"heard": Topic("heard")}
+    assert dict(marked(Choir, Interval)) == {"tidy": Interval(60.0)}
+
+
+def test_defaults_and_keyword_only_arguments_arrive() -> None:
+    handler, arguments = decoded(Choir(), "say", text="x")
+    coroutine = handler.call(arguments)
+    with pytest.raises(StopIteration) as end:
+        coroutine.send(None)
+    assert end.value.value == ["x", ["b"], True]
+
+
+def test_a_handler_with_open_keywords_takes_anything() -> None:
+    handler, arguments = decoded(Voice(), "anything", a=1, b=[2])
+    assert handler.call(arguments) == {"a": 1, "b": [2]}
+
+
+@pytest.mark.parametrize("name", ["health", "status", "ping", "health_check"])
+def test_a_name_that_every_agent_answers_is_refused(name: str) -> None:
+    def method(self: Agent) -> None: ...
+
+    method.__name__ = name
+    with pytest.raises(TypeError, match=f"`{name}` is answered by every agent itself"):
+        request(method)
+
+
+@pytest.mark.parametrize("interval", ["5", "s", "-1s", "0s", 0, "1w"])
+def test_an_interval_that_is_none_is_refused(interval: str | float) -> None:
+    with pytest.raises(ValueError, match="interval"):
+        every(interval)
+
+
+def test_arguments_come_by_name() -> None:
+    class Wrong(Agent):
+        @request
+        def many(self, *texts: str) -> None: ...
+
+    with pytest.raises(TypeError, match="arguments come by name"):
+        handlers_of(Wrong())
+
+
+def test_an_annotation_that_does_not_resolve_is_told_with_its_handler() -> None:
+    class Wrong(Agent):
+        @request
+        def take(self, thing: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    with pytest.raises(TypeError, match="handler `take`: annotation name 'Missing' is not defined"):
+        handlers_of(Wrong())
+
+
+def test_an_event_method_takes_one_value() -> None:
+    class Wrong(Agent):
+        @event("x")
+        def take(self, a: int, b: int) -> None: ...
+
+    assert taken_type(Voice().heard) is int
+    with pytest.raises(TypeError, match="takes 2 arguments, expected one"):
+        taken_type(Wrong().take)

@@ -1,0 +1,64 @@
+"""The health standard: words, keys, and what may not be displaced."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.agent.health import Health, Status, normal_status, payload, resident_bytes
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("ok", Status.OK),
+        ("HEALTHY", Status.OK),
+        ("healthy", Status.OK),
+        ("running", Status.OK),
+        (" Success ", Status.OK),
+        (True, Status.OK),
+        ("warning", Status.DEGRADED),
+        ("error", Status.FAILING),
+        ("UNHEALTHY", Status.FAILING),
+        (False, Status.FAILING),
+        ("initializing", Status.STARTING),
+        ("shutting-down", Status.STOPPING),
+        (Status.DEGRADED, Status.DEGRADED),
+    ],
+)
+def test_old_words_mean_what_they_meant(word: object, status: Status) -> None:
+    assert normal_status(word) is status
+
+
+GOOD = {"ok", "healthy", "running", "success", "up", "ready", "active", "online", "alive", "operational"}
+
+
+@given(st.text())
+def test_an_unknown_word_is_never_ok(word: str) -> None:
+    if normal_status(word) is Status.OK:
+        assert word.strip().lower() in GOOD | {"pass", "green", "true"}
+
+
+def test_facts_stand_beside_the_standard_keys_and_never_in_their_place() -> None:
+    health = Health("HEALTHY", facts={"status": "mine", "pid": 1, "voices": 3}, needs={"Memory": "error"})
+    document = payload("Speaker", health, 12.0, 3.5, {"in_flight": 0})
+    assert document == {
+        "status": "ok",
+        "status_word": "HEALTHY",
+        "name": "Speaker",
+        "uptime": 3.5,
+        "pid": os.getpid(),
+        "since": 12.0,
+        "in_flight": 0,
+        "voices": 3,
+        "needs": {"Memory": "failing"},
+    }
+
+
+def test_resident_memory_is_the_kernels_figure() -> None:
+    with open("/proc/self/status") as status:
+        told = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+    assert abs(resident_bytes() - told) < 16 * 1024 * 1024
