@@ -1,0 +1,87 @@
+"""The frame of every bench: its options, its interleaved rounds, its errors, its clean end."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn, TypeVar
+
+import msgspec
+
+from argosy.fault import ArgosyError
+from rig.processes import adopt_orphans, end_all
+from rig.result import Result
+from rig.table import render
+
+T = TypeVar("T")
+
+INTERRUPTED = 130
+QUICK_ROUNDS = 2
+FULL_ROUNDS = 5
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What was asked for. quick: end within 50 s; rounds: how often each way is taken."""
+
+    quick: bool
+    rounds: int
+    as_json: bool
+
+
+def run_bench(name: str, about: str, measure: Callable[[Options], Result]) -> int:
+    """Run a bench as a program and return its exit code; no process of it is left, whatever happens."""
+    options = _parse(name, about)
+    adopt_orphans()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _show(measure(options), options)
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ArgosyError as error:
+        _complain(error, options)
+        return error.exit_code
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_all()
+
+
+def interleave(rounds: int, ways: Sequence[T]) -> Iterator[tuple[int, T]]:
+    """Yield (round, way): each way once a round, each second round backwards, so that drift cancels out."""
+    for number in range(rounds):
+        for way in ways if number % 2 == 0 else reversed(ways):
+            yield number, way
+
+
+def tell(text: str) -> None:
+    """Tell on stderr how far the bench is."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def _parse(name: str, about: str) -> Options:
+    parser = argparse.ArgumentParser(prog=f"bench/{name}.py", description=about)
+    parser.add_argument("--json", action="store_true", help="print one JSON object (bench/1)")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, within 50 s")
+    parser.add_argument("--rounds", type=int, help=f"rounds of a full run (default {FULL_ROUNDS})")
+    args = parser.parse_args()
+    if args.rounds is not None and args.rounds < 1:
+        parser.error(f"argument --rounds: {args.rounds} is no number of rounds, expected 1 or more")
+    return Options(args.quick, args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS), args.json)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _show(result: Result, options: Options) -> None:
+    print(msgspec.json.encode(result).decode() if options.as_json else render(result))
+
+
+def _complain(error: ArgosyError, options: Options) -> None:
+    if options.as_json:
+        print(msgspec.json.encode({"argosy": "error/1", "errors": list(error.faults)}).decode())
+    for fault in error.faults:
+        print(f"error: {fault}", file=sys.stderr)

@@ -1,0 +1,138 @@
+"""The processes of a way, all of them: counted, weighed, ended.
+
+The bench makes itself a child subreaper, so that what a way leaves in the background falls to it:
+then "all that a way runs" is simply "all descendants of the bench", and a clean end can be proven.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+
+_PR_SET_CHILD_SUBREAPER = 36
+_TICKS = os.sysconf("SC_CLK_TCK")
+_END_WITHIN_S = 20.0
+
+
+class Weight(msgspec.Struct, frozen=True):
+    """What all processes of a way take together; processor_s also counts those that have ended."""
+
+    processes: int
+    processor_s: float
+    pss_bytes: int
+    threads: int
+    descriptors: int
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of all its descendants whose own parent ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+class Scale:
+    """Weighs the descendants of this process; what ended before the scale was made does not count."""
+
+    def __init__(self) -> None:
+        self._before_s = _reaped_s()
+
+    def weigh(self) -> Weight:
+        """Return what the processes take now and have taken."""
+        processor_s = _reaped_s() - self._before_s
+        pids = list(descendants())
+        pss_bytes = threads = descriptors = 0
+        for pid in pids:
+            try:
+                processor_s += _processor_s(pid)
+                pss_bytes += _pss_bytes(pid)
+                threads += len(os.listdir(f"/proc/{pid}/task"))
+                descriptors += len(os.listdir(f"/proc/{pid}/fd"))
+            except (FileNotFoundError, ProcessLookupError, OSError):
+                continue  # it has just ended
+        return Weight(len(pids), processor_s, pss_bytes, threads, descriptors)
+
+
+def descendants() -> Iterator[int]:
+    """Yield the pids of all living descendants of this process."""
+    children = defaultdict(list)
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (fields := _stat(int(entry))) and fields[0] != "Z":
+            children[int(fields[1])].append(int(entry))
+    todo = [os.getpid()]
+    while todo:
+        found = children[todo.pop()]
+        todo.extend(found)
+        yield from found
+
+
+def end_all() -> list[int]:
+    """Kill what is left of this process's descendants, by pid, and return whom that took.
+
+    Raises RefusedError: some are still there after 20 s.
+    """
+    killed: set[int] = set()
+    deadline = time.monotonic() + _END_WITHIN_S
+    while pids := list(descendants()):
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                Fault("bench", "left-over", f"processes {pids} do not end after 20 s and SIGKILL")
+            )
+        for pid in pids:
+            killed.add(pid)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        _reap()
+        time.sleep(0.01)
+    _reap()
+    return sorted(killed)
+
+
+def _reap() -> None:
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                return
+        except ChildProcessError:
+            return
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the state on; empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _processor_s(pid: int) -> float:
+    """Return the processor seconds of a process, to the nanosecond, and of the children it has reaped.
+
+    A tick of /proc/PID/stat is 10 ms, which is a tenth of a start; the process's own clock
+    (clock_getcpuclockid(3)) has no such grain.
+    """
+    own_s = time.clock_gettime((~pid << 3) | 2)
+    fields = _stat(pid)
+    return own_s + (int(fields[13]) + int(fields[14])) / _TICKS
+
+
+def _reaped_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _pss_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,98 @@
+"""Where a fleet is started for a bench: folders of its own, the plan that argosy would carry out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from argosy.engine.folder import Folder, folder_of
+from argosy.engine.plan import ProcessSpec, full_environment, plan_fleet
+from argosy.engine.ports import holder_of, is_free
+from argosy.engine.roster import write_book_of
+from argosy.fault import Fault, MissingError
+from argosy.fleet import Graph, build_graph, here, load_fleet, place
+
+ENVIRONMENT = "testing"
+_OURS = ("ARGOSY_", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "NOTIFY_SOCKET", "WATCHDOG_")
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One fleet, ready to be started by any way.
+
+    home: a folder for what the way writes, gone afterwards. environ: that of the way's own processes.
+    processes: as argosy's engine would start them.
+    """
+
+    fleet_path: Path
+    home: Path
+    folder: Folder
+    environ: dict[str, str]
+    processes: dict[str, ProcessSpec]
+    graph: Graph
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of each agent."""
+        return {name: process.port for name, process in self.processes.items() if process.port is not None}
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """Return what an agent has on top of the way's own variables; nobody listens for its readiness."""
+        process = self.processes[name]
+        whole = full_environment(self.environ, process)
+        return {k: v for k, v in whole.items() if self.environ.get(k) != v and k != "NOTIFY_SOCKET"}
+
+
+@contextlib.contextmanager
+def set_stage(fleet_path: Path) -> Iterator[Stage]:
+    """Yield a stage with the fleet's address book written, and remove it afterwards.
+
+    Raises InputError: the fleet file is wrong.
+    """
+    home = Path(tempfile.mkdtemp(prefix="ab-", dir="/tmp"))  # short: socket paths have 107 bytes
+    try:
+        environ = _environ(home)
+        fleet = load_fleet(fleet_path)
+        placement = place(fleet, ENVIRONMENT, environ)
+        machines = here(placement, None, environ)
+        folder = folder_of(fleet_path, environ)
+        folder.make()
+        write_book_of(folder, fleet, placement, [name for name in machines if name])
+        plan = plan_fleet(fleet, placement, machines, folder)
+        yield Stage(fleet_path, home, folder, environ, plan.processes, build_graph(fleet))
+    finally:
+        shutil.rmtree(home)
+
+
+def wait_for_ports(stage: Stage, within_s: float) -> None:
+    """Return when every port of the fleet is free.
+
+    Raises MissingError: one is held for longer than `within_s`; names the holder.
+    """
+    deadline = time.monotonic() + within_s
+    wanted = [pair for process in stage.processes.values() for pair in process.ports]
+    while held := [port for host, port in wanted if not is_free(host, port)]:
+        if time.monotonic() > deadline:
+            message = (
+                f"{len(held)} of {len(wanted)} ports of the fleet are taken, the first: {holder_of(held[0])}"
+            )
+            hint = f"`argosy down {stage.fleet_path}` if it is this fleet that runs"
+            raise MissingError(Fault("bench", "ports-taken", message, hint))
+        time.sleep(0.25)
+
+
+def _environ(home: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
+    runtime = home / "r"
+    runtime.mkdir(mode=0o700)
+    return kept | {
+        "XDG_STATE_HOME": str(home / "s"),
+        "XDG_RUNTIME_DIR": str(runtime),
+        "ENV_TYPE": ENVIRONMENT,
+    }

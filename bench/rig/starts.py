@@ -1,0 +1,90 @@
+"""One start of the fleet by one way, measured; and the floors that no way can go below."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+from rig.asking import wait_until_all_answer
+from rig.processes import Scale, Weight, descendants, end_all
+from rig.stage import Stage, set_stage, wait_for_ports
+from ways import Way
+
+_ANSWER_WITHIN_S = 90.0
+
+
+class Start(msgspec.Struct, frozen=True):
+    """How one start went. wall_s: from the command until every agent has answered `ok`."""
+
+    wall_s: float
+    agents: int
+    weight: Weight
+
+    @property
+    def pss_mib_per_agent(self) -> float:
+        """The proportional memory of all processes of the way, shared out to its agents."""
+        return self.weight.pss_bytes / 2**20 / self.agents
+
+
+def start_once(
+    way: Way, fleet_path: Path, ports_within_s: float, while_up: Callable[[Stage], None] | None = None
+) -> Start:
+    """Start the fleet, weigh it, stop it; nothing of it is left.
+
+    while_up: called with the fleet running, after the measurement.
+    Raises RefusedError: it did not come up, or left a process. Raises MissingError: a port is taken.
+    """
+    with set_stage(fleet_path) as stage:
+        wait_for_ports(stage, ports_within_s)
+        try:
+            scale = Scale()
+            began = time.monotonic()
+            way.start(stage)
+            wait_until_all_answer(stage.ports, _ANSWER_WITHIN_S)
+            wall_s = time.monotonic() - began
+            start = Start(wall_s, len(stage.processes), scale.weigh())
+            if while_up:
+                while_up(stage)
+            way.stop(stage)
+        except BaseException:
+            end_all()
+            raise
+        left = list(descendants())
+        if left:
+            end_all()
+            raise RefusedError(
+                Fault("bench", "left-over", f"`{way.name}` left {len(left)} processes running")
+            )
+    return start
+
+
+def seconds_alone(fleet_path: Path, ports_within_s: float) -> list[float]:
+    """Return how long each agent without a need takes, nothing else being started, until it answers."""
+    with set_stage(fleet_path) as stage:
+        wait_for_ports(stage, ports_within_s)
+        return [_alone(stage, name) for name in stage.graph.levels()[0]]
+
+
+def _alone(stage: Stage, name: str) -> float:
+    process = stage.processes[name]
+    began = time.monotonic()
+    agent = subprocess.Popen(
+        process.argv,
+        cwd=process.cwd,
+        env=stage.environ | stage.environment_of(name),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until_all_answer({name: stage.ports[name]}, _ANSWER_WITHIN_S)
+        return time.monotonic() - began
+    finally:
+        agent.kill()
+        agent.wait()

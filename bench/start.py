@@ -1,0 +1,164 @@
+"""How long the same 84 agents take to start: by argosy, level by level, by supervisord, by circus.
+
+`python bench/start.py [--json] [--quick]`; needs `argosy[bench]`. The method is in bench/README.md.
+"""
+
+from __future__ import annotations
+
+import compileall
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import msgspec
+
+from rig.harness import Options, interleave, run_bench, tell
+from rig.machine import Machine, this_machine
+from rig.result import Ratio, Result, Value, ratio_of, value_of
+from rig.stage import Stage, set_stage
+from rig.starts import Start, seconds_alone, start_once
+from rig.wounds import Wound, kill_one
+from ways import Way
+from ways.by_argosy import ByArgosy
+from ways.by_circus import ByCircus
+from ways.by_level_barrier import ByLevelBarrier
+from ways.by_supervisord import BySupervisord
+
+FLEET = Path(__file__).resolve().parent.parent / "examples/mainpc-pc2/fleet.yaml"
+HUB_OF_THE_GRAPH = "SystemDigitalTwin"
+QUICK_VICTIMS = 3
+FULL_VICTIMS = 12
+QUICK_PATIENCE_S = 5.0
+FULL_PATIENCE_S = 60.0
+
+# The goals of agents that are spawned; a warm interpreter is to bring the first to 1/8.
+GOAL_LEVEL_BARRIER = 1.0
+GOAL_PROCESSOR = 1.0
+GOAL_FLOOR = 1.35
+GOAL_SUPERVISORD = 1.0
+GOAL_CIRCUS = 1.25  # it starts all at once and checks nothing; argosy checks each process and keeps the order
+GOAL_NOTICED_MS = 50.0
+
+METHOD = [
+    "wall: from the command until each agent has answered `ok` under its own name to a plain REQ socket",
+    "each way from nothing (its own start included), in folders of its own; same agents, same interpreter",
+    "rounds interleaved, every second one backwards; a ratio is taken within a round",
+    "processor: of all processes of the way at that moment: each one's clock, and the children it has reaped",
+    "PSS (smaps_rollup), threads, descriptors: of all processes of the way, supervisors included",
+    "level_barrier: a level of needs after the other, 10 agents at a time, health polled each 0.1 s",
+    "supervisord, circus: have no dependencies; all at once, the agents wait for their needs by themselves",
+    "processor_floor: processor seconds of argosy's own start / cores, in the same round",
+    "critical_path_floor: agents on the longest chain of needs x median start of an agent alone",
+    "noticed, ready_again: SIGKILL of an agent until another client of the supervisor is told so",
+]
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What the rounds brought.
+
+    leaves, hub: kills of agents that few need, and of the one that most need. alone_s: starts of
+    agents with nothing else going on. chain: agents on the longest chain of needs.
+    """
+
+    starts: dict[str, list[Start]]
+    leaves: list[Wound]
+    hub: list[Wound]
+    alone_s: list[float]
+    chain: int
+
+
+def measure(options: Options) -> Result:
+    """Run the rounds and return what they found."""
+    machine = this_machine()
+    compileall.compile_dir(FLEET.parent, quiet=2)  # else the first way pays for the others
+    findings = find(options)
+    skipped = (
+        {f"start.argosy/{name}": "--quick" for name in ("supervisord", "circus")} if options.quick else {}
+    )
+    return Result(
+        name="start",
+        machine=machine,
+        ratios=ratios(findings, machine),
+        values=values(findings, machine),
+        skipped=skipped,
+        method=METHOD,
+    )
+
+
+def find(options: Options) -> Findings:
+    """Start the fleet by each way in each round; wound it once, in the last start by argosy."""
+    patience_s = QUICK_PATIENCE_S if options.quick else FULL_PATIENCE_S
+    ways: list[Way] = [ByArgosy(), ByLevelBarrier()]
+    if not options.quick:
+        ways += [BySupervisord(), ByCircus()]
+    with set_stage(FLEET) as stage:
+        chain = len(stage.graph.longest_chain())
+    findings = Findings(defaultdict(list), [], [], seconds_alone(FLEET, patience_s), chain)
+
+    def wound(stage: Stage) -> None:
+        victims = stage.graph.levels()[-1] + stage.graph.levels()[-2] + stage.graph.levels()[-3]
+        count = QUICK_VICTIMS if options.quick else FULL_VICTIMS
+        findings.leaves.extend(kill_one(stage, name) for name in victims[:count])
+        findings.hub.append(kill_one(stage, HUB_OF_THE_GRAPH))
+
+    for number, way in interleave(options.rounds, ways):
+        is_last = way.name == "argosy" and number == options.rounds - 1
+        start = start_once(way, FLEET, patience_s, wound if is_last else None)
+        findings.starts[way.name].append(start)
+        tell(f"round {number + 1} of {options.rounds}, {way.name}: {start.wall_s:.2f} s")
+    return findings
+
+
+def ratios(findings: Findings, machine: Machine) -> dict[str, Ratio]:
+    """Return argosy against each other way, and against the processor floor."""
+    wall = {name: [each.wall_s for each in starts] for name, starts in findings.starts.items()}
+    processor = {
+        name: [each.weight.processor_s for each in starts] for name, starts in findings.starts.items()
+    }
+    floor = [seconds / machine.cores for seconds in processor["argosy"]]
+    found = {
+        "start.argosy/level_barrier": ratio_of(
+            wall["argosy"], wall["level_barrier"], goal=GOAL_LEVEL_BARRIER, unit="s"
+        ),
+        "start.argosy_cpu/level_barrier_cpu": ratio_of(
+            processor["argosy"], processor["level_barrier"], goal=GOAL_PROCESSOR, unit="s"
+        ),
+        "start.argosy/processor_floor": ratio_of(wall["argosy"], floor, goal=GOAL_FLOOR, unit="s"),
+    }
+    for name, goal in (("supervisord", GOAL_SUPERVISORD), ("circus", GOAL_CIRCUS)):
+        if name in wall:
+            found[f"start.argosy/{name}"] = ratio_of(wall["argosy"], wall[name], goal=goal, unit="s")
+    return found
+
+
+def values(findings: Findings, machine: Machine) -> dict[str, Value]:
+    """Return what each way takes, the floors, and how argosy meets a kill."""
+    found: dict[str, Value] = {}
+    for name, starts in findings.starts.items():
+        found |= _values_of(name, starts)
+    floors = [each.weight.processor_s / machine.cores for each in findings.starts["argosy"]]
+    found["start.processor_floor"] = value_of(floors, "s")
+    found["start.critical_path_floor"] = value_of([findings.chain * one for one in findings.alone_s], "s")
+    found["start.noticed_ms"] = value_of(
+        [wound.noticed_ms for wound in findings.leaves + findings.hub], "ms", goal=GOAL_NOTICED_MS
+    )
+    found["start.ready_again_ms"] = value_of([wound.ready_again_ms for wound in findings.leaves], "ms")
+    found[f"start.ready_again_ms.{HUB_OF_THE_GRAPH}"] = value_of(
+        [w.ready_again_ms for w in findings.hub], "ms"
+    )
+    return found
+
+
+def _values_of(name: str, starts: list[Start]) -> dict[str, Value]:
+    return {
+        f"start.{name}.wall": value_of([each.wall_s for each in starts], "s"),
+        f"start.{name}.processor": value_of([each.weight.processor_s for each in starts], "s"),
+        f"start.{name}.pss_per_agent": value_of([each.pss_mib_per_agent for each in starts], "MiB"),
+        f"start.{name}.processes": value_of([each.weight.processes for each in starts], "processes"),
+        f"start.{name}.threads": value_of([each.weight.threads for each in starts], "threads"),
+        f"start.{name}.descriptors": value_of([each.weight.descriptors for each in starts], "descriptors"),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_bench("start", (__doc__ or "").partition("\n")[0], measure))

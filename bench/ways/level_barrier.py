@@ -1,0 +1,96 @@
+"""A start script: levels, a pool of threads, health polled until it is ok; then it waits to be stopped.
+
+    level_barrier.py LEVELS.json AT_A_TIME POLL_SECONDS
+
+Prints `up` when the last level answers, else what went wrong; ends, with its agents, at the end of its
+standard input.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import zmq
+
+START_WITHIN_S = 60.0
+
+Order = dict[str, Any]
+Agents = dict[str, "subprocess.Popen[bytes]"]
+
+
+def start_levels(levels: list[list[Order]], at_a_time: int, poll_s: float, agents: Agents) -> None:
+    """Start level by level; raises RuntimeError when an agent does not come up."""
+    with zmq.Context() as context:
+        for level in levels:
+            with ThreadPoolExecutor(at_a_time) as pool:
+                for _ in pool.map(lambda order: start_one(context, order, poll_s, agents), level):
+                    pass
+
+
+def start_one(context: "zmq.Context[zmq.Socket[bytes]]", order: Order, poll_s: float, agents: Agents) -> None:
+    """Start one agent and poll it until it says ok."""
+    with open(order["log"], "ab") as log:
+        agent = subprocess.Popen(
+            order["argv"],
+            cwd=order["cwd"],
+            env={**os.environ, **order["env"]},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    agents[order["name"]] = agent
+    deadline = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < deadline:
+        began = time.monotonic()
+        if is_healthy(context, order["port"], poll_s):
+            return
+        if agent.poll() is not None:
+            raise RuntimeError(f"{order['name']} ended with {agent.returncode}")
+        time.sleep(max(0.0, began + poll_s - time.monotonic()))
+    raise RuntimeError(f"{order['name']} was not healthy after {START_WITHIN_S:g} s")
+
+
+def is_healthy(context: "zmq.Context[zmq.Socket[bytes]]", port: int, within_s: float) -> bool:
+    """Ask once; an answer that takes longer than the interval is asked for again."""
+    with context.socket(zmq.REQ) as socket:
+        socket.linger = 0
+        socket.connect(f"tcp://127.0.0.1:{port}")
+        socket.send_json({"action": "health"})
+        return bool(socket.poll(int(within_s * 1000))) and socket.recv_json()["status"] == "ok"
+
+
+def stop_all(agents: Agents) -> None:
+    """Stop all at once; kill what has not ended after 10 s."""
+    for agent in agents.values():
+        agent.terminate()
+    deadline = time.monotonic() + 10
+    for agent in agents.values():
+        try:
+            agent.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            agent.kill()
+            agent.wait()
+
+
+def main() -> None:
+    """Start, tell, wait, stop."""
+    path, at_a_time, poll_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    with open(path, encoding="utf-8") as file:
+        levels = json.load(file)
+    agents: Agents = {}
+    try:
+        start_levels(levels, at_a_time, poll_s, agents)
+        print("up", flush=True)
+        sys.stdin.read()
+    except RuntimeError as error:
+        print(error, flush=True)
+    finally:
+        stop_all(agents)
+
+
+if __name__ == "__main__":
+    main()
