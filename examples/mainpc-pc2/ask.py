@@ -5,6 +5,7 @@
 Without ENV_TYPE it asks the fleet of the testing environment, the one on this machine.
 """
 
+# ruff: noqa: T201 - it talks to a person
 from __future__ import annotations
 
 import os
@@ -49,9 +50,8 @@ def show(spoken: dict[str, Any], hops: list[dict[str, Any]]) -> None:
     """Print an answer and its way."""
     agents = {hop["agent"] for hop in hops}
     traces = {hop["trace"] for hop in hops}
-    print(
-        f"heard  {spoken['heard']} ({spoken['language']}, {', '.join(spoken['intents'])}, {spoken['feeling']})"
-    )
+    understood = ", ".join([spoken["language"], *spoken["intents"], spoken["feeling"]])
+    print(f"heard  {spoken['heard']} ({understood})")
     print(f"said   {spoken['said']} ({spoken['speech']['ms']:.0f} ms of voice)")
     print(f"trace  {', '.join(traces)}: {len(hops)} hops, {len(agents)} agents, {hops[0]['ms']:.1f} ms")
     for hop in hops:

@@ -1,0 +1,158 @@
+"""The example fleet: its file against the facts, and what its agents reckon."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from argosy.fault import InputError
+from argosy.fleet import Fleet, Graph, build_graph, load_fleet, place
+from argosy.fleet.graph import graph_of
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "mainpc-pc2"
+FACTS = ROOT.parent / "shared" / "data" / "fleet84.json"
+CUT = ("TTSService", "StreamingInterruptHandler")
+# The way of an utterance downstream, and to the other machine; agents of pc2 also want the registry.
+TALK = {
+    ("AudioCapture", "FusedAudioPreprocessor"),
+    ("FusedAudioPreprocessor", "StreamingSpeechRecognition"),
+    ("StreamingSpeechRecognition", "StreamingLanguageAnalyzer"),
+    ("StreamingLanguageAnalyzer", "RequestCoordinator"),
+    ("RequestCoordinator", "Responder"),
+    ("Responder", "MemoryClient"),
+    ("MemoryClient", "MemoryOrchestratorService"),
+    ("MemoryClient", "ContextManager"),
+    ("MemoryClient", "CacheManager"),
+}
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Fleet:
+    return load_fleet(EXAMPLE / "fleet.yaml")
+
+
+@pytest.fixture(scope="module")
+def facts() -> list[dict[str, Any]]:
+    if not FACTS.is_file():
+        pytest.skip(f"the facts of the real fleet are not beside this checkout ({FACTS})")
+    rows: list[dict[str, Any]] = json.loads(FACTS.read_text())
+    return rows
+
+
+def test_its_numbers_are_those_of_the_real_fleet(fleet: Fleet) -> None:
+    machines = [agent.machine for agent in fleet.agents.values()]
+    assert (len(machines), machines.count("mainpc"), machines.count("pc2")) == (84, 58, 26)
+    assert sum(len(agent.needs) for agent in fleet.agents.values()) == 147
+    optional = {name for name, agent in fleet.agents.items() if not agent.required}
+    assert optional == {"TinyLlamaServiceEnhanced", "GoTToTAgent", "CognitiveModelAgent"}
+
+
+def test_it_wants_the_cut_edge_and_the_talk_that_its_comments_tell(fleet: Fleet) -> None:
+    pc2 = {(name, "ServiceRegistry") for name, agent in fleet.agents.items() if agent.machine == "pc2"}
+    wants = {(name, want) for name, agent in fleet.agents.items() for want in agent.wants}
+    assert wants == {CUT} | TALK | pc2
+
+
+def test_the_cycle_is_cut_where_the_graph_proposes(fleet: Fleet) -> None:
+    graph: Graph = build_graph(fleet)
+    assert graph.cycles() == ()
+    needs = {**graph.needs, CUT[0]: (*graph.needs[CUT[0]], CUT[1])}
+    assert graph_of(needs).cuts() == (CUT,)
+
+
+def test_its_agents_are_those_of_the_facts(fleet: Fleet, facts: list[dict[str, Any]]) -> None:
+    same = ("name", "machine", "group", "port", "health_port", "required")
+    assert [{key: getattr(agent, key) for key in same} for agent in fleet.agents.values()] == [
+        {key: row[key] for key in same} for row in facts
+    ]
+
+
+def test_its_edges_are_those_of_the_facts(fleet: Fleet, facts: list[dict[str, Any]]) -> None:
+    edges = [(row["name"], need) for row in facts for need in row["needs"]]
+    edges.remove(CUT)
+    assert sorted(build_graph(fleet).edges()) == sorted(edges)
+
+
+def test_testing_puts_both_machines_here_and_production_asks_for_addresses(fleet: Fleet) -> None:
+    testing = place(fleet, "testing", {})
+    assert {testing.address_of(machine) for machine in fleet.machines} == {"127.0.0.1"}
+    assert place(fleet, "development", {}).address_of("pc2") == "192.168.100.17"
+    with pytest.raises(InputError, match="MAINPC_IP"):
+        place(fleet, "production", {"PC2_IP": "10.0.0.2"})
+
+
+# -- what the agents reckon -------------------------------------------------------------------
+
+
+@pytest.fixture
+def agents(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Import modules of the example by name; they are forgotten afterwards."""
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    before = set(sys.modules)
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(f"agents.{name}")
+
+    yield load
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "agents":
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("text", ["a", "good morning, what is the time", "magandang gabi, ñ", "x" * 400])
+def test_what_is_said_in_a_room_is_heard(agents: Any, text: str) -> None:
+    wave = agents("wave")
+    air = wave.in_a_room(wave.say_in_tones(text))
+    voiced = wave.voiced(wave.without_offset(wave.unpack(air.tobytes())), 0.05)
+    assert len(voiced) < len(air)
+    assert wave.hear_tones(wave.unpack(wave.pack(voiced))) == text
+
+
+@pytest.mark.parametrize("text", ["", "x" * 401])
+def test_what_cannot_be_said_is_told(agents: Any, text: str) -> None:
+    with pytest.raises(ValueError, match="1 to 400 bytes"):
+        agents("wave").say_in_tones(text)
+
+
+def test_silence_has_no_voice(agents: Any) -> None:
+    wave = agents("wave")
+    assert not wave.voiced(wave.without_offset([300] * 640), 0.05)
+
+
+def test_phrases_are_translated_before_words(agents: Any) -> None:
+    words = agents("words")
+    heard = words.tokens("Magandang umaga, anong oras na?")
+    assert words.language_of(heard) == "tl"
+    assert " ".join(words.translate(heard)) == "good morning what is the time"
+    assert words.language_of(words.tokens("good morning")) == "en"
+
+
+def test_a_mood_is_turned_round_by_not(agents: Any) -> None:
+    words = agents("words")
+    assert words.mood_of(words.tokens("this is good")) == 1
+    assert words.mood_of(words.tokens("this is not good")) == -1
+    assert words.mood_of([]) == 0
+
+
+def test_expressions_are_reckoned_and_nothing_else_is(agents: Any) -> None:
+    reasoning = agents("reasoning")
+    assert reasoning.reckon(reasoning.code_of("what is 3 plus 4 times 2")) == 11
+    for code in ("__import__('os')", "2 ** 99", "1 +", "1" * 201):
+        with pytest.raises(reasoning.RefusalError):
+            reasoning.reckon(code)
+
+
+def test_running_figures_are_those_of_all_values_at_once(agents: Any) -> None:
+    running = agents("learning").Running()
+    for value in (2.0, 4.0, 9.0):
+        running.add(value)
+    assert running.mean == pytest.approx(5.0)
+    assert running.error() == pytest.approx((26 / 2 / 3) ** 0.5)
