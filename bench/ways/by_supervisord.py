@@ -21,9 +21,7 @@ class BySupervisord(Daemon):
     def configuration(self, stage: Stage) -> str:
         """Return a section for the daemon and one for each agent."""
         home = stage.home
-        head = (
-            f"[supervisord]\nlogfile={home}/sv.log\npidfile={home}/sv.pid\nchildlogdir={home}\nminfds=4096\n"
-        )
+        head = f"[supervisord]\nlogfile={home}/sv.log\npidfile={home}/sv.pid\nminfds=4096\n"
         return head + "".join(_section(stage, name) for name in stage.processes)
 
 
