@@ -225,12 +225,12 @@ def test_the_real_fleet(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(corpus)
     rows = json.loads(DATA.read_text())
     agents = [f"{row['name']}: {{run: {row['script']}, env: {{PYTHONPATH: .}}}}" for row in rows]
-    fleet = fleet_of(corpus, "\n".join(agents), {})
+    text = "fleet: real\nagents:\n  " + "\n  ".join(agents)
+    fleet = load_fleet(corpus / "fleet.yaml", text)
     local = {"src", "utils", "common_utils"}
     started = time.process_time()
     report = preflight(fleet, variables={}, installed=lambda top: top not in local)
     seconds = time.process_time() - started
-    (corpus / "fleet.yaml").unlink()
     assert (report.agents, len(report.unparsed), len(report.cannot_start)) == (84, 23, 67)
     by_code = [fault.code for fault in report.errors]
     assert by_code.count("S101") == 23 + 12

@@ -214,18 +214,14 @@ def modules(draw: st.DrawFn, depth: int = 0) -> list[str]:
     return lines
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(modules())
 def test_what_is_certain_really_happens(lines: list[str]) -> None:
-    """A module with a certain finding ends in a NameError, no later than at the first of them."""
+    """A module with a certain finding is ended by an error, no later than at the first of them."""
     text = "\n".join(["from contextlib import nullcontext as o", *lines]) + "\n"
     found = [item for item in early(text) if item.is_certain]
-    met = [error for error in chain(load(text)) if isinstance(error, NameError | SystemExit)]
-    raised = [last_line(error) for error in met if isinstance(error, NameError)]
-    if met and not raised:
-        assert all(item.line > last_line(met[0]) for item in found)
-    else:
-        assert not found or (raised != [] and min(raised) <= found[0].line)
+    ended = [last_line(error) for error in chain(load(text))]
+    assert not found or (ended != [] and min(ended) <= found[0].line)
 
 
 def chain(error: BaseException | None) -> list[BaseException]:

@@ -96,6 +96,8 @@ class _Walk:
         self.is_main = is_main
         self.lazy_annotations = has_lazy_annotations(parsed.tree)
         self.found: list[Early] = []
+        # How many blocks around this place an exception may leave in their middle, and the program go on.
+        self.left_early = 0
 
     def start(self) -> set[str]:
         """Return the names that functions bind by `global`: a call anywhere may have bound them."""
@@ -158,9 +160,14 @@ class _Walk:
         for target in node.targets:
             if isinstance(target, ast.Name):
                 self.check(target, path, True)
-                path.drop(target.id)
+                self.drop(target.id, path)
             else:
                 self.read(target, path)
+
+    def drop(self, name: str, path: _Path) -> None:
+        """Take a name as unbound from here on, unless a handler may go on from before this line."""
+        if not self.left_early:
+            path.drop(name)
 
     def targets(self, target: ast.expr, path: _Path, *, is_bound: bool = True) -> None:
         """Bind the names of an assignment's left side; what it reads (`a[i]`, `a.b`) is read."""
@@ -241,7 +248,9 @@ class _Walk:
 
     def tried(self, node: ast.Try | ast.TryStar, path: _Path) -> None:
         body = path.fork(is_certain=True, caught=flow.caught_by(node))
+        self.left_early += 1
         self.block(node.body, body)
+        self.left_early -= 1
         others: list[_Path] = []
         for handler in node.handlers:
             branch = path.fork()
@@ -251,7 +260,7 @@ class _Walk:
                 branch.bind(handler.name)
             self.block(handler.body, branch)
             if handler.name:
-                branch.drop(handler.name)
+                self.drop(handler.name, branch)
             others.append(branch)
         done = body.fork(is_certain=not node.handlers)
         done.caught = path.caught
@@ -269,7 +278,9 @@ class _Walk:
                 self.targets(item.optional_vars, path)
         outer = path.caught
         path.caught = outer | flow.suppressed_by(node)
+        self.left_early += 1
         self.block(node.body, path)
+        self.left_early -= 1
         path.caught = outer
 
     def matched(self, node: ast.Match, path: _Path) -> None:
