@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rig.lan import Lan, NoLan
 
 ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "monorepo-before.tar.xz"
 
@@ -18,3 +20,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     subprocess.run(["tar", "xf", str(ARCHIVE), "-C", str(folder)], check=True)
     return folder
+
+
+@pytest.fixture
+def lan() -> Iterator[Lan]:
+    """A network of machines of its own; nothing of it is left after the test."""
+    try:
+        made = Lan()
+    except NoLan as reason:
+        pytest.skip(str(reason))
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,1 @@
+"""A local network of machines for tests, out of network namespaces."""
