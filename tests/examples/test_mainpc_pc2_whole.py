@@ -87,7 +87,7 @@ def test_all_are_ready_and_answer_from_outside_as_themselves(running: Whole) -> 
             old.linger, old.rcvtimeo = 0, 5000
             old.connect(f"tcp://{running.host}:{agent.port}")
             old.send_json({"action": "health"})
-            answer = old.recv_json()
+            answer: Any = old.recv_json()
             assert (answer["status"], answer["name"]) == ("ok", name)
     context.term()
 

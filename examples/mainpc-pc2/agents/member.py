@@ -28,6 +28,7 @@ M = TypeVar("M", bound="Member")
 
 REGISTRY: Final = "ServiceRegistry"
 TWIN: Final = "SystemDigitalTwin"
+ENROLS_AT: Final = {"mainpc": TWIN, "pc2": REGISTRY}
 ERRORS: Final = "errors"  # the topic that takes the place of an error bus
 
 # A frozen peer is known after 1.5 s at most; a limit above that lets the error say so.
@@ -115,11 +116,11 @@ class Member(Agent):
     """An agent of this fleet; roles override `greet` and `facts`.
 
     machine: those of pc2 need nobody on mainpc, so they do not wait for the registry there.
-    enrols_at: whom it tells that it is there; empty for nobody.
+    enrols_at: whom it tells that it is there; None for what its machine says, empty for nobody.
     """
 
     machine: ClassVar[str] = "mainpc"
-    enrols_at: ClassVar[str] = TWIN
+    enrols_at: ClassVar[str | None] = None
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -141,8 +142,9 @@ class Member(Agent):
 
     async def introduce(self) -> None:
         """Tell where this agent runs; telling it again changes nothing."""
-        if self.enrols_at:
-            await self.meet(self.enrols_at, "enrol", card=self.card())
+        at = ENROLS_AT[self.machine] if self.enrols_at is None else self.enrols_at
+        if at:
+            await self.meet(at, "enrol", card=self.card())
 
     async def greet(self) -> None:
         """Ask of each need what the role starts from; asked again now and then, so it must be repeatable."""

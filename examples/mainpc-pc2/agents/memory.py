@@ -20,7 +20,6 @@ class Store(Member):
     """Keeps records in memory, in the order of writing; the oldest of more than the limit are dropped."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     class Options(msgspec.Struct, frozen=True):
         """limit: how many records are kept."""
@@ -75,7 +74,6 @@ class Cache(Member):
     """Reads through to the store, and keeps what it read for a time; least recently used goes first."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     class Options(msgspec.Struct, frozen=True):
         """limit: entries. ttl_s: seconds that an entry is good for."""
@@ -129,7 +127,6 @@ class Context(Member):
     """Knows the last things that somebody said."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     class Options(msgspec.Struct, frozen=True):
         """window: how many records make a context."""
@@ -167,7 +164,6 @@ class ContextWatch(Member):
     """Notices whose context is asked for much more often than others'."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     async def greet(self) -> None:
         """See that the contexts are there."""
@@ -269,7 +265,6 @@ class Experience(Member):
     """Counts how actions turned out."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     def __init__(self) -> None:
         super().__init__()
@@ -295,7 +290,6 @@ class DreamWorld(Member):
     """Puts halves of what was said at different times together."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     async def greet(self) -> None:
         """See that the store is there."""
@@ -315,7 +309,6 @@ class DreamingMode(Member):
     """Switches dreaming on and off; dreams only while it is on."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     def __init__(self) -> None:
         super().__init__()

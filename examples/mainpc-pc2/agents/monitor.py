@@ -24,7 +24,6 @@ class ErrorBus(Member):
     """Collects what all agents publish under `errors`."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     class Options(msgspec.Struct, frozen=True):
         """keep: how many of the last reports are kept."""
@@ -61,7 +60,6 @@ class PerformanceLogger(Member):
     """Keeps the last measurements."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     class Options(msgspec.Struct, frozen=True):
         """keep: how many measurements are kept."""
@@ -92,7 +90,6 @@ class PerformanceMonitor(Member):
     """Smooths measurements exponentially: new = old + SMOOTHING * (seen - old)."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     async def greet(self) -> None:
         """See that measurements are there."""
@@ -112,7 +109,6 @@ class HealthMonitor(Member):
     """Judges levels against limits."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +139,6 @@ class TrustScorer(Member):
     """Trusts an agent by how often it did what it should, lately more than long ago."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     def __init__(self) -> None:
         super().__init__()

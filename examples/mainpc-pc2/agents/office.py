@@ -24,7 +24,6 @@ class Measures(Member):
     """Turns lengths from one unit into another."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     async def greet(self) -> None:
         """See that errors are collected."""
@@ -46,7 +45,6 @@ class Tokens(Member):
     """
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     class Options(msgspec.Struct, frozen=True):
         """ttl_s: seconds that a token is good for."""
@@ -99,7 +97,6 @@ class Files(Member):
     """Lists and reads files below one folder, and never outside of it."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     class Options(msgspec.Struct, frozen=True):
         """root: the folder."""
@@ -144,7 +141,6 @@ class Pages(Member):
     """Makes a page of a file."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     async def greet(self) -> None:
         """See that files and memory are there."""

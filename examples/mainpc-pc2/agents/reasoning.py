@@ -182,7 +182,6 @@ class FactReasoner(Member):
     """Draws what follows from `a is b` and `b is c`."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     def __init__(self) -> None:
         super().__init__()

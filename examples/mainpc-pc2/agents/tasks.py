@@ -18,7 +18,6 @@ class Resources(Member):
     """Hands out units of a resource, never more than there are."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     class Options(msgspec.Struct, frozen=True):
         """units: how many there are."""
@@ -54,7 +53,6 @@ class TieredResponder(Member):
     """Answers by tier: at once from what it knows, else by a word of its own."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +84,6 @@ class Processor(Member):
     """Does jobs: the digest of a payload."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +109,6 @@ class Scheduler(Member):
     """Keeps jobs by priority, and has the first one done when it is told to."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +146,6 @@ class Router(Member):
     """Sends work to the schedule, with a priority by its kind."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     _PRIORITIES = {"urgent": 9, "normal": 5, "idle": 1}
 
@@ -171,7 +166,6 @@ class Connector(Member):
     """Takes work from outside: a line `KIND PAYLOAD`."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     def __init__(self) -> None:
         super().__init__()

@@ -32,7 +32,6 @@ class Quiz(Member):
     """Asks questions of a topic; three right answers in a row raise the level, a wrong one lowers it."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     class Options(msgspec.Struct, frozen=True):
         """topic: `arithmetic` or `words`."""

@@ -44,7 +44,6 @@ class Images(Member):
     """Describes grey images by how their brightness is spread."""
 
     machine = "pc2"
-    enrols_at = "ServiceRegistry"
 
     def __init__(self) -> None:
         super().__init__()
