@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rig.lan import Lan, NoLan
+
+from rig.lan import Lan, NoLanError
 
 ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "monorepo-before.tar.xz"
 
@@ -27,7 +28,7 @@ def lan() -> Iterator[Lan]:
     """A network of machines of its own; nothing of it is left after the test."""
     try:
         made = Lan()
-    except NoLan as reason:
+    except NoLanError as reason:
         pytest.skip(str(reason))
     try:
         yield made

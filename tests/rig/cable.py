@@ -35,11 +35,13 @@ class Cable:
         one, other = self._ends
         across = {one: other, other: one}
         while True:
-            ready, _, _ = select.select([*self._ends, sys.stdin], [], [], self._patience_s())
-            if sys.stdin in ready:
+            watched = [sys.stdin.fileno(), *(end.fileno() for end in across)]
+            ready, _, _ = select.select(watched, [], [], self._patience_s())
+            if sys.stdin.fileno() in ready:
                 return
-            for end in ready:
-                self._take(end, across[end])
+            for end, opposite in across.items():
+                if end.fileno() in ready:
+                    self._take(end, opposite)
             self._deliver()
 
     def _patience_s(self) -> float | None:

@@ -33,7 +33,7 @@ done
 """
 
 
-class NoLan(Exception):
+class NoLanError(Exception):
     """This machine lets nobody make namespaces; the text says why."""
 
 
@@ -118,13 +118,13 @@ class Lan:
     """A bridge and its machines; `close` removes all of it, and every process on it.
 
     as_user: take the way of a plain user also where this one is root.
-    Raises NoLan: namespaces cannot be made here.
+    Raises NoLanError: namespaces cannot be made here.
     """
 
     def __init__(self, *, as_user: bool = False) -> None:
         missing = [tool for tool in TOOLS if not shutil.which(tool)]
         if missing:
-            raise NoLan(f"`{missing[0]}` is not installed (Debian: iproute2 and util-linux)")
+            raise NoLanError(f"`{missing[0]}` is not installed (Debian: iproute2 and util-linux)")
         self._user = ["-U"] if as_user or os.geteuid() else []
         self._started: list[subprocess.Popen[Any]] = []
         self.machines: dict[str, Machine] = {}
@@ -143,7 +143,7 @@ class Lan:
         assert holder.stdout is not None
         if holder.stdout.readline() != "ready\n":
             _, complaint = holder.communicate(timeout=PATIENCE_S)
-            raise NoLan(f"no network namespaces for user {os.geteuid()} here: {complaint.strip()}")
+            raise NoLanError(f"no network namespaces for user {os.geteuid()} here: {complaint.strip()}")
         return holder
 
     def machine(self, name: str, address: str, prefix: int = 24) -> Machine:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from launch import until
-from rig.lan import Lan, Machine, NoLan
+from rig.lan import Lan, Machine, NoLanError
 
 # Answers each line with the same line, one connection after the other.
 ECHO = """
@@ -39,7 +40,7 @@ print(answer.decode().strip(), time.monotonic() - began)
 def lan(request: pytest.FixtureRequest) -> Iterator[Lan]:
     try:
         made = Lan(as_user=request.param)
-    except NoLan as reason:
+    except NoLanError as reason:
         pytest.skip(str(reason))
     try:
         yield made
@@ -139,7 +140,7 @@ def test_a_killed_test_run_leaves_nothing() -> None:
     pids = run.stdout.readline().split()
     run.kill()
     _, complaint = run.communicate()
-    if "NoLan" in complaint:
+    if "NoLanError" in complaint:
         pytest.skip(complaint.splitlines()[-1])
     assert len(pids) == 2
     until(lambda: not any(_lives(pid) for pid in pids))
