@@ -8,24 +8,21 @@ from __future__ import annotations
 import compileall
 import sys
 from collections import defaultdict
-from pathlib import Path
 
 import msgspec
 
-from rig.harness import Options, interleave, run_bench, tell
-from rig.machine import Machine, this_machine
-from rig.result import Ratio, Result, Value, ratio_of, value_of
-from rig.stage import Stage, set_stage
-from rig.starts import Start, seconds_alone, start_once
-from rig.wounds import Wound, kill_one
 from ways import Way
 from ways.by_argosy import ByArgosy
 from ways.by_circus import ByCircus
 from ways.by_level_barrier import ByLevelBarrier
 from ways.by_supervisord import BySupervisord
+from yard.harness import Options, interleave, run_bench, tell
+from yard.machine import Machine, this_machine
+from yard.result import Ratio, Result, Value, ratio_of, value_of
+from yard.stage import Stage, set_stage
+from yard.starts import Start, seconds_alone, start_once
+from yard.wounds import Wound, kill_one
 
-FLEET = Path(__file__).resolve().parent.parent / "examples/mainpc-pc2/fleet.yaml"
-HUB_OF_THE_GRAPH = "SystemDigitalTwin"
 QUICK_VICTIMS = 3
 FULL_VICTIMS = 12
 QUICK_PATIENCE_S = 5.0
@@ -50,13 +47,14 @@ METHOD = [
     "processor_floor: processor seconds of argosy's own start / cores, in the same round",
     "critical_path_floor: agents on the longest chain of needs x median start of an agent alone",
     "noticed, ready_again: SIGKILL of an agent until another client of the supervisor is told so",
+    "most_needed: the agent with the most dependents, SystemDigitalTwin in the example",
 ]
 
 
 class Findings(msgspec.Struct, frozen=True):
     """What the rounds brought.
 
-    leaves, hub: kills of agents that few need, and of the one that most need. alone_s: starts of
+    leaves, hub: kills of the agents that start last, and of the one that most others need. alone_s: starts of
     agents with nothing else going on. chain: agents on the longest chain of needs.
     """
 
@@ -70,7 +68,7 @@ class Findings(msgspec.Struct, frozen=True):
 def measure(options: Options) -> Result:
     """Run the rounds and return what they found."""
     machine = this_machine()
-    compileall.compile_dir(FLEET.parent, quiet=2)  # else the first way pays for the others
+    compileall.compile_dir(options.fleet.parent, quiet=2)  # else the first way pays for the others
     findings = find(options)
     skipped = (
         {f"start.argosy/{name}": "--quick" for name in ("supervisord", "circus")} if options.quick else {}
@@ -91,19 +89,20 @@ def find(options: Options) -> Findings:
     ways: list[Way] = [ByArgosy(), ByLevelBarrier()]
     if not options.quick:
         ways += [BySupervisord(), ByCircus()]
-    with set_stage(FLEET) as stage:
+    fleet = options.fleet
+    with set_stage(fleet) as stage:
         chain = len(stage.graph.longest_chain())
-    findings = Findings(defaultdict(list), [], [], seconds_alone(FLEET, patience_s), chain)
+    findings = Findings(defaultdict(list), [], [], seconds_alone(fleet, patience_s), chain)
 
     def wound(stage: Stage) -> None:
-        victims = stage.graph.levels()[-1] + stage.graph.levels()[-2] + stage.graph.levels()[-3]
-        count = QUICK_VICTIMS if options.quick else FULL_VICTIMS
-        findings.leaves.extend(kill_one(stage, name) for name in victims[:count])
-        findings.hub.append(kill_one(stage, HUB_OF_THE_GRAPH))
+        graph = stage.graph
+        victims = graph.stop_order()[: QUICK_VICTIMS if options.quick else FULL_VICTIMS]
+        findings.leaves.extend(kill_one(stage, name) for name in victims)
+        findings.hub.append(kill_one(stage, max(graph.agents, key=lambda name: len(graph.dependents(name)))))
 
     for number, way in interleave(options.rounds, ways):
         is_last = way.name == "argosy" and number == options.rounds - 1
-        start = start_once(way, FLEET, patience_s, wound if is_last else None)
+        start = start_once(way, fleet, patience_s, wound if is_last else None)
         findings.starts[way.name].append(start)
         tell(f"round {number + 1} of {options.rounds}, {way.name}: {start.wall_s:.2f} s")
     return findings
@@ -143,9 +142,7 @@ def values(findings: Findings, machine: Machine) -> dict[str, Value]:
         [wound.noticed_ms for wound in findings.leaves + findings.hub], "ms", goal=GOAL_NOTICED_MS
     )
     found["start.ready_again_ms"] = value_of([wound.ready_again_ms for wound in findings.leaves], "ms")
-    found[f"start.ready_again_ms.{HUB_OF_THE_GRAPH}"] = value_of(
-        [w.ready_again_ms for w in findings.hub], "ms"
-    )
+    found["start.ready_again_ms.most_needed"] = value_of([w.ready_again_ms for w in findings.hub], "ms")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rig.stage import Stage
+from yard.stage import Stage
 
 __all__ = ["Way"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from argosy.fault import Fault, MissingError, RefusedError
-from rig.stage import Stage
+from yard.stage import Stage
 
 _UP_WITHIN_S = 120.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from rig.stage import Stage
 from ways.daemon import Daemon
+from yard.stage import Stage
 
 
 class ByCircus(Daemon):

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from argosy.fault import Fault, RefusedError
-from rig.stage import Stage
+from yard.stage import Stage
 
 AT_A_TIME = 10
 POLL_S = 0.1

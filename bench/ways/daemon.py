@@ -8,8 +8,8 @@ import sys
 from abc import ABC, abstractmethod
 
 from argosy.fault import Fault, MissingError
-from rig.processes import end_all
-from rig.stage import Stage
+from yard.processes import end_all
+from yard.stage import Stage
 
 
 class Daemon(ABC):

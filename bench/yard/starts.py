@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 
 from argosy.fault import Fault, RefusedError
-from rig.asking import wait_until_all_answer
-from rig.processes import Scale, Weight, descendants, end_all
-from rig.stage import Stage, set_stage, wait_for_ports
 from ways import Way
+from yard.asking import wait_until_all_answer
+from yard.processes import Scale, Weight, descendants, end_all
+from yard.stage import Stage, set_stage, wait_for_ports
 
 _ANSWER_WITHIN_S = 90.0
 
@@ -83,7 +83,7 @@ def _alone(stage: Stage, name: str) -> float:
         start_new_session=True,
     )
     try:
-        wait_until_all_answer({name: stage.ports[name]}, _ANSWER_WITHIN_S)
+        wait_until_all_answer({name: stage.ports[name]}, _ANSWER_WITHIN_S, lambda: agent.poll() is not None)
         return time.monotonic() - began
     finally:
         agent.kill()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rig.machine import Machine
-from rig.result import Result
+from yard.machine import Machine
+from yard.result import Result
 
 
 def render(result: Result) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from rig.machine import Machine
+from yard.machine import Machine
 
 Better = Literal["lower", "higher"]
 

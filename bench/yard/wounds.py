@@ -12,7 +12,7 @@ from argosy.engine.client import Client, connect
 from argosy.engine.messages import Changed, Report, Status, Subscribe
 from argosy.engine.state import State
 from argosy.fault import Fault, RefusedError
-from rig.stage import Stage
+from yard.stage import Stage
 
 _WITHIN_S = 15.0
 

@@ -7,28 +7,31 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import msgspec
 
 from argosy.fault import ArgosyError
-from rig.processes import adopt_orphans, end_all
-from rig.result import Result
-from rig.table import render
+from yard.processes import adopt_orphans, end_all
+from yard.result import Result
+from yard.table import render
 
 T = TypeVar("T")
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/mainpc-pc2/fleet.yaml"
 INTERRUPTED = 130
 QUICK_ROUNDS = 2
 FULL_ROUNDS = 5
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What was asked for. quick: end within 50 s; rounds: how often each way is taken."""
+    """What was asked for. quick: end within 50 s; rounds: how often each way is taken; fleet: its file."""
 
     quick: bool
     rounds: int
     as_json: bool
+    fleet: Path
 
 
 def run_bench(name: str, about: str, measure: Callable[[Options], Result]) -> int:
@@ -66,10 +69,14 @@ def _parse(name: str, about: str) -> Options:
     parser.add_argument("--json", action="store_true", help="print one JSON object (bench/1)")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, within 50 s")
     parser.add_argument("--rounds", type=int, help=f"rounds of a full run (default {FULL_ROUNDS})")
+    parser.add_argument(
+        "--fleet", type=Path, default=EXAMPLE, help="another fleet than the example of 84 agents"
+    )
     args = parser.parse_args()
     if args.rounds is not None and args.rounds < 1:
         parser.error(f"argument --rounds: {args.rounds} is no number of rounds, expected 1 or more")
-    return Options(args.quick, args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS), args.json)
+    rounds = args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS)
+    return Options(args.quick, rounds, args.json, args.fleet.resolve())
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -7,7 +7,7 @@ once, and a single connection takes nothing from the start that is being measure
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import zmq
@@ -26,9 +26,12 @@ class Answer(msgspec.Struct, frozen=True):
     name: str
 
 
-def wait_until_all_answer(ports: Mapping[str, int], within_s: float) -> None:
+def wait_until_all_answer(
+    ports: Mapping[str, int], within_s: float, has_ended: Callable[[], bool] = lambda: False
+) -> None:
     """Return when every agent has answered `ok` under its own name.
 
+    has_ended: whether there is nobody left to answer.
     Raises RefusedError: one has not, within `within_s`; the first such agent is named.
     """
     deadline = time.monotonic() + within_s
@@ -36,15 +39,17 @@ def wait_until_all_answer(ports: Mapping[str, int], within_s: float) -> None:
         for name, port in ports.items():
             last = "nothing"
             while last != "ok":
-                if time.monotonic() > deadline:
-                    message = (
-                        f"`{name}` did not answer `ok` on port {port} within {within_s:g} s, last: {last}"
-                    )
-                    raise RefusedError(Fault("bench", "no-answer", message))
+                if has_ended() or time.monotonic() > deadline:
+                    raise RefusedError(_silence(name, port, last, within_s))
                 answer = _ask(context, port)
                 last = answer.status if answer and answer.name == name else f"{answer or 'nothing'}"
                 if last != "ok":
                     time.sleep(_PAUSE_S)
+
+
+def _silence(name: str, port: int, last: str, within_s: float) -> Fault:
+    message = f"`{name}` (port {port}) ended, or was not `ok` within {within_s:g} s; its last answer: {last}"
+    return Fault("bench", "no-answer", message)
 
 
 def _ask(context: zmq.Context[zmq.Socket[bytes]], port: int) -> Answer | None:

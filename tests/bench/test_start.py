@@ -1,0 +1,129 @@
+"""The start bench on a fleet of three, as a program: its JSON, its errors, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench" / "start.py"
+AGENTS = """
+from argosy.agent import Agent
+
+
+class Plain(Agent):
+    async def start(self):
+        {body}
+"""
+SLEEPER = "import asyncio, pathlib; pathlib.Path({path!r}).touch(); await asyncio.sleep(60)"
+WATCH = """
+import os, sys, time
+deadline = time.monotonic() + 25
+while not os.path.exists(sys.argv[1]):
+    if time.monotonic() > deadline:
+        sys.exit(1)
+    time.sleep(0.01)
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def write_fleet(folder: Path, body: str = "pass") -> list[int]:
+    """Write a fleet of three in a row, and return its ports."""
+    ports = free_ports(3)
+    rows = [
+        f"  A{number}: {{run: 'agents:Plain', port: {port}, needs: [{f'A{number - 1}' if number else ''}]}}"
+        for number, port in enumerate(ports)
+    ]
+    (folder / "fleet.yaml").write_text("fleet: three\nagents:\n" + "\n".join(rows) + "\n")
+    (folder / "agents.py").write_text(AGENTS.format(body=body))
+    return ports
+
+
+def command(folder: Path, *options: str) -> list[str]:
+    return [sys.executable, str(BENCH), "--json", "--fleet", str(folder / "fleet.yaml"), *options]
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Return the processes whose working folder is the fleet's: its agents."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.readlink(entry / "cwd") == str(folder):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def stages() -> set[Path]:
+    return set(Path("/tmp").glob("ab-*"))
+
+
+@pytest.mark.slow
+def test_a_quick_run_prints_the_ratios_and_leaves_nothing(tmp_path):
+    write_fleet(tmp_path)
+    ended = subprocess.run(command(tmp_path, "--quick"), capture_output=True, text=True, timeout=50)
+
+    assert ended.returncode == 0, ended.stderr
+    result = json.loads(ended.stdout)
+    assert next(iter(result)) == "argosy"
+    assert (result["argosy"], result["name"]) == ("bench/1", "start")
+    assert result["machine"]["cores"] >= 1
+    barrier = result["ratios"]["start.argosy/level_barrier"]
+    assert barrier["n"] == 2
+    assert 0 < barrier["min"] <= barrier["median"] <= barrier["max"]
+    # The barrier runs its own process and three agents; argosy a supervisor and a forker beside them.
+    assert result["values"]["start.level_barrier.processes"]["value"] == 4
+    assert result["values"]["start.argosy.processes"]["value"] == 5
+    assert result["values"]["start.noticed_ms"]["n"] == 4
+    assert set(result["skipped"].values()) == {"--quick"}
+    assert processes_of(tmp_path) == []
+
+
+def test_a_taken_port_is_named_with_its_holder(tmp_path):
+    ports = write_fleet(tmp_path)
+    with socket.create_server(("127.0.0.1", ports[1])):
+        ended = subprocess.run(command(tmp_path, "--quick"), capture_output=True, text=True, timeout=50)
+
+    assert ended.returncode == 3
+    fault = json.loads(ended.stdout)["errors"][0]
+    assert f"port {ports[1]} held by pid {os.getpid()}" in fault["message"]
+    assert "argosy down" in fault["hint"]
+
+
+def test_an_agent_that_fails_is_a_bad_answer_that_names_it(tmp_path):
+    write_fleet(tmp_path, body="raise SystemExit(7)")
+    ended = subprocess.run(command(tmp_path, "--quick"), capture_output=True, text=True, timeout=50)
+
+    assert ended.returncode != 0
+    assert "A0" in json.loads(ended.stdout)["errors"][0]["message"]
+    assert processes_of(tmp_path) == []
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path):
+    started = tmp_path / "started"
+    write_fleet(tmp_path, body=SLEEPER.format(path=str(started)))
+    before = stages()
+    bench = subprocess.Popen(command(tmp_path, "--quick"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # Returns in the instant the first agent is on its way.
+    subprocess.run([sys.executable, "-c", WATCH, str(started)], timeout=30, check=True)
+    bench.send_signal(signal.SIGINT)
+    out, _ = bench.communicate(timeout=30)
+
+    assert bench.returncode == 130
+    assert out == b""
+    assert processes_of(tmp_path) == []
+    assert stages() <= before
