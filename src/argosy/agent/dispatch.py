@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
-
-import msgspec
 
 from argosy.agent.handlers import Handler
 from argosy.agent.health import HEALTH_ACTIONS
@@ -18,6 +16,7 @@ from argosy.wire.inquiry import ArgosyInquiry, Inquiry, JsonInquiry
 from argosy.wire.trace import trace_id
 
 THREADS: Final = 8
+MOST_ITEMS: Final = 100_000  # of a stream that is asked for as one reply
 METHODS: Final = "argosy.methods"  # no handler can have a dot in its name
 
 _log = logging.getLogger("argosy.agent")
@@ -50,7 +49,7 @@ class Dispatcher:
             return
         try:
             arguments = inquiry.arguments(handler)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except codec.UNREADABLE as error:
             inquiry.refuse(codec.BAD_ARGUMENT, str(error))
             return
         self._run(handler, arguments, inquiry)
@@ -123,7 +122,7 @@ class Dispatcher:
                     await _credit(inquiry)
                 inquiry.end()
             else:
-                inquiry.reply([item async for item in items])
+                await _reply_with_all(items, inquiry)
         except asyncio.CancelledError:
             inquiry.fail("cancelled", "the handler was cancelled")
             raise
@@ -181,6 +180,19 @@ class Dispatcher:
             await asyncio.wait(self._tasks, timeout=0.5)
         if self._pool:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _reply_with_all(items: AsyncGenerator[Any, None], inquiry: Inquiry) -> None:
+    """Answer with a list, within a bound; a source that never waits does not hold the loop."""
+    taken: list[Any] = []
+    async for item in items:
+        if len(taken) == MOST_ITEMS:
+            inquiry.refuse(codec.TOO_LARGE, f"it yields more than {MOST_ITEMS} items: ask for a stream")
+            return
+        taken.append(item)
+        if len(taken) % 64 == 0:
+            await asyncio.sleep(0)
+    inquiry.reply(taken)
 
 
 async def _credit(inquiry: ArgosyInquiry) -> None:

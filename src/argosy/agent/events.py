@@ -8,10 +8,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, get_type_hints
 
-import msgspec
-
 from argosy.agent.dispatch import Dispatcher
 from argosy.agent.handlers import Topic, marked
+from argosy.wire import codec
 from argosy.wire.reactor import Reactor
 from argosy.wire.topic import Event, Subscriber, decode_event
 from argosy.wire.trace import trace_id
@@ -50,7 +49,7 @@ class Listener:
         for method, of in self._takers.get(event.topic, ()):
             try:
                 value = decode_event(event, of)
-            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            except codec.UNREADABLE as error:
                 _log.error(
                     "`%s` of `%s` does not fit `%s`: %s", event.topic, event.publisher, method.__name__, error
                 )

@@ -26,6 +26,7 @@ from argosy.agent.handlers import Interval, handlers_of, marked
 from argosy.agent.health import Figures, Health, Status, normal_status, payload
 from argosy.agent.notify import Notifier
 from argosy.agent.settings import Settings
+from argosy.wire.admission import Admission
 from argosy.wire.blocking import SyncPeer, connect, named_channel
 from argosy.wire.callee import Callee
 from argosy.wire.channel import Channel
@@ -113,8 +114,7 @@ class Life:
             self._loop.add_signal_handler(number, self._stop.set)
         self._furnish()
         try:
-            self._callee.bind(self._settings.endpoints)
-            self._bind_topics()
+            self._bind()
             return await self._serve()
         finally:
             self._close()
@@ -126,8 +126,16 @@ class Life:
         self._publisher = Publisher(self.name, self._callee.incarnation, self._reactor)
         self._notifier = Notifier(self._settings.notify, self._settings.watchdog_s)
         self._listener: Listener | None = None
+        self._admission: Admission | None = None
 
-    def _bind_topics(self) -> None:
+    def _bind(self) -> None:
+        """Bind what anyone on this machine may use, then what the fleet's machines may."""
+        plain, keyed = self._settings.apart()
+        self._callee.bind(plain)
+        if keyed and (keyring := self._settings.keyring):
+            self._admission = Admission(self.name, keyring, self._reactor)
+            self._callee.guard(self._admission)
+            self._callee.bind(keyed)
         if self._settings.topics:
             self._publisher.bind(self._settings.topics)
 
@@ -213,6 +221,8 @@ class Life:
         for peer in self._sync_peers.values():
             peer.close()
         self._publisher.close()
+        if self._admission:
+            self._admission.close()
         self._callee.close()
         self._notifier.close()
 

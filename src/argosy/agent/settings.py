@@ -9,6 +9,7 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.wire.book import Directory, Entry, socket_path
+from argosy.wire.keys import Keyring, is_keyed_endpoint
 
 # Its place when nobody says otherwise: reachable from this machine only.
 ALONE = Entry(machine="", host="127.0.0.1", bind="127.0.0.1")
@@ -35,6 +36,17 @@ class Settings(msgspec.Struct, frozen=True):
         bound = [f"tcp://{self.entry.bind}:{port}" for port in dict.fromkeys(ports)]
         path = socket_path(self.directory.book.runtime, self.name) if self.directory else None
         return [*bound, f"ipc://{path}"] if path else bound
+
+    @property
+    def keyring(self) -> Keyring | None:
+        """The keys of the agent's machine, None in a fleet without keys."""
+        folder = self.directory.book.keys if self.directory else ""
+        return Keyring(folder, [self.entry.machine]) if folder else None
+
+    def apart(self) -> tuple[list[str], list[str]]:
+        """Return the endpoints that anyone may use, and those for which the fleet's keys are needed."""
+        keyed = list(filter(is_keyed_endpoint, self.endpoints)) if self.keyring else []
+        return [endpoint for endpoint in self.endpoints if endpoint not in keyed], keyed
 
     @property
     def topics(self) -> str | None:

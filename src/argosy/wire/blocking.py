@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,7 @@ from argosy.wire import codec
 from argosy.wire.book import Directory
 from argosy.wire.call import Answer
 from argosy.wire.channel import Channel
+from argosy.wire.keys import secure
 from argosy.wire.peer import DEFAULT_TIMEOUT_S
 from argosy.wire.reactor import BlockingReactor, Reactor
 from argosy.wire.stream import Inbox, SyncStream
@@ -176,6 +178,7 @@ def named_channel(peer: str, directory: Directory, reactor: Reactor, caller: str
         reactor,
         caller=caller,
         idempotent=lambda: directory.entry(peer).idempotent,
+        secure=partial(secure, directory, peer),
     )
 
 

@@ -34,6 +34,7 @@ class Book(msgspec.Struct, frozen=True):
     """A fleet as its agents see it.
 
     machines: the machines that are this one. runtime: the folder of the fleet's sockets.
+    keys: the folder of the machines' keys; empty when nothing is keyed.
     """
 
     fleet: str
@@ -41,6 +42,7 @@ class Book(msgspec.Struct, frozen=True):
     machines: tuple[str, ...]
     runtime: str
     agents: dict[str, Entry]
+    keys: str = ""
 
 
 def read_book(path: str | os.PathLike[str]) -> Book:

@@ -19,6 +19,7 @@ import zmq
 
 from argosy.fault import Fault, RefusedError
 from argosy.wire import codec, frame
+from argosy.wire.admission import Admission
 from argosy.wire.inquiry import ArgosyInquiry, Caller, Inquiry, JsonInquiry
 from argosy.wire.lane import receive
 from argosy.wire.lease import shared_context
@@ -66,6 +67,10 @@ class Callee:
         reactor.watch(self._fd, self._on_readable)
 
     # -- its life ---------------------------------------------------------------------------
+
+    def guard(self, admission: Admission) -> None:
+        """Take only the fleet's keys at what is bound from now on."""
+        admission.guard(self._socket)
 
     def bind(self, endpoints: Iterable[str]) -> None:
         """Listen there; raises RefusedError that names the endpoint that could not be bound."""
@@ -119,7 +124,7 @@ class Callee:
             try:
                 if self._take_argosy(identity, message[1:]):
                     return
-            except msgspec.DecodeError:  # a ValidationError is one too
+            except codec.UNREADABLE:
                 pass
         elif parts := frame.split_json(message[1:]):
             self._take_json((identity, *map(bytes, parts[0])), parts[1])
@@ -212,7 +217,7 @@ class Callee:
     def _take_json(self, route: Sequence[bytes], text: frame.Bytes) -> None:
         try:
             document = msgspec.json.decode(text, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except codec.UNREADABLE as error:
             self.answer_json(None, route, _json_error("not-json", str(error)))
             return
         action = document.pop("action", None)

@@ -17,9 +17,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from argosy.fault import RefusedError
 from argosy.wire import codec, errors, frame
 from argosy.wire.call import MOST_TRIES, Call, Flow, Sink, is_stopping, remote_error
-from argosy.wire.lane import Lane
+from argosy.wire.lane import Lane, Secure
 from argosy.wire.reactor import Reactor, Timer
 from argosy.wire.vigil import Vigil
 
@@ -39,6 +40,7 @@ class Channel:
 
     where: gives the endpoint, asked at every dial, since a peer may move.
     idempotent: methods that may be executed again after an unknown outcome.
+    secure: gives each new socket the keys that its endpoint asks for.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Channel:
         *,
         caller: str = "",
         idempotent: Callable[[], tuple[str, ...]] = tuple,
+        secure: Secure | None = None,
     ) -> None:
         self.peer = peer
         self._where = where
@@ -56,6 +59,7 @@ class Channel:
         self._hello = codec.Hello(frame.VERSION, caller)
         self._incarnation = frame.new_incarnation()
         self._idempotent = idempotent
+        self._secure = secure
         self._packer = codec.Packer()
         self._last_id = 0
         self._waiting: deque[Call] = deque()
@@ -239,7 +243,12 @@ class Channel:
         self._redial = None
         if not self._waiting or self._is_closed:
             return
-        self._lane = lane = Lane(self._where())
+        try:
+            self._lane = lane = Lane(self._where(), self._secure)
+        except RefusedError as error:  # a key is missing, and may be there in time
+            self._why_not = error.faults[0].message
+            self._redial_later()
+            return
         self._lanes += 1
         if self._lanes == 1:  # later on, why the last lane ended tells more
             self._why_not = f"`{lane.endpoint}` did not answer"
@@ -247,7 +256,9 @@ class Channel:
         self._reactor.watch(lane.monitor_fd, self._on_monitor)
         self._greeting = self._reactor.later(GREETING_S, self._on_silent_greeting)
         lane.send(codec.single(frame.HELLO, self._incarnation, self._hello))
+        # A descriptor tells of what comes after its socket was found empty, and not before.
         self._reactor.soon(self._on_readable)
+        self._reactor.soon(self._on_monitor)
 
     def _on_silent_greeting(self) -> None:
         self._drop_lane("it accepts the connection and says nothing")

@@ -31,6 +31,9 @@ EXTENSION: Final = 1
 INLINE: Final = -1
 _BYTES_LIKE: Final = (bytes, bytearray, memoryview)
 
+# What bytes that were not made by a Packer may raise.
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 # Tags of a ReplyRecord.
 RESULT: Final = 0
 ERROR: Final = 1  # the handler failed: [code, message]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import zmq
@@ -33,19 +33,32 @@ _ENDINGS: Final = {
     int(zmq.EVENT_CONNECT_RETRIED): "nobody answers there",
     int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): "its handshake failed",
     int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL): "it does not speak ZeroMQ",
-    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): "it does not accept this key",
+    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): "it does not accept this machine's key",
 }
+_MISMATCH: Final = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 _MONITORED: Final = sum(_ENDINGS)
 _read_event = struct.Struct("=HI").unpack
 _numbers = itertools.count(1)
 
+# Gives a socket the keys that an endpoint asks for, before it connects.
+Secure = Callable[[zmq.Socket[bytes], str], None]
+
 
 class Lane:
-    """One connection to one incarnation; `receive` and `ending` never block."""
+    """One connection to one incarnation; `receive` and `ending` never block.
 
-    def __init__(self, endpoint: str) -> None:
+    Raises RefusedError: a key is needed and is not here.
+    """
+
+    def __init__(self, endpoint: str, secure: Secure | None = None) -> None:
         self.endpoint = endpoint
         self.socket = _dealer()
+        if secure:
+            try:
+                secure(self.socket, endpoint)
+            except BaseException:
+                self.socket.close(0)
+                raise
         self._monitor = _monitor(self.socket)
         self.socket.connect(endpoint)
         self.fd: int = self.socket.fileno()
@@ -69,8 +82,10 @@ class Lane:
         """Return why the lane has ended, empty while it has not."""
         if not has_input(self._monitor):
             return ""
-        event, _ = _read_event(self._monitor.recv(_NOBLOCK))
+        event, value = _read_event(self._monitor.recv(_NOBLOCK))
         self._monitor.recv(_NOBLOCK)  # the address
+        if value == _MISMATCH:
+            return "one side asks for keys that the other does not have"
         return _ENDINGS.get(event, "")
 
     def close(self) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import msgspec
 import zmq
 from msgspec import Raw
 from zmq.backend import Socket as Plain
@@ -179,7 +178,7 @@ class Subscriber:
                 return
             try:
                 self._take(message)
-            except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+            except codec.UNREADABLE:
                 self._dropped += 1
         self._reactor.soon(self._on_readable)
 

@@ -1,0 +1,234 @@
+"""Who may come in from other machines: CURVE at a bound socket, and a line in the log for who may not.
+
+A stranger is told by its key, which ZeroMQ asks about by ZAP (RFC 27): a request on an inproc
+endpoint that is one per context, so the agents of one process share its `Gate`. It is answered in
+the work loop; a thread for it, as pyzmq's, would be one more per process for a few questions a day.
+
+Who has no key, or another key of this machine than the right one, fails before ZAP is asked.
+Only the socket's monitor tells, without an address: that of the connection is kept from when it
+was accepted, and found again by its descriptor when it closes, right after the failure.
+
+ZAP_ENFORCE_DOMAIN matters: without it a gate that is missing lets in who knows the public key.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import zmq
+from zmq.utils import z85
+
+from argosy.fault import Fault, RefusedError
+from argosy.wire.keys import Keyring
+from argosy.wire.lane import has_input
+from argosy.wire.lease import shared_context
+from argosy.wire.reactor import Reactor
+
+QUIET_S: Final = 10.0  # between two lines about one address and reason
+MOST_KNOWN: Final = 256  # addresses whose last line is remembered
+ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
+ZAP_VERSION: Final = b"1.0"
+
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
+_DISCONNECTED: Final = int(zmq.EVENT_DISCONNECTED)
+_FAILED: Final = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+_MONITORED: Final = _ACCEPTED | _DISCONNECTED | _FAILED
+_REASONS: Final = {
+    int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): "it has no key",
+    int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC): "it expects another key of this machine",
+}
+_UNKNOWN: Final = "an unknown address"
+_read_event = struct.Struct("=HI").unpack
+_numbers = itertools.count(1)
+
+_log = logging.getLogger("argosy.wire")
+
+
+class Refusals:
+    """Counts who was refused, and logs it: one line at once, then one per `QUIET_S` and address."""
+
+    def __init__(self, agent: str, now_s: Callable[[], float] = time.monotonic) -> None:
+        self.count = 0
+        self._agent = agent
+        self._now_s = now_s
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def note(self, address: str, reason: str) -> None:
+        """Take one refused peer."""
+        self.count += 1
+        said_s, unsaid = self._told.get((address, reason), (-QUIET_S, 0))
+        now_s = self._now_s()
+        if now_s - said_s < QUIET_S:
+            self._told[address, reason] = said_s, unsaid + 1
+            return
+        self._told.pop((address, reason), None)
+        while len(self._told) >= MOST_KNOWN:
+            del self._told[next(iter(self._told))]
+        self._told[address, reason] = now_s, 0
+        more = f" ({unsaid} more times since the last line)" if unsaid else ""
+        _log.warning("`%s` refused a peer at %s: %s%s", self._agent, address, reason, more)
+
+
+class Admission:
+    """The door of one agent's sockets to other machines.
+
+    Raises RefusedError: this machine has no key, or something else in this process answers ZAP.
+    """
+
+    def __init__(self, agent: str, keyring: Keyring, reactor: Reactor) -> None:
+        self.refusals = Refusals(agent)
+        self._keyring = keyring
+        self._pair = keyring.own()
+        self._reactor = reactor
+        self._domain = f"argosy.{next(_numbers)}".encode()
+        self._watches: list[_Watch] = []
+        self._gate = _gate_of(reactor)
+        self._gate.doors[self._domain] = self._admit
+
+    def guard(self, bound: zmq.Socket[Any]) -> None:
+        """Let the endpoints that this socket binds from now on take the fleet's keys alone."""
+        self._watches.append(_Watch(bound, self._reactor, self.refusals))
+        bound.curve_server = 1
+        bound.curve_secretkey = self._pair.secret
+        bound.zap_domain = self._domain
+        bound.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+
+    def _admit(self, address: str, public: bytes) -> str | None:
+        """Return the machine whose key this is; one that is none of the fleet's is noted."""
+        name = self._keyring.name_of(public)
+        if name is None:
+            self.refusals.note(address, f"its key is not one of this fleet's (`{public.decode()}`)")
+        return name
+
+    def close(self) -> None:
+        """Stop watching; to be called before the guarded sockets are closed."""
+        for watch in self._watches:
+            watch.close()
+        self._gate.doors.pop(self._domain, None)
+        self._gate.close_if_idle()
+
+    def statistics(self) -> dict[str, int]:
+        """Return how many connections were refused."""
+        return {"refused": self.refusals.count}
+
+
+class Gate:
+    """Answers ZAP for one context; `doors` are asked by domain."""
+
+    def __init__(self, context: zmq.Context[Any], reactor: Reactor) -> None:
+        self.context = context
+        self.doors: dict[bytes, Callable[[str, bytes], str | None]] = {}
+        self._reactor = reactor
+        self._socket: zmq.Socket[bytes] = context.socket(zmq.REP)
+        self._socket.linger = 0
+        try:
+            self._socket.bind(ZAP_ENDPOINT)
+        except zmq.ZMQError as error:
+            self._socket.close(0)
+            message = "something else in this process answers ZeroMQ's questions about keys"
+            raise RefusedError(
+                Fault(ZAP_ENDPOINT, "zap-taken", message, "argosy needs `zmq.auth` left out there")
+            ) from error
+        self._fd: int = self._socket.fileno()
+        reactor.watch(self._fd, self._on_readable)
+
+    def close_if_idle(self) -> None:
+        """Close when no door is left."""
+        if not self.doors and not self._socket.closed:
+            self._reactor.unwatch(self._fd)
+            self._socket.close(0)
+
+    @property
+    def closed(self) -> bool:
+        """True when it answers no more."""
+        return self._socket.closed
+
+    def _on_readable(self) -> None:
+        # To the end each time: the descriptor tells of changes only.
+        while not self._socket.closed and has_input(self._socket):
+            self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
+
+    def _answer(self, question: list[bytes]) -> list[bytes]:
+        _, number, domain, address, _, mechanism, *credentials = question
+        door = self.doors.get(domain)
+        name = None
+        if door and mechanism == b"CURVE" and len(credentials) == 1:
+            name = door(address.decode("utf-8", "replace"), z85.encode(credentials[0]))
+        if name is None:
+            return [ZAP_VERSION, number, b"400", b"this key is not known here", b"", b""]
+        return [ZAP_VERSION, number, b"200", b"", name.encode(), b""]
+
+
+_gate: Gate | None = None
+
+
+def _gate_of(reactor: Reactor) -> Gate:
+    """Return the gate of this process's context, made when the first door needs it."""
+    global _gate
+    context = shared_context()  # another one after a fork
+    if _gate is None or _gate.closed or _gate.context is not context:
+        _gate = Gate(context, reactor)
+    return _gate
+
+
+class _Watch:
+    """Hears from a bound socket whose handshake failed, and notes it with its address."""
+
+    def __init__(self, bound: zmq.Socket[Any], reactor: Reactor, refusals: Refusals) -> None:
+        self._bound = bound
+        self._reactor = reactor
+        self._refusals = refusals
+        self._addresses: dict[int, str] = {}
+        self._failure = ""
+        endpoint = f"inproc://argosy.admission.{next(_numbers)}"
+        bound.monitor(endpoint, _MONITORED)
+        self._monitor: zmq.Socket[bytes] = shared_context().socket(zmq.PAIR)
+        self._monitor.linger = 0
+        self._monitor.connect(endpoint)
+        self._fd: int = self._monitor.fileno()
+        reactor.watch(self._fd, self._on_readable)
+
+    def close(self) -> None:
+        if not self._bound.closed:
+            self._bound.monitor(None, 0)
+        self._reactor.unwatch(self._fd)
+        self._monitor.close(0)
+
+    def _on_readable(self) -> None:
+        while has_input(self._monitor):
+            event, value = _read_event(self._monitor.recv(_NOBLOCK))
+            self._monitor.recv(_NOBLOCK)  # the endpoint that was bound
+            self._take(event, value)
+
+    def _take(self, event: int, value: int) -> None:
+        if event == _ACCEPTED:
+            self._addresses[value] = _address_of(value)
+        elif event == _FAILED:
+            self._failure = _REASONS.get(value, "it does not speak ZeroMQ as it should")
+        elif event == _DISCONNECTED:
+            address, failure = self._addresses.pop(value, _UNKNOWN), self._failure
+            self._failure = ""
+            if failure:
+                self._refusals.note(address, failure)
+
+
+def _address_of(descriptor: int) -> str:
+    """Return the address at the other end of a connection of this process."""
+    try:
+        connection = socket.socket(fileno=descriptor)
+    except OSError:
+        return _UNKNOWN
+    try:
+        found = connection.getpeername()
+        return str(found[0]) if isinstance(found, tuple) else _UNKNOWN
+    except OSError:
+        return _UNKNOWN
+    finally:
+        connection.detach()  # the descriptor is ZeroMQ's

@@ -1,0 +1,164 @@
+"""The keys of a fleet's machines on disk, and which of them a connection needs.
+
+Each machine has one CURVE key pair. The folder of a machine holds its own secret and the public
+keys of all: `NAME.secret` and `NAME.public`, 40 characters of Z85 (ZeroMQ RFC 32) each. Who has
+a public key in the folder is let in; the name of the file is the name of the machine.
+
+Only TCP beyond loopback is keyed: what an agent binds decides, for it and for its callers, and so
+the two sides never disagree. Where a fleet has no folder of keys, nothing is keyed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+from argosy.fleet.hosts import is_loopback
+
+if TYPE_CHECKING:
+    import zmq
+
+    from argosy.wire.book import Directory
+
+KEY_CHARACTERS = 40
+PUBLIC = ".public"
+SECRET = ".secret"
+_Z85 = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#")
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """A machine's two keys, as Z85."""
+
+    public: bytes
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"KeyPair(public={self.public!r}, secret=...)"
+
+
+def keys_folder(fleet: str, variables: Mapping[str, str] | None = None) -> Path:
+    """Return where a fleet's keys are: ARGOSY_KEYS, else a folder of its name in the user's configuration."""
+    variables = os.environ if variables is None else variables
+    given = variables.get("ARGOSY_KEYS")
+    if given:
+        return Path(given)
+    home = variables.get("XDG_CONFIG_HOME") or str(Path(variables.get("HOME") or Path.home(), ".config"))
+    return Path(home, "argosy", "keys", fleet)
+
+
+def folder_in_use(fleet: str, variables: Mapping[str, str] | None = None) -> str:
+    """Return the folder of the fleet's keys as the book has it: empty when there is none."""
+    folder = keys_folder(fleet, variables).absolute()
+    return str(folder) if folder.is_dir() else ""
+
+
+def is_keyed(interface: str) -> bool:
+    """Return whether connections to what binds this interface need keys, in a fleet that has keys."""
+    return not is_loopback(interface)
+
+
+def is_keyed_endpoint(endpoint: str) -> bool:
+    """Return whether an endpoint to bind needs keys: TCP beyond loopback."""
+    if not endpoint.startswith("tcp://"):
+        return False
+    return is_keyed(endpoint[len("tcp://") :].rpartition(":")[0].strip("[]"))
+
+
+def read_key(path: Path) -> bytes:
+    """Return the key of a file.
+
+    Raises RefusedError: there is no such file, it is no key, or it is a secret that others can read.
+    """
+    try:
+        with open(path, "rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read(4 * KEY_CHARACTERS).strip()
+    except FileNotFoundError:
+        machine, kind = path.stem, path.suffix[1:]
+        message = f"there is no {kind} key of `{machine}` in `{path.parent}`"
+        raise RefusedError(Fault(str(path), "no-key", message, _how_to_get(machine, kind))) from None
+    except OSError as error:
+        message = f"`{path}` cannot be read: {(error.strerror or str(error)).lower()}"
+        raise RefusedError(Fault(str(path), "unreadable-key", message)) from error
+    if path.suffix == SECRET and mode & 0o077:
+        raise RefusedError(exposed(path, mode))
+    if len(text) != KEY_CHARACTERS or not _Z85.issuperset(text):
+        message = f"`{path}` holds no key: expected {KEY_CHARACTERS} characters of Z85"
+        raise RefusedError(Fault(str(path), "bad-key", message))
+    return text
+
+
+def exposed(path: Path, mode: int) -> Fault:
+    """Return what is wrong with a file or folder that others can get at."""
+    wanted = 0o700 if path.is_dir() else 0o600
+    message = f"`{path}` can be used by others than its owner (mode {mode:04o}, expected {wanted:04o})"
+    return Fault(str(path), "exposed-key", message, f"chmod {wanted:o} {path}")
+
+
+def _how_to_get(machine: str, kind: str) -> str:
+    if kind == SECRET[1:]:
+        return f"`argosy keys copy {machine}`, where the keys were made, lays out what `{machine}` needs"
+    return "`argosy keys make` makes what is missing; then every machine needs it"
+
+
+class Keyring:
+    """The keys that this machine has, as they are on disk at each question.
+
+    Nothing is kept: questions come with connections, which are few, and a key that was replaced
+    or taken away must not open the door once more.
+
+    machines: the names of this machine (at least one), of which one has its secret here.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], machines: Iterable[str]) -> None:
+        self.folder = Path(folder)
+        self._machines = tuple(machines) or ("",)
+
+    def own(self) -> KeyPair:
+        """Return the pair of this machine.
+
+        Raises RefusedError: none is here, or its secret can be read by others.
+        """
+        secrets = [self.folder / f"{name}{SECRET}" for name in self._machines]
+        secret = next((path for path in secrets if path.exists()), secrets[0])
+        return KeyPair(secret=read_key(secret), public=read_key(secret.with_suffix(PUBLIC)))
+
+    def public_of(self, machine: str) -> bytes:
+        """Return a machine's public key; raises RefusedError when there is none."""
+        return read_key(self.folder / f"{machine}{PUBLIC}")
+
+    def name_of(self, public: bytes) -> str | None:
+        """Return the machine whose public key this is, None for a stranger's."""
+        for path in self.folder.glob(f"*{PUBLIC}"):
+            try:
+                if read_key(path) == public:
+                    return path.stem
+            except RefusedError:
+                continue  # a file that is no key lets nobody in; `argosy keys show` names it
+        return None
+
+    def use(self, socket: zmq.Socket[Any], machine: str) -> None:
+        """Let a socket's next connections be this machine's, to the given machine alone.
+
+        Raises RefusedError: as `own` and `public_of`.
+        """
+        pair = self.own()
+        socket.curve_serverkey = self.public_of(machine)
+        socket.curve_publickey = pair.public
+        socket.curve_secretkey = pair.secret
+
+
+def secure(directory: Directory, peer: str, socket: zmq.Socket[Any], endpoint: str) -> None:
+    """Give a socket the keys, if any, that an agent of the book wants of who connects to this endpoint.
+
+    Raises RefusedError: a key that is needed is not here.
+    """
+    book, entry = directory.book, directory.entry(peer)
+    if book.keys and endpoint.startswith("tcp://") and is_keyed(entry.bind):
+        Keyring(book.keys, book.machines).use(socket, entry.machine)

@@ -1,0 +1,147 @@
+"""The one context: shared by count, dropped after a fork, patched by other people's tests."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from unittest import mock
+
+import pytest
+import zmq
+
+from argosy.wire import context
+from argosy.wire.lease import shared_context
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def test_leases_share_one_context() -> None:
+    first, second = context(), context()
+    with first, second:
+        assert first.underlying == second.underlying == shared_context().underlying
+        assert not isinstance(first, zmq.Context)
+
+
+def test_the_end_of_one_lease_closes_only_what_it_opened() -> None:
+    mine, other = context(), context()
+    own, strange = mine.socket(zmq.PAIR), other.socket(zmq.PAIR)
+    mine.term()
+    assert (mine.closed, own.closed) == (True, True)
+    assert (other.closed, strange.closed) == (False, False)
+    with pytest.raises(zmq.ZMQError) as told:
+        mine.socket(zmq.PAIR)
+    assert told.value.errno == zmq.ENOTSUP
+    mine.term()  # as often as one likes
+    other.destroy(linger=0)
+    assert strange.closed
+
+
+def test_term_does_not_wait_for_a_message_that_nobody_takes() -> None:
+    lease = context()
+    push = lease.socket(zmq.PUSH)
+    push.connect(f"tcp://127.0.0.1:{free_port()}")
+    push.send(b"to nobody")
+    ending = threading.Thread(target=lambda: lease.destroy(0))
+    ending.start()
+    ending.join(5)
+    assert not ending.is_alive()
+
+
+def test_a_port_is_free_again_when_the_release_returns() -> None:
+    port = free_port()
+    for turn in range(50):
+        lease = context()
+        rep = lease.socket(zmq.REP)
+        rep.bind(f"tcp://127.0.0.1:{port}")
+        if turn % 2:
+            rep.close()  # closed by hand first, as careful code does
+        lease.term()
+
+
+def test_options_and_attributes_are_the_contexts_own() -> None:
+    with context() as lease:
+        assert lease.get(zmq.IO_THREADS) == 1
+        with lease.socket(zmq.REQ) as req:
+            assert req.context is shared_context()
+
+
+def test_a_patched_context_is_what_the_test_gets() -> None:
+    with mock.patch("zmq.Context") as patched:
+        made = context()
+        made.socket(zmq.REQ)
+    assert made is patched.return_value
+    patched.return_value.socket.assert_called_once_with(zmq.REQ)
+
+
+def test_another_kind_of_context_is_shared_too() -> None:
+    class Green(zmq.Context[zmq.Socket[bytes]]):
+        pass
+
+    with mock.patch("zmq.Context", Green):
+        first, second = context(), context()
+        assert first.underlying == second.underlying
+        assert first.underlying != shared_context().underlying
+
+
+def test_a_child_gets_a_context_that_works() -> None:
+    """A socket made from an inherited context would send into nothing, without an error."""
+    code = """
+import os, zmq
+from argosy.wire import context
+before = context(); idle = before.socket(zmq.PAIR)
+pid = os.fork()
+if pid == 0:
+    for lease in (context(), before):
+        a, b = lease.socket(zmq.PAIR), lease.socket(zmq.PAIR)
+        b.rcvtimeo = 5000
+        port = a.bind_to_random_port("tcp://127.0.0.1"); b.connect(f"tcp://127.0.0.1:{port}")
+        a.send(b"x"); assert b.recv() == b"x"
+        a.close(0); b.close(0)
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+idle.send  # still there
+before.destroy(0)
+print("ok")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stdout == "ok\n", done.stderr
+
+
+def test_fifty_old_users_have_one_io_thread() -> None:
+    code = """
+import os, zmq
+from argosy.wire import context
+leases = [context() for _ in range(50)]
+sockets = [lease.socket(zmq.REQ) for lease in leases]
+print(len(os.listdir("/proc/self/task")))
+for lease in leases: lease.term()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert int(done.stdout) == 3, done.stdout  # the program, the I/O thread, the reaper
+
+
+def test_many_threads_make_one_context() -> None:
+    code = """
+import threading
+from argosy.wire.lease import shared_context
+gate = threading.Barrier(16); made = []
+def make():
+    gate.wait(); made.append(shared_context().underlying)
+threads = [threading.Thread(target=make) for _ in range(16)]
+[t.start() for t in threads]; [t.join() for t in threads]
+print(len(set(made)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "1\n"

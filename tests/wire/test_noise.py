@@ -1,0 +1,144 @@
+"""Anything may arrive at an agent's port; it goes on, and answers who speaks properly."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import zmq
+
+from argosy.wire import codec, connect, frame
+from launch import LittleFleet
+
+ROUNDS = 3000
+
+
+def noise(chance: random.Random) -> list[bytes]:
+    """Random frames, of which many begin as ours do, or as a REQ's do."""
+    value = chance.choice(
+        [None, [], {}, [1], [[1, "echo", 0, {}]], [[1, "echo", 2**63, {"text": 1}]], "x", [[]]]
+    )
+    packed = msgspec.msgpack.encode(value)
+    kinds = [*frame.KINDS, 0, 77]
+    head = bytearray(frame.head(chance.choice(kinds), chance.getrandbits(64), chance.choice([0, 0, 0, 1, 9])))
+    if chance.random() < 0.2:
+        head[chance.randrange(24)] = chance.randrange(256)
+    bodies = [
+        bytes(head) + packed,
+        bytes(head) + chance.randbytes(chance.randrange(40)),
+        chance.randbytes(chance.randrange(60)),
+        b"",
+        b"{" + chance.randbytes(5),
+        b'{"action": "echo", "text": %d}' % chance.randrange(9),
+        b'{"action": [1]}',
+        b"[1, 2]",
+    ]
+    return [chance.choice(bodies) for _ in range(chance.choice([1, 1, 1, 2, 2, 3, 9]))]
+
+
+def test_no_frames_hurt_an_agent(fleet: LittleFleet) -> None:
+    echo = fleet.start("Echo")
+    chance = random.Random(20)
+    with zmq.Context() as context:
+        dealers = [context.socket(zmq.DEALER) for _ in range(3)]
+        for dealer in dealers:
+            dealer.linger = 1000
+            dealer.connect(echo.url)
+        for turn in range(ROUNDS):
+            dealer = chance.choice(dealers)
+            dealer.send_multipart(noise(chance))
+            if turn % 50 == 0:
+                while dealer.poll(0):
+                    dealer.recv_multipart()
+        for dealer in dealers:
+            dealer.close(1000)
+    with connect("Echo") as peer:
+        assert peer.echo(text="well") == "well"
+        assert peer.call("health")["in_flight"] == 0
+    _, err = echo.end()
+    assert echo.code == 0
+    assert "Traceback" not in err
+
+
+def test_a_call_without_a_greeting_is_told_that_it_is_stale(fleet: LittleFleet) -> None:
+    echo = fleet.start("Echo")
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.rcvtimeo = 5000
+        dealer.connect(echo.url)
+        record = msgspec.msgpack.encode((7, "note", 2**60, {"text": "x"}))
+        dealer.send(codec.body(frame.CALL, 1, [record]))
+        answer = memoryview(dealer.recv())
+    assert frame.read_head(answer)[0] == frame.STALE
+    assert codec.read_ids(answer) == [7]
+    with connect("Echo") as peer:
+        assert peer.noted() == []
+
+
+def test_a_call_past_its_deadline_is_not_executed(fleet: LittleFleet) -> None:
+    echo = fleet.start("Echo")
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.rcvtimeo = 5000
+        dealer.connect(echo.url)
+        dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+        assert frame.read_head(dealer.recv())[0] == frame.WELCOME
+        record = msgspec.msgpack.encode((7, "note", frame.now_us() - 1_000_000, {"text": "x"}))
+        dealer.send(codec.body(frame.CALL, 1, [record]))
+        (reply,) = codec.read_replies(memoryview(dealer.recv()))
+    assert (reply.id, reply.tag) == (7, codec.REFUSED)
+    assert msgspec.msgpack.decode(reply.value)[0] == codec.EXPIRED
+    with connect("Echo") as peer:
+        assert peer.noted() == []
+
+
+def test_a_caller_that_goes_is_forgotten_and_its_handlers_end(fleet: LittleFleet) -> None:
+    echo = fleet.start("Echo")
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.rcvtimeo = 5000
+        dealer.connect(echo.url)
+        dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+        dealer.recv()
+        record = msgspec.msgpack.encode((7, "count", 2**60, {"to": 10**9}))
+        dealer.send(codec.body(frame.CALL, 1, [record]))
+        with connect("Echo") as peer:
+            while not peer.call("health")["in_flight"]:
+                pass
+            dealer.close(0)
+            while "count ended" not in peer.noted():
+                pass
+            assert peer.call("health")["in_flight"] == 0
+
+
+def test_json_that_is_not_right_is_told_what_is_wrong(fleet: LittleFleet) -> None:
+    echo = fleet.start("Echo")
+    with zmq.Context() as context, context.socket(zmq.REQ) as req:
+        req.linger = 0
+        req.rcvtimeo = 5000
+        req.connect(echo.url)
+        codes = []
+        for text in (b"hello", b"[1]", b"{}", b'{"action": 3}', b'{"action": "nope"}', b'{"action": "boom"}'):
+            req.send(text)
+            answer = msgspec.json.decode(req.recv())
+            assert set(answer["error"]) == {"code", "message"}
+            codes.append(answer["error"]["code"])
+    assert codes == ["not-json", "not-json", "no-action", "no-action", "unknown-method", "ValueError"]
+
+
+def test_req_with_correlation_and_bare_dealers_get_their_answers(fleet: LittleFleet) -> None:
+    echo = fleet.start("Echo")
+    with zmq.Context() as context:
+        with context.socket(zmq.REQ) as req:
+            req.linger = 0
+            req.rcvtimeo = 5000
+            req.req_correlate = 1
+            req.connect(echo.url)
+            req.send_json({"action": "add", "a": 1, "b": 1, "trace": "t1"})
+            assert req.recv_json() == {"result": 2}
+        with context.socket(zmq.DEALER) as dealer:
+            dealer.linger = 0
+            dealer.rcvtimeo = 5000
+            dealer.connect(echo.url)
+            dealer.send_json({"action": "count", "to": 3})
+            assert dealer.recv_json() == {"result": [0, 1, 2]}
