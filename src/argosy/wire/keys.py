@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -42,20 +41,22 @@ class KeyPair(msgspec.Struct, frozen=True):
         return f"KeyPair(public={self.public!r}, secret=...)"
 
 
-def keys_folder(fleet: str, variables: Mapping[str, str] | None = None) -> Path:
+def keys_folder(fleet: str, variables: Mapping[str, str] | None = None) -> str:
     """Return where a fleet's keys are: ARGOSY_KEYS, else a folder of its name in the user's configuration."""
     variables = os.environ if variables is None else variables
     given = variables.get("ARGOSY_KEYS")
     if given:
-        return Path(given)
-    home = variables.get("XDG_CONFIG_HOME") or str(Path(variables.get("HOME") or Path.home(), ".config"))
-    return Path(home, "argosy", "keys", fleet)
+        return given
+    home = variables.get("XDG_CONFIG_HOME") or os.path.join(
+        variables.get("HOME") or os.path.expanduser("~"), ".config"
+    )
+    return os.path.join(home, "argosy", "keys", fleet)
 
 
 def folder_in_use(fleet: str, variables: Mapping[str, str] | None = None) -> str:
     """Return the folder of the fleet's keys as the book has it: empty when there is none."""
-    folder = keys_folder(fleet, variables).absolute()
-    return str(folder) if folder.is_dir() else ""
+    folder = os.path.abspath(keys_folder(fleet, variables))
+    return folder if os.path.isdir(folder) else ""
 
 
 def is_keyed(interface: str) -> bool:
@@ -70,39 +71,48 @@ def is_keyed_endpoint(endpoint: str) -> bool:
     return is_keyed(endpoint[len("tcp://") :].rpartition(":")[0].strip("[]"))
 
 
-def read_key(path: Path) -> bytes:
-    """Return the key of a file.
+def key_path(folder: str, machine: str, kind: str) -> str:
+    """Return the path of a machine's key; kind is PUBLIC or SECRET."""
+    return os.path.join(folder, machine + kind)
+
+
+def read_key(folder: str, machine: str, kind: str) -> bytes:
+    """Return a machine's key; kind is PUBLIC or SECRET.
 
     Raises RefusedError: there is no such file, it is no key, or it is a secret that others can read.
     """
+    path = key_path(folder, machine, kind)
     try:
         with open(path, "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(4 * KEY_CHARACTERS).strip()
     except FileNotFoundError:
-        machine, kind = path.stem, path.suffix[1:]
-        message = f"there is no {kind} key of `{machine}` in `{path.parent}`"
-        raise RefusedError(Fault(str(path), "no-key", message, _how_to_get(machine, kind))) from None
+        message = f"there is no {kind[1:]} key of `{machine}` in `{folder}`"
+        raise RefusedError(Fault(path, "no-key", message, _how_to_get(machine, kind))) from None
     except OSError as error:
         message = f"`{path}` cannot be read: {(error.strerror or str(error)).lower()}"
-        raise RefusedError(Fault(str(path), "unreadable-key", message)) from error
-    if path.suffix == SECRET and mode & 0o077:
-        raise RefusedError(exposed(path, mode))
+        raise RefusedError(Fault(path, "unreadable-key", message)) from error
+    if kind == SECRET and mode & 0o077:
+        raise RefusedError(exposed(path, mode, 0o600))
     if len(text) != KEY_CHARACTERS or not _Z85.issuperset(text):
         message = f"`{path}` holds no key: expected {KEY_CHARACTERS} characters of Z85"
-        raise RefusedError(Fault(str(path), "bad-key", message))
+        raise RefusedError(Fault(path, "bad-key", message))
     return text
 
 
-def exposed(path: Path, mode: int) -> Fault:
-    """Return what is wrong with a file or folder that others can get at."""
-    wanted = 0o700 if path.is_dir() else 0o600
+def machines_in(folder: str, kind: str = PUBLIC) -> list[str]:
+    """Return the machines that have a key file of this kind in the folder, sorted."""
+    return sorted(name.removesuffix(kind) for name in os.listdir(folder) if name.endswith(kind))
+
+
+def exposed(path: str, mode: int, wanted: int) -> Fault:
+    """Return the fault of a file or folder that others than its owner can get at."""
     message = f"`{path}` can be used by others than its owner (mode {mode:04o}, expected {wanted:04o})"
-    return Fault(str(path), "exposed-key", message, f"chmod {wanted:o} {path}")
+    return Fault(path, "exposed-key", message, f"chmod {wanted:o} {path}")
 
 
 def _how_to_get(machine: str, kind: str) -> str:
-    if kind == SECRET[1:]:
+    if kind == SECRET:
         return f"`argosy keys copy {machine}`, where the keys were made, lays out what `{machine}` needs"
     return "`argosy keys make` makes what is missing; then every machine needs it"
 
@@ -116,8 +126,8 @@ class Keyring:
     machines: the names of this machine (at least one), of which one has its secret here.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], machines: Iterable[str]) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str, machines: Iterable[str]) -> None:
+        self.folder = folder
         self._machines = tuple(machines) or ("",)
 
     def own(self) -> KeyPair:
@@ -125,20 +135,24 @@ class Keyring:
 
         Raises RefusedError: none is here, or its secret can be read by others.
         """
-        secrets = [self.folder / f"{name}{SECRET}" for name in self._machines]
-        secret = next((path for path in secrets if path.exists()), secrets[0])
-        return KeyPair(secret=read_key(secret), public=read_key(secret.with_suffix(PUBLIC)))
+        secrets = (name for name in self._machines if os.path.exists(key_path(self.folder, name, SECRET)))
+        machine = next(secrets, self._machines[0])
+        return KeyPair(
+            secret=read_key(self.folder, machine, SECRET), public=read_key(self.folder, machine, PUBLIC)
+        )
 
     def public_of(self, machine: str) -> bytes:
         """Return a machine's public key; raises RefusedError when there is none."""
-        return read_key(self.folder / f"{machine}{PUBLIC}")
+        return read_key(self.folder, machine, PUBLIC)
 
     def name_of(self, public: bytes) -> str | None:
         """Return the machine whose public key this is, None for a stranger's."""
-        for path in self.folder.glob(f"*{PUBLIC}"):
+        if not os.path.isdir(self.folder):
+            return None  # a folder that is gone lets nobody in
+        for machine in machines_in(self.folder):
             try:
-                if read_key(path) == public:
-                    return path.stem
+                if read_key(self.folder, machine, PUBLIC) == public:
+                    return machine
             except RefusedError:
                 continue  # a file that is no key lets nobody in; `argosy keys show` names it
         return None
