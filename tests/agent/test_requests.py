@@ -137,4 +137,4 @@ def test_methods_are_listed_with_their_types(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
         listed = peer.call("argosy.methods")
-    assert "add(a: 'int', b: 'int' = 2) -> 'int'" in listed
+    assert "add(a: int, b: int = 2) -> int" in listed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import zlib
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -37,6 +38,11 @@ class Dispatcher:
     def register(self, handlers: dict[str, Handler]) -> None:
         """Set the agent's handlers."""
         self._handlers = handlers
+
+    def schema(self) -> str:
+        """Return a short hash of what the agent can be asked; another one means another contract."""
+        said = "\n".join(sorted(handler.signature() for handler in self._handlers.values()))
+        return f"{zlib.crc32(said.encode()):08x}"
 
     def deliver(self, inquiry: Inquiry) -> None:
         """Start what a request asks for; every failure of it becomes an answer."""

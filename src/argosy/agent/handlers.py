@@ -146,7 +146,7 @@ class Handler:
 
     def signature(self) -> str:
         """Return the method's signature as people read it."""
-        return f"{self.name}{inspect.signature(self.method)}"
+        return f"{self.name}{inspect.signature(self.method, eval_str=True)}"
 
 
 def _mode(method: Callable[..., Any], short: bool) -> Mode:

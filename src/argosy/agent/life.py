@@ -189,6 +189,7 @@ class Life:
         self._dispatcher.state = "ok"
         self._status = Status.OK
         self._since = time.time()
+        self._callee.schema = self._dispatcher.schema()
         self._callee.open()
         if self._listener:
             self._listener.listen(self._settings.publishers())
