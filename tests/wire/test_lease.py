@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from unittest import mock
 
 import pytest
@@ -113,6 +114,42 @@ print("ok")
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.stdout == "ok\n", done.stderr
+
+
+def test_what_was_sent_before_the_end_of_the_lease_arrives() -> None:
+    """An own context's `term()` waited for that; programs that send and exit rely on it."""
+    code = """
+import sys
+from argosy.wire import context
+import zmq
+with context() as lease:
+    push = lease.socket(zmq.PUSH)
+    push.connect(sys.argv[1])
+    for number in range(2000):
+        push.send(b"x" * 1000)
+    push.close()
+"""
+    with zmq.Context() as own, own.socket(zmq.PULL) as pull:
+        pull.linger = 0
+        pull.rcvhwm = 0
+        pull.rcvtimeo = 5000
+        port = pull.bind_to_random_port("tcp://127.0.0.1")
+        subprocess.run([sys.executable, "-c", code, f"tcp://127.0.0.1:{port}"], timeout=30, check=True)
+        assert [pull.recv() for _ in range(2000)]
+
+
+def test_a_program_that_leaves_a_socket_open_ends_at_once() -> None:
+    code = """
+from argosy.wire import context
+import zmq
+context().term()
+push = context().socket(zmq.PUSH)
+push.connect("tcp://127.0.0.1:1")
+push.send(b"to nobody")
+"""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], timeout=30, check=True)
+    assert time.monotonic() - began < 4.0
 
 
 def test_fifty_old_users_have_one_io_thread() -> None:

@@ -11,12 +11,13 @@ sends through it would vanish without an error.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import zmq
 
@@ -27,6 +28,9 @@ _lock = threading.Lock()
 _shared: dict[type, zmq.Context[Any]] = {}
 # Contexts inherited through a fork are kept referenced: collecting one would try to close it.
 _inherited: list[zmq.Context[Any]] = []
+
+DELIVERY_S: Final = 5.0
+_were_ended = False
 
 
 def shared_context() -> zmq.Context[Any]:
@@ -70,6 +74,16 @@ def release_shared(limit_s: float = 1.0) -> bool:
 def _term_all(contexts: list[zmq.Context[Any]]) -> None:
     for each in contexts:
         each.term()
+
+
+@atexit.register
+def _deliver_rest() -> None:
+    """Let what was sent before a `term()` leave before the program ends, as it did with an own context.
+
+    Only for programs that ended their leases and closed their sockets: the others never waited.
+    """
+    if _were_ended and all(s.closed for c in _shared.values() for s in list(c._sockets)):
+        release_shared(DELIVERY_S)
 
 
 def context(io_threads: int = 1) -> Any:
@@ -132,9 +146,10 @@ class Lease:
 
     def destroy(self, linger: int | None = None) -> None:
         """Close what this lease opened with the given linger in milliseconds, default each socket's own."""
+        global _were_ended
         if self._closed:
             return
-        self._closed = True
+        self._closed = _were_ended = True
         if self._pid != os.getpid():
             return
         for opened in list(self._sockets):
