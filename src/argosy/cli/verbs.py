@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "address": "the address one agent gets for another, and why",
         "import": "write a fleet file from what is there today",
         "schema": "the JSON Schema of fleet.yaml, for editors",
+        "keys": "the keys that let a fleet's machines, and nobody else, connect",
     },
 }
 
