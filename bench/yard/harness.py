@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 import time
@@ -23,15 +24,20 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples/mainpc-pc2/fleet.yaml"
 INTERRUPTED = 130
 QUICK_ROUNDS = 2
 FULL_ROUNDS = 5
+QUICK_S = 48.0
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What was asked for. quick: end within 50 s; rounds: how often each way is taken; fleet: its file."""
+    """What was asked for. quick: end within 50 s; rounds: how often each way is taken; fleet: its file.
+
+    until_s: the time of time.monotonic() by which the bench is to be over.
+    """
 
     quick: bool
     rounds: int
     as_json: bool
     fleet: Path
+    until_s: float
 
 
 def run_bench(name: str, about: str, measure: Callable[[Options], Result]) -> int:
@@ -52,11 +58,22 @@ def run_bench(name: str, about: str, measure: Callable[[Options], Result]) -> in
         end_all()
 
 
-def interleave(rounds: int, ways: Sequence[T]) -> Iterator[tuple[int, T]]:
-    """Yield (round, way): each way once a round, each second round backwards, so that drift cancels out."""
+def interleave(
+    rounds: int, ways: Sequence[T], until_s: float = math.inf, clock: Callable[[], float] = time.monotonic
+) -> Iterator[tuple[int, T]]:
+    """Yield (round, way): each way once a round, each second round backwards, so that drift cancels out.
+
+    until_s: the time of `clock` by which all is over; a round that would be late, being as long as the
+    longest before it, is not begun. The first always is.
+    """
+    longest_s = 0.0
     for number in range(rounds):
+        began_s = clock()
+        if number and began_s + longest_s > until_s:
+            return
         for way in ways if number % 2 == 0 else reversed(ways):
             yield number, way
+        longest_s = max(longest_s, clock() - began_s)
 
 
 def tell(text: str) -> None:
@@ -76,7 +93,8 @@ def _parse(name: str, about: str) -> Options:
     if args.rounds is not None and args.rounds < 1:
         parser.error(f"argument --rounds: {args.rounds} is no number of rounds, expected 1 or more")
     rounds = args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS)
-    return Options(args.quick, rounds, args.json, args.fleet.resolve())
+    until_s = time.monotonic() + QUICK_S if args.quick else math.inf
+    return Options(args.quick, rounds, args.json, args.fleet.resolve(), until_s)
 
 
 def _interrupt(*_: object) -> NoReturn:

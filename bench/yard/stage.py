@@ -20,7 +20,14 @@ from argosy.fault import Fault, MissingError
 from argosy.fleet import Graph, build_graph, here, load_fleet, place
 
 ENVIRONMENT = "testing"
-_OURS = ("ARGOSY_", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "NOTIFY_SOCKET", "WATCHDOG_")
+_NOT_OURS = (
+    "ARGOSY_",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_",
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -88,7 +95,7 @@ def wait_for_ports(stage: Stage, within_s: float) -> None:
 
 
 def _environ(home: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_OURS)}
     runtime = home / "r"
     runtime.mkdir(mode=0o700)
     return kept | {
