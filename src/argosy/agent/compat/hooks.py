@@ -1,0 +1,79 @@
+"""The methods that the base has to know of, although subclasses override them.
+
+Each is wrapped where a class first has it, so that the base sees the outermost constructor end,
+`run` and `cleanup` begin, and an initialisation that is begun twice.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from argosy.agent.compat.core import core_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK: Final = "_is_hooked"
+_IS_COROUTINE: Final = 0x80  # of a code object's flags
+
+
+def base(method: F) -> F:
+    """Mark a method as the base's own, so that an override can be told from it."""
+    method._is_base = True  # type: ignore[attr-defined]
+    return method
+
+
+def hook_class(cls: type) -> None:
+    """Wrap the known hooks of a class, its own and those that a mixin brings."""
+    for name, wrap in _WRAPPERS.items():
+        method = getattr(cls, name, None)
+        if callable(method) and not hasattr(method, _MARK):
+            wrapped = functools.wraps(method)(wrap(name, method))
+            setattr(wrapped, _MARK, True)
+            setattr(cls, name, wrapped)
+
+
+def _constructor(_: str, method: Callable[..., None]) -> Callable[..., None]:
+    def construct(self: Any, *args: Any, **keywords: Any) -> None:
+        with core_of(self).constructing():
+            method(self, *args, **keywords)
+
+    return construct
+
+
+def _run(_: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def run(self: Any, *args: Any, **keywords: Any) -> Any:
+        with core_of(self).running():
+            return method(self, *args, **keywords)
+
+    async def run_as_task(self: Any, *args: Any, **keywords: Any) -> Any:
+        with core_of(self).running():
+            return await method(self, *args, **keywords)
+
+    code = getattr(method, "__code__", None)
+    return run_as_task if code and code.co_flags & _IS_COROUTINE else run
+
+
+def _cleanup(_: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def cleanup(self: Any, *args: Any, **keywords: Any) -> Any:
+        core_of(self).cleaning()
+        return method(self, *args, **keywords)
+
+    return cleanup
+
+
+def _once(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def begin(self: Any, *args: Any, **keywords: Any) -> Any:
+        return core_of(self).once[name].call(lambda: method(self, *args, **keywords))
+
+    return begin
+
+
+_WRAPPERS: Final = {
+    "__init__": _constructor,
+    "run": _run,
+    "cleanup": _cleanup,
+    "_perform_initialization": _once,
+    "_health_check_loop": _once,
+}
