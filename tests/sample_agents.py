@@ -45,7 +45,11 @@ class Echo(Agent):
 
     @request
     async def wait(self, seconds: float) -> str:
-        await asyncio.sleep(seconds)
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self.executed.append("wait cancelled")
+            raise
         return "waited"
 
     @request

@@ -100,13 +100,13 @@ def test_a_caller_that_goes_is_forgotten_and_its_handlers_end(fleet: LittleFleet
         dealer.connect(echo.url)
         dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
         dealer.recv()
-        record = msgspec.msgpack.encode((7, "count", 2**60, {"to": 10**9}))
+        record = msgspec.msgpack.encode((7, "wait", 2**60, {"seconds": 60}))
         dealer.send(codec.body(frame.CALL, 1, [record]))
         with connect("Echo") as peer:
             while not peer.call("health")["in_flight"]:
                 pass
             dealer.close(0)
-            while "count ended" not in peer.noted():
+            while peer.noted() != ["wait cancelled"]:
                 pass
             assert peer.call("health")["in_flight"] == 0
 

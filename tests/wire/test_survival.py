@@ -155,7 +155,8 @@ def test_a_deadline_cancels_the_handler_there(fleet: LittleFleet) -> None:
     with connect("Echo") as peer:
         with pytest.raises(DeadlineExceeded):
             peer.call("wait", seconds=60, timeout=0.2)
-        until(lambda: peer.call("health")["in_flight"] == 0)
+        until(lambda: peer.noted() == ["wait cancelled"])
+        assert peer.call("health")["in_flight"] == 0
 
 
 def test_what_its_agent_did_not_read_in_time_is_not_executed(fleet: LittleFleet) -> None:
@@ -183,7 +184,7 @@ def test_a_cancelled_caller_cancels_the_handler(fleet: LittleFleet) -> None:
         while not (await peer.call("health"))["in_flight"]:
             pass
         call.cancel()
-        while (await peer.call("health"))["in_flight"]:
+        while await peer.noted() != ["wait cancelled"]:
             pass
         return peer.statistics()["in_flight"]
 
