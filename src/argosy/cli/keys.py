@@ -104,9 +104,8 @@ def _copy(fleet: Fleet, folder: str, machine: str, target: str | None, *, as_jso
         _print_json("copy", folder, survey(folder, tuple(fleet.machines)), out=out, files=files)
         return 0
     print(f"{len(files)} files for `{machine}` in {out}, one of them its secret")
-    print(
-        f"copy:  rsync -r --mkpath --chmod=D700,F600 --delete {out}/ {machine}:.config/argosy/keys/{fleet.name}/"
-    )
+    there = f"{machine}:.config/argosy/keys/{fleet.name}/"
+    print(f"copy:  rsync -r --mkpath --delete --chmod=D700,F600 {out}/ {there}")
     print(f"then:  rm -r {out}")
     return 0
 

@@ -6,7 +6,9 @@ the work loop; a thread for it, as pyzmq's, would be one more per process for a 
 
 Who has no key, or another key of this machine than the right one, fails before ZAP is asked.
 Only the socket's monitor tells, without an address: that of the connection is kept from when it
-was accepted, and found again by its descriptor when it closes, right after the failure.
+was accepted, and found again by its descriptor when it closes, right after the failure. A plain
+caller may see first that the two do not fit, and leave; that looks like a look at the port, which
+is told too, unless it comes from this machine: a probe of readiness does that.
 
 ZAP_ENFORCE_DOMAIN matters: without it a gate that is missing lets in who knows the public key.
 """
@@ -19,7 +21,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import zmq
 from zmq.utils import z85
@@ -39,16 +41,27 @@ _NOBLOCK: Final = int(zmq.NOBLOCK)
 _ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
 _DISCONNECTED: Final = int(zmq.EVENT_DISCONNECTED)
 _FAILED: Final = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
-_MONITORED: Final = _ACCEPTED | _DISCONNECTED | _FAILED
+_LEFT: Final = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+_MONITORED: Final = _ACCEPTED | _DISCONNECTED | _FAILED | _LEFT
+_NO_KEY: Final = "it showed no key"
 _REASONS: Final = {
-    int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): "it has no key",
+    int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): _NO_KEY,
     int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC): "it expects another key of this machine",
 }
-_UNKNOWN: Final = "an unknown address"
 _read_event = struct.Struct("=HI").unpack
 _numbers = itertools.count(1)
 
 _log = logging.getLogger("argosy.wire")
+
+
+class _Peer(NamedTuple):
+    """Who connected; is_here: from an address of this machine."""
+
+    address: str
+    is_here: bool
+
+
+_NOBODY: Final = _Peer("an unknown address", True)
 
 
 class Refusals:
@@ -138,6 +151,7 @@ class Gate:
             ) from error
         self._fd: int = self._socket.fileno()
         reactor.watch(self._fd, self._on_readable)
+        self._on_readable()  # the descriptor tells of changes since the last look only
 
     def close_if_idle(self) -> None:
         """Close when no door is left."""
@@ -151,7 +165,7 @@ class Gate:
         return self._socket.closed
 
     def _on_readable(self) -> None:
-        # To the end each time: the descriptor tells of changes only.
+        # To the end each time, for the same reason.
         while not self._socket.closed and has_input(self._socket):
             self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
 
@@ -185,8 +199,9 @@ class _Watch:
         self._bound = bound
         self._reactor = reactor
         self._refusals = refusals
-        self._addresses: dict[int, str] = {}
+        self._peers: dict[int, _Peer] = {}
         self._failure = ""
+        self._is_early = False
         endpoint = f"inproc://argosy.admission.{next(_numbers)}"
         bound.monitor(endpoint, _MONITORED)
         self._monitor: zmq.Socket[bytes] = shared_context().socket(zmq.PAIR)
@@ -194,6 +209,7 @@ class _Watch:
         self._monitor.connect(endpoint)
         self._fd: int = self._monitor.fileno()
         reactor.watch(self._fd, self._on_readable)
+        self._on_readable()  # the descriptor tells of changes since the last look only
 
     def close(self) -> None:
         if not self._bound.closed:
@@ -209,26 +225,29 @@ class _Watch:
 
     def _take(self, event: int, value: int) -> None:
         if event == _ACCEPTED:
-            self._addresses[value] = _address_of(value)
+            self._peers[value] = _peer_of(value)
         elif event == _FAILED:
             self._failure = _REASONS.get(value, "it does not speak ZeroMQ as it should")
+            self._is_early = False
+        elif event == _LEFT:
+            self._failure, self._is_early = _NO_KEY, True
         elif event == _DISCONNECTED:
-            address, failure = self._addresses.pop(value, _UNKNOWN), self._failure
+            peer, failure = self._peers.pop(value, _NOBODY), self._failure
             self._failure = ""
-            if failure:
-                self._refusals.note(address, failure)
+            if failure and not (self._is_early and peer.is_here):
+                self._refusals.note(peer.address, failure)
 
 
-def _address_of(descriptor: int) -> str:
-    """Return the address at the other end of a connection of this process."""
+def _peer_of(descriptor: int) -> _Peer:
+    """Return who is at the other end of a connection of this process."""
     try:
         connection = socket.socket(fileno=descriptor)
     except OSError:
-        return _UNKNOWN
+        return _NOBODY
     try:
-        found = connection.getpeername()
-        return str(found[0]) if isinstance(found, tuple) else _UNKNOWN
+        peer, own = connection.getpeername(), connection.getsockname()
+        return _Peer(str(peer[0]), peer[0] == own[0]) if isinstance(peer, tuple) else _NOBODY
     except OSError:
-        return _UNKNOWN
+        return _NOBODY
     finally:
         connection.detach()  # the descriptor is ZeroMQ's

@@ -1,0 +1,526 @@
+"""Keys on disk, and connections between two machines with the right, wrong and no keys."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.fault import RefusedError
+from argosy.wire.admission import QUIET_S, Refusals
+from argosy.wire.book import Book, Entry, write_book
+from argosy.wire.keymaking import faults_of, fingerprint, lay_out, make_keys, make_pair, renew_key, survey
+from argosy.wire.keys import (
+    PUBLIC,
+    SECRET,
+    KeyPair,
+    Keyring,
+    folder_in_use,
+    is_keyed,
+    is_keyed_endpoint,
+    key_path,
+    keys_folder,
+    read_key,
+)
+from launch import HERE, until
+from rig.lan import Lan, Machine
+
+SOURCES = Path(__file__).resolve().parents[2] / "src" / "argosy"
+MACHINES = ("mainpc", "pc2")
+PORT = 5595
+
+
+# -- the folder --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    made = str(tmp_path / "keys")
+    make_keys(made, MACHINES)
+    return made
+
+
+def test_where_keys_are() -> None:
+    assert keys_folder("harbour", {"ARGOSY_KEYS": "/k"}) == "/k"
+    assert keys_folder("harbour", {"XDG_CONFIG_HOME": "/c", "HOME": "/h"}) == "/c/argosy/keys/harbour"
+    assert keys_folder("harbour", {"HOME": "/h"}) == "/h/.config/argosy/keys/harbour"
+
+
+def test_a_folder_is_in_use_when_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert folder_in_use("harbour", {"ARGOSY_KEYS": "keys"}) == ""
+    (tmp_path / "keys").mkdir()
+    assert folder_in_use("harbour", {"ARGOSY_KEYS": "keys"}) == str(tmp_path / "keys")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "keyed"),
+    [
+        ("tcp://192.168.100.16:5595", True),
+        ("tcp://0.0.0.0:5595", True),
+        ("tcp://*:5595", True),
+        ("tcp://[fe80::1]:5595", True),
+        ("tcp://127.0.0.1:5595", False),
+        ("tcp://127.9.9.9:5595", False),
+        ("tcp://[::1]:5595", False),
+        ("ipc:///run/z/Echo", False),
+    ],
+)
+def test_tcp_beyond_loopback_is_keyed(endpoint: str, keyed: bool) -> None:
+    assert is_keyed_endpoint(endpoint) is keyed
+
+
+def test_a_wildcard_is_keyed_and_loopback_is_not() -> None:
+    assert is_keyed("0.0.0.0")
+    assert not is_keyed("localhost")
+
+
+def test_keys_are_made_once_and_for_their_owner_alone(folder: str) -> None:
+    before = {path: path.read_bytes() for path in Path(folder).iterdir()}
+    assert sorted(path.name for path in before) == [m + k for m in MACHINES for k in (PUBLIC, SECRET)]
+    assert make_keys(folder, (*MACHINES, "pc3")) == ("pc3",)
+    assert all(path.read_bytes() == text for path, text in before.items())
+    assert os.stat(folder).st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in Path(folder).iterdir()} == {0o600}
+    assert faults_of(folder, (*MACHINES, "pc3")) == []
+
+
+def test_a_lost_public_key_is_made_again_from_its_secret(folder: str) -> None:
+    public = read_key(folder, "pc2", PUBLIC)
+    os.unlink(key_path(folder, "pc2", PUBLIC))
+    assert make_keys(folder, MACHINES) == ("pc2",)
+    assert read_key(folder, "pc2", PUBLIC) == public
+
+
+def test_a_secret_that_is_elsewhere_is_not_made(folder: str) -> None:
+    os.unlink(key_path(folder, "pc2", SECRET))
+    assert make_keys(folder, MACHINES) == ()
+    assert survey(folder, MACHINES)["pc2"].has_secret is False
+
+
+def test_renew_replaces_one_pair(folder: str) -> None:
+    main, other = (read_key(folder, name, PUBLIC) for name in MACHINES)
+    renew_key(folder, "pc2")
+    assert read_key(folder, "mainpc", PUBLIC) == main
+    assert read_key(folder, "pc2", PUBLIC) != other
+    assert faults_of(folder, MACHINES) == []
+    with pytest.raises(RefusedError, match="no public key of `pc9`"):
+        renew_key(folder, "pc9")
+
+
+def test_another_maker_that_was_faster_wins(folder: str) -> None:
+    os.unlink(key_path(folder, "pc2", PUBLIC))
+    os.unlink(key_path(folder, "pc2", SECRET))
+    fast = make_pair()
+
+    def while_another_makes_it() -> KeyPair:
+        make_keys(folder, MACHINES, lambda: fast)
+        return make_pair()
+
+    make_keys(folder, MACHINES, while_another_makes_it)
+    assert Keyring(folder, ["pc2"]).own() == fast
+
+
+def test_a_secret_that_others_can_read_is_not_used(folder: str) -> None:
+    os.chmod(key_path(folder, "pc2", SECRET), 0o640)
+    with pytest.raises(RefusedError, match=r"mode 0640, expected 0600"):
+        Keyring(folder, ["pc2"]).own()
+    assert [fault.code for fault in faults_of(folder, MACHINES)] == ["exposed-key"]
+
+
+def test_every_fault_is_told(folder: str) -> None:
+    os.chmod(folder, 0o750)
+    os.chmod(key_path(folder, "mainpc", PUBLIC), 0o666)
+    make_keys(folder, ["laptop"])
+    Path(key_path(folder, "pc2", PUBLIC)).write_bytes(read_key(folder, "laptop", PUBLIC))
+    Path(key_path(folder, "laptop", SECRET)).write_text("short\n")
+    told = {(os.path.basename(f.where), f.code) for f in faults_of(folder, (*MACHINES, "pc3", "laptop"))}
+    assert told == {
+        ("keys", "exposed-key"),
+        ("mainpc.public", "exposed-key"),
+        ("pc2.public", "split-pair"),
+        ("pc3.public", "no-key"),
+        ("laptop.secret", "bad-key"),
+    }
+    assert [f.code for f in faults_of(folder, (*MACHINES,)) if "laptop" in f.where] == ["stranger"]
+
+
+def test_a_layout_has_one_secret_and_all_publics(folder: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert lay_out(folder, "pc2", str(out)) == ("mainpc.public", "pc2.public", "pc2.secret")
+    assert sorted(path.name for path in out.iterdir()) == ["mainpc.public", "pc2.public", "pc2.secret"]
+    assert faults_of(str(out), MACHINES) == []
+    with pytest.raises(RefusedError, match="is not empty"):
+        lay_out(folder, "pc2", str(out))
+    with pytest.raises(RefusedError, match="no secret key of `mainpc`"):
+        lay_out(str(out), "mainpc", str(tmp_path / "more"))
+
+
+def test_no_folder_has_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="argosy keys make"):
+        survey(str(tmp_path / "none"), MACHINES)
+
+
+def test_a_key_taken_away_or_replaced_counts_at_once(folder: str) -> None:
+    ring = Keyring(folder, ["mainpc"])
+    public = read_key(folder, "pc2", PUBLIC)
+    assert ring.name_of(public) == "pc2"
+    path = Path(key_path(folder, "pc2", PUBLIC))
+    path.write_bytes(make_pair().public)  # in place, as scp does: the folder's time does not change
+    assert ring.name_of(public) is None
+    path.write_bytes(b"nonsense")
+    assert ring.name_of(b"nonsense") is None
+    shutil.rmtree(folder)
+    assert ring.name_of(public) is None
+
+
+def test_a_pair_does_not_print_its_secret() -> None:
+    pair = make_pair()
+    assert pair.secret.decode() not in repr(pair)
+    assert pair.public.decode() in repr(pair)
+
+
+def test_fingerprints_differ_and_can_be_read_aloud() -> None:
+    one, other = (fingerprint(make_pair().public) for _ in range(2))
+    assert one != other
+    assert len(one) == 19
+
+
+@given(
+    st.binary(max_size=39)
+    | st.binary(min_size=60, max_size=200)
+    | st.text("~;`\\", min_size=40).map(str.encode)
+)
+def test_what_is_no_key_is_refused_by_name(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(key_path(folder, "pc2", PUBLIC)).write_bytes(content)
+        with pytest.raises(RefusedError, match="holds no key"):
+            read_key(folder, "pc2", PUBLIC)
+
+
+# -- the log -----------------------------------------------------------------------------------
+
+
+def test_refusals_are_logged_at_a_rate(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    refusals = Refusals("Echo", lambda: now[0])
+    for _ in range(5):
+        refusals.note("10.0.0.9", "it has no key")
+    refusals.note("10.0.0.8", "it has no key")
+    now[0] = QUIET_S
+    refusals.note("10.0.0.9", "it has no key")
+    assert [record.getMessage() for record in caplog.records] == [
+        "`Echo` refused a peer at 10.0.0.9: it has no key",
+        "`Echo` refused a peer at 10.0.0.8: it has no key",
+        "`Echo` refused a peer at 10.0.0.9: it has no key (4 more times since the last line)",
+    ]
+    assert refusals.count == 7
+
+
+def test_a_flood_of_addresses_does_not_grow(caplog: pytest.LogCaptureFixture) -> None:
+    refusals = Refusals("Echo", lambda: 0.0)
+    for number in range(2000):
+        refusals.note(str(number), "it has no key")
+    assert len(refusals._told) <= 256
+
+
+# -- two machines ------------------------------------------------------------------------------
+
+CALLER = """
+import sys
+from argosy.wire import connect, WireError
+with connect(sys.argv[1], timeout=float(sys.argv[2])) as peer:
+    for line in sys.stdin:
+        try:
+            print("reply", peer.echo(text=line.strip()), flush=True)
+        except WireError as error:
+            print(type(error).__name__, error, flush=True)
+"""
+
+
+class Harbour:
+    """Two machines with a book and keys each; an Echo runs on the first and is called from the second."""
+
+    def __init__(self, lan: Lan, root: Path) -> None:
+        self.root = root
+        self.lan = lan
+        self.machines = {
+            "mainpc": lan.machine("mainpc", "192.168.100.16"),
+            "pc2": lan.machine("pc2", "192.168.100.17"),
+        }
+        make_keys(str(root / "keys"), MACHINES)
+        for name in MACHINES:
+            lay_out(str(root / "keys"), name, str(self.keys(name)))
+            self.write_book(name)
+
+    def keys(self, machine: str) -> Path:
+        """Return the folder of the keys that a machine has."""
+        return self.root / f"keys-{machine}"
+
+    def write_book(self, machine: str, **fields: Any) -> None:
+        """Write what the agents of one machine are told."""
+        (self.root / machine).mkdir(exist_ok=True)
+        address = self.machines["mainpc"].address
+        echo = Entry("mainpc", host=address, bind=address, port=PORT, health_port=PORT + 1)
+        book = Book("harbour", "development", (machine,), str(self.root / machine), {"Echo": echo})
+        keyed = msgspec.structs.replace(book, keys=str(self.keys(machine)))
+        write_book(self.root / f"{machine}.json", msgspec.structs.replace(keyed, **fields))
+
+    def env(self, machine: str) -> dict[str, str]:
+        return {**os.environ, "ARGOSY_BOOK": str(self.root / f"{machine}.json")}
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start the Echo and wait until it listens; its log is `log()`."""
+        log = open(self.root / "log", "w")  # noqa: SIM115 - the process's for as long as it lives
+        with log:
+            process = self.machines["mainpc"].popen(
+                [sys.executable, "-m", "argosy.agent", "sample_agents:Echo"],
+                cwd=HERE,
+                env={**self.env("mainpc"), "ARGOSY_AGENT": "Echo"},
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+        until(lambda: (self.root / "mainpc" / "z" / "Echo").exists() or process.poll() is not None)
+        return process
+
+    def log(self) -> str:
+        return (self.root / "log").read_text()
+
+    def caller(self, machine: str = "pc2", peer: str = "Echo", timeout_s: float = 10) -> Caller:
+        return Caller(self.machines[machine], self.env(machine), peer, timeout_s)
+
+
+class Caller:
+    """A program on one machine that asks whenever it is told to."""
+
+    def __init__(self, machine: Machine, env: dict[str, str], peer: str, timeout_s: float) -> None:
+        self.process = machine.popen(
+            [sys.executable, "-c", CALLER, peer, str(timeout_s)],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, text: str = "ahoy") -> str:
+        """Return the reply, or the error with its text."""
+        self.send(text)
+        return self.receive()
+
+    def send(self, text: str = "ahoy") -> None:
+        assert self.process.stdin
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+    def receive(self) -> str:
+        assert self.process.stdout
+        return str(self.process.stdout.readline()).strip()
+
+
+@pytest.fixture
+def harbour(lan: Lan) -> Iterator[Harbour]:
+    root = Path(tempfile.mkdtemp(prefix="argosy-"))
+    yield Harbour(lan, root)
+    lan.close()
+    shutil.rmtree(root)
+
+
+def test_machines_with_their_keys_talk(harbour: Harbour) -> None:
+    harbour.start()
+    assert harbour.caller().ask() == "reply ahoy"
+    assert "refused" not in harbour.log()
+
+
+def test_on_its_own_machine_an_agent_needs_no_key(harbour: Harbour) -> None:
+    harbour.start()
+    harbour.write_book("mainpc", keys="")
+    assert harbour.caller("mainpc").ask() == "reply ahoy"
+
+
+def test_what_passes_between_machines_is_not_readable(harbour: Harbour, lan: Lan) -> None:
+    """The witness hears every frame of the caller's cable; first that it can, without keys."""
+    for machine, keyed in (("plain", ""), ("keyed", None)):
+        if keyed == "":
+            for name in MACHINES:
+                harbour.write_book(name, keys="")
+        else:
+            for name in MACHINES:
+                harbour.write_book(name)
+        echo = harbour.start()
+        witness = lan.popen(
+            [sys.executable, "-c", WITNESS, "port1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert witness.stdout
+        assert witness.stdout.readline() == b"ready\n"
+        assert harbour.caller().ask("a word to be kept") == "reply a word to be kept"
+        heard, _ = witness.communicate(timeout=20)
+        assert (b"a word to be kept" in heard) is (machine == "plain")
+        echo.send_signal(signal.SIGTERM)
+        echo.wait(20)
+
+
+WITNESS = """
+import select, socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as cable:
+    cable.bind((sys.argv[1], 3))
+    print("ready", flush=True)
+    while sys.stdin not in select.select([cable, sys.stdin], [], [])[0]:
+        sys.stdout.buffer.write(cable.recv(65536))
+"""
+
+
+def _no_keys(harbour: Harbour) -> None:
+    harbour.write_book("pc2", keys="")
+
+
+def _stranger(harbour: Harbour) -> None:
+    renew_key(str(harbour.keys("pc2")), "pc2")
+
+
+def _wrong_server_key(harbour: Harbour) -> None:
+    Path(key_path(str(harbour.keys("pc2")), "mainpc", PUBLIC)).write_bytes(make_pair().public)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told", "logged"),
+    [
+        (_no_keys, "one side asks for keys that the other does not have", "it showed no key"),
+        (_stranger, "it does not accept this machine's key", "its key is not one of this fleet's"),
+        (_wrong_server_key, "its handshake failed", "it expects another key of this machine"),
+    ],
+)
+def test_who_has_not_the_right_keys_gets_no_entry(
+    harbour: Harbour, spoil: Any, told: str, logged: str
+) -> None:
+    harbour.start()
+    spoil(harbour)
+    answer = harbour.caller(timeout_s=1).ask()
+    assert answer.startswith("NotSent")
+    assert told in answer
+    until(lambda: logged in harbour.log())
+    lines = [line for line in harbour.log().splitlines() if "refused a peer at 192.168.100.17" in line]
+    assert len(lines) == 1  # and not one for each time it came
+
+
+def test_a_key_that_is_not_here_is_named_and_may_come_in_time(harbour: Harbour) -> None:
+    harbour.start()
+    public = Path(key_path(str(harbour.keys("pc2")), "mainpc", PUBLIC))
+    kept = public.read_bytes()
+    public.unlink()
+    answer = harbour.caller(timeout_s=0.5).ask()
+    assert answer.startswith("NotSent")
+    assert "there is no public key of `mainpc`" in answer
+    patient = harbour.caller()
+    patient.send()
+    public.write_bytes(kept)
+    assert patient.receive() == "reply ahoy"
+
+
+def test_a_stranger_is_let_in_once_its_key_is_there(harbour: Harbour) -> None:
+    harbour.start()
+    renew_key(str(harbour.keys("pc2")), "pc2")
+    caller = harbour.caller(timeout_s=15)
+    caller.send()
+    until(lambda: "its key is not one of this fleet's" in harbour.log())
+    shutil.copy(key_path(str(harbour.keys("pc2")), "pc2", PUBLIC), harbour.keys("mainpc"))
+    assert caller.receive() == "reply ahoy"
+
+
+def test_an_agent_without_the_secret_of_its_machine_does_not_start(harbour: Harbour) -> None:
+    os.unlink(key_path(str(harbour.keys("mainpc")), "mainpc", SECRET))
+    assert harbour.start().wait(20) == 1
+    assert "there is no secret key of `mainpc`" in harbour.log()
+
+
+def test_an_old_speaker_of_another_machine_is_refused(harbour: Harbour) -> None:
+    harbour.start()
+    ask = (
+        "import sys, zmq\n"
+        "with zmq.Context() as context, context.socket(zmq.REQ) as req:\n"
+        "    req.linger = 0\n"
+        "    req.rcvtimeo = 500\n"
+        "    req.connect(sys.argv[1])\n"
+        "    req.send_json({'action': 'health'})\n"
+        "    print(req.recv_json()['name'])\n"
+    )
+    endpoints = (f"tcp://192.168.100.16:{PORT + 1}", f"ipc://{harbour.root}/mainpc/z/Echo")
+    across = harbour.machines["pc2"].run([sys.executable, "-c", ask, endpoints[0]])
+    assert "zmq.error.Again" in across.stderr
+    until(lambda: "it showed no key" in harbour.log())
+    assert harbour.machines["mainpc"].run([sys.executable, "-c", ask, endpoints[1]]).stdout == "Echo\n"
+
+
+KNOCK = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()"
+
+
+def test_a_probe_of_the_own_machine_is_nobody_refused_and_one_from_elsewhere_is(harbour: Harbour) -> None:
+    harbour.start()
+    words = [sys.executable, "-c", KNOCK, "192.168.100.16", str(PORT)]
+    assert harbour.machines["mainpc"].run(words).returncode == 0
+    assert harbour.machines["pc2"].run(words).returncode == 0
+    until(lambda: "refused a peer at 192.168.100.17: it showed no key" in harbour.log())
+    assert "192.168.100.16" not in harbour.log()
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_requests_that_a_partition_cuts_end_by_name(harbour: Harbour, keyed: bool) -> None:
+    for name in MACHINES if not keyed else ():
+        harbour.write_book(name, keys="")
+    harbour.start()
+    caller = harbour.caller(timeout_s=2.5)
+    assert caller.ask() == "reply ahoy"
+    harbour.machines["pc2"].cut()
+    kind, _, text = caller.ask("lost").partition(" ")
+    assert kind == "PeerFrozen", text
+    assert "no sign of life" in text
+    assert caller.ask("not on a lane").startswith("NotSent")
+    harbour.machines["pc2"].mend()
+    until(lambda: caller.ask() == "reply ahoy")
+
+
+def test_a_slow_cable_with_loss_loses_no_request(harbour: Harbour) -> None:
+    harbour.machines["pc2"].slow(delay_s=0.02, loss=0.02)
+    harbour.start()
+    caller = harbour.caller(timeout_s=20)
+    assert [caller.ask(str(n)) for n in range(20)] == [f"reply {n}" for n in range(20)]
+
+
+# -- what never happens ------------------------------------------------------------------------
+
+
+def test_nothing_is_ever_unpickled() -> None:
+    """No module of argosy imports what turns bytes into objects or code of the sender's choice."""
+    loaders = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle", "joblib"}
+    found = [
+        (str(path), name)
+        for path in SOURCES.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imported(node)
+        if name.partition(".")[0] in loaders
+    ]
+    assert found == []
+
+
+def test_yaml_is_never_loaded_with_constructors() -> None:
+    unsafe = ("yaml.load(", "yaml.unsafe_load", "yaml.full_load", "UnsafeLoader", "recv_pyobj")
+    found = [(str(p), word) for p in SOURCES.rglob("*.py") for word in unsafe if word in p.read_text()]
+    assert found == []
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
