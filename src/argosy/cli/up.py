@@ -6,14 +6,16 @@ come by itself any more. Without `-d` it then shows what changes until Ctrl-C st
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import print_json
 from argosy.cli.upview import UpView
-from argosy.engine.client import SupervisorLostError, connect_or_start
+from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect_or_start
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import Account, Apply, Changed, Difference, Stop, Stopped, Subscribe
 from argosy.fault import Fault, InputError
@@ -55,8 +57,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Bring the fleet up; returns 0 only when every required agent is ready."""
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     path, _ = take_fleet(args)
-    if args.timeout <= 0:
+    if not 0 < args.timeout < math.inf:
         raise InputError(
             Fault("--timeout", "usage", f"{args.timeout} s is no time to wait", "give seconds above 0")
         )
@@ -70,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         text=text,
         environment=placement.environment,
         machine=args.machine,
-        environ=variables,
+        environ={name.decode(errors="replace"): value for name, value in os.environb.items()},
         only=args.only.split(",") if args.only else None,
         skip=_unstartable(fleet) if args.startable else {},
         timeout_s=args.timeout,
@@ -113,51 +116,68 @@ def _bring_up(
     tries = 2
     while True:
         tries -= 1
-        with connect_or_start(path, fleet_name, folder, "up") as client:
-            try:
+        try:
+            with connect_or_start(path, fleet_name, folder, "up") as client:
                 return _converse(client, apply, view, began, args)
-            except SupervisorLostError:
-                if not tries:
-                    raise
-                view.say("the supervisor ended; starting the next one, which adopts what runs")
+        except SupervisorLeftError:
+            raise
+        except SupervisorLostError:
+            if not tries:
+                raise
+            view.say("the supervisor ended; starting the next one, which adopts what runs")
 
 
 def _converse(client: Client, apply: Apply, view: UpView, began: float, args: argparse.Namespace) -> int:
     """Apply, show, and follow; a Ctrl-C on the way stops what it should."""
-    difference: Difference | None = None
+    account = None
+    changes: list[str] | None = None
     try:
         client.send(apply)
-        while True:
+        while account is None:
             answer = view.next_answer(client)
             if isinstance(answer, Difference):
-                difference = answer
+                changes = [*answer.start, *answer.restart]
                 view.show_difference(answer)
             elif isinstance(answer, Changed):
                 view.show_change(answer)
             elif isinstance(answer, Account):
-                break
-        seconds = time.monotonic() - began
-        if args.as_json:
-            print_json(account_json(answer, seconds))
-        else:
-            view.show_account(answer, seconds)
-        code = 0 if set(answer.not_ready) <= set(answer.optional) and not answer.interrupted else 1
-        if args.detach or not answer.ready:
-            return code
-        _follow(client, view)
+                account = answer
+        _show_account(account, view, time.monotonic() - began, args)
+        if not args.detach and account.ready:
+            _follow(client, view)
     except KeyboardInterrupt:
-        started = [*difference.start, *difference.restart] if args.detach and difference else None
-        _stop(client, view, started)
-    return INTERRUPTED
+        if args.detach and changes is None:
+            changes = _hear_changes(client)
+        _stop(client, view, changes if args.detach else None)
+        return INTERRUPTED
+    return 0 if set(account.not_ready) <= set(account.optional) and not account.interrupted else 1
+
+
+def _show_account(account: Account, view: UpView, seconds: float, args: argparse.Namespace) -> None:
+    if args.as_json:
+        print_json(account_json(account, seconds))
+    else:
+        view.show_account(account, seconds)
+
+
+def _hear_changes(client: Client) -> list[str]:
+    """Return what the apply that was just sent is about to start: no more than that may be stopped."""
+    for answer in client.stream():
+        if isinstance(answer, Difference):
+            return [*answer.start, *answer.restart]
+    raise SupervisorLostError
 
 
 def _follow(client: Client, view: UpView) -> None:
     """Show what changes until the supervisor ends or somebody interrupts."""
     client.send(Subscribe())
     view.say("the fleet is up; Ctrl-C stops it")
-    for answer in client.stream():
-        if isinstance(answer, Changed):
-            view.show_change(answer)
+    try:
+        for answer in client.stream():
+            if isinstance(answer, Changed):
+                view.show_change(answer)
+    except SupervisorLeftError as left:
+        view.say(f"the supervisor was told to end; {left.running} agents run on")
 
 
 def _stop(client: Client, view: UpView, names: list[str] | None) -> None:

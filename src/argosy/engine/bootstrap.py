@@ -24,12 +24,15 @@ _LOCK_PATIENCE_S = 1.0
 def become_agent(order: Order, output: int, boot: bytes) -> NoReturn:
     """Turn this freshly forked process into the agent; never returns.
 
-    Exits 114 when the lease stays busy, 115 when the recorded process lives, 116 when a newer
-    supervisor has come, 126 or 127 when the program cannot be run.
+    Exits 113 when the lease cannot be used, 114 when it stays busy, 115 when the recorded process
+    lives, 116 when a newer supervisor has come, 126 or 127 when the program cannot be run.
     """
-    os.setsid()
-    _wire_output(output)
-    _take_lease(order, boot)
+    try:
+        os.setsid()
+        _wire_output(output)
+        _take_lease(order, boot)
+    except OSError as error:
+        _refuse(order, f"its lease `{order.lease}` cannot be used: {error.strerror}", codes.LEASE_UNUSABLE)
     _reset_signals()
     _run_program(order)
 
@@ -70,10 +73,7 @@ def _reset_signals() -> None:
 
 def _run_program(order: Order) -> NoReturn:
     try:
-        if order.open_files:
-            _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-            wanted = order.open_files if most == resource.RLIM_INFINITY else min(order.open_files, most)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+        _limit_open_files(order.open_files)
         os.chdir(order.cwd)
     except OSError as error:
         _refuse(order, f"its folder `{order.cwd}` cannot be entered: {error.strerror}", codes.NOT_EXECUTABLE)
@@ -83,9 +83,21 @@ def _run_program(order: Order) -> NoReturn:
         _refuse(order, f"`{order.argv[0]}` was not found", codes.NOT_FOUND)
     except OSError as error:
         _refuse(order, f"`{order.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE)
+    except ValueError as error:  # a zero byte, or a character that the locale has not
+        _refuse(order, f"its command or environment cannot be passed on: {error}", codes.NOT_EXECUTABLE)
+
+
+def _limit_open_files(wanted: int) -> None:
+    if wanted:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        soft = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
 
 
 def _refuse(order: Order, why: str, code: int) -> NoReturn:
     stamp = time.strftime("%H:%M:%S")
-    os.write(2, f"{stamp} argosy: {order.name} was not started: {why}\n".encode())
+    try:
+        os.write(2, f"{stamp} argosy: {order.name} was not started: {why}\n".encode(errors="replace"))
+    except OSError:
+        os._exit(code)  # the disk is full; the code alone must tell
     os._exit(code)

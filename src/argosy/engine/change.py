@@ -21,6 +21,7 @@ class Settling:
         self._units = {unit.name: unit for unit in units}
         self._open: set[str] = set(self._units)
         self._woken = asyncio.Event()
+        self.is_interrupted = False
 
     def look(self, unit: Unit) -> None:
         """Take note of a transition."""
@@ -30,7 +31,8 @@ class Settling:
                 self._woken.set()
 
     def interrupt(self) -> None:
-        """End the wait now."""
+        """End the wait now, and any that begins later."""
+        self.is_interrupted = True
         self._woken.set()
 
     async def wait(self, timeout_s: float) -> bool:
@@ -40,7 +42,8 @@ class Settling:
         try:
             async with asyncio.timeout(timeout_s):
                 # A unit may fall again between the last rise and this task's turn: look once more.
-                while self._open and not self._woken.is_set():
+                while self._open and not self.is_interrupted:
+                    self._woken.clear()
                     await self._woken.wait()
         except TimeoutError:
             return False
@@ -79,7 +82,7 @@ class OrderedStop:
             for unit in free:
                 self._told.add(unit.name)
                 unit.stop()
-        if len(self._told) == len(self._units) and not any(map(_has_process, self._units.values())):
+        if len(self._told) == len(self._units) and not any(unit.has_process for unit in self._units.values()):
             self._done.set()
 
     def _may_be_told(self, unit: Unit) -> bool:
@@ -88,9 +91,5 @@ class OrderedStop:
     def _holds(self, unit: Unit) -> bool:
         """Return whether a dependent of `unit` that is to stop still runs."""
         return any(
-            other.name in self._units and _has_process(other) for other in self._crew.dependents_of(unit.name)
+            other.name in self._units and other.has_process for other in self._crew.dependents_of(unit.name)
         )
-
-
-def _has_process(unit: Unit) -> bool:
-    return unit.is_running or unit.identity is not None

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.messages import (
     PROTOCOL,
+    READY,
     Answer,
+    Farewell,
     Hello,
     Message,
     Refused,
@@ -35,15 +37,25 @@ _ANSWER_WITHIN_S = 30.0
 class SupervisorLostError(RefusedError):
     """The supervisor died while it was asked."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            Fault(
-                "",
-                "supervisor-lost",
-                "the supervisor ended while it was being asked; the agents run on",
-                "`argosy up` starts a new one, which adopts them",
-            )
-        )
+    def __init__(self, words: str = "the supervisor ended while it was asked; the agents run on") -> None:
+        hint = "`argosy up` starts a new one, which adopts what runs"
+        super().__init__(Fault("", "supervisor-lost", words, hint))
+
+
+class SupervisorLeftError(SupervisorLostError):
+    """The supervisor ended on purpose. running: agents that run on."""
+
+    def __init__(self, running: int) -> None:
+        super().__init__(f"the supervisor was told to end; {running} agents run on")
+        self.running = running
+
+
+class SupervisorSilentError(RefusedError):
+    """The supervisor is there and does not answer."""
+
+    def __init__(self, within_s: float) -> None:
+        words = f"the supervisor has not answered for {within_s:.0f} s (it is stopped, or overloaded)"
+        super().__init__(Fault("", "supervisor-silent", words, "`ps -C argosy` shows it; the agents run on"))
 
 
 class Client:
@@ -84,15 +96,19 @@ class Client:
     def ask(self, request: Message) -> Answer:
         """Send a request and return the first answer.
 
-        Raises the error that the supervisor refuses with, or SupervisorLostError.
+        Raises the error that the supervisor refuses with, SupervisorLostError or SupervisorSilentError.
         """
         self.send(request)
-        return self.receive(_ANSWER_WITHIN_S)
+        try:
+            return self.receive(_ANSWER_WITHIN_S)
+        except TimeoutError as error:
+            raise SupervisorSilentError(_ANSWER_WITHIN_S) from error
 
     def receive(self, timeout_s: float | None) -> Answer:
         """Return the next message; None waits for ever.
 
-        Raises TimeoutError, the error that the supervisor refuses with, or SupervisorLostError.
+        Raises TimeoutError, the error that the supervisor refuses with, SupervisorLostError, or, when it
+        ends on purpose, SupervisorLeftError.
         """
         self._channel.settimeout(timeout_s)
         while b"\n" not in self._buffer:
@@ -107,13 +123,15 @@ class Client:
         self._buffer = rest
         answer = decode_answer(bytes(line))
         if isinstance(answer, Refused):
-            raise _ERRORS.get(answer.exit_code, ArgosyError)(*answer.faults)
+            raise _error_of(answer)
+        if isinstance(answer, Farewell):
+            raise SupervisorLeftError(answer.running)
         return answer
 
     def stream(self) -> Iterator[Answer]:
         """Yield messages for as long as they come.
 
-        Raises SupervisorLostError: the supervisor ended.
+        Raises SupervisorLostError: the supervisor ended, SupervisorLeftError: on purpose.
         """
         while True:
             yield self.receive(None)
@@ -127,7 +145,14 @@ def connect(folder: Folder, name: str) -> Client | None:
     except (FileNotFoundError, ConnectionRefusedError):
         channel.close()
         return None
-    return Client(channel, name)
+    try:
+        return Client(channel, name)
+    except SupervisorLostError:
+        channel.close()
+        return None  # it was on its way out
+    except BaseException:
+        channel.close()
+        raise
 
 
 def connect_or_start(fleet_path: Path, fleet_name: str, folder: Folder, name: str) -> Client:
@@ -139,11 +164,15 @@ def connect_or_start(fleet_path: Path, fleet_name: str, folder: Folder, name: st
     if client is not None:
         return client
     folder.make()
-    with _spawn_lock(folder):
-        client = connect(folder, name)
-        if client is None:
-            _start_supervisor(fleet_path, fleet_name, folder)
+    try:
+        with _spawn_lock(folder):
             client = connect(folder, name)
+            if client is None:
+                _start_supervisor(fleet_path, fleet_name, folder)
+                client = connect(folder, name)
+    except OSError as error:
+        words = f"the supervisor cannot be started: {error.strerror}"
+        raise RefusedError(Fault(error.filename or str(folder.state), "state-folder", words)) from error
     if client is None:
         raise SupervisorLostError
     return client
@@ -172,14 +201,15 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
         )
     os.close(ready_in)
     with open(ready, "rb") as file:
-        told = file.read().decode(errors="replace")
-    if told == "ready":
+        told = file.read()
+    if told == READY:
         process.returncode = 0  # it runs on without this parent
         return
     process.wait()
-    code, _, text = told.partition(" ")
-    if code.isdigit():
-        raise _ERRORS.get(int(code), RefusedError)(Fault("", "supervisor", text))
+    if told:
+        answer = decode_answer(told)
+        assert isinstance(answer, Refused), "a supervisor that cannot start says why"
+        raise _error_of(answer)
     raise RefusedError(
         Fault(
             str(folder.supervisor_log),
@@ -188,3 +218,7 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
             f"its last words are in `{folder.supervisor_log}`",
         )
     )
+
+
+def _error_of(refused: Refused) -> ArgosyError:
+    return _ERRORS.get(refused.exit_code, ArgosyError)(*refused.faults)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _CREDENTIALS = struct.Struct("3i")
 _LONGEST_LINE = 64 * 1024 * 1024
+# A client that has not read so much (a stopped `argosy up`, for hours) is cut off.
+_MOST_UNREAD = 8 * 1024 * 1024
+_FLUSH_WITHIN_S = 1.0
 
 
 class Session:
@@ -38,17 +41,29 @@ class Session:
         self.is_subscribed = False
 
     def send(self, message: Message) -> None:
-        """Send a message; one to a client that has gone is dropped."""
-        if not self._writer.is_closing():
-            self._writer.write(encode_line(message))
+        """Send a message; one to a client that has gone, or reads no more, is dropped."""
+        if self._writer.is_closing():
+            return
+        self._writer.write(encode_line(message))
+        if self._writer.transport.get_write_buffer_size() > _MOST_UNREAD:
+            self._writer.transport.abort()
 
 
 class ControlServer:
-    """Serves `handle(session, request)` on a unix socket; each request runs as a task of its own."""
+    """Serves `handle(session, request)` on a unix socket; each request runs as a task of its own.
 
-    def __init__(self, path: Path, handle: Callable[[Session, Request], Awaitable[None]]) -> None:
+    on_gone(): called when a client has gone.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        handle: Callable[[Session, Request], Awaitable[None]],
+        on_gone: Callable[[], None],
+    ) -> None:
         self._path = path
         self._handle = handle
+        self._on_gone = on_gone
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
@@ -86,10 +101,14 @@ class ControlServer:
                 self._dispatch(session, line)
         except (ConnectionResetError, BrokenPipeError):
             pass  # the client died; the fleet runs on
+        except ValueError:  # what StreamReader.readline raises beyond its limit
+            fault = Fault("", "protocol", f"a request is longer than {_LONGEST_LINE} bytes")
+            session.send(Refused(faults=[fault]))
         finally:
             self.sessions.discard(session)
             self._writers.pop(writer, None)
             writer.close()
+            self._on_gone()
 
     def _dispatch(self, session: Session, line: bytes) -> None:
         try:
@@ -118,11 +137,11 @@ class ControlServer:
             self._server.close()
         serving = dict(self._writers)
         for writer in serving:
-            with contextlib.suppress(ConnectionError):
-                await writer.drain()
-            writer.close()
+            writer.close()  # what was sent goes out first
         if serving:
-            await asyncio.wait(serving.values(), timeout=1.0)
+            _, unread = await asyncio.wait(serving.values(), timeout=_FLUSH_WITHIN_S)
+            for task in unread:
+                task.cancel()
 
 
 def _peer_of(writer: asyncio.StreamWriter) -> tuple[int, int]:

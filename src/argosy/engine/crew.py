@@ -15,45 +15,53 @@ from argosy.engine.diary import Diary
 from argosy.engine.forkerlink import ForkerLink
 from argosy.engine.logs import Mark, append_mark, mark_growth
 from argosy.engine.logwatch import LogWatch
+from argosy.engine.memory import read_memory
+from argosy.engine.order import Exit, Order
 from argosy.engine.plan import full_environment
 from argosy.engine.state import FINAL_STATES, State
-from argosy.engine.unit import Needs, Unit
+from argosy.engine.surroundings import Needs
+from argosy.engine.unit import Unit
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from argosy.engine.folder import Folder
-    from argosy.engine.order import Birth, Exit, Order
-    from argosy.engine.plan import Plan
+    from argosy.engine.order import Birth, NoBirth
+    from argosy.engine.plan import Plan, ProcessSpec
 
 _MEMORY_EVERY_S = 1.0
 _BIRTH_PATIENCE_S = 5.0
+_FORKER_PAUSE_S = 0.5
 
 
 class Crew:
     """The units, the forker that bears them, the records that outlive both.
 
-    on_change(unit): called after every transition. on_quiet(): after every end, conclusion or rise,
-    for whoever waits until the fleet has settled.
+    open_files: the soft limit of descriptors that agents get; the supervisor's own may be higher.
+    on_change(unit): called after every transition.
     """
 
-    def __init__(self, folder: Folder, generation: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, folder: Folder, generation: int, loop: asyncio.AbstractEventLoop, open_files: int = 0
+    ) -> None:
         self.folder = folder
         self.generation = generation
         self.loop = loop
+        self.open_files = open_files
         self.boot = process.boot_id()
         self.units: dict[str, Unit] = {}
         self.plan: Plan | None = None
         self.environ: dict[str, str] = dict(os.environ)
         self.on_change: Callable[[Unit], None] = lambda _: None
-        self.on_quiet: Callable[[], None] = lambda: None
         self.diary = Diary(folder.diary)
         self._dependents: dict[str, list[str]] = {}
-        self._unborn: dict[int, tuple[Unit, Order]] = {}
-        self._forker = self._new_forker()
-        self._watch = LogWatch(folder.logs, loop, mark_growth)
+        self._unborn: dict[int, Unit] = {}
         self._is_closing = False
+        self._watch = LogWatch(folder.logs, loop, mark_growth)
+        self._forker: ForkerLink | None = None
+        self._forker_since = 0.0
+        self._start_forker()
         self._memory_turn = 0
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         self._memory_timer = loop.call_later(_MEMORY_EVERY_S, self._sample_memory)
@@ -63,13 +71,17 @@ class Crew:
     def adopt_plan(self, plan: Plan) -> None:
         """Make `plan` the one in force: new units for new agents; known ones are left to the change."""
         self.plan = plan
-        for name, spec in plan.processes.items():
-            if name not in self.units:
-                self.units[name] = Unit(spec, self)
+        self.add(plan.processes)
         self._dependents = {name: [] for name in self.units}
         for name, spec in plan.processes.items():
             for need in spec.need_names():
                 self._dependents.setdefault(need, []).append(name)
+
+    def add(self, specs: Mapping[str, ProcessSpec]) -> None:
+        """Make a unit for each of these that has none."""
+        for name, spec in specs.items():
+            if name not in self.units:
+                self.units[name] = Unit(spec, self)
 
     def forget(self, name: str) -> None:
         """Drop a unit that is no more part of the fleet and has no process."""
@@ -83,28 +95,28 @@ class Crew:
 
     def running(self) -> list[Unit]:
         """Return the units that have a process or are about to."""
-        return [unit for unit in self.units.values() if unit.is_running or unit.identity is not None]
+        return [unit for unit in self.units.values() if unit.has_process]
 
     def adopt_running(self) -> list[str]:
-        """Take over what an earlier supervisor started and still runs; return the names.
+        """Take over what an earlier supervisor started and still runs; return the names."""
+        return [name for name, unit in self.units.items() if self.adopt(unit)]
 
-        A lease that is busy, or whose recorded process lives, belongs to a running agent. Free and
-        dead is released by nobody having to do anything.
+    # ---- what units ask (see Surroundings)
+
+    def adopt(self, unit: Unit) -> bool:
+        """Take over the unit's process if the one recorded in its lease lives; return whether it does.
+
+        The record decides, not the lock: an agent may have closed every descriptor it had.
         """
-        adopted = []
-        for name, unit in self.units.items():
-            record = lease.read_record(self.folder.lease(name))
-            if record is None or record.boot != self.boot:
-                continue
-            pidfd = process.open_process(record.identity)
-            if pidfd is None:
-                continue
-            unit.adopt(record.identity, pidfd, record.incarnation)
-            self.diary.note("adopted", agent=name, pid=record.identity.pid)
-            adopted.append(name)
-        return adopted
-
-    # ---- what units ask (see unit.Crew)
+        record = lease.read_record(self.folder.lease(unit.name))
+        if record is None or record.boot != self.boot:
+            return False
+        pidfd = process.open_process(record.identity)
+        if pidfd is None:
+            return False
+        self.diary.note("adopted", agent=unit.name, pid=record.identity.pid)
+        unit.adopt(record.identity, pidfd, record.incarnation)
+        return True
 
     def needs_of(self, unit: Unit) -> Needs:
         """Return what `unit` still waits for, and what of it will not come."""
@@ -125,17 +137,34 @@ class Crew:
         if most is None:
             return True
         starting = [each for each in self.units.values() if each.state is State.STARTING and each is not unit]
-        return sum(1 for each in starting if each.identity or each.incarnation in self._unborn) < most
+        return sum(not each.waits_for_room for each in starting) < most
 
-    def environment_of(self, unit: Unit) -> dict[str, str]:
-        """Return the whole environment of a unit's process."""
-        return full_environment(self.environ, unit.spec)
+    def spawn(self, unit: Unit, output: int) -> None:
+        """Have the unit's process forked; takes over the descriptor `output`."""
+        self._unborn[unit.incarnation] = unit
+        self.loop.call_later(_BIRTH_PATIENCE_S, self._check_birth, unit.incarnation)
+        if self._forker is None:
+            os.close(output)  # ordered again when there is a forker
+        else:
+            self._forker.send(self._order_of(unit), output)
 
-    def spawn(self, unit: Unit, order: Order, output: int) -> None:
-        """Have the unit's process forked."""
-        self._unborn[order.incarnation] = (unit, order)
-        self._forker.send(order, output)
-        self.loop.call_later(_BIRTH_PATIENCE_S, self._check_birth, order.incarnation)
+    def _order_of(self, unit: Unit) -> Order:
+        return Order(
+            name=unit.name,
+            incarnation=unit.incarnation,
+            generation=self.generation,
+            lease=str(self.folder.lease(unit.name)),
+            generation_file=str(self.folder.lock),
+            argv=list(unit.spec.argv),
+            env=full_environment(self.environ, unit.spec),
+            cwd=unit.spec.cwd,
+            open_files=unit.spec.open_files or self.open_files,
+        )
+
+    def hear_forker(self) -> None:
+        """Take what the forker has told: a pid that is unknown now is not the engine's."""
+        if self._forker is not None:
+            self._forker.drain()
 
     def changed(self, unit: Unit) -> None:
         """Tell everyone who listens."""
@@ -144,7 +173,7 @@ class Crew:
         if unit.state is State.WAITING:
             for other in self.dependents_of(unit.name):
                 if other.state is State.BLOCKED and other.wanted:
-                    other.needs_changed()
+                    self.loop.call_soon(other.needs_changed)
 
     def is_rising(self, unit: Unit) -> None:
         """A unit is ready: who waited for it may start, who missed it is whole again."""
@@ -152,32 +181,28 @@ class Crew:
             if other.state in (State.WAITING, State.BLOCKED) and other.wanted:
                 other.needs_changed()
             elif unit.name in other.lost_needs:
-                other.lost_needs.discard(unit.name)
-                if self._on_death(other, unit.name) == "restart":
-                    other.restart()
-                else:
-                    other.need_back(unit.name)
+                is_renewed = self._on_death(other, unit.name) == "restart" and other.wanted
+                other.need_back(unit.name, is_renewed=is_renewed)
         self._let_in()
-        self.on_quiet()
 
     def is_falling(self, unit: Unit) -> None:
-        """A ready unit is ready no more: its dependents do what their `on_death` says."""
+        """A ready unit is ready no more: its running dependents do what their `on_death` says."""
         for other in self.dependents_of(unit.name):
             what = self._on_death(other, unit.name)
-            if what == "degrade":
-                other.need_lost(unit.name)
-            elif what == "restart":
-                other.lost_needs.add(unit.name)
-            elif what == "stop" and other.is_running:
+            if what == "wait" or not other.wanted or not other.has_process:
+                continue
+            if what == "stop":
                 other.restart()  # ends now; starts again when what it needs is ready again
+            else:
+                other.need_lost(unit.name)
 
     def has_concluded(self, unit: Unit) -> None:
         """A unit will not come by itself any more: who waits for it is blocked."""
         for other in self.dependents_of(unit.name):
             if other.state is State.WAITING:
-                other.needs_changed()
+                # Not at once: a chain of hundreds would be as many calls deep.
+                self.loop.call_soon(other.needs_changed)
         self._let_in()
-        self.on_quiet()
 
     def has_ended(self, unit: Unit) -> None:
         """A unit's process is gone."""
@@ -188,11 +213,7 @@ class Crew:
         if self.plan is None or self.plan.max_starting is None:
             return
         for unit in self.units.values():
-            if (
-                unit.state is State.STARTING
-                and unit.identity is None
-                and unit.incarnation not in self._unborn
-            ):
+            if unit.waits_for_room:
                 unit.spawn_now()
 
     @staticmethod
@@ -201,16 +222,36 @@ class Crew:
 
     # ---- births and ends
 
-    def _new_forker(self) -> ForkerLink:
-        return ForkerLink(self.loop, self._on_birth, self._on_exit, self._on_forker_lost)
+    def _start_forker(self) -> None:
+        """Start a forker, and order again what the one before it has not borne."""
+        if self._is_closing:
+            return
+        self._forker_since = self.loop.time()
+        try:
+            self._forker = ForkerLink(self.loop, self)
+        except OSError as error:
+            self.diary.note("no-forker", text=str(error))
+            self.loop.call_later(_FORKER_PAUSE_S, self._start_forker)
+            return
+        for incarnation in list(self._unborn):
+            self._order_again(incarnation)
 
-    def _on_birth(self, birth: Birth, pidfd: int) -> None:
-        unit, _ = self._unborn.pop(birth.incarnation, (None, None))
+    def on_birth(self, birth: Birth, pidfd: int) -> None:
+        """A child was forked."""
+        unit = self._unborn.pop(birth.incarnation, None)
         if unit is None:
-            os.close(pidfd)  # nobody waits for it any more; its generation test or the adoption takes care
+            # Too late: it was ordered again, or is wanted no more.
+            process.send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
             return
         append_mark(self.folder.log(unit.name), Mark(time.time(), self._log_size(unit), birth.pid))
         unit.born(birth, pidfd)
+
+    def on_no_birth(self, failure: NoBirth) -> None:
+        """A child could not be forked."""
+        unit = self._unborn.pop(failure.incarnation, None)
+        if unit is not None:
+            unit.not_born(f"not started, no process could be forked: {failure.reason}")
 
     def _log_size(self, unit: Unit) -> int:
         try:
@@ -218,53 +259,52 @@ class Crew:
         except FileNotFoundError:
             return 0
 
-    def _on_exit(self, end: Exit) -> None:
+    def on_exit(self, end: Exit) -> None:
+        """A child has ended. Told twice when its forker died between telling and reaping."""
         for unit in self.units.values():
             if unit.pid == end.pid:
                 unit.ended(end.status)
                 return
 
-    def _on_forker_lost(self) -> None:
+    def on_forker_lost(self) -> None:
         """Replace a forker that died. Its children have fallen to this process, a subreaper."""
         if self._is_closing:
             return
-        self.diary.note("forker-lost", pid=self._forker.pid)
-        self._forker = self._new_forker()
+        self.diary.note("forker-lost")
+        self._forker = None
         self._reap()
+        # One that cannot live is not started in a tight loop.
+        has_lived = self.loop.time() - self._forker_since > _FORKER_PAUSE_S
+        self.loop.call_later(0.0 if has_lived else _FORKER_PAUSE_S, self._start_forker)
 
     def _check_birth(self, incarnation: int) -> None:
         """Order a child again that nobody has reported; its lease keeps a late twin from running."""
-        entry = self._unborn.pop(incarnation, None)
-        if entry is not None:
-            unit, _ = entry
-            self.diary.note("no-birth", agent=unit.name)
-            unit.spawn_now()
+        if incarnation in self._unborn:
+            self.diary.note("no-birth", agent=self._unborn[incarnation].name)
+            self._order_again(incarnation)
+
+    def _order_again(self, incarnation: int) -> None:
+        self._unborn.pop(incarnation).not_born("")
 
     def _reap(self) -> None:
-        """Take the exits of what has fallen to this process; forkers are reaped by their link."""
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
+        """Take the exits of what has fallen to this process; the forker is reaped by its link."""
+        self.hear_forker()
+        while (found := process.next_zombie()) is not None:
+            pid, status = found
+            if self._forker is not None and pid == self._forker.pid:
                 return
-            if found is None or found.si_pid == self._forker.pid:
-                return
-            try:
-                os.killpg(found.si_pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass  # it led no group, or nobody is left in it
-            _, status = os.waitpid(found.si_pid, 0)
-            for unit in self.units.values():
-                if unit.pid == found.si_pid:
-                    unit.ended(status)
-                    break
+            process.kill_group_of_zombie(pid)
+            os.waitpid(pid, 0)
+            self.on_exit(Exit(pid, status))
 
     def _sample_memory(self) -> None:
         """Read the memory of one agent a second, in turn: reading all at once would cost a start."""
         units = [unit for unit in self.units.values() if unit.identity is not None]
         if units:
             self._memory_turn = (self._memory_turn + 1) % len(units)
-            units[self._memory_turn].sample_memory()
+            unit = units[self._memory_turn]
+            unit.memory = read_memory(unit.pid or 0)
+            unit.memory_at = self.loop.time()
         self._memory_timer = self.loop.call_later(_MEMORY_EVERY_S, self._sample_memory)
 
     def close(self) -> None:
@@ -272,7 +312,8 @@ class Crew:
         self._is_closing = True
         self._memory_timer.cancel()
         self._watch.close()
-        self._forker.close()
+        if self._forker is not None:
+            self._forker.close()
         for unit in self.units.values():
             unit.close()
         self.diary.close()

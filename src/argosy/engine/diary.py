@@ -39,6 +39,7 @@ class Diary:
 
     def __init__(self, path: Path) -> None:
         self.lost = 0
+        self._is_torn = False
         self._sequence = _cut_torn_tail(path)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -58,10 +59,19 @@ class Diary:
             text=text,
         )
         body = msgspec.json.encode(entry)
+        line = b"%08x %s\n" % (crc32(body), body)
+        if self._is_torn:
+            line = b"\n" + line
+        written = self._write(line)
+        self.lost += written < len(line)
+        self._is_torn = 0 < written < len(line) or (self._is_torn and not written)
+
+    def _write(self, line: bytes) -> int:
+        """Return how much of the line went to the disk, which may be full."""
         try:
-            os.write(self._file, b"%08x %s\n" % (crc32(body), body))
+            return os.write(self._file, line)
         except OSError:
-            self.lost += 1
+            return 0
 
     def close(self) -> None:
         """Close the file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.engine.messages import Difference
 from argosy.fault import Fault, InputError
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ class Change(NamedTuple):
     restart: list[str]
     stop: list[str]
     adopted: list[str]
+
+    def told(self, declared: int) -> Difference:
+        """Return it as the message that precedes it, of a fleet with so many agents."""
+        return Difference(**self._asdict(), declared=declared)
 
 
 def scope_of(plan: Plan, only: Iterable[str] | None, skip: Mapping[str, str]) -> list[str]:

@@ -34,7 +34,7 @@ def read_env_file(path: Path, where: str) -> dict[str, str]:
             continue
         found = _LINE.match(stripped)
         if found is None:
-            faults.append(Fault(f"{path}:{number}:1", "env-file", f"`{stripped[:40]}` is not `KEY=value`"))
+            faults.append(Fault(f"{path}:{number}:1", "env-file", "this line is not `KEY=value`"))
             continue
         values[found["key"]] = _unquote(found["value"])
     if faults:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Longer agent names are shortened in socket paths, with a digest to keep them apart.
 _LONGEST_STEM = 40
+# What is left of the 107 bytes after `/argosy/DIGEST/notify/STEM.sock`.
+_LONGEST_BASE = 107 - len("/argosy//notify/.sock") - 12 - _LONGEST_STEM
 
 
 class Folder(NamedTuple):
@@ -96,7 +98,7 @@ class Folder(NamedTuple):
         """
         for path in (self.state, self.leases, self.logs, self.state / "will"):
             _make_private(path)
-        for path in (self.runtime, self.runtime / "notify", self.runtime / "z"):
+        for path in (self.runtime.parent, self.runtime, self.runtime / "notify", self.runtime / "z"):
             _make_private(path)
 
 
@@ -115,9 +117,13 @@ def folder_of(fleet_path: str | Path, variables: Mapping[str, str] | None = None
 
 
 def runtime_base(variables: Mapping[str, str]) -> Path:
-    """Return the folder under which the runtime folders are made."""
+    """Return the folder under which the runtime folders are made: `$XDG_RUNTIME_DIR/argosy`.
+
+    One that is missing, of another user, or too long for the path of a socket gives way to /tmp.
+    """
     given = variables.get("XDG_RUNTIME_DIR")
-    if given and os.path.isdir(given) and os.stat(given).st_uid == os.getuid():
+    is_short = given and len(os.fsencode(given)) <= _LONGEST_BASE
+    if given and is_short and os.path.isdir(given) and os.stat(given).st_uid == os.getuid():
         return Path(given, "argosy")
     return Path(f"/tmp/argosy-{os.getuid()}")
 
@@ -155,3 +161,5 @@ def _make_private(path: Path) -> None:
                 "remove it, or set XDG_RUNTIME_DIR to a folder of your own",
             )
         )
+    if found.st_mode & 0o077:
+        path.chmod(0o700)

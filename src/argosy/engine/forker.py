@@ -15,10 +15,16 @@ import select
 import signal
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from argosy.engine.bootstrap import become_agent
-from argosy.engine.order import LARGEST_MESSAGE, Birth, Exit, pack_event, take_order
-from argosy.engine.process import boot_id, read_stat
+from argosy.engine.order import LARGEST_MESSAGE, Birth, Exit, ForkerEvent, NoBirth, pack_event, take_order
+from argosy.engine.process import boot_id, kill_group_of_zombie, next_zombie, read_stat
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from argosy.engine.order import Order
 
 
 class Forker:
@@ -58,54 +64,63 @@ class Forker:
             return False
         order, output = take_order(descriptors)
         gate, gate_in = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            signal.set_wakeup_fd(-1)
-            os.close(gate_in)
-            self._channel.close()
-            if not os.read(gate, 1):
-                os._exit(0)  # the forker died before it could report this child
-            become_agent(order, output, self._boot)
-        os.close(gate)
-        os.close(output)
         try:
-            reported = self._report_birth(order.incarnation, pid)
-            if reported:
-                os.write(gate_in, b"g")
+            pid = os.fork()
+            if pid == 0:
+                os.close(gate_in)
+                self._wait_and_become(order, output, gate)
+            return self._report_birth(order.incarnation, pid, gate_in)
+        except OSError as error:  # no more processes or memory: others may still be forked later
+            return self._tell(NoBirth(order.incarnation, error.strerror or str(error)))
         finally:
-            os.close(gate_in)
-        return reported
+            for descriptor in (gate, gate_in, output):
+                os.close(descriptor)
 
-    def _report_birth(self, incarnation: int, pid: int) -> bool:
+    def _wait_and_become(self, order: Order, output: int, gate: int) -> NoReturn:
+        """In the child: go on once the supervisor has been told of it."""
+        try:
+            signal.set_wakeup_fd(-1)
+            self._channel.close()
+            if os.read(gate, 1):
+                become_agent(order, output, self._boot)
+        finally:
+            os._exit(0)  # the forker died before it could report; nothing may unwind into its loop
+
+    def _report_birth(self, incarnation: int, pid: int, gate_in: int) -> bool:
         found = read_stat(pid)
         assert found is not None, "an unreaped child has a stat file"
         pidfd = os.pidfd_open(pid)
         try:
-            socket.send_fds(self._channel, [pack_event(Birth(incarnation, pid, found.started))], [pidfd])
-        except (BrokenPipeError, ConnectionResetError):
-            return False
+            if not self._tell(Birth(incarnation, pid, found.started), pidfd):
+                return False
         finally:
             os.close(pidfd)
+        try:
+            os.write(gate_in, b"g")
+        except BrokenPipeError:
+            return True  # it was killed meanwhile; its exit is reported like any other
+        return True
+
+    def _tell(self, event: ForkerEvent, *descriptors: int) -> bool:
+        """Send an event; return False when the supervisor is gone."""
+        try:
+            socket.send_fds(self._channel, [pack_event(event)], descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
         return True
 
     def _reap(self) -> None:
-        """Report every child that has ended, its group killed while the zombie keeps the number."""
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
+        """Report every child that has ended, its group killed while the zombie keeps the number.
+
+        Told first and reaped after: should this process die in between, the zombie falls to the
+        supervisor, and an exit told twice is no harm.
+        """
+        while (found := next_zombie()) is not None:
+            pid, status = found
+            kill_group_of_zombie(pid)
+            if not self._tell(Exit(pid, status)):
                 return
-            if found is None:
-                return
-            try:
-                os.killpg(found.si_pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass  # the agent had no group of its own yet, or nobody is left in it
-            _, status = os.waitpid(found.si_pid, 0)
-            try:
-                self._channel.send(pack_event(Exit(found.si_pid, status)))
-            except (BrokenPipeError, ConnectionResetError):
-                return
+            os.waitpid(pid, 0)
 
 
 def _drain(descriptor: int) -> None:

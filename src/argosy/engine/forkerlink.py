@@ -9,40 +9,59 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from argosy.engine.order import LARGEST_MESSAGE, Birth, Exit, Order, send_order, unpack_event
+from argosy.engine.order import (
+    LARGEST_MESSAGE,
+    Birth,
+    Exit,
+    ForkerEvent,
+    NoBirth,
+    Order,
+    send_order,
+    unpack_event,
+)
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
+_PAUSE_S = 0.05
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from argosy.engine.forker import main; main()"
 
 
-class ForkerLink:
-    """One forker process. on_birth(birth, pidfd), on_exit(exit) and on_lost() are called from the loop."""
+class Listener(Protocol):
+    """Who is told what a forker does; called from the loop."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        on_birth: Callable[[Birth, int], None],
-        on_exit: Callable[[Exit], None],
-        on_lost: Callable[[], None],
-    ) -> None:
+    def on_birth(self, birth: Birth, pidfd: int) -> None:
+        """A child was forked; takes over the descriptor."""
+
+    def on_no_birth(self, failure: NoBirth) -> None:
+        """A child could not be forked."""
+
+    def on_exit(self, end: Exit) -> None:
+        """A child has ended."""
+
+    def on_forker_lost(self) -> None:
+        """The forker has died; it is closed and reaped."""
+
+
+class ForkerLink:
+    """One forker process. Raises OSError: it cannot be started."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
         self._loop = loop
-        self._on_birth, self._on_exit, self._on_lost = on_birth, on_exit, on_lost
+        self._listener = listener
         self._unsent: deque[tuple[Order, int]] = deque()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setblocking(False)
         # A bare interpreter: no site-packages, no user settings; it starts in 10 ms and forks in 1 ms.
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _CODE, _SOURCE, str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-        )
-        theirs.close()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _CODE, _SOURCE, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
         loop.add_reader(self._channel, self.drain)
 
     @property
@@ -56,6 +75,9 @@ class ForkerLink:
         self._flush()
 
     def _flush(self) -> None:
+        if self._channel.fileno() < 0:
+            return
+        self._loop.remove_writer(self._channel)
         while self._unsent:
             order, output = self._unsent[0]
             try:
@@ -64,14 +86,20 @@ class ForkerLink:
                 self._loop.add_writer(self._channel, self._flush)
                 return
             except (BrokenPipeError, ConnectionResetError):
-                break  # the reader sees the end and calls on_lost
+                return  # the reader sees the end and tells of it
+            except OSError:  # too many descriptors here or on their way (ETOOMANYREFS): fewer in a while
+                self._loop.call_later(_PAUSE_S, self._flush)
+                return
             os.close(output)
             self._unsent.popleft()
-        self._loop.remove_writer(self._channel)
 
     def drain(self) -> None:
-        """Take every report that waits; called before any notify message of an unknown pid is judged."""
-        while True:
+        """Take every report that waits.
+
+        Also called before a notify message or an exit is judged, so that no pid is unknown then: a
+        birth is reported before the child's first instruction.
+        """
+        while self._channel.fileno() >= 0:
             try:
                 data, descriptors, _, _ = socket.recv_fds(
                     self._channel, LARGEST_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC
@@ -82,13 +110,17 @@ class ForkerLink:
                 data, descriptors = b"", []
             if not data:
                 self.close()
-                self._on_lost()
+                self._listener.on_forker_lost()
                 return
-            event = unpack_event(data)
-            if isinstance(event, Birth):
-                self._on_birth(event, descriptors[0])
-            else:
-                self._on_exit(event)
+            self._tell(unpack_event(data), descriptors)
+
+    def _tell(self, event: ForkerEvent, descriptors: list[int]) -> None:
+        if isinstance(event, Birth):
+            self._listener.on_birth(event, descriptors[0])
+        elif isinstance(event, Exit):
+            self._listener.on_exit(event)
+        else:
+            self._listener.on_no_birth(event)
 
     def close(self) -> None:
         """Close the channel, upon which the forker ends, and wait for that."""

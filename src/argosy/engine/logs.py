@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MARK = struct.Struct("<dQI")
 _TAIL_BYTES = 4096
+_BLOCK_BYTES = 65536
 
 
 class Mark(NamedTuple):
@@ -49,9 +50,12 @@ def index_of(log: Path) -> Path:
 
 
 def append_mark(log: Path, mark: Mark) -> None:
-    """Append a mark to a log's index; a full disk costs the mark."""
+    """Append a mark to a log's index; a full disk costs the mark, and a torn one is cut off by the next."""
     try:
         with open(index_of(log), "ab", buffering=0) as file:
+            torn = file.tell() % _MARK.size
+            if torn:
+                file.truncate(file.tell() - torn)
             file.write(_MARK.pack(*mark))
     except OSError:
         return
@@ -99,7 +103,10 @@ class Reader:
         self._offset = offset
 
     def read(self) -> Iterator[Line]:
-        """Yield the whole lines that have come since, each with its time, and the seams between them."""
+        """Yield the whole lines that have come since, each with its time, and the seams between them.
+
+        What a process wrote last without ending the line is a line too, once the next has begun.
+        """
         try:
             with open(self._log, "rb") as file:
                 file.seek(self._offset)
@@ -109,9 +116,7 @@ class Reader:
         marks = read_marks(self._log)
         seams = {mark.offset: mark for mark in marks if mark.pid}
         offsets = [mark.offset for mark in marks]
-        for raw in data.splitlines(keepends=True):
-            if not raw.endswith(b"\n"):
-                return
+        for raw in _cut(data, sorted(seam - self._offset for seam in seams if seam > self._offset)):
             seam = seams.get(self._offset)
             if seam is not None:
                 yield Line(seam.at_s, self.agent, "", seam.pid)
@@ -122,22 +127,37 @@ class Reader:
             yield Line(at_s, self.agent, raw.rstrip(b"\r\n").decode(errors="replace"))
 
 
+def _cut(data: bytes, seams: list[int]) -> Iterator[bytes]:
+    """Yield the pieces of `data` that end with a line feed or where a seam is; not what is left after."""
+    start = 0
+    for seam in [*seams, None]:
+        piece = data[start:seam]
+        end = 0
+        while (feed := piece.find(b"\n", end)) >= 0:
+            yield piece[end : feed + 1]
+            end = feed + 1
+        if seam is None or seam > len(data):
+            return
+        if end < len(piece):
+            yield piece[end:]
+        start = seam
+
+
 def tail_offset(log: Path, lines: int) -> int:
     """Return the offset from which a log has its last `lines` lines."""
     try:
         with open(log, "rb") as file:
             position = file.seek(0, os.SEEK_END)
-            found = 0
             while position:
-                step = min(65536, position)
+                step = min(_BLOCK_BYTES, position)
                 position -= step
                 file.seek(position)
                 block = file.read(step)
-                for at in range(len(block) - 1, -1, -1):
-                    if block[at] == 0x0A:
-                        found += 1
-                        if found > lines:
-                            return position + at + 1
+                feed = len(block)
+                while (feed := block.rfind(b"\n", 0, feed)) >= 0:
+                    if lines == 0:
+                        return position + feed + 1
+                    lines -= 1
     except FileNotFoundError:
         return 0
     return 0

@@ -7,9 +7,12 @@ taken together: an agent that writes a thousand lines is told of once, not a tho
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 from typing import TYPE_CHECKING
+
+from argosy.fault import Fault, MissingError
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,7 +25,10 @@ _BURST_S = 0.02
 
 
 class LogWatch:
-    """Calls `on_growth(logs)` with the logs of `folder` that have grown in a burst."""
+    """Calls `on_growth(logs)` with the logs of `folder` that have grown in a burst.
+
+    Raises MissingError: the kernel grants no more watches, or the folder is not there.
+    """
 
     def __init__(
         self, folder: Path, loop: asyncio.AbstractEventLoop, on_growth: Callable[[list[Path]], None]
@@ -30,12 +36,7 @@ class LogWatch:
         self._folder = folder
         self._loop = loop
         self._on_growth = on_growth
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._inotify = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        watch = libc.inotify_add_watch(self._inotify, os.fsencode(folder), _IN_MODIFY)
-        if self._inotify < 0 or watch < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(folder))
+        self._inotify = _watch_folder(folder)
         self._again: asyncio.TimerHandle | None = None
         loop.add_reader(self._inotify, self._wake)
 
@@ -61,7 +62,7 @@ class LogWatch:
             while at < len(data):
                 *_, length = _EVENT.unpack_from(data, at)
                 at += _EVENT.size
-                names.add(data[at : at + length].rstrip(b"\0").decode())
+                names.add(os.fsdecode(data[at : at + length].rstrip(b"\0")))
                 at += length
 
     def close(self) -> None:
@@ -70,3 +71,16 @@ class LogWatch:
             self._again.cancel()
         self._loop.remove_reader(self._inotify)
         os.close(self._inotify)
+
+
+def _watch_folder(folder: Path) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    inotify: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if inotify < 0 or libc.inotify_add_watch(inotify, os.fsencode(folder), _IN_MODIFY) < 0:
+        number = ctypes.get_errno()
+        if inotify >= 0:
+            os.close(inotify)
+        hint = "raise fs.inotify.max_user_instances" if number == errno.EMFILE else ""
+        words = f"the folder of the logs cannot be watched: {os.strerror(number)}"
+        raise MissingError(Fault(str(folder), "inotify", words, hint))
+    return inotify

@@ -12,6 +12,8 @@ from argosy.engine.state import State
 from argosy.fault import Fault
 
 PROTOCOL = 1
+# What a new supervisor writes to the descriptor its starter gave; else a line with Refused.
+READY = b"ready"
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, kw_only=True):
@@ -31,7 +33,8 @@ class Hello(Message, frozen=True):
 class Apply(Message, frozen=True):
     """Bring the fleet in `text` up; answered by Difference, Changed..., Account.
 
-    environ: the caller's environment, the base of every agent started for this.
+    environ: the caller's environment, the base of every agent started for this; values as bytes, since
+    they need not be text.
     only: names to start, with their needs; None for all. skip: names that are left out, with the reason.
     """
 
@@ -39,7 +42,7 @@ class Apply(Message, frozen=True):
     text: str
     environment: str
     machine: str | None
-    environ: dict[str, str]
+    environ: dict[str, bytes]
     only: list[str] | None = None
     skip: dict[str, str] = {}
     timeout_s: float = 300.0
@@ -177,6 +180,12 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     sampled_s: float | None
 
 
+class Farewell(Message, frozen=True):
+    """The supervisor ends on purpose; so many agents run on without it."""
+
+    running: int
+
+
 class Report(Message, frozen=True):
     """The fleet now."""
 
@@ -189,7 +198,7 @@ class Report(Message, frozen=True):
 
 
 Request = Hello | Apply | Stop | Restart | Status | Subscribe | Shutdown
-Answer = Welcome | Refused | Difference | Changed | Account | Stopped | Restarted | Report
+Answer = Welcome | Refused | Difference | Changed | Account | Stopped | Restarted | Farewell | Report
 
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)

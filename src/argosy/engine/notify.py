@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CREDENTIALS = struct.Struct("3i")
 _LARGEST = 8192
+_AT_ONCE = 32
 
 
 class NotifySocket:
@@ -43,8 +44,8 @@ class NotifySocket:
         loop.add_reader(self._socket, self.drain)
 
     def drain(self) -> None:
-        """Take every message that waits."""
-        while True:
+        """Take what waits, but not more than a queue holds: one who floods must not keep the loop."""
+        for _ in range(_AT_ONCE):
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(_LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
             except BlockingIOError:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 LARGEST_MESSAGE = 4096
 
+# Exit code of a child whose lease cannot be used (a full disk, a deleted folder).
+LEASE_UNUSABLE = 113
 # Exit codes of a child that was not to become an agent; they count towards no restart limit.
 LEASE_BUSY = 114
 ALREADY_ALIVE = 115
@@ -22,13 +24,20 @@ NOT_STARTED = frozenset({LEASE_BUSY, ALREADY_ALIVE, OLD_GENERATION})
 # As a shell has them: found but not executable, not found.
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
+# Told in these words, since a full disk may have cost the line in the log.
+WORDS = {
+    LEASE_UNUSABLE: "could not use its lease",
+    LEASE_BUSY: "met a busy lease",
+    ALREADY_ALIVE: "met a living process of its name",
+    OLD_GENERATION: "met a newer supervisor",
+}
 
 
 class Order(NamedTuple):
     """Everything a child needs to become an agent.
 
     lease, generation_file: paths. incarnation, generation: numbers. argv, env, cwd: for execve.
-    open_files: the soft and hard limit of descriptors, 0 to leave it.
+    open_files: the soft limit of descriptors, 0 to leave it.
     """
 
     name: str
@@ -57,6 +66,17 @@ class Exit(NamedTuple):
     status: int
 
 
+class NoBirth(NamedTuple):
+    """A child could not be forked, for this reason."""
+
+    incarnation: int
+    reason: str
+
+
+ForkerEvent = Birth | Exit | NoBirth
+_EVENTS: dict[str, type[ForkerEvent]] = {"Birth": Birth, "Exit": Exit, "NoBirth": NoBirth}
+
+
 def send_order(channel: socket.socket, order: Order, output: int) -> None:
     """Send a start order and the descriptor that becomes the child's output."""
     memory = os.memfd_create("argosy-order", os.MFD_CLOEXEC)
@@ -75,13 +95,13 @@ def take_order(descriptors: list[int]) -> tuple[Order, int]:
         return Order(**json.load(file)), output
 
 
-def pack_event(event: Birth | Exit) -> bytes:
-    """Return a birth or an exit as a message."""
+def pack_event(event: ForkerEvent) -> bytes:
+    """Return what a forker tells as a message."""
     return json.dumps({type(event).__name__: event._asdict()}).encode()
 
 
-def unpack_event(data: bytes) -> Birth | Exit:
-    """Return the birth or exit in a message."""
+def unpack_event(data: bytes) -> ForkerEvent:
+    """Return what a forker tells in a message."""
     message: dict[str, dict[str, Any]] = json.loads(data)
     kind, fields = next(iter(message.items()))
-    return Birth(**fields) if kind == "Birth" else Exit(**fields)
+    return _EVENTS[kind](**fields)

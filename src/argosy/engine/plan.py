@@ -184,6 +184,8 @@ def _command_line(agent: AgentSpec, root: Path) -> tuple[str, ...]:
         return (*agent.run, *agent.args)
     assert isinstance(agent.run, str), "only a command is a list"
     python = agent.python or sys.executable
+    if "/" in python:
+        python = str(root / python)
     if agent.kind == "class":
         return (python, "-m", "argosy.agent", agent.run, *agent.args)
     return (python, str(root / agent.run), *agent.args)
@@ -253,4 +255,6 @@ def _unsupported(agent: AgentSpec) -> Iterable[Fault]:
 
 
 def _digest(spec: ProcessSpec) -> str:
-    return hashlib.sha256(msgspec.json.encode(spec, order="deterministic")).hexdigest()[:16]
+    """Return what tells one running process from another; needs, policies and times are not of it."""
+    seen = (spec.argv, spec.env, spec.cwd, spec.ports, spec.open_files)
+    return hashlib.sha256(msgspec.json.encode(seen, order="deterministic")).hexdigest()[:16]

@@ -45,7 +45,8 @@ class Ending(NamedTuple):
     """How a process came to its end.
 
     code: exit code, negative for a signal, None when unknown. cause: "exit", "timeout" (it missed its
-    start deadline), "frozen" (it missed its watchdog), "port" (never started, a port was held).
+    start deadline), "frozen" (it missed its watchdog), "obstacle" (never started: a port was held, or
+    no process was to be had).
     """
 
     code: int | None

@@ -53,6 +53,17 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+def obstacle(wanted: Iterable[tuple[str, int]]) -> str:
+    """Return what keeps one of these (interface, port) pairs from being bound, empty when nothing does."""
+    for host, port in wanted:
+        try:
+            if not is_free(host, port):
+                return str(holder_of(port))
+        except OSError as error:
+            return f"port {port} cannot be bound on {host}: {error.strerror}"
+    return ""
+
+
 def holder_of(port: int) -> Holder:
     """Return who listens on `port`."""
     inodes = set(_listening_inodes(port))
@@ -73,12 +84,6 @@ def is_held_by(port: int, session: int) -> bool:
         if found is not None and found.session == session:
             return True
     return False
-
-
-def listening_ports(pid: int) -> list[int]:
-    """Return the TCP ports on which the process `pid` listens."""
-    mine = set(_socket_inodes(pid))
-    return sorted({port for port, inode in _listening() if inode in mine})
 
 
 def _listening_inodes(port: int) -> Iterator[int]:

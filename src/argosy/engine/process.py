@@ -13,7 +13,10 @@ import os
 import select
 import signal
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # pidfd_send_signal(2): to the process group of the target (Linux 6.9).
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
@@ -91,17 +94,34 @@ def send_signal(pidfd: int, number: int) -> bool:
 def kill_group(pidfd: int) -> bool:
     """Kill the process group that the process leads or led; return False when it is no more.
 
-    Raises nothing on a kernel before 6.9: then only the process itself is killed.
+    A process that leads no group yet, or a kernel before 6.9: then the process itself is killed.
     """
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL, None, _PIDFD_SIGNAL_PROCESS_GROUP)
-    except ProcessLookupError:
-        return False
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno not in (errno.EINVAL, errno.ESRCH):
             raise
         return send_signal(pidfd, signal.SIGKILL)
     return True
+
+
+def next_zombie() -> tuple[int, int] | None:
+    """Return number and wait status of a child that has ended, not reaped yet; None when there is none."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    if found is None:
+        return None
+    if found.si_code == os.CLD_EXITED:
+        return found.si_pid, found.si_status << 8
+    return found.si_pid, found.si_status | (0x80 if found.si_code == os.CLD_DUMPED else 0)
+
+
+def kill_group_of_zombie(pid: int) -> None:
+    """Kill what is left in the group of a child that has ended; the zombie keeps the number from others."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)  # it led no group yet, or nobody is left in it
 
 
 def exit_status(pidfd: int) -> int | None:
@@ -152,18 +172,50 @@ def all_pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def session_members(session: int) -> list[int]:
-    """Return the living processes of a session, its leader included."""
-    members = []
-    for pid in all_pids():
-        found = read_stat(pid)
-        if found is not None and found.session == session and found.state != "Z":
-            members.append(pid)
-    return members
+def children() -> list[int]:
+    """Return the living children of this process, those that fell to it included."""
+    found: list[int] = []
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children") as file:
+            found.extend(map(int, file.read().split()))
+    return [pid for pid in found if (stat := read_stat(pid)) is not None and stat.state != "Z"]
+
+
+def has_variable(pid: int, variable: str) -> bool:
+    """Return whether `NAME=value` was in the environment that the program of `pid` was started with."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return os.fsencode(variable) in file.read().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+
+
+def kill_holders(path: str) -> list[int]:
+    """Kill every other process that holds `path` open, as far as /proc lets this user see; return them."""
+    try:
+        wanted = os.stat(path)
+    except FileNotFoundError:
+        return []
+    return [pid for pid in all_pids() if pid != os.getpid() and kill_if(pid, lambda pid: _holds(pid, wanted))]
+
+
+def kill_if(pid: int, is_meant: Callable[[int], bool]) -> bool:
+    """Kill `pid` when `is_meant` says so of it; return whether it did.
+
+    It is opened first and judged after, so that the number cannot pass to another in between.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        return is_meant(pid) and send_signal(pidfd, signal.SIGKILL)
+    finally:
+        os.close(pidfd)
 
 
 def holders_of_file(path: str) -> list[int]:
-    """Return the processes that hold `path` open, as far as /proc lets this user see."""
+    """Return the other processes that hold `path` open, as far as /proc lets this user see."""
     wanted = os.stat(path)
     return [pid for pid in all_pids() if pid != os.getpid() and _holds(pid, wanted)]
 
@@ -172,9 +224,9 @@ def _holds(pid: int, wanted: os.stat_result) -> bool:
     folder = f"/proc/{pid}/fd"
     try:
         for name in os.listdir(folder):
-            with contextlib.suppress(FileNotFoundError, OSError):
+            with contextlib.suppress(OSError):  # closed meanwhile
                 found = os.stat(f"{folder}/{name}")
-                if found.st_ino == wanted.st_ino and found.st_dev == wanted.st_dev:
+                if (found.st_ino, found.st_dev) == (wanted.st_ino, wanted.st_dev):
                     return True
     except (PermissionError, FileNotFoundError, ProcessLookupError):
         return False

@@ -1,4 +1,4 @@
-"""What still runs when there is no supervisor to ask: living agents by their leases."""
+"""What still runs: living agents by their leases, and what an ended one has left behind."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def living_leases(folder: Folder) -> dict[str, process.Identity]:
             os.close(pidfd)
             living[name] = record.identity
     return living
+
+
+def is_stray(pid: int, notify: str) -> bool:
+    """Return whether `pid` is what an agent left behind: its environment names the agent's notify socket."""
+    return process.has_variable(pid, f"NOTIFY_SOCKET={notify}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.engine.plan import Plan
+from argosy.engine.plan import Plan, ProcessSpec
 from argosy.wire.book import Book, Entry, write_book
 
 if TYPE_CHECKING:
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 
 class Roster(msgspec.Struct, frozen=True):
-    """What a supervisor ran; machines: those that this host is."""
+    """What a supervisor ran; machines: those that this host is.
+
+    leaving: processes that the plan has no more, which ran when it was written.
+    """
 
     plan: Plan
     machines: list[str]
+    leaving: dict[str, ProcessSpec] = {}
 
 
 def write_roster(folder: Folder, roster: Roster) -> None:
@@ -32,9 +36,13 @@ def write_roster(folder: Folder, roster: Roster) -> None:
     """
     beside = folder.applied.with_suffix(".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(roster))
-    os.replace(beside, folder.applied)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(roster))
+        os.replace(beside, folder.applied)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def read_roster(folder: Folder) -> Roster | None:

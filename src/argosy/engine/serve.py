@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from argosy.engine import lease
 from argosy.engine.control import ControlServer
 from argosy.engine.folder import folder_of
 from argosy.engine.generation import hold, raise_generation
+from argosy.engine.messages import READY, Refused, encode_line
+from argosy.engine.process import holders_of_file
 from argosy.engine.supervisor import Supervisor
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 
@@ -52,19 +55,36 @@ def serve(fleet_path: Path, fleet_name: str, on_ready: Callable[[], None]) -> No
         )
     lock = hold(folder.lock, _LOCK_PATIENCE_S)
     if lock is None:
-        raise RefusedError(Fault(str(folder.lock), "held", "another supervisor of this fleet is running"))
+        raise RefusedError(_held(folder))
     generation = raise_generation(lock)
     os.set_inheritable(lock, False)
     setproctitle.setproctitle(f"argosy: supervisor {fleet_name}")
     # What its forkers leave behind falls to this process instead of to init.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    asyncio.run(_serve(folder, generation, on_ready))
+    asyncio.run(_serve(folder, generation, _widen_open_files(), on_ready))
 
 
-async def _serve(folder: Folder, generation: int, on_ready: Callable[[], None]) -> None:
+def _held(folder: Folder) -> Fault:
+    holders = ", ".join(map(str, holders_of_file(str(folder.lock)))) or "unknown"
+    return Fault(
+        str(folder.lock),
+        "held",
+        f"another supervisor of this fleet runs (pid {holders}) and does not listen at `{folder.control}`",
+        f"`kill {holders}` ends it, its agents run on; then `argosy up` adopts them",
+    )
+
+
+def _widen_open_files() -> int:
+    """Raise this process's own limit, at two an agent; return the one it had, for its agents."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
+
+
+async def _serve(folder: Folder, generation: int, open_files: int, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
-    supervisor = Supervisor(folder, generation, loop)
-    control = ControlServer(folder.control, supervisor.handle)
+    supervisor = Supervisor(folder, generation, loop, open_files)
+    control = ControlServer(folder.control, supervisor.handle, supervisor.end_if_unused)
     try:
         supervisor.watch_sessions(control.sessions)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -74,6 +94,7 @@ async def _serve(folder: Folder, generation: int, on_ready: Callable[[], None]) 
         control.publish()
         on_ready()
         await supervisor.ended.wait()
+        supervisor.say_farewell()
     finally:
         await control.close()
         supervisor.close()
@@ -83,15 +104,22 @@ def main() -> int:
     """Run from the command line; returns the exit code."""
     path, name, ready = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
-    def tell(text: bytes) -> None:
-        os.write(ready, text)
-        os.close(ready)
+    with open(ready, "wb", buffering=0) as client:
 
-    try:
-        serve(path, name, lambda: tell(b"ready"))
-    except ArgosyError as error:
-        tell(f"{error.exit_code} {error}".encode())
-        return error.exit_code
+        def tell(text: bytes) -> None:
+            client.write(text)
+            client.close()
+
+        try:
+            serve(path, name, lambda: tell(READY))
+        except ArgosyError as error:
+            tell(encode_line(Refused(faults=list(error.faults), exit_code=error.exit_code)))
+            return error.exit_code
+        except OSError as error:
+            if not client.closed:
+                words = f"the supervisor cannot start: {error.strerror}"
+                tell(encode_line(Refused(faults=[Fault(error.filename or "", "state-folder", words)])))
+            raise
     return 0
 
 

@@ -8,8 +8,9 @@
     or the watchdog), not gone yet; what follows is the policy's word as for any exit.
 
 Deciding is here, doing is in `unit`: the policy (`decide_exit`) turns an exit into the event
-FINISHED, RETRY or GIVE_UP before the table is asked. A pair that the table does not name is a
-late or impossible event, and changes nothing; a test visits every pair.
+FINISHED, RETRY or GIVE_UP before the table is asked. Whatever leads out of the ready states, the
+unit tells its dependents. A pair that the table does not name is a late or impossible event, and
+changes nothing; a test visits every pair.
 """
 
 from __future__ import annotations
@@ -59,7 +60,6 @@ class Action(StrEnum):
     CHECK_NEEDS = "check-needs"  # start at once if everything needed is ready
     SPAWN = "spawn"
     ANNOUNCE = "announce"  # dependents may go on
-    RETRACT = "retract"  # dependents learn that it is not ready any more
     TERMINATE = "terminate"  # TERM, then KILL after the grace
     BACK_OFF = "back-off"
     CONCLUDE = "conclude"  # nothing more will happen by itself: dependents are blocked
@@ -103,12 +103,12 @@ TABLE: dict[State, dict[Event, Transition]] = {
     _S.READY: {
         **_RUNS,
         _E.DEGRADED: Transition(_S.DEGRADED, _A.NONE),
-        _E.UNHEALTHY: Transition(_S.FAILING, _A.RETRACT),
+        _E.UNHEALTHY: Transition(_S.FAILING, _A.NONE),
     },
     _S.DEGRADED: {
         **_RUNS,
         _E.READY: Transition(_S.READY, _A.NONE),
-        _E.UNHEALTHY: Transition(_S.FAILING, _A.RETRACT),
+        _E.UNHEALTHY: Transition(_S.FAILING, _A.NONE),
     },
     _S.FAILING: {
         **_RUNS,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine.account import close_account, describe
 from argosy.engine.change import OrderedStop, Settling
@@ -15,13 +15,11 @@ from argosy.engine.difference import Change, compare, scope_of
 from argosy.engine.messages import (
     PROTOCOL,
     Account,
-    AgentStatus,
     Apply,
     Changed,
-    Difference,
+    Farewell,
     Hello,
     Refused,
-    Report,
     Restart,
     Restarted,
     Shutdown,
@@ -32,43 +30,72 @@ from argosy.engine.messages import (
     Welcome,
 )
 from argosy.engine.plan import Plan, plan_fleet
+from argosy.engine.report import report_of, waiting_on
 from argosy.engine.roster import Roster, read_roster, write_book_of, write_roster
-from argosy.engine.state import FINAL_STATES, State
+from argosy.engine.state import FINAL_STATES
 from argosy.fault import ArgosyError, Fault, InputError, RefusedError
 from argosy.fleet.environment import here, place
 from argosy.fleet.graph import Graph, build_graph, graph_of
 from argosy.fleet.load import load_fleet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable
+    from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 
     from argosy.engine.control import Session
     from argosy.engine.folder import Folder
     from argosy.engine.messages import Message, Request
     from argosy.engine.unit import Unit
+    from argosy.fleet.placement import Placement
+    from argosy.fleet.spec import Fleet
+
+# A supervisor that nobody asked anything of ends after this.
+_UNUSED_S = 10.0
+_RESTART_WITHIN_S = 300.0
+
+
+class Holder(NamedTuple):
+    """Who is changing the fleet, since when (epoch seconds)."""
+
+    verb: str
+    pid: int
+    since_s: float
+
+    def fault(self) -> Fault:
+        """Return what another one is told."""
+        since = time.strftime("%H:%M:%S", time.localtime(self.since_s))
+        return Fault(
+            "",
+            "busy",
+            f"`argosy {self.verb}` (pid {self.pid}) has been changing this fleet since {since}",
+            "wait for it, or stop it (Ctrl-C there, or `argosy down` here)",
+        )
 
 
 class Supervisor:
     """All that a client can ask, over one crew.
 
-    One change at a time: while one is under way another is refused with the name of who holds it;
-    a stop takes precedence and ends the change first.
+    One change at a time: while one is under way, another is refused with the name of who holds it.
+    A stop takes precedence: it ends the change first, and nothing may begin until it is over.
     """
 
-    def __init__(self, folder: Folder, generation: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, folder: Folder, generation: int, loop: asyncio.AbstractEventLoop, open_files: int = 0
+    ) -> None:
         self.started_s = time.time()
         self.ended = asyncio.Event()
         self._folder = folder
         self._loop = loop
-        self._crew = Crew(folder, generation, loop)
+        self._crew = Crew(folder, generation, loop, open_files)
         self._crew.on_change = self._on_change
         self._graph: Graph = graph_of({})
         self._sessions: Collection[Session] = ()
-        self._holder: tuple[str, int, float] | None = None
+        self._holders: list[Holder] = []
         self._settling: Settling | None = None
         self._stops: set[OrderedStop] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._was_used = False
+        loop.call_later(_UNUSED_S, self.end_if_unused)
 
     def adopt(self) -> None:
         """Take over what runs from an earlier supervisor, by the roster it left."""
@@ -76,12 +103,27 @@ class Supervisor:
         if roster is None:
             return
         self._crew.adopt_plan(roster.plan)
+        self._crew.add(roster.leaving)
         self._graph = graph_of({name: spec.need_names() for name, spec in roster.plan.processes.items()})
-        self._crew.adopt_running()
+        self._was_used = bool(self._crew.adopt_running())
+        for name in roster.leaving:
+            unit = self._crew.units[name]
+            if unit.has_process:
+                unit.stop()  # it was being stopped
 
     def watch_sessions(self, sessions: Collection[Session]) -> None:
         """Send transitions to those of `sessions` that subscribe."""
         self._sessions = sessions
+
+    def end_if_unused(self) -> None:
+        """End when nobody has ever asked anything of it and nobody is there: its client was interrupted."""
+        if not self._was_used and not self._sessions:
+            self.ended.set()
+
+    def say_farewell(self) -> None:
+        """Tell every client that this end is meant."""
+        for session in self._sessions:
+            session.send(Farewell(running=len(self._crew.running())))
 
     def close(self) -> None:
         """Let go of everything; the agents run on."""
@@ -104,17 +146,17 @@ class Supervisor:
                 session.send(Welcome(protocol=PROTOCOL, pid=os.getpid(), started_s=self.started_s))
             case Apply():
                 async with self._hold("up", session):
-                    account = await self._apply(session, request)
-                if not account.interrupted:  # whoever interrupted it has its own say
-                    self._end_if_idle()
+                    await self._apply(session, request)
+                self._end_if_idle()
             case Restart():
                 async with self._hold("restart", session):
                     session.send(await self._restart(request.names))
             case Stop():
-                session.send(await self._stop(request.names, is_kill=request.is_kill))
+                with self._precede("down", session):
+                    session.send(await self._stop(request.names, is_kill=request.is_kill))
                 self._end_if_idle()
             case Status():
-                session.send(self._report())
+                session.send(report_of(self._crew, self.started_s))
             case Subscribe():
                 session.is_subscribed = True
             case Shutdown():
@@ -126,82 +168,105 @@ class Supervisor:
 
         Raises RefusedError: somebody else has it.
         """
-        if self._holder is not None:
-            verb, pid, since_s = self._holder
-            since = time.strftime("%H:%M:%S", time.localtime(since_s))
-            raise RefusedError(
-                Fault(
-                    "",
-                    "busy",
-                    f"`argosy {verb}` (pid {pid}) has been changing this fleet since {since}",
-                    "wait for it, or stop it (Ctrl-C there, or `argosy down` here)",
-                )
-            )
-        self._holder = (what, session.pid, time.time())
+        if self._holders:
+            raise RefusedError(self._holders[0].fault())
         self._idle.clear()
+        try:
+            with self._precede(what, session):
+                yield
+        finally:
+            self._idle.set()
+
+    @contextlib.contextmanager
+    def _precede(self, what: str, session: Session) -> Iterator[None]:
+        """Keep others from beginning a change meanwhile."""
+        self._was_used = True
+        holder = Holder(what, session.pid, time.time())
+        self._holders.append(holder)
         try:
             yield
         finally:
-            self._holder = None
-            self._idle.set()
+            self._holders.remove(holder)
 
     # ---- up
 
-    async def _apply(self, session: Session, request: Apply) -> Account:
+    async def _apply(self, session: Session, request: Apply) -> None:
         began = self._loop.time()
         fleet = load_fleet(request.path, request.text)
-        placement = place(fleet, request.environment, request.environ)
-        machines = here(placement, request.machine, request.environ)
+        variables = {name: os.fsdecode(value) for name, value in request.environ.items()}
+        placement = place(fleet, request.environment, variables)
+        machines = here(placement, request.machine, variables)
         plan = plan_fleet(fleet, placement, machines, self._folder)
         scope = scope_of(plan, request.only, request.skip)
-        units = self._crew.units
         change = compare({unit.name: unit.running_digest for unit in self._crew.running()}, plan, scope)
-        names = sorted(name or "" for name in machines)
-        write_roster(self._folder, Roster(plan=plan, machines=names))
-        write_book_of(self._folder, fleet, placement, names)
+        self._write_down(fleet, placement, plan, sorted(name or "" for name in machines), change)
         self._graph = build_graph(fleet)
-        self._crew.environ = request.environ
+        self._crew.environ = variables
         self._crew.diary.note("apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {session.pid}")
-        session.send(_difference(change, plan))
+        session.send(change.told(len(plan.declared)))
         was_subscribed, session.is_subscribed = session.is_subscribed, True
-        removed = [units[name] for name in change.stop]
-        self._crew.adopt_plan(plan)
-        if removed:
-            await self._stop_units(removed)
-        for unit in [units[name] for name in list(units) if name not in plan.processes]:
-            self._crew.forget(unit.name)
-        settling = self._settling = Settling([units[name] for name in scope])
-        self._begin(change, plan)
-        in_time = await settling.wait(request.timeout_s)
-        self._settling = None
-        if not in_time:
-            await self._end_the_late(settling.unsettled(), request.timeout_s)
+        in_time = await self._carry_out(change, plan, scope, request.timeout_s)
         session.is_subscribed = was_subscribed
         account = close_account(
             plan,
             self._graph,
-            units,
+            self._crew.units,
             scope,
             request.skip,
             change.adopted,
             began,
             self._loop.time(),
-            interrupted=in_time and bool(settling.unsettled()),
+            interrupted=in_time is None,
         )
         session.send(account)
         self._note_account(account)
-        return account
+
+    def _write_down(
+        self, fleet: Fleet, placement: Placement, plan: Plan, machines: list[str], change: Change
+    ) -> None:
+        """Leave to the next supervisor, and to the agents, what is about to be.
+
+        Raises RefusedError: the disk is full. Nothing has been changed then.
+        """
+        leaving = {name: self._crew.units[name].spec for name in change.stop}
+        try:
+            write_roster(self._folder, Roster(plan=plan, machines=machines, leaving=leaving))
+            write_book_of(self._folder, fleet, placement, machines)
+        except OSError as error:
+            raise _cannot_write(self._folder, error) from error
+
+    async def _carry_out(
+        self, change: Change, plan: Plan, scope: Iterable[str], timeout_s: float
+    ) -> bool | None:
+        """Do it and wait; return whether all settled in time, None when somebody interrupted."""
+        units = self._crew.units
+        self._crew.adopt_plan(plan)
+        settling = self._settling = Settling([units[name] for name in scope])
+        try:
+            await self._stop_units([units[name] for name in change.stop])
+            for name in [name for name in units if name not in plan.processes]:
+                self._crew.forget(name)
+            if not settling.is_interrupted:
+                self._begin(change, plan)
+            in_time = await settling.wait(timeout_s)
+        finally:
+            self._settling = None
+        if settling.is_interrupted:
+            return None
+        if not in_time:
+            await self._end_the_late(settling.unsettled(), timeout_s)
+        return in_time
 
     def _end_if_idle(self) -> None:
         """End when nothing runs and nothing shall: a supervisor of nothing helps nobody."""
         units = self._crew.units.values()
-        if self._holder is None and all(u.state in FINAL_STATES and u.identity is None for u in units):
+        if not self._holders and all(u.state in FINAL_STATES and u.identity is None for u in units):
             self.ended.set()
 
     def _begin(self, change: Change, plan: Plan) -> None:
         for name in change.restart:
             self._crew.units[name].restart(plan.processes[name])
-        for name in change.start:
+        for name in (*change.start, *change.adopted):
             self._crew.units[name].renew(plan.processes[name])
         # Needs first: an agent that looks at them must not meet one that was not told to start yet.
         begun = {*change.start, *change.adopted}
@@ -228,37 +293,44 @@ class Supervisor:
     async def _restart(self, names: Iterable[str]) -> Restarted:
         began = self._loop.time()
         units = self._known(names)
-        dependents: set[Unit] = set()
-        touched = set(units)
-        for unit in units:
-            dependents.update(self._crew.dependents_of(unit.name))
-            touched.update(
-                other for other in self._crew.dependents_of(unit.name) if _follows(other, unit.name)
-            )
+        touched = self._followers(units)
         settling = self._settling = Settling(touched)
         for unit in units:
             unit.restart()
-        await settling.wait(300.0)
-        self._settling = None
+        try:
+            await settling.wait(_RESTART_WITHIN_S)
+        finally:
+            self._settling = None
+        needing = {other.name for unit in touched for other in self._crew.dependents_of(unit.name)}
         return Restarted(
             restarted=sorted(unit.name for unit in touched if unit.is_ready),
             not_ready={unit.name: describe(unit) for unit in touched if not unit.is_ready},
-            reconnected=sorted(
-                {o.name for u in units for o in self._crew.dependents_of(u.name)} - {u.name for u in touched}
-            ),
+            reconnected=sorted(needing - {unit.name for unit in touched}),
             seconds=self._loop.time() - began,
         )
+
+    def _followers(self, units: Iterable[Unit]) -> set[Unit]:
+        """Return these and all that restart with them, by their `on_death`."""
+        found: set[Unit] = set()
+        stack = list(units)
+        while stack:
+            unit = stack.pop()
+            if unit not in found:
+                found.add(unit)
+                dependents = self._crew.dependents_of(unit.name)
+                stack += [other for other in dependents if other.wanted and _follows(other, unit.name)]
+        return found
 
     async def _stop(self, names: Iterable[str] | None, *, is_kill: bool) -> Stopped:
         began = self._loop.time()
         units = list(self._crew.units.values()) if names is None else self._known(names)
-        if self._settling is not None:
-            self._settling.interrupt()
-            await self._idle.wait()
-        ran = [unit for unit in units if unit.is_running or unit.identity is not None]
+        ran = [unit for unit in units if unit.has_process]
         for unit in ran if is_kill else ():
             unit.kill()
-        await self._stop_units(units)
+        if self._settling is not None:
+            self._settling.interrupt()
+        await self._idle.wait()
+        await self._stop_units([unit for unit in units if unit.name in self._crew.units])
         return Stopped(
             stopped=[unit.name for unit in ran],
             killed=[unit.name for unit in ran if unit.was_killed],
@@ -304,7 +376,7 @@ class Supervisor:
                 at_s=unit.since_s,
                 reason=unit.reason,
                 pid=unit.pid,
-                waiting_on=self._crew.needs_of(unit).waiting_on if unit.state is State.WAITING else [],
+                waiting_on=waiting_on(unit, self._crew),
             )
         )
 
@@ -313,45 +385,13 @@ class Supervisor:
             if session.is_subscribed:
                 session.send(message)
 
-    def _report(self) -> Report:
-        plan = self._crew.plan
-        now = self._loop.time()
-        return Report(
-            fleet=plan.fleet if plan else "",
-            environment=plan.environment if plan else "",
-            pid=os.getpid(),
-            started_s=self.started_s,
-            machines=sorted({unit.spec.machine or "" for unit in self._crew.units.values()}),
-            agents={name: self._status_of(unit, now) for name, unit in self._crew.units.items()},
-        )
-
-    def _status_of(self, unit: Unit, now: float) -> AgentStatus:
-        return AgentStatus(
-            state=unit.state,
-            health=unit.health,
-            pid=unit.pid,
-            machine=unit.spec.machine,
-            group=unit.spec.group,
-            port=unit.spec.port,
-            restarts=unit.restarts,
-            since_s=unit.since_s,
-            waiting_on=self._crew.needs_of(unit).waiting_on if unit.state is State.WAITING else [],
-            reason=unit.reason,
-            rss_bytes=unit.memory.rss_bytes if unit.memory else None,
-            pss_bytes=unit.memory.pss_bytes if unit.memory else None,
-            sampled_s=now - unit.memory_at if unit.memory else None,
-        )
-
 
 def _follows(unit: Unit, need: str) -> bool:
     return any(each.agent == need and each.on_death in ("restart", "stop") for each in unit.spec.needs)
 
 
-def _difference(change: Change, plan: Plan) -> Difference:
-    return Difference(
-        start=change.start,
-        restart=change.restart,
-        stop=change.stop,
-        adopted=change.adopted,
-        declared=len(plan.declared),
+def _cannot_write(folder: Folder, error: OSError) -> RefusedError:
+    words = f"the plan of the fleet cannot be written: {error.strerror}; nothing was changed"
+    return RefusedError(
+        Fault(str(folder.state), "state-folder", words, "free some space, then `argosy up` again")
     )

@@ -1,77 +1,47 @@
 """One agent on this machine: its process, its timers, its way through the state machine.
 
 The unit carries out what `state` and `policy` decide. What it cannot do alone (fork, look at other
-agents, tell clients) it asks of its `Crew`, which is the supervisor.
+agents, tell clients) it asks of its `Surroundings`, the crew.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
 import secrets
-import signal
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from argosy.agent.health import Status
-from argosy.engine import lease, ports, process
-from argosy.engine.logs import last_line, open_log
-from argosy.engine.memory import Memory, read_memory
-from argosy.engine.notify import NotifySocket
-from argosy.engine.order import Order
+from argosy.engine import process
+from argosy.engine.departure import Departure
+from argosy.engine.held import HeldProcess
+from argosy.engine.logs import open_log
 from argosy.engine.policy import Budget, Ending, decide_exit
-from argosy.engine.probe import wait_ready
+from argosy.engine.ports import obstacle
 from argosy.engine.process import Identity
+from argosy.engine.signs import Signs
 from argosy.engine.state import READY_STATES, RUNNING_STATES, Action, Event, State, step
-from argosy.engine.will import Will, read_will, write_will
-from argosy.fleet.spec import Probe
+from argosy.engine.timers import Timers
+from argosy.engine.will import Will, read_will, will_of, write_will
+from argosy.engine.words import words_of_end, words_of_lateness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.memory import Memory
     from argosy.engine.order import Birth
     from argosy.engine.plan import ProcessSpec
-
-_LEASE_PATIENCE_S = 1.0
-_LEASE_LOOK_S = 0.01
-
-
-class Needs(NamedTuple):
-    """What an agent needs and has not: names not ready yet, and names that will not come, with the reason."""
-
-    waiting_on: list[str]
-    failed: dict[str, str]
-
-
-class Crew(Protocol):
-    """What a unit asks of the supervisor."""
-
-    loop: asyncio.AbstractEventLoop
-    folder: Folder
-    generation: int
-    boot: bytes
-
-    def needs_of(self, unit: Unit) -> Needs: ...
-    def may_spawn(self, unit: Unit) -> bool: ...
-    def spawn(self, unit: Unit, order: Order, output: int) -> None: ...
-    def environment_of(self, unit: Unit) -> dict[str, str]: ...
-    def changed(self, unit: Unit) -> None: ...
-    def is_rising(self, unit: Unit) -> None: ...
-    def is_falling(self, unit: Unit) -> None: ...
-    def has_concluded(self, unit: Unit) -> None: ...
-    def has_ended(self, unit: Unit) -> None: ...
+    from argosy.engine.surroundings import Surroundings
 
 
 class Unit:
     """One agent and its process, if it has one.
 
-    started_at, ready_at: loop time of the last spawn and of the readiness that followed.
-    since_s: epoch seconds of the last change of state.
+    identity: of its process, until nothing of that is left. waits_for_room: it may start but for
+    `max_starting`. started_at, ready_at: loop time of the last spawn and of the readiness that
+    followed. since_s: epoch seconds of the last change of state.
     """
 
-    def __init__(self, spec: ProcessSpec, crew: Crew) -> None:
+    def __init__(self, spec: ProcessSpec, crew: Surroundings) -> None:
         self.spec = spec
         self.name = spec.name
         self.state = State.EXITED
@@ -85,17 +55,19 @@ class Unit:
         self.health: str | None = None
         self.started_at = 0.0
         self.ready_at: float | None = None
+        self.waits_for_room = False
         self.was_killed = False
         self.memory: Memory | None = None
         self.memory_at = 0.0
-        self.is_adopted = False
         self.lost_needs: set[str] = set()
         self._crew = crew
         self._budget = Budget(spec.restart_times, spec.restart_within_s)
-        self._pidfd: int | None = None
-        self._notify: NotifySocket | None = None
-        self._probe: asyncio.Task[None] | None = None
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers(crew.loop)
+        path = crew.folder.notify(spec.name)
+        self._signs = Signs(path, crew.loop, crew.hear_forker, self._has_spoken, self._frozen)
+        self._held: HeldProcess | None = None
+        self._is_unborn = False
+        self._departure: Departure | None = None
         self._cause = "exit"
         self._next_spec: ProcessSpec | None = None
         self._restart_asked = False
@@ -113,9 +85,9 @@ class Unit:
         return self.state in READY_STATES
 
     @property
-    def is_running(self) -> bool:
-        """Whether it has a process, or one is about to be born."""
-        return self.state in RUNNING_STATES
+    def has_process(self) -> bool:
+        """Whether it has a process, one is about to be born, or something of one is left."""
+        return self.state in RUNNING_STATES or self.identity is not None
 
     def start(self) -> None:
         """Want it up. A start that a person asks for forgives earlier restarts."""
@@ -131,18 +103,17 @@ class Unit:
         self._fire(Event.STOP, "stopped")
 
     def kill(self) -> None:
-        """Kill its process group now; it is wanted down."""
+        """Want it down, and kill its process group now."""
         self.wanted = False
         self._restart_asked = False
-        if self._pidfd is not None:
-            self.was_killed = True
-            process.kill_group(self._pidfd)
+        self._write_will()
+        self._kill()
 
     def restart(self, spec: ProcessSpec | None = None) -> None:
         """Stop it and start it again, as `spec` from then on when one is given."""
         self.wanted = True
         self._next_spec = spec
-        if self.is_running:
+        if self.state in RUNNING_STATES:
             self._restart_asked = True
             self._fire(Event.STOP, "restarting")
             return
@@ -150,7 +121,7 @@ class Unit:
         self.start()
 
     def renew(self, spec: ProcessSpec) -> None:
-        """Be `spec` from the next start on; for a unit without a process."""
+        """Be `spec` from now on: its process differs in nothing, or there is none."""
         self._next_spec = spec
         self._take_next_spec()
 
@@ -166,35 +137,42 @@ class Unit:
             self._fire(Event.NEED_REVIVED, "")
 
     def need_lost(self, name: str) -> None:
-        """Be degraded while `name` is away (on_death: degrade)."""
+        """Be degraded while `name` is away."""
         self.lost_needs.add(name)
-        self._judge()
+        if self.is_ready:
+            self._judge()
 
-    def need_back(self, name: str) -> None:
-        """Stop being degraded for the sake of `name`."""
+    def need_back(self, name: str, *, is_renewed: bool) -> None:
+        """Stop being degraded for the sake of `name`; or start anew, where that is asked for."""
         self.lost_needs.discard(name)
-        self._judge()
+        if is_renewed and self.has_process:
+            self.restart()
+        elif self.is_ready:
+            self._judge()
 
     def close(self) -> None:
         """Let go of sockets, timers and descriptors; the process is left as it is."""
         self._disarm()
-        if self._notify:
-            self._notify.close()
-            self._notify = None
-        self._drop_pidfd()
+        if self._departure is not None:
+            self._departure.cancel()
+        self._signs.close()
+        self._let_go()
 
     # ---- the state machine
 
     def _fire(self, event: Event, reason: str) -> None:
         before = self.state
         self.state, action = step(before, event)
-        if self.state is not before or action is not Action.NONE:
-            if reason or self.state is not before:
-                self.reason = reason
+        if self.state is before and action is Action.NONE:
+            return
+        if reason or self.state is not before:
+            self.reason = reason
+        if self.state is not before:
             self.since_s = time.time()
-            if self.state is not before:
-                self._crew.changed(self)
-            self._act(action)
+            self._crew.changed(self)
+            if before in READY_STATES and not self.is_ready:
+                self._crew.is_falling(self)
+        self._act(action)
 
     def _act(self, action: Action) -> None:
         if action is Action.CHECK_NEEDS:
@@ -203,8 +181,6 @@ class Unit:
             self._spawn()
         elif action is Action.ANNOUNCE:
             self._announce()
-        elif action is Action.RETRACT:
-            self._crew.is_falling(self)
         elif action is Action.TERMINATE:
             self._terminate()
         elif action is Action.CONCLUDE:
@@ -213,10 +189,15 @@ class Unit:
             self._crew.has_concluded(self)
 
     def _announce(self) -> None:
-        self._cancel("deadline")
+        self._timers.cancel("deadline")
         self.ready_at = self._crew.loop.time()
         self._write_will()
         self._crew.is_rising(self)
+
+    def _has_spoken(self, health: str | None) -> None:
+        """It is ready; `health` is what it says of itself, None when it cannot."""
+        self.health = health
+        self._judge()
 
     def _judge(self) -> None:
         """Turn the health it tells, and the needs it has lost, into an event."""
@@ -232,217 +213,162 @@ class Unit:
     # ---- start
 
     def _spawn(self) -> None:
-        """Start the process, or say why not; a held port is a failed start like any other."""
+        """Start the process as soon as nothing is in its way, or say why not."""
         if self.spec.refusal:
             self._fire(Event.GIVE_UP, self.spec.refusal)
             return
-        if not self._crew.may_spawn(self):
-            return  # the crew calls again when there is room
+        self.waits_for_room = not self._crew.may_spawn(self)
+        if self.waits_for_room:
+            return  # the crew calls again when there is some
         self.ready_at = None
         self.was_killed = False
-        self.started_at = self._crew.loop.time()
         self.health = None
-        held = self._held_port()
-        if held:
-            self._after_end(Ending(None, "port", False), held)
-            return
+        self.lost_needs.clear()
         self._cause = "exit"
-        self.running_digest = self.spec.digest
-        self.incarnation = secrets.randbits(62)
-        self.listen()
-        self._arm("deadline", self.spec.start_timeout_s, self._too_late)
-        order = Order(
-            name=self.name,
-            incarnation=self.incarnation,
-            generation=self._crew.generation,
-            lease=str(self._crew.folder.lease(self.name)),
-            generation_file=str(self._crew.folder.lock),
-            argv=list(self.spec.argv),
-            env=self._crew.environment_of(self),
-            cwd=self.spec.cwd,
-            open_files=self.spec.open_files,
-        )
-        self._crew.spawn(self, order, open_log(self._crew.folder.log(self.name)))
+        self.started_at = self._crew.loop.time()
+        if not self._crew.adopt(self):
+            self._depart(self._order)  # what an earlier process left behind goes first
 
     def spawn_now(self) -> None:
         """Start the process that had to wait for room."""
-        if self.state is State.STARTING and self.identity is None:
+        if self.state is State.STARTING:
             self._spawn()
 
-    def _held_port(self) -> str:
-        for host, port in self.spec.ports:
-            try:
-                if not ports.is_free(host, port):
-                    return f"not started, {ports.holder_of(port)}"
-            except OSError as error:
-                return f"not started, port {port} cannot be bound on {host}: {error.strerror}"
-        return ""
+    def _order(self) -> None:
+        """Have the process forked; a held port is a failed start like any other."""
+        held = obstacle(self.spec.ports)
+        if held:
+            self._not_started(held)
+            return
+        self.running_digest = self.spec.digest
+        self.incarnation = secrets.randbits(62)
+        try:
+            self._signs.listen()
+            output = open_log(self._crew.folder.log(self.name))
+        except OSError as error:
+            self._not_started(f"{error.filename or 'its notify socket'}: {error.strerror}")
+            return
+        self._write_will()
+        self._is_unborn = True
+        self._timers.arm("deadline", self.spec.start_timeout_s, self._too_late)
+        self._crew.spawn(self, output)
 
-    def listen(self) -> None:
-        """Bind the notify socket, once."""
-        if self._notify is None:
-            path = self._crew.folder.notify(self.name)
-            self._notify = NotifySocket(path, self._crew.loop, self._on_notify)
+    def _not_started(self, why: str) -> None:
+        self._after_end(Ending(None, "obstacle", False), f"not started, {why}")
 
     def born(self, birth: Birth, pidfd: int) -> None:
-        """Take note of the process that was forked for it."""
+        """Take note of the process that was forked for it; takes over the descriptor."""
+        self._is_unborn = False
         self.identity = Identity(birth.pid, birth.started)
-        self._pidfd = pidfd
+        self._held = HeldProcess(birth.pid, pidfd, self._crew.loop)
         if self.state is State.STOPPING:
             self._terminate()
-        self._start_probe()
+        else:
+            self._signs.begin(self.spec, birth.pid)
         self._crew.changed(self)
 
-    def _start_probe(self) -> None:
-        if self.spec.probe.probe != "notify" and self.identity is not None:
-            asked = self._ask(self.identity.pid, self.spec.probe, self.spec.probe_port)
-            self._probe = self._crew.loop.create_task(asked)
-
-    async def _ask(self, session: int, probe: Probe, port: int | None) -> None:
-        status = await wait_ready(probe, self.spec.host, port, session)
-        self.health = None if probe.probe == "alive" else status.value
-        self._judge()
+    def not_born(self, why: str) -> None:
+        """No process came of the order, for the reason `why`; without one it is ordered again."""
+        self._is_unborn = False
+        if self.state is State.STOPPING:
+            self._after_end(Ending(None, "exit", False), self.reason)
+        elif why:
+            self._not_started(why)
+        else:
+            self._spawn()
 
     def adopt(self, identity: Identity, pidfd: int, incarnation: int) -> None:
         """Take over a process that an earlier supervisor started; ready again once it says so."""
-        will = read_will(self._crew.folder.will(self.name))
-        self.identity, self._pidfd, self.incarnation = identity, pidfd, incarnation
-        self.wanted = will.wanted if will else True
-        self.restarts = will.restarts if will else 0
-        self.running_digest = will.digest if will else self.spec.digest
-        self.is_adopted = True
+        will = read_will(self._crew.folder.will(self.name)) or Will(wanted=True, digest=self.spec.digest)
+        is_same = will.incarnation == incarnation
+        self.identity, self.incarnation = identity, incarnation
+        self._held = HeldProcess(identity.pid, pidfd, self._crew.loop)
+        self._held.watch(self.ended)
+        self.wanted = self.wanted or will.wanted
+        self.restarts = will.restarts
+        self.running_digest = will.digest if is_same else self.spec.digest
         self.started_at = self._crew.loop.time()
         self.state, self.reason = State.STARTING, "adopted, not heard of yet"
         self.since_s = time.time()
-        self.listen()
-        self._crew.loop.add_reader(pidfd, self._adopted_end)
-        self._arm("deadline", self.spec.start_timeout_s, self._too_late)
-        if will and will.ready_s and will.incarnation == incarnation and not self.spec.is_sdk:
-            # A plain script says READY once, and not to every supervisor that comes along.
-            self._judge()
-            return
-        if self.spec.is_sdk and self.spec.port is not None:
-            # Its next beat may be seconds away, and it answers health on its port at once.
-            self._probe = self._crew.loop.create_task(
-                self._ask(identity.pid, Probe(probe="zmq"), self.spec.port)
-            )
+        self._signs.listen()
+        if self.wanted:
+            self._timers.arm("deadline", self.spec.start_timeout_s, self._too_late)
+            self._signs.recognise(self.spec, identity.pid, was_ready=is_same and will.ready_s is not None)
         else:
-            self._start_probe()
-
-    def _on_notify(self, sender: int, fields: dict[str, str]) -> None:
-        if self.spec.probe.notify != "all" and sender != self.pid:
-            return
-        if "WATCHDOG" in fields and self.spec.watchdog_s:
-            self._arm("watchdog", self.spec.watchdog_s, self._frozen)
-        if "STOPPING" in fields:
-            return
-        told = fields.get("X_ARGOSY_HEALTH")
-        if self.state is State.STARTING:
-            if fields.get("READY") != "1" or self.spec.probe.probe != "notify":
-                return
-            if self.spec.watchdog_s:
-                self._arm("watchdog", self.spec.watchdog_s, self._frozen)
-        if told is not None or fields.get("READY") == "1":
-            self.health = told or self.health or Status.OK.value
-            self._judge()
+            self._fire(Event.STOP, "stopped")  # its supervisor died over it
 
     # ---- end
 
     def _too_late(self) -> None:
         self._cause = "timeout"
-        alive = f"process alive, pid {self.pid}" if self.identity else "no process"
-        said = last_line(self._crew.folder.log(self.name))
-        tail = f", last line: {said}" if said else ", no output"
-        self._fire(Event.TIMEOUT, f"was not ready after {self.spec.start_timeout_s:.1f} s ({alive}{tail})")
+        words = words_of_lateness(self.spec.start_timeout_s, self.pid, self._crew.folder.log(self.name))
+        self._fire(Event.TIMEOUT, words)
 
     def _frozen(self) -> None:
         self._cause = "frozen"
         self._fire(Event.FROZEN, f"gave no sign of life for {self.spec.watchdog_s:.1f} s (pid {self.pid})")
 
     def _terminate(self) -> None:
-        if self._pidfd is None:
-            return  # not born yet: born() comes back here
-        process.send_signal(self._pidfd, signal.SIGTERM)
-        # A stopped process takes the signal only when it goes on.
-        process.send_signal(self._pidfd, signal.SIGCONT)
-        self._arm("grace", self.spec.stop_timeout_s, self._grace_is_over)
+        self._timers.cancel("deadline")
+        self._signs.end()
+        if self._held is not None:
+            if self.was_killed:
+                self._held.kill()
+            else:
+                self._held.terminate()
+            self._timers.arm("grace", self.spec.stop_timeout_s, self._kill)
+        elif not self._is_unborn and self.identity is None:
+            self._after_end(Ending(None, "exit", False), self.reason)
+        # Else it is not born yet, or what it left is on its way out: both come back.
 
-    def _grace_is_over(self) -> None:
-        if self._pidfd is not None:
-            self.was_killed = True
-            process.kill_group(self._pidfd)
-
-    def _adopted_end(self) -> None:
-        """An adopted process has ended: its group is killed here, its status read from the pidfd."""
-        assert self._pidfd is not None
-        self._crew.loop.remove_reader(self._pidfd)
-        process.kill_group(self._pidfd)
-        self._await_status(tries=10)
-
-    def _await_status(self, tries: int) -> None:
-        """Take the exit status, from the zombie or from the kernel once its parent has reaped it."""
-        assert self._pidfd is not None
-        assert self.identity is not None
-        status = process.zombie_status(self.identity.pid)
-        if status is None:
-            status = process.exit_status(self._pidfd)
-        if status is None and tries:
-            self._arm("status", _LEASE_LOOK_S, lambda: self._await_status(tries - 1))
-        else:
-            self.ended(status)
+    def _kill(self) -> None:
+        self.was_killed = True
+        if self._held is not None:
+            self._held.kill()
 
     def ended(self, status: int | None) -> None:
-        """The process has ended; what follows waits until the lease is free."""
+        """The process has ended; what follows waits until nothing of it is left."""
+        if self._held is None:
+            return  # told twice, by a forker that died over it and by the kernel
+        self._signs.hear()  # what it said last was said before it ended
         self._disarm()
-        code = process.exit_code(status)
-        ending = Ending(code, self._cause, self.ready_at is not None)
-        if self.is_ready:
-            self._crew.is_falling(self)
-        self._drop_pidfd()
-        why = self.reason if self._cause != "exit" or self.state is State.STOPPING else self._describe(ending)
-        self._release_lease(ending, why, self._crew.loop.time() + _LEASE_PATIENCE_S)
+        self._let_go()
+        ending = Ending(process.exit_code(status), self._cause, self.ready_at is not None)
+        is_told = self._cause != "exit" or self.state is State.STOPPING
+        lived_s = self._crew.loop.time() - self.started_at
+        why = self.reason if is_told else words_of_end(ending, lived_s, self._crew.folder.log(self.name))
+        self._depart(lambda: self._after_end(ending, why))
+        if self._departure is not None and not self._departure.is_over:
+            self._fire(Event.UNHEALTHY, f"{why}; something of it still runs")
 
-    def _describe(self, ending: Ending) -> str:
-        lived = self._crew.loop.time() - self.started_at
-        words = process.describe_exit(ending.code)
-        if not ending.was_ready:
-            words += f" after {lived:.1f} s, before it was ready"
-            said = last_line(self._crew.folder.log(self.name))
-            words += f"; last line: {said}" if said else "; no output"
-        return words
+    def _depart(self, then: Callable[[], None]) -> None:
+        """Go on with `then` once nothing is left of an earlier process."""
+        if self._departure is not None:
+            self._departure.cancel()
+        self._departure = Departure(self._crew.folder, self.name, self._crew.loop, then, self._still_left)
+        self._departure.look()
 
-    def _release_lease(self, ending: Ending, why: str, patience: float) -> None:
-        """Go on once no descendant holds the lease; kill what still does after a second."""
-        path = self._crew.folder.lease(self.name)
-        if lease.is_free(path):
-            self.identity = None
-            self._after_end(ending, why)
-            return
-        if self._crew.loop.time() > patience:
-            holders = process.holders_of_file(str(path))
-            for pid in holders:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-            patience = self._crew.loop.time() + _LEASE_PATIENCE_S
-            self.reason = f"failing: child pid {', '.join(map(str, holders)) or '?'} still holds it"
-            self._crew.changed(self)
-        self._arm("lease", _LEASE_LOOK_S, lambda: self._release_lease(ending, why, patience))
+    def _still_left(self, what: str) -> None:
+        self.reason = what
+        self._crew.changed(self)
 
     def _after_end(self, ending: Ending, why: str) -> None:
         """Let the policy decide what follows."""
+        if self._departure is not None:
+            self._departure.cancel()
+        self.identity = None
+        self.waits_for_room = False
         self.health = None
         self.memory = None
-        self.is_adopted = False
+        self._timers.cancel("deadline")
         self._crew.has_ended(self)
         if self._restart_asked:
             self._restart_asked = False
             self._take_next_spec()
-            self.restarts += 1
             self._back_off(Event.RETRY, "restarting", 0.0)
             return
         verdict = decide_exit(self.spec, ending, self.wanted, self._budget, self._crew.loop.time())
         if verdict.event is Event.RETRY:
-            self.restarts += 1
             self._back_off(verdict.event, why, verdict.delay_s)
             return
         if verdict.event is Event.GIVE_UP and ending.cause != "timeout":
@@ -450,58 +376,24 @@ class Unit:
         self._fire(verdict.event, why)
 
     def _back_off(self, event: Event, why: str, delay_s: float) -> None:
+        self.restarts += 1
         self._fire(event, why)
         self._write_will()
-        if delay_s > 0:
-            self._arm("backoff", delay_s, lambda: self._fire(Event.BACKOFF_OVER, why))
-        else:
-            self._fire(Event.BACKOFF_OVER, why)
+        self._timers.arm("backoff", delay_s, lambda: self._fire(Event.BACKOFF_OVER, why))
 
     def _take_next_spec(self) -> None:
         if self._next_spec is not None:
             self.spec, self._next_spec = self._next_spec, None
             self._budget = Budget(self.spec.restart_times, self.spec.restart_within_s)
 
-    # ---- keeping
-
-    def sample_memory(self) -> None:
-        """Read its memory now."""
-        if self.identity is not None:
-            self.memory = read_memory(self.identity.pid)
-            self.memory_at = self._crew.loop.time()
-
     def _write_will(self) -> None:
-        is_up = self.is_ready
-        write_will(
-            self._crew.folder.will(self.name),
-            Will(
-                wanted=self.wanted,
-                digest=self.running_digest,
-                incarnation=self.incarnation,
-                restarts=self.restarts,
-                ready_s=self.since_s if is_up else None,
-                reason=self.reason,
-            ),
-        )
+        write_will(self._crew.folder.will(self.name), will_of(self))
 
-    def _drop_pidfd(self) -> None:
-        if self._pidfd is not None:
-            self._crew.loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = None
-
-    def _arm(self, timer: str, delay_s: float, call: Callable[[], None]) -> None:
-        self._cancel(timer)
-        self._timers[timer] = self._crew.loop.call_later(delay_s, call)
-
-    def _cancel(self, timer: str) -> None:
-        handle = self._timers.pop(timer, None)
-        if handle is not None:
-            handle.cancel()
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def _disarm(self) -> None:
-        for timer in list(self._timers):
-            self._cancel(timer)
-        if self._probe is not None:
-            self._probe.cancel()
-            self._probe = None
+        self._timers.clear()
+        self._signs.end()

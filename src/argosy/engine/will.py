@@ -15,6 +15,8 @@ import msgspec
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from argosy.engine.unit import Unit
+
 
 class Will(msgspec.Struct, frozen=True, kw_only=True):
     """The wish and the past of one agent.
@@ -30,6 +32,18 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     ready_s: float | None = None
     exit_code: int | None = None
     reason: str = ""
+
+
+def will_of(unit: Unit) -> Will:
+    """Return what is to be kept of a unit."""
+    return Will(
+        wanted=unit.wanted,
+        digest=unit.running_digest,
+        incarnation=unit.incarnation,
+        restarts=unit.restarts,
+        ready_s=unit.since_s if unit.is_ready else None,
+        reason=unit.reason,
+    )
 
 
 def write_will(path: Path, will: Will) -> bool:

@@ -1,0 +1,70 @@
+"""The departure of an agent: nothing follows, not even its next start, while something of it is left.
+
+What can be left when its process and its group are gone: a descendant that holds the lease, or a
+daemon that closed the lease and left the session, and has fallen to the supervisor. Both get a
+second to end; then they are told and killed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from argosy.engine import lease, process
+from argosy.engine.remains import is_stray
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from argosy.engine.folder import Folder
+
+_PATIENCE_S = 1.0
+_LOOK_S = 0.01
+
+
+class Departure:
+    """Calls `then()` as soon as nothing of `agent` is left, at once where that is so already.
+
+    on_left(text): told whenever something had to be killed.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        agent: str,
+        loop: asyncio.AbstractEventLoop,
+        then: Callable[[], None],
+        on_left: Callable[[str], None],
+    ) -> None:
+        self._lease = str(folder.lease(agent))
+        self._notify = str(folder.notify(agent))
+        self._loop = loop
+        self._then, self._on_left = then, on_left
+        self._patience = loop.time() + _PATIENCE_S
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_over = False
+
+    def look(self) -> None:
+        """Go on if nothing is left, else look again soon."""
+        strays = [pid for pid in process.children() if is_stray(pid, self._notify)]
+        if not strays and lease.is_free(self._lease):
+            self.is_over = True
+            self._then()
+            return
+        if self._loop.time() > self._patience:
+            self._patience = self._loop.time() + _PATIENCE_S
+            self._end(strays)
+        self._timer = self._loop.call_later(_LOOK_S, self.look)
+
+    def _end(self, strays: list[int]) -> None:
+        for pid in strays:
+            if process.kill_if(pid, lambda pid: is_stray(pid, self._notify)):
+                self._on_left(f"failing: left process {pid}")
+        holders = process.kill_holders(self._lease)
+        if holders:
+            self._on_left(f"failing: child pid {', '.join(map(str, holders))} still holds it")
+
+    def cancel(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()

@@ -1,0 +1,65 @@
+"""An agent's process in the supervisor's hands: signals through its pidfd, and the end of an adopted one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from argosy.engine import process
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+_STATUS_LOOK_S = 0.01
+_STATUS_LOOKS = 10
+
+
+class HeldProcess:
+    """One living process; whoever made it closes it. A forker tells of the end of its own children."""
+
+    def __init__(self, pid: int, pidfd: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._pid = pid
+        self._pidfd = pidfd
+        self._loop = loop
+        self._look: asyncio.TimerHandle | None = None
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        process.send_signal(self._pidfd, signal.SIGTERM)
+        # A stopped process takes the signal only when it goes on.
+        process.send_signal(self._pidfd, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill its process group."""
+        process.kill_group(self._pidfd)
+
+    def watch(self, on_end: Callable[[int | None], None]) -> None:
+        """Call `on_end(wait status)` once it has ended; for a process that is nobody's child here.
+
+        Its group is killed then, as a forker does for its own.
+        """
+        self._loop.add_reader(self._pidfd, self._has_ended, on_end)
+
+    def _has_ended(self, on_end: Callable[[int | None], None]) -> None:
+        self._loop.remove_reader(self._pidfd)
+        process.kill_group(self._pidfd)
+        self._await_status(on_end, _STATUS_LOOKS)
+
+    def _await_status(self, on_end: Callable[[int | None], None], looks: int) -> None:
+        """Take the exit status, from the zombie or from the kernel once its parent has reaped it."""
+        status = process.zombie_status(self._pid)
+        if status is None:
+            status = process.exit_status(self._pidfd)
+        if status is None and looks:
+            self._look = self._loop.call_later(_STATUS_LOOK_S, self._await_status, on_end, looks - 1)
+        else:
+            on_end(status)
+
+    def close(self) -> None:
+        """Let go of it; it runs on."""
+        if self._look is not None:
+            self._look.cancel()
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)

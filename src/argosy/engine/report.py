@@ -1,0 +1,49 @@
+"""What a status tells: the fleet now, one entry an agent."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from argosy.engine.messages import AgentStatus, Report
+from argosy.engine.state import State
+
+if TYPE_CHECKING:
+    from argosy.engine.crew import Crew
+    from argosy.engine.unit import Unit
+
+
+def report_of(crew: Crew, started_s: float) -> Report:
+    """Return the report of a crew whose supervisor started at `started_s` (epoch seconds)."""
+    plan = crew.plan
+    return Report(
+        fleet=plan.fleet if plan else "",
+        environment=plan.environment if plan else "",
+        pid=os.getpid(),
+        started_s=started_s,
+        machines=sorted({unit.spec.machine or "" for unit in crew.units.values()}),
+        agents={name: _status_of(unit, crew) for name, unit in crew.units.items()},
+    )
+
+
+def waiting_on(unit: Unit, crew: Crew) -> list[str]:
+    """Return the names that a waiting unit waits for."""
+    return crew.needs_of(unit).waiting_on if unit.state is State.WAITING else []
+
+
+def _status_of(unit: Unit, crew: Crew) -> AgentStatus:
+    return AgentStatus(
+        state=unit.state,
+        health=unit.health,
+        pid=unit.pid,
+        machine=unit.spec.machine,
+        group=unit.spec.group,
+        port=unit.spec.port,
+        restarts=unit.restarts,
+        since_s=unit.since_s,
+        waiting_on=waiting_on(unit, crew),
+        reason=unit.reason,
+        rss_bytes=unit.memory.rss_bytes if unit.memory else None,
+        pss_bytes=unit.memory.pss_bytes if unit.memory else None,
+        sampled_s=crew.loop.time() - unit.memory_at if unit.memory else None,
+    )

@@ -1,0 +1,55 @@
+"""What a unit sees of the world around it; the crew is that world, a test may be another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from argosy.engine.folder import Folder
+    from argosy.engine.unit import Unit
+
+
+class Needs(NamedTuple):
+    """What an agent needs and has not: names not ready yet, and names that will not come, with the reason."""
+
+    waiting_on: list[str]
+    failed: dict[str, str]
+
+
+class Surroundings(Protocol):
+    """What a unit asks, and whom it tells."""
+
+    loop: asyncio.AbstractEventLoop
+    folder: Folder
+
+    def needs_of(self, unit: Unit) -> Needs:
+        """Return what it still waits for."""
+
+    def may_spawn(self, unit: Unit) -> bool:
+        """Return whether there is room for its start."""
+
+    def adopt(self, unit: Unit) -> bool:
+        """Give it the process that its lease records, if that lives."""
+
+    def spawn(self, unit: Unit, output: int) -> None:
+        """Have its process forked; takes over the descriptor `output`."""
+
+    def hear_forker(self) -> None:
+        """Take what the forker has told."""
+
+    def changed(self, unit: Unit) -> None:
+        """It has made a transition, or has something new to say."""
+
+    def is_rising(self, unit: Unit) -> None:
+        """It is ready now."""
+
+    def is_falling(self, unit: Unit) -> None:
+        """It was ready and is no more."""
+
+    def has_concluded(self, unit: Unit) -> None:
+        """It will not come by itself any more."""
+
+    def has_ended(self, unit: Unit) -> None:
+        """Nothing is left of its process."""

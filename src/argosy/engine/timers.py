@@ -1,0 +1,33 @@
+"""Named timers of one unit: arming one again replaces it, and all go at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+
+class Timers:
+    """Calls back once, after a delay on the loop's monotonic clock."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._handles: dict[str, asyncio.TimerHandle] = {}
+
+    def arm(self, name: str, delay_s: float, call: Callable[[], None]) -> None:
+        """Call `call` after `delay_s`, instead of what `name` was armed with before."""
+        self.cancel(name)
+        self._handles[name] = self._loop.call_later(delay_s, call)
+
+    def cancel(self, *names: str) -> None:
+        """Forget these timers."""
+        for name in names:
+            handle = self._handles.pop(name, None)
+            if handle is not None:
+                handle.cancel()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.cancel(*list(self._handles))

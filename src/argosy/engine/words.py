@@ -1,0 +1,32 @@
+"""How the trouble of an agent is told: what happened, when, and what it said last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from argosy.engine import order as codes
+from argosy.engine.logs import last_line
+from argosy.engine.process import describe_exit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from argosy.engine.policy import Ending
+
+
+def words_of_end(ending: Ending, lived_s: float, log: Path) -> str:
+    """Return how a process ended; of one that never got ready also its last words."""
+    words = codes.WORDS.get(ending.code or 0) or describe_exit(ending.code)
+    if not ending.was_ready:
+        said = last_line(log)
+        words += f" after {lived_s:.1f} s, before it was ready"
+        words += f"; last line: {said}" if said else "; no output"
+    return words
+
+
+def words_of_lateness(timeout_s: float, pid: int | None, log: Path) -> str:
+    """Return that a process missed its start deadline."""
+    alive = f"process alive, pid {pid}" if pid else "no process"
+    said = last_line(log)
+    tail = f"last line: {said}" if said else "no output"
+    return f"was not ready after {timeout_s:.1f} s ({alive}, {tail})"
