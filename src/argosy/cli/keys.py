@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -123,9 +124,9 @@ def _show(fleet: Fleet, folder: str, *, as_json: bool) -> int:
         holds = "public and secret" if keys.has_secret else "public"
         print(f"  {name:<{width}}  {keys.fingerprint or '-':<19}  {keys.public or '-':<40}  {holds}")
     for fault in faults:
-        print(f"{paint(fault.code, 'red')}  {fault.message}")
+        print(f"{paint(fault.code, 'red', sys.stdout)}  {fault.message}")
         if fault.hint:
-            print(f"  {paint('hint:', 'cyan')} {fault.hint}")
+            print(f"  {paint('hint:', 'cyan', sys.stdout)} {fault.hint}")
     return 1 if faults else 0
 
 

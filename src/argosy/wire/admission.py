@@ -157,6 +157,7 @@ class Gate:
         """Close when no door is left."""
         if not self.doors and not self._socket.closed:
             self._reactor.unwatch(self._fd)
+            self._socket.unbind(ZAP_ENDPOINT)  # at once; after `close` it is taken for a while yet
             self._socket.close(0)
 
     @property
