@@ -136,7 +136,8 @@ def test_a_target_that_is_no_agent_ends_with_two(fleet: LittleFleet, target: str
 
 
 def test_a_plain_script_runs_without_a_fleet(fleet: LittleFleet) -> None:
-    entry = fleet.add("Echo")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        entry = fleet.add("Echo", port=free.getsockname()[1])
     script = fleet.start(
         "Echo",
         command=[sys.executable, "sample_agents.py", "--port", str(entry.port)],

@@ -324,6 +324,11 @@ def test_threads_and_tasks_and_old_speakers_use_one_agent_at_once(fleet: LittleF
     assert wrong == []
 
 
+def test_an_endpoint_that_is_none_is_told_at_the_deadline() -> None:
+    with connect("tcp://nowhere") as peer, pytest.raises(NotSent, match="Invalid argument"):
+        peer.call("echo", timeout=0.1)
+
+
 def test_an_endpoint_is_a_peer_too(fleet: LittleFleet) -> None:
     echo: Running = fleet.start("Echo")
     with connect(echo.url) as peer:

@@ -12,21 +12,17 @@ tried and splits every batch.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from argosy.fault import RefusedError
 from argosy.wire import codec, errors, frame
 from argosy.wire.call import MOST_TRIES, Call, Flow, Sink, is_stopping, remote_error
-from argosy.wire.lane import Lane, Secure
+from argosy.wire.dialer import Dialer
+from argosy.wire.lane import Secure
 from argosy.wire.reactor import Reactor, Timer
 from argosy.wire.vigil import Vigil
 
-FIRST_REDIAL_S: Final = 0.01
-MOST_REDIAL_S: Final = 1.0
-GREETING_S: Final = 2.0  # a peer that accepts and stays silent gives no event
 MOST_WAITING: Final = 4096
 MOST_STREAMS: Final = 64
 DRAIN_MESSAGES: Final = 256  # in one go, so that a flood does not keep the loop from its timers
@@ -54,30 +50,31 @@ class Channel:
         secure: Secure | None = None,
     ) -> None:
         self.peer = peer
-        self._where = where
         self._reactor = reactor
         self._hello = codec.Hello(frame.VERSION, caller)
         self._incarnation = frame.new_incarnation()
         self._idempotent = idempotent
-        self._secure = secure
         self._packer = codec.Packer()
         self._last_id = 0
         self._waiting: deque[Call] = deque()
         self._waiting_bytes = 0
         self._sent: dict[int, Call] = {}
         self._streams = 0
-        self._lane: Lane | None = None
+        self._dialer = Dialer(
+            where,
+            secure,
+            reactor,
+            greet=self._greet,
+            wanted=self._wants_lane,
+            readable=self._on_readable,
+            lost=self._on_lost,
+        )
         self._welcome: codec.Welcome | None = None
         self._vigil = Vigil(reactor, self._look, self._on_frozen)
         self._flushing = False
-        self._why_not = "it was not dialled yet"
-        self._redial_s = 0.0
-        self._redial: Timer | None = None
-        self._greeting: Timer | None = None
         self._alarm: Timer | None = None
         self._alarm_us = 0
         self._late = 0
-        self._lanes = 0
         self._is_closed = False
 
     # -- what callers use -------------------------------------------------------------------
@@ -124,21 +121,18 @@ class Channel:
             self._send_after_waiting(frame.CREDIT, [(call.id, amount_bytes)])
 
     def nudge(self) -> None:
-        """Dial now if a redial is pending: someone knows that the peer is ready."""
-        if self._redial:
-            self._redial.cancel()
-            self._redial_s = 0.0
-            self._dial()
+        """Dial now if a dial is due: someone knows that the peer is ready."""
+        self._dialer.nudge()
 
     def close(self) -> None:
         """End every call by name and close the lane."""
         self._is_closed = True
         self._drop_lane(_CLOSED)
+        self._dialer.close(_CLOSED)
         while self._waiting:
             self._give_up(self._waiting.popleft(), _CLOSED)
-        for timer in (self._redial, self._alarm, self._vigil):
-            if timer:
-                timer.cancel()
+        if self._alarm:
+            self._alarm.cancel()
 
     def statistics(self) -> dict[str, int]:
         """Return counts of calls waiting and in flight, late replies, lanes used."""
@@ -146,7 +140,7 @@ class Channel:
             "waiting": len(self._waiting),
             "in_flight": len(self._sent),
             "late": self._late,
-            "lanes": self._lanes,
+            "lanes": self._dialer.dials,
         }
 
     # -- making calls -----------------------------------------------------------------------
@@ -198,8 +192,7 @@ class Channel:
         if not self._waiting:
             return
         if not self._welcome:
-            if not self._lane and not self._redial:
-                self._dial()
+            self._dialer.need()
             return
         room = self._welcome.credit - len(self._sent)
         while self._waiting and room > 0:
@@ -225,65 +218,39 @@ class Channel:
             batch.append(call.record)
             size += len(call.record)
             buffers = call.buffers
-        assert self._lane is not None
-        self._lane.send(codec.body(frame.CALL, self._incarnation, batch, len(buffers)), buffers)
+        assert self._dialer.lane is not None
+        self._dialer.lane.send(codec.body(frame.CALL, self._incarnation, batch, len(buffers)), buffers)
         return len(batch)
 
     def _send_after_waiting(self, kind: int, value: object) -> None:
         """Send a message about calls in flight, behind those that wait to be sent."""
-        if self._lane and self._welcome:
+        if self._welcome:
             self._flush()
-        if self._lane and self._welcome:
-            self._lane.send(codec.single(kind, self._incarnation, value))
+        if self._welcome and (lane := self._dialer.lane):
+            lane.send(codec.single(kind, self._incarnation, value))
             self._reactor.soon(self._on_readable)
 
     # -- the lane ---------------------------------------------------------------------------
 
-    def _dial(self) -> None:
-        self._redial = None
-        if not self._waiting or self._is_closed:
-            return
-        try:
-            self._lane = lane = Lane(self._where(), self._secure)
-        except RefusedError as error:  # a key is missing, and may be there in time
-            self._why_not = error.faults[0].message
-            self._redial_later()
-            return
-        self._lanes += 1
-        if self._lanes == 1:  # later on, why the last lane ended tells more
-            self._why_not = f"`{lane.endpoint}` did not answer"
-        self._reactor.watch(lane.fd, self._on_readable)
-        self._reactor.watch(lane.monitor_fd, self._on_monitor)
-        self._greeting = self._reactor.later(GREETING_S, self._on_silent_greeting)
-        lane.send(codec.single(frame.HELLO, self._incarnation, self._hello))
-        # A descriptor tells of what comes after its socket was found empty, and not before.
-        self._reactor.soon(self._on_readable)
-        self._reactor.soon(self._on_monitor)
+    def _greet(self) -> bytes:
+        return codec.single(frame.HELLO, self._incarnation, self._hello)
 
-    def _on_silent_greeting(self) -> None:
-        self._drop_lane("it accepts the connection and says nothing")
-        self._redial_later()
+    def _wants_lane(self) -> bool:
+        return bool(self._waiting) and not self._is_closed
 
-    def _on_monitor(self) -> None:
-        """See whether the connection ended; what arrived before is taken first."""
-        lane = self._lane
-        reason = lane.ending() if lane else ""
-        if reason and lane:
-            self._drain()
-            if lane is self._lane:
-                self._drop_lane(f"{reason} (`{lane.endpoint}`)")
-                self._redial_later()
+    def _on_lost(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
+        """The lane has ended; what arrived before is taken first."""
+        lane = self._dialer.lane
+        self._drain()
+        if lane is self._dialer.lane:
+            self._drop_lane(reason, error)
+            self._dialer.again()
 
     def _drop_lane(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
         """Close the lane; what was sent on it ends, or waits again when it may be repeated."""
-        self._why_not = reason
-        lane, self._lane, self._welcome = self._lane, None, None
-        self._cancel_greeting()
+        self._welcome = None
         self._vigil.cancel()
-        if lane:
-            self._reactor.unwatch(lane.fd)
-            self._reactor.unwatch(lane.monitor_fd)
-            lane.close()
+        self._dialer.drop(reason)
         lost, self._sent = self._sent, {}
         self._streams = 0
         repeatable = self._idempotent() if lost and not self._is_closed else ()
@@ -298,18 +265,6 @@ class Channel:
             self._waiting.appendleft(call)
             self._waiting_bytes += len(call.record)
 
-    def _redial_later(self) -> None:
-        if not self._waiting or self._redial or self._is_closed:
-            return
-        wait_s = self._redial_s * random.uniform(0.75, 1.0)
-        self._redial_s = min(MOST_REDIAL_S, 2 * self._redial_s or FIRST_REDIAL_S)
-        self._redial = self._reactor.later(wait_s, self._dial)
-
-    def _cancel_greeting(self) -> None:
-        if self._greeting:
-            self._greeting.cancel()
-            self._greeting = None
-
     # -- receiving --------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
@@ -321,9 +276,9 @@ class Channel:
 
     def _drain(self, most: int = 1 << 30) -> bool:
         """Take messages; tell whether it stopped at `most`."""
-        lane = self._lane
+        lane = self._dialer.lane
         for _ in range(most):
-            message = lane.receive() if lane and lane is self._lane else None
+            message = lane.receive() if lane and lane is self._dialer.lane else None
             if message is None:
                 return False
             self._take(message)
@@ -340,17 +295,14 @@ class Channel:
                 self._on_reply(record, buffers)
         elif kind == frame.WELCOME:
             self._on_welcome(codec.read_welcome(message[0]))
-        elif kind == frame.BEAT and self._greeting:
-            # The peer is there and not ready yet; its WELCOME comes when it is.
-            self._cancel_greeting()
-            self._why_not = "it is there and still starting"
+        elif kind == frame.BEAT:
+            self._dialer.on_beat()
         elif kind == frame.STALE:
             self._on_stale(codec.read_ids(message[0]))
 
     def _on_welcome(self, welcome: codec.Welcome) -> None:
-        self._cancel_greeting()
+        self._dialer.on_welcome()
         self._welcome = welcome
-        self._redial_s = 0.0
         self._flush()
 
     def _on_stale(self, ids: list[int]) -> None:
@@ -360,7 +312,7 @@ class Channel:
             call.is_uncertain = False
         self._drop_lane("it had forgotten this connection")
         self._put_back(unsent)
-        self._redial_later()
+        self._dialer.again()
 
     def _on_reply(self, record: codec.ReplyRecord, buffers: list[memoryview]) -> None:
         if record.tag == codec.ITEM:
@@ -392,11 +344,11 @@ class Channel:
         """It was not executed and its peer is going: the next incarnation may still do it in time."""
         call.is_uncertain = False
         self._put_back([call])
-        self._why_not = "it is stopping"
+        self._dialer.why_not = "it is stopping"
         self._welcome = None  # nothing more goes out on this lane
         if not self._sent:
-            self._drop_lane(self._why_not)
-            self._redial_later()
+            self._drop_lane("it is stopping")
+            self._dialer.again()
 
     # -- deadlines and silence --------------------------------------------------------------
 
@@ -415,7 +367,7 @@ class Channel:
         self._end_overdue(now)
         for call in [c for c in self._waiting if c.deadline_us <= now]:
             self._waiting.remove(call)
-            self._give_up(call, self._why_not)
+            self._give_up(call, self._dialer.why_not)
         rest = [c.deadline_us for c in (*self._sent.values(), *self._waiting)]
         if rest:
             self._set_alarm(min(rest))
@@ -444,5 +396,4 @@ class Channel:
         return bool(self._sent)
 
     def _on_frozen(self, quiet_s: float) -> None:
-        self._drop_lane(f"it gave no sign of life for {quiet_s:.1f} s", errors.PeerFrozen)
-        self._redial_later()
+        self._on_lost(f"it gave no sign of life for {quiet_s:.1f} s", errors.PeerFrozen)

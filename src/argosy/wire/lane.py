@@ -47,20 +47,20 @@ Secure = Callable[[zmq.Socket[bytes], str], None]
 class Lane:
     """One connection to one incarnation; `receive` and `ending` never block.
 
-    Raises RefusedError: a key is needed and is not here.
+    Raises RefusedError: a key is needed and is not here; zmq.ZMQError: this is no endpoint.
     """
 
     def __init__(self, endpoint: str, secure: Secure | None = None) -> None:
         self.endpoint = endpoint
         self.socket = _dealer()
-        if secure:
-            try:
-                secure(self.socket, endpoint)
-            except BaseException:
-                self.socket.close(0)
-                raise
         self._monitor = _monitor(self.socket)
-        self.socket.connect(endpoint)
+        try:
+            if secure:
+                secure(self.socket, endpoint)
+            self.socket.connect(endpoint)
+        except BaseException:
+            self.close()
+            raise
         self.fd: int = self.socket.fileno()
         self.monitor_fd: int = self._monitor.fileno()
 
