@@ -304,8 +304,8 @@ def _end_in_order(core: Core) -> None:
 
 
 def _on_terminate(core: Core) -> None:
-    """Stop the work loop of the base, or leave whatever else the main thread is in."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Stop the work loop of the base, or leave whatever else the main thread is in; once."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
     core.agent.running = False
     core.cleaning()
     if core.work.loops:

@@ -48,6 +48,10 @@ class Desk(Callee):
         self.in_flight += 1
         self._hand_over(OldInquiry(self, route, document))
 
+    def _on_readable(self) -> None:
+        if not self.is_closed:  # it may still be due at the end of a tick
+            super()._on_readable()
+
     def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> int:
         """As a callee's; what comes after the end is dropped."""
         return 0 if self.is_closed else super().answer(inquiry, tag, value)

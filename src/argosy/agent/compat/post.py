@@ -88,6 +88,7 @@ class Post:
         path = directory and socket_path(directory.book.runtime, self.settings.name)
         if path:
             responder.call(lambda: responder.bind(FLEET, [f"ipc://{path}"]))
+            responder.call(responder.bind_topics)
         responder.post(self._standing.on_beat)
         responder.post(self._take_back)
 

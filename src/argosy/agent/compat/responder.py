@@ -49,9 +49,8 @@ class Responder:
         self._thread = threading.Thread(target=self._turn, name="argosy-responder", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; topics are bound where the fleet has a place for them."""
+        """Start the thread."""
         self._thread.start()
-        self.call(self._bind_topics)
 
     # -- from any thread ---------------------------------------------------------------------
 
@@ -118,6 +117,12 @@ class Responder:
         desk.close()
         return True
 
+    def bind_topics(self) -> None:
+        """Publish where the fleet has a place for it; the agent's own endpoint has made the folder."""
+        if self._settings.topics:
+            self._publisher.bind(self._settings.topics)
+        self._beacon()
+
     def has(self, key: str) -> bool:
         """Tell whether a desk is open."""
         return key in self._desks
@@ -152,20 +157,20 @@ class Responder:
         with exempt():
             self._reactor.watch(self._bell.fd, self._on_bell)
             self._publisher = Publisher(self.name, new_incarnation(), self._reactor)
+            while not self._is_over:
+                self._turn_once()
+
+    def _turn_once(self) -> None:
+        """Turn until the end, or until something failed that must not silence the agent."""
+        try:
             self._reactor.run_until(lambda: self._is_over)
+        except Exception:
+            _log.exception("the responder of `%s` failed, and goes on", self.name)
 
     def _on_bell(self) -> None:
         self._bell.silence()
         while self._acts and not self._is_over:
-            try:
-                self._acts.popleft()()
-            except Exception:
-                _log.exception("the responder of `%s` failed at one act", self.name)
-
-    def _bind_topics(self) -> None:
-        if self._settings.topics:
-            self._publisher.bind(self._settings.topics)
-        self._beacon()
+            self._acts.popleft()()
 
     def _beacon(self) -> None:
         self._publisher.beacon()

@@ -86,8 +86,8 @@ class Standing:
             return Health(Status.FAILING, said.error, facts)
         word = facts.get("status", Status.OK)
         if trouble and normal_status(word) is Status.OK:
-            return Health(Status.DEGRADED, trouble, facts)
-        return Health(word, str(facts.get("reason", "")), facts)
+            word = Status.DEGRADED
+        return Health(word, trouble or str(facts.get("reason", "")), facts)
 
     def on_beat(self) -> None:
         """Tell the supervisor, now and with every beat from now on."""

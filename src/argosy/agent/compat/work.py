@@ -108,12 +108,12 @@ class Work:
     def verdict(self) -> Verdict:
         """Return what the main thread's place means now."""
         stage, reason, since_s = self._at
-        if stage is Stage.FAILED:
+        if reason:
             return Verdict(Status.FAILING, reason)
         if not threading.main_thread().is_alive():
             return Verdict(Status.FAILING, "its main thread has ended, and other threads hold the process")
         if stage is Stage.LEAVING:
-            return _leaving(reason, time.monotonic() - since_s)
+            return _leaving(time.monotonic() - since_s)
         if stage is Stage.CONSTRUCTED and self._has_settled(since_s):
             self._at = Stage.WORKING, "", time.monotonic()
             stage = Stage.WORKING
@@ -135,9 +135,7 @@ class Work:
         return not any(_goes_on(frame) for frame in _main_frames())
 
 
-def _leaving(reason: str, for_s: float) -> Verdict:
-    if reason:
-        return Verdict(Status.FAILING, reason)
+def _leaving(for_s: float) -> Verdict:
     if for_s < LEAVE_S:
         return Verdict(Status.STOPPING, "it has left its work loop")
     return Verdict(Status.FAILING, f"it left its work loop {for_s:.0f} s ago and has not ended")

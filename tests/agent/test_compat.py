@@ -1,0 +1,450 @@
+"""Old agents, unchanged, on argosy's base: real processes, asked as their old callers ask."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from argosy.agent.compat import BaseAgent
+from argosy.wire import WireError, connect
+from launch import LittleFleet, Running, until
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def gates(tmp_path: Path) -> Path:
+    """A folder whose files let the agents go on."""
+    return tmp_path
+
+
+@pytest.fixture
+def start(fleet: LittleFleet, gates: Path) -> Start:
+    def start_old(cls: str, *, ready: bool = True, **env: str) -> Running:
+        command = [sys.executable, "agent/old_agents.py", cls]
+        return fleet.start(cls, command=command, ready=ready, GATES=str(gates), **env)
+
+    return start_old
+
+
+def send(url: str, text: bytes, timeout_ms: int = 5000) -> bytes:
+    with zmq.Context() as context, context.socket(zmq.REQ) as req:
+        req.linger = 0
+        req.rcvtimeo = timeout_ms
+        req.connect(url)
+        req.send(text)
+        return req.recv()
+
+
+def ask(url: str, document: object, timeout_ms: int = 5000) -> Any:
+    return json.loads(send(url, json.dumps(document).encode(), timeout_ms))
+
+
+def health(agent: Running) -> Any:
+    return ask(agent.health_url, {"action": "health"})
+
+
+def threads_of(agent: Running) -> int:
+    return len(os.listdir(f"/proc/{agent.pid}/task"))
+
+
+# -- the whole of it ---------------------------------------------------------------------------------
+
+
+def test_it_answers_handles_and_ends_in_order(start: Start) -> None:
+    plain = start("Plain")
+    answer = ask(plain.url, {"command": "go", "deep": {"er": [1]}})
+    assert answer == {"command": "go", "deep": {"er": [1]}, "in": "MainThread", "count": 1}
+    said = health(plain)
+    assert said["status"] == "ok"
+    assert said["status_word"] == "HEALTHY"
+    assert (said["name"], said["pid"], said["count"]) == ("Plain", plain.pid, 1)
+    assert {
+        "ready",
+        "initialized",
+        "message",
+        "timestamp",
+        "active_threads",
+        "uptime",
+        "since",
+    } <= said.keys()
+    assert (said["where"], said["parts"]) == ("/here", [1, 2])
+    plain.process.send_signal(signal.SIGTERM)
+    plain.told("STOPPING=1")
+    out, err = plain.end()
+    assert (plain.code, out, err) == (0, "cleanup\n", "")
+
+
+def test_it_has_one_thread_more_than_a_new_agent(start: Start) -> None:
+    plain = start("Plain")
+    ask(plain.url, {"action": "x"})
+    health(plain)
+    until(lambda: threads_of(plain) == 4)  # main, responder, ZeroMQ's I/O thread and its reaper
+
+
+def test_declared_ports_win_over_the_constructor(start: Start) -> None:
+    plain = start("Plain")
+    said = ask(plain.url, {"action": "attributes"})
+    port = int(plain.url.rpartition(":")[2])
+    assert said == {
+        "name": "PlainOld",
+        "port": port,
+        "health_check_port": port + 1,
+        "running": True,
+        "config": {},
+    }
+
+
+@pytest.mark.parametrize("action", ["health", "health_check", "ping", "status"])
+def test_health_on_both_ports_by_every_word(start: Start, action: str) -> None:
+    plain = start("Plain")
+    for url in (plain.url, plain.health_url):
+        assert ask(url, {"action": action, "request_id": "1"})["status"] == "ok"
+    assert send(plain.health_url, b"are you there?").startswith(b"{")
+
+
+def test_a_question_with_more_than_a_health_word_is_a_request(start: Start) -> None:
+    plain = start("Plain")
+    assert ask(plain.url, {"action": "status", "task": 7})["task"] == 7
+
+
+def test_errors_are_answers(start: Start) -> None:
+    plain = start("Plain")
+    assert ask(plain.url, {"action": "fail"}) == {"status": "error", "error": "no such voice"}
+    assert ask(plain.url, {"command": "bare"}) == {"result": 7}
+    assert json.loads(send(plain.url, b"\xff{")) == {"status": "error", "error": "the request is no JSON"}
+    assert health(plain)["status"] == "ok"
+    _, err = plain.end()
+    assert "ValueError: no such voice" in err
+
+
+def test_argosy_callers_use_it_too(start: Start) -> None:
+    plain = start("Plain")
+    with connect("Plain") as peer:
+        assert peer.call("hello", to=["a"]) == {
+            "to": ["a"],
+            "action": "hello",
+            "in": "MainThread",
+            "count": 1,
+        }
+        assert peer.call("health")["pid"] == plain.pid
+
+
+def test_a_payload_by_health_check_alone(start: Start) -> None:
+    said = health(start("OnlyHealthCheck"))
+    assert (said["status"], said["status_word"], said["queue"]) == ("degraded", "warning", 3)
+
+
+# -- where the main thread is -------------------------------------------------------------------------
+
+
+def test_it_is_ready_when_the_outermost_constructor_has_returned(start: Start, gates: Path) -> None:
+    slow = start("SlowConstructor", ready=False)
+    slow.told("X_ARGOSY_HEALTH=starting")
+    said = health(slow)
+    assert (said["status"], said["reason"]) == ("starting", "its constructor has not returned")
+    assert "model" not in said
+    (gates / "constructor").touch()
+    slow.told("READY=1")
+    assert health(slow)["model"] == "loaded"
+
+
+def test_a_constructor_that_raises_is_failing_until_the_end(start: Start) -> None:
+    broken = start("BreaksInConstructor", ready=False)
+    _, err = broken.process.communicate(timeout=20)
+    assert broken.code == 1
+    assert err.rstrip().endswith("RuntimeError: no card")
+    words = [broken.told("STOPPING=1")["STATUS"]]
+    assert words == ["its constructor raised RuntimeError: no card"]
+
+
+def test_initialisation_runs_once_apart_and_run_waits_for_it(start: Start, gates: Path) -> None:
+    agent = start("Initializes", ready=False)
+    agent.told("X_ARGOSY_HEALTH=starting")
+    until(lambda: health(agent)["reason"] == "`_perform_initialization` has not returned")
+    (gates / "initialization").touch()
+    agent.told("READY=1")
+    out, err = agent.end()
+    assert (out, err) == ("initialised there\nrun\n", "")
+
+
+def test_a_failed_initialisation_is_degraded_with_its_text(start: Start) -> None:
+    agent = start("FailsToInitialize")
+    said = health(agent)
+    assert (said["status"], said["reason"]) == ("degraded", "its initialisation failed: no model file")
+
+
+def test_an_own_run_is_ready_when_it_is_entered(start: Start, gates: Path) -> None:
+    agent = start("OwnLoop")
+    assert health(agent)["status"] == "ok"
+    answer = ask(agent.url, {"action": "work"}, 8000)
+    assert answer == {"status": "error", "error": "its `run` takes no requests from its base"}
+    agent.end()
+    assert agent.code == 0
+
+
+def test_a_run_that_raises_ends_as_failing(start: Start, gates: Path) -> None:
+    agent = start("BreaksInLoop")
+    (gates / "break").touch()
+    assert agent.told("STOPPING=1")["STATUS"] == "`run` raised ValueError: lost"
+    agent.process.wait(20)
+    assert agent.code == 1
+
+
+def test_an_agent_that_hangs_after_its_loop_never_gives_its_payload(start: Start, gates: Path) -> None:
+    agent = start("Hangs")
+    assert health(agent)["payload"] == "of a hanging agent"
+    (gates / "leave").touch()
+    agent.told("STOPPING=1")
+    said = health(agent)
+    assert (said["status"], "payload" in said) == ("stopping", False)
+    assert ask(agent.url, {"action": "work"}) == {"status": "error", "error": "it is stopping"}
+    with connect("Hangs") as peer, pytest.raises(WireError):
+        peer.call("work", timeout=0.3)
+    (gates / "never").touch()
+    agent.process.wait(20)
+
+
+def test_a_program_without_run_is_ready_once_it_has_settled(fleet: LittleFleet) -> None:
+    agent = fleet.start("Starts", command=[sys.executable, "agent/old_waiting.py"])
+    assert health(agent)["status"] == "ok"
+
+
+def test_the_watchdog_is_fed_by_the_work_loop(start: Start, gates: Path) -> None:
+    plain = start("Plain", WATCHDOG_USEC="300000")
+    assert plain.told("WATCHDOG=1")["READY"] == "1"
+    with zmq.Context() as context, context.socket(zmq.REQ) as req:
+        req.linger = 0
+        req.connect(plain.url)
+        req.send_json({"action": "hold"})
+        until(lambda: health(plain)["loop_lag_ms"] > 0)
+        drain(plain)
+        quiet = [words(plain) for _ in range(4)]
+        assert all("READY=1" in said for said in quiet)
+        assert not any("WATCHDOG=1" in said for said in quiet)
+        (gates / "held").touch()
+        assert req.recv_json()["action"] == "hold"
+    plain.told("WATCHDOG=1")
+
+
+def words(agent: Running) -> list[str]:
+    agent.notify.settimeout(20)
+    return agent.notify.recv(65536).decode().splitlines()
+
+
+def drain(agent: Running) -> None:
+    agent.notify.settimeout(0.01)
+    try:
+        while True:
+            agent.notify.recv(65536)
+    except TimeoutError:
+        return
+
+
+# -- payloads ------------------------------------------------------------------------------------------
+
+
+def test_a_slow_payload_does_not_hold_the_answer(start: Start, gates: Path) -> None:
+    agent = start("SlowPayload")
+    began = time.monotonic()
+    said = health(agent)
+    assert time.monotonic() - began < 1.0
+    assert (said["status"], "sampled" in said) == ("ok", False)
+    (gates / "payload").touch()
+    until(lambda: health(agent).get("sampled"))
+    assert health(agent)["payload_age"] >= 0
+
+
+def test_a_payload_that_raises_is_failing_and_mends(start: Start, gates: Path) -> None:
+    agent = start("BreaksInPayload")
+    said = health(agent)
+    assert (said["status"], said["reason"]) == ("failing", "its health payload raised KeyError: 'gpu'")
+    agent.told("X_ARGOSY_HEALTH=failing")
+    (gates / "mended").touch()
+    until(lambda: health(agent)["status"] == "ok")
+    assert health(agent)["gpu"] == 1
+
+
+def test_a_health_loop_that_works_is_run(start: Start) -> None:
+    agent = start("WorkingHealthLoop")
+    until(lambda: ask(agent.url, {"action": "count"})["checks"] > 2)
+    assert health(agent)["status"] == "ok"
+
+
+def test_a_copied_health_loop_answers_nobody(start: Start) -> None:
+    agent = start("RespondingHealthLoop")
+    for _ in range(3):
+        assert "from" not in health(agent)
+
+
+# -- ports -----------------------------------------------------------------------------------------------
+
+
+def test_the_base_gives_way_on_the_main_port(start: Start) -> None:
+    agent = start("BindsMain")
+    assert ask(agent.url, {"action": "x"}) == {"from": "the agent"}
+    assert health(agent)["status"] == "ok"
+    _, err = agent.end()
+    assert err == ""
+
+
+def test_the_base_gives_way_when_it_is_there_already(start: Start) -> None:
+    agent = start("BindsMainLate")
+    with zmq.Context() as context, context.socket(zmq.REQ) as req:
+        req.linger = 0
+        req.connect(agent.url)
+        req.send(b"{}")
+        assert req.poll(300) == 0  # the agent's socket has the port, and its loop reads it not
+    assert health(agent)["status"] == "ok"
+
+
+def test_the_base_gives_way_on_the_health_port(start: Start) -> None:
+    agent = start("BindsHealth")
+    assert ask(agent.health_url, {}) == {"status": "ok", "from": "the agent"}
+    assert ask(agent.url, {"action": "health"})["name"] == "BindsHealth"
+
+
+def test_the_base_gives_way_to_a_plain_socket(start: Start) -> None:
+    agent = start("ServesHttp")
+    url = agent.url.replace("tcp:", "http:")
+    until(lambda: is_empty_page(url))
+
+
+def is_empty_page(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as page:
+            return bool(page.status == 204)
+    except OSError:
+        return False
+
+
+def test_a_port_that_was_only_tried_is_taken_back(start: Start) -> None:
+    agent = start("TriesPort")
+    assert health(agent)["name"] == "TriesPort"
+
+
+def test_the_socket_of_the_base_answers_for_whoever_uses_it(start: Start) -> None:
+    agent = start("OnSocket")
+    assert send(agent.url, b"words") == b"raw words"
+    assert health(agent)["status"] == "ok"
+    agent.end()
+    assert agent.code == 0
+
+
+def test_a_bind_on_a_neighbours_port_goes_elsewhere_and_is_reported(start: Start, fleet: LittleFleet) -> None:
+    neighbour = fleet.add("Neighbour")
+    agent = start("BindsNeighbour", NEIGHBOUR=str(neighbour.port))
+    moved = health(agent)["moved_binds"]
+    assert set(moved) == {str(neighbour.port), str(neighbour.health_port)}
+    assert ask(agent.url, {"action": "x"}) == {"from": "the agent"}  # its request socket came home
+    with __import__("socket").create_server((neighbour.bind, neighbour.port)):
+        pass
+    _, err = agent.end()
+    assert f"a bind on port {neighbour.port} went to " in err
+
+
+def test_agents_inside_an_agent_bind_nothing(start: Start) -> None:
+    agent = start("Nests")
+    assert ask(agent.url, {"action": "x"}) == {"from": "the agent"}
+    assert health(agent)["name"] == "Nests"
+    assert listening(agent) == 2
+
+
+def listening(agent: Running) -> int:
+    """Count the TCP ports on which a process listens."""
+    inodes = set()
+    for fd in os.listdir(f"/proc/{agent.pid}/fd"):
+        inodes.add(os.readlink(f"/proc/{agent.pid}/fd/{fd}").removeprefix("socket:[").rstrip("]"))
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[3] == "0A" and row[9] in inodes for row in rows)
+
+
+# -- constructors and peers ------------------------------------------------------------------------------
+
+
+def test_a_constructor_that_never_calls_its_base(start: Start) -> None:
+    agent = start("NeverCallsBase")
+    assert ask(agent.url, {"action": "x"}) == {"special": 1, "name": "Proud", "running": True}
+
+
+def test_it_asks_and_finds_others_by_the_fleet(start: Start, fleet: LittleFleet) -> None:
+    plain = start("Plain")
+    asking = start("Asks")
+    said = ask(asking.url, {"action": "go"})
+    assert said["answer"]["source_agent"] == "Asks"
+    assert f"tcp://{':'.join(map(str, said['endpoint']))}" == plain.url
+
+
+def test_errors_and_events_are_published(start: Start, fleet: LittleFleet) -> None:
+    plain = start("Plain")
+    hearer = fleet.start("HearsOld", command=[sys.executable, "agent/old_hearer.py"])
+    with connect("HearsOld") as peer:
+        until(lambda: ask(plain.url, {"action": "report"}) and peer.heard())
+        errors, events = peer.heard()[:2]
+    assert errors["error_type"] == "voice"
+    assert (errors["agent"], errors["severity"]) == ("PlainOld", "warning")
+    assert events == {"to": "low"}
+    assert hearer.process.poll() is None
+
+
+CONSTRUCTIONS = [
+    ("BaseAgent('Voice', 5001)", ("Voice", 5001, 5002)),
+    ("BaseAgent(5001, 'Voice')", ("Voice", 5001, 5002)),
+    ("BaseAgent(5001, 5009, name='Voice')", ("Voice", 5001, 5009)),
+    ("BaseAgent(port='5001', name='Voice', health_check_port='5009')", ("Voice", 5001, 5009)),
+    ("BaseAgent({'health_check_port': 5009}, 'Voice', port=5001)", ("Voice", 5001, 5009)),
+    ("BaseAgent(name='Voice', port=5001, strict_port=False, voice='en', x=None)", ("Voice", 5001, 5002)),
+    ("BaseAgent(name='Voice', port=5001, config=object())", ("Voice", 5001, 5002)),
+]
+
+
+@pytest.mark.parametrize(("call", "expected"), CONSTRUCTIONS)
+def test_arguments_come_in_any_order(call: str, expected: tuple[str, int, int]) -> None:
+    from argosy.agent.compat.given import read_arguments  # noqa: PLC0415
+
+    name, port, health_port = expected
+    given = eval(call, {"BaseAgent": lambda *args, **keywords: read_arguments("Class", args, keywords)})
+    assert (given.name, given.port) == (name, port)
+    assert given.health_port in (health_port, None)
+
+
+def test_the_names_of_old_are_there() -> None:
+    names = (
+        "name port health_port health_check_port running start_time context socket health_socket logger "
+        "config is_initialized initialization_error capabilities strict_port args"
+    )
+    code = (
+        "from argosy.agent.compat import BaseAgent\n"
+        "a = BaseAgent(name='A', junk=1)\n"
+        f"for n in '{names}'.split():\n"
+        "    getattr(a, n)\n"
+        "assert a.is_initialized.is_set() and isinstance(a.port, int)\n"
+        "assert a.get_agent_endpoint.__doc__ and a._safe_int('x', 3) == 3\n"
+        "try: a.send_request_to_agent('B', {})\n"
+        "except RuntimeError as e: print(e)\n"
+        "a.report_error('x', 'y'); a.send_event('z', {}); a.stop(); a.shutdown(); a.cleanup()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout.startswith("could not locate agent `B`")) == (0, True), done.stderr
+
+
+def test_the_import_has_no_effects() -> None:
+    code = (
+        "import zmq, sys, threading; bind = zmq.Socket.bind\n"
+        "import argosy.agent.compat\n"
+        "print(zmq.Socket.bind is bind, threading.active_count())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True 1\n"
+    assert BaseAgent.__module__ == "argosy.agent.compat.base"
