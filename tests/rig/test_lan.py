@@ -67,6 +67,11 @@ def ask(of: Machine, machine: Machine, timeout_s: float = 10) -> tuple[str, floa
     return answer, float(seconds)
 
 
+def reaches(of: Machine, machine: Machine) -> bool:
+    """Tell whether there is an answer; where a search for an address just failed, the first ask fails too."""
+    return machine.run([sys.executable, "-c", ASK, of.address, "15"]).returncode == 0
+
+
 def test_machines_talk_over_tcp(pair: tuple[Machine, Machine]) -> None:
     assert ask(*pair)[0] == "ahoy"
 
@@ -82,7 +87,7 @@ def test_a_cut_is_silence_and_a_mend_ends_it(pair: tuple[Machine, Machine]) -> N
     done = other.run([sys.executable, "-c", ASK, one.address, "0.3"])
     assert "TimeoutError" in done.stderr or "No route to host" in done.stderr
     one.mend()
-    assert ask(one, other)[0] == "ahoy"
+    until(lambda: reaches(one, other))
 
 
 def test_a_slow_cable_delays_each_way(pair: tuple[Machine, Machine]) -> None:
@@ -94,7 +99,7 @@ def test_a_slow_cable_delays_each_way(pair: tuple[Machine, Machine]) -> None:
     other.cut()
     assert other.run([sys.executable, "-c", ASK, one.address, "0.3"]).returncode == 1
     other.quicken()
-    assert ask(one, other)[0] == "ahoy"
+    until(lambda: reaches(one, other))
 
 
 def test_a_cable_that_loses_all_is_a_cut(pair: tuple[Machine, Machine]) -> None:
@@ -102,7 +107,7 @@ def test_a_cable_that_loses_all_is_a_cut(pair: tuple[Machine, Machine]) -> None:
     other.slow(loss=1.0)
     assert other.run([sys.executable, "-c", ASK, one.address, "0.3"]).returncode == 1
     other.slow(loss=0.05)
-    assert ask(one, other, timeout_s=30)[0] == "ahoy"  # TCP repeats what is lost
+    until(lambda: reaches(one, other))  # TCP repeats what is lost
 
 
 def test_run_takes_environment_and_folder(lan: Lan, tmp_path: Path) -> None:

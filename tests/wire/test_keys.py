@@ -532,11 +532,17 @@ KNOCK = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv
 
 def test_a_probe_of_the_own_machine_is_nobody_refused_and_one_from_elsewhere_is(harbour: Harbour) -> None:
     harbour.start()
-    words = [sys.executable, "-c", KNOCK, "192.168.100.16", str(PORT)]
-    assert harbour.machines["mainpc"].run(words).returncode == 0
-    assert harbour.machines["pc2"].run(words).returncode == 0
-    until(lambda: "refused a peer at 192.168.100.17: it showed no key" in harbour.log())
-    assert "192.168.100.16" not in harbour.log()
+
+    def is_told_of(machine: str) -> bool:
+        # Whose look is over before the agent sees it has no address, so a look may be needed twice.
+        words = [sys.executable, "-c", KNOCK, "192.168.100.16", str(PORT)]
+        assert harbour.machines[machine].run(words).returncode == 0
+        return f"refused a peer at {harbour.machines[machine].address}: it showed no key" in harbour.log()
+
+    for _ in range(3):
+        assert not is_told_of("mainpc")
+    until(lambda: is_told_of("pc2"))
+    assert not is_told_of("mainpc")
 
 
 @pytest.mark.parametrize("keyed", [True, False])
