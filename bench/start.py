@@ -48,6 +48,7 @@ METHOD = [
     "supervisord, circus: have no dependencies; all at once, the agents wait for their needs by themselves",
     "processor_floor: processor seconds of argosy's own start / cores, in the same round",
     "critical_path_floor: agents on the longest chain of needs x median start of an agent alone",
+    "disturbance: share of the machine's processors that was busy with other work; above 0.1, measure again",
     "noticed, ready_again: SIGKILL of an agent until another client of the supervisor is told so",
     "most_needed: the agent with the most dependents, SystemDigitalTwin in the example",
 ]
@@ -104,7 +105,8 @@ def find(options: Options) -> Findings:
         is_first = way.name == "argosy" and number == 0
         start = start_once(way, fleet, patience_s, wound if is_first else None)
         findings.starts[way.name].append(start)
-        tell(f"round {number + 1} of {options.rounds}, {way.name}: {start.wall_s:.2f} s")
+        told = f"{way.name}: {start.wall_s:.2f} s, disturbed {start.disturbance:.0%}"
+        tell(f"round {number + 1} of {options.rounds}, {told}")
     return findings
 
 
@@ -160,6 +162,7 @@ def values(findings: Findings, machine: Machine) -> dict[str, Value]:
 def _values_of(name: str, starts: list[Start]) -> dict[str, Value]:
     return {
         f"start.{name}.wall": value_of([each.wall_s for each in starts], "s"),
+        f"start.{name}.disturbance": value_of([each.disturbance for each in starts], "of the machine"),
         f"start.{name}.processor": value_of([each.weight.processor_s for each in starts], "s"),
         f"start.{name}.pss_per_agent": value_of([each.pss_mib_per_agent for each in starts], "MiB"),
         f"start.{name}.processes": value_of([each.weight.processes for each in starts], "processes"),

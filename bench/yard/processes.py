@@ -39,6 +39,12 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def busy_s() -> float:
+    """Return the seconds that all processors of the machine have been busy since its boot, for anybody."""
+    user, nice, system, _idle, _wait, hard, soft, *_ = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + hard + soft) / _TICKS
+
+
 class Scale:
     """Weighs the descendants of this process; what ended before the scale was made does not count."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,16 +13,21 @@ import msgspec
 from argosy.fault import Fault, RefusedError
 from ways import Way
 from yard.asking import wait_until_all_answer
-from yard.processes import Scale, Weight, descendants, end_all
+from yard.processes import Scale, Weight, busy_s, descendants, end_all
 from yard.stage import Stage, set_stage, wait_for_ports
 
 _ANSWER_WITHIN_S = 90.0
 
 
 class Start(msgspec.Struct, frozen=True):
-    """How one start went. wall_s: from the command until every agent has answered `ok`."""
+    """How one start went.
+
+    wall_s: from the command until every agent has answered `ok`. disturbance: the share of the
+    machine's processors that was busy with other work meanwhile, 0 to 1.
+    """
 
     wall_s: float
+    disturbance: float
     agents: int
     weight: Weight
 
@@ -42,12 +48,14 @@ def start_once(
     with set_stage(fleet_path) as stage:
         wait_for_ports(stage, ports_within_s)
         try:
-            scale = Scale()
+            scale, busy_before_s = Scale(), busy_s()
             began = time.monotonic()
             way.start(stage)
             wait_until_all_answer(stage.ports, _ANSWER_WITHIN_S)
             wall_s = time.monotonic() - began
-            start = Start(wall_s, len(stage.processes), scale.weigh())
+            weight, all_s = scale.weigh(), busy_s() - busy_before_s
+            disturbance = max(0.0, all_s - weight.processor_s) / wall_s / (os.cpu_count() or 1)
+            start = Start(wall_s, disturbance, len(stage.processes), weight)
             if while_up:
                 while_up(stage)
             way.stop(stage)
