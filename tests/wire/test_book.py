@@ -58,6 +58,7 @@ def test_an_agent_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     write_book(path, book(tmp_path, A=Entry("pc2")))
     with pytest.raises(InputError, match="declares no port"):
         Directory(path).endpoint("A")
+    assert Directory(path).idempotent("B") == ()
     with pytest.raises(InputError, match="has no agent `B`"):
         Directory(path).endpoint("B")
 

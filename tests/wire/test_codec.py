@@ -45,7 +45,7 @@ def test_typed_values_come_back_typed(value: Any) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_raise_anything_but_a_decode_error(data: bytes) -> None:
+def test_no_bytes_raise_anything_that_is_not_expected(data: bytes) -> None:
     readers = [
         codec.read_calls, codec.read_replies, codec.read_ids, codec.read_credits,
         codec.read_hello, codec.read_welcome, codec.read_beat, codec.read_event,
@@ -53,7 +53,7 @@ def test_no_bytes_raise_anything_but_a_decode_error(data: bytes) -> None:
     for read in readers:
         try:
             read(memoryview(frame.head(frame.CALL, 1) + data))
-        except msgspec.DecodeError:
+        except codec.UNREADABLE:
             continue
 
 
@@ -62,7 +62,7 @@ def test_no_reference_reads_outside_its_buffers(place: bytes, buffers: list[byte
     value = msgspec.msgpack.encode(msgspec.msgpack.Ext(codec.EXTENSION, place))
     try:
         result = codec.Unpacker().unpack(value, [memoryview(b) for b in buffers])
-    except msgspec.DecodeError:
+    except codec.UNREADABLE:
         return
     assert isinstance(result, memoryview)
     assert result.readonly

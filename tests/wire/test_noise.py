@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import msgspec
+import pytest
 import zmq
 
-from argosy.wire import codec, connect, frame
+from argosy.wire import OutcomeUnknown, RemoteError, codec, connect, frame
 from launch import LittleFleet
 
 ROUNDS = 3000
@@ -109,6 +111,35 @@ def test_a_caller_that_goes_is_forgotten_and_its_handlers_end(fleet: LittleFleet
             while peer.noted() != ["wait cancelled"]:
                 pass
             assert peer.call("health")["in_flight"] == 0
+
+
+@pytest.mark.parametrize("bad", [b"\xff\xff", b"\x91\x93\x01\x00", b"\x91\x93\x01\x01\x92\xa1\xff\xa0"])
+def test_a_peer_that_answers_nonsense_ends_the_call_by_name(fleet: LittleFleet, bad: bytes) -> None:
+    entry = fleet.add("Echo")
+
+    def mad(socket: zmq.Socket[bytes]) -> None:
+        who = socket.recv_multipart()[0]
+        welcome = codec.Welcome(1, "Echo", 10, codec.LARGEST_BYTES)
+        socket.send_multipart([who, codec.single(frame.WELCOME, 1, welcome)])
+        socket.recv_multipart()
+        socket.send_multipart([who, frame.head(frame.REPLY, 1) + bad])
+
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.linger = 1000
+        router.rcvtimeo = 5000
+        router.bind(f"tcp://{entry.bind}:{entry.port}")
+        thread = threading.Thread(target=mad, args=(router,))
+        thread.start()
+        with connect("Echo") as peer, pytest.raises(OutcomeUnknown, match="cannot be read"):
+            peer.echo(text="x")
+        thread.join(10)
+
+
+def test_a_result_of_another_type_is_told(fleet: LittleFleet) -> None:
+    fleet.start("Echo")
+    with connect("Echo") as peer, pytest.raises(RemoteError, match="Expected `int`, got `str`") as told:
+        peer.call("echo", text="x", returns=int)
+    assert told.value.code == "undecodable-result"
 
 
 def test_json_that_is_not_right_is_told_what_is_wrong(fleet: LittleFleet) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from argosy.fault import Fault, InputError
 from argosy.wire import codec
 from argosy.wire.book import Directory
-from argosy.wire.call import Answer
+from argosy.wire.call import Answer, read_answer
 from argosy.wire.channel import Channel
 from argosy.wire.keys import secure
 from argosy.wire.peer import DEFAULT_TIMEOUT_S
@@ -98,7 +98,7 @@ class SyncPeer:
             raise slot.take_error()
         assert slot.answer is not None
         unpack = line.unpack if returns is Any else codec.Unpacker(returns).unpack
-        return unpack(*slot.answer)
+        return read_answer(unpack, slot.answer, line.channel.peer, method)
 
     def stream(
         self,
@@ -177,7 +177,7 @@ def named_channel(peer: str, directory: Directory, reactor: Reactor, caller: str
         lambda: directory.endpoint(peer),
         reactor,
         caller=caller,
-        idempotent=lambda: directory.entry(peer).idempotent,
+        idempotent=lambda: directory.idempotent(peer),
         secure=partial(secure, directory, peer),
     )
 

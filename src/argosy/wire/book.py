@@ -110,6 +110,11 @@ class Directory:
             raise InputError(_unknown(book, name, self._path))
         return found
 
+    def idempotent(self, name: str) -> tuple[str, ...]:
+        """Return an agent's idempotent methods, none for one that has left the book."""
+        found = self.book.agents.get(name)
+        return found.idempotent if found else ()
+
     def endpoint(self, name: str) -> str:
         """Return what to connect to now: ipc when its socket is there, else tcp, else ipc."""
         book, entry = self.book, self.entry(name)

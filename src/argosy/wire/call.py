@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
+import msgspec
 from msgspec import Raw
 
 from argosy.wire import codec, errors
@@ -69,10 +71,17 @@ class Call:
             self.sink.set_exception(error)
 
 
-def remote_error(peer: str, method: str, record: codec.ReplyRecord) -> errors.WireError:
+class Failure(msgspec.Struct, array_like=True, frozen=True):
+    """What stands in a reply that is not a result."""
+
+    code: str
+    message: str
+
+
+def remote_error(peer: str, method: str, tag: int, failure: Failure) -> errors.WireError:
     """Return the error that a peer's answer stands for."""
-    code, message = _read_failure(record.value)
-    if record.tag == codec.ERROR:
+    code, message = failure.code, failure.message
+    if tag == codec.ERROR:
         return errors.RemoteError(peer, method, code, message)
     if code in _REFUSALS:
         return _REFUSALS[code](peer, method, code, message)
@@ -83,9 +92,12 @@ def remote_error(peer: str, method: str, record: codec.ReplyRecord) -> errors.Wi
     return errors.NotSent(peer, method, message or code)
 
 
-def is_stopping(record: codec.ReplyRecord) -> bool:
-    """Tell whether the peer put a call aside because it is on its way out."""
-    return record.tag == codec.REFUSED and _read_failure(record.value)[0] == codec.STOPPING
+def read_answer(unpack: Callable[..., Any], answer: Answer, peer: str, method: str) -> Any:
+    """Decode a result; raises RemoteError when it is not what the caller asked for."""
+    try:
+        return unpack(*answer)
+    except codec.UNREADABLE as error:
+        raise errors.RemoteError(peer, method, "undecodable-result", str(error)) from error
 
 
-_read_failure = codec.Unpacker(tuple[str, str]).unpack
+read_failure = codec.Unpacker(Failure).unpack

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from argosy.wire import codec, errors, frame
-from argosy.wire.call import MOST_TRIES, Call, Flow, Sink, is_stopping, remote_error
+from argosy.wire.call import MOST_TRIES, Call, Flow, Sink, read_failure, remote_error
 from argosy.wire.dialer import Dialer
 from argosy.wire.lane import Secure
 from argosy.wire.reactor import Reactor, Timer
@@ -51,7 +51,7 @@ class Channel:
     ) -> None:
         self.peer = peer
         self._reactor = reactor
-        self._hello = codec.Hello(frame.VERSION, caller)
+        hello = codec.Hello(frame.VERSION, caller)
         self._incarnation = frame.new_incarnation()
         self._idempotent = idempotent
         self._packer = codec.Packer()
@@ -64,8 +64,8 @@ class Channel:
             where,
             secure,
             reactor,
-            greet=self._greet,
-            wanted=self._wants_lane,
+            greet=lambda: codec.single(frame.HELLO, self._incarnation, hello),
+            wanted=lambda: bool(self._waiting) and not self._is_closed,
             readable=self._on_readable,
             lost=self._on_lost,
         )
@@ -173,8 +173,8 @@ class Channel:
     def _no_room(self, method: str) -> errors.WireError:
         if self._is_closed:
             return errors.NotSent(self.peer, method, _CLOSED)
-        reason = f"{len(self._waiting)} calls wait here and {self._streams} streams are open"
-        return errors.Overloaded(self.peer, method, reason)
+        what = f"{len(self._waiting)} calls wait here and {self._streams} streams are open"
+        return errors.Overloaded(self.peer, method, what)
 
     # -- sending ----------------------------------------------------------------------------
 
@@ -232,12 +232,6 @@ class Channel:
 
     # -- the lane ---------------------------------------------------------------------------
 
-    def _greet(self) -> bytes:
-        return codec.single(frame.HELLO, self._incarnation, self._hello)
-
-    def _wants_lane(self) -> bool:
-        return bool(self._waiting) and not self._is_closed
-
     def _on_lost(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
         """The lane has ended; what arrived before is taken first."""
         lane = self._dialer.lane
@@ -281,7 +275,11 @@ class Channel:
             message = lane.receive() if lane and lane is self._dialer.lane else None
             if message is None:
                 return False
-            self._take(message)
+            try:
+                self._take(message)
+            except codec.UNREADABLE:
+                self._drop_lane("it sent what cannot be read")
+                self._dialer.again()
         return True
 
     def _take(self, message: list[memoryview]) -> None:
@@ -318,19 +316,22 @@ class Channel:
         if record.tag == codec.ITEM:
             self._on_item(record, buffers)
             return
+        is_result = record.tag == codec.RESULT or record.tag == codec.END
+        # Read before the call leaves the table: what cannot be read ends the lane and every call on it.
+        failure = None if is_result else read_failure(record.value)
         call = self._sent.pop(record.id, None)
         if call is None:
             self._late += 1
             return
         self._streams -= call.flow is not None
-        if record.tag == codec.RESULT or record.tag == codec.END:
+        if failure is None:
             if call.flow and record.tag == codec.RESULT:  # asked as a stream, answered at once
                 call.flow.item((record.value, buffers))
             call.end((record.value, buffers))
-        elif is_stopping(record):
+        elif record.tag == codec.REFUSED and failure.code == codec.STOPPING:
             self._on_stopping(call)
         else:
-            call.fail(remote_error(self.peer, call.method, record))
+            call.fail(remote_error(self.peer, call.method, record.tag, failure))
 
     def _on_item(self, record: codec.ReplyRecord, buffers: list[memoryview]) -> None:
         call = self._sent.get(record.id)

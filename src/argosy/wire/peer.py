@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from argosy.wire import codec
-from argosy.wire.call import Answer
+from argosy.wire.call import Answer, read_answer
 from argosy.wire.channel import Channel
 from argosy.wire.stream import Inbox, Stream
 from argosy.wire.trace import trace_id
@@ -47,11 +47,11 @@ class Peer:
         limit_s = self._timeout_s if timeout is None else timeout
         call = self._channel.submit(method, arguments, limit_s, future, trace_id.get())
         try:
-            raw, buffers = await future
+            answer = await future
         except asyncio.CancelledError:
             self._channel.cancel(call)
             raise
-        return codec.unpacker(returns).unpack(raw, buffers)
+        return read_answer(codec.unpacker(returns).unpack, answer, self._channel.peer, method)
 
     def stream(
         self,

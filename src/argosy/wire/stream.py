@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from argosy.wire import codec
-from argosy.wire.call import Answer, Call
+from argosy.wire.call import Answer, Call, read_answer
 from argosy.wire.channel import FIRST_CREDIT, Channel
 
 ITEM_BYTES: Final = 1024
@@ -72,7 +72,7 @@ class Inbox:
         if self._owed >= _GIVE_BACK and self.call:
             self._channel.give_credit(self.call, self._owed)
             self._owed = 0
-        return self._unpack(*answer)
+        return read_answer(self._unpack, answer, self._channel.peer, self.call.method if self.call else "")
 
     def close(self) -> None:
         """Take no more: the peer's handler is cancelled."""
