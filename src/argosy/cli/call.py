@@ -44,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     with connect(agent, timeout=args.timeout, book=_book_of(path)) as peer:
         try:
-            reply: Any = peer.call(method, **arguments)
+            # `call` has two keywords of its own; a method's parameters of these names go the other way.
+            is_taken = bool(arguments.keys() & {"timeout", "returns"})
+            reply: Any = getattr(peer, method)(**arguments) if is_taken else peer.call(method, **arguments)
         except WireError as error:
             _report(error, time.monotonic() - began, as_json=args.as_json)
             return 1
