@@ -348,7 +348,8 @@ class Harbour:
                 stderr=log,
                 text=True,
             )
-        until(lambda: (self.root / "mainpc" / "z" / "Echo").exists() or process.poll() is not None)
+        last = self.root / "mainpc" / "z" / "Echo.t"  # of what it binds
+        until(lambda: last.exists() or process.poll() is not None)
         return process
 
     def log(self) -> str:
@@ -388,8 +389,10 @@ class Caller:
 @pytest.fixture
 def harbour(lan: Lan) -> Iterator[Harbour]:
     root = Path(tempfile.mkdtemp(prefix="argosy-"))
-    yield Harbour(lan, root)
+    made = Harbour(lan, root)
+    yield made
     lan.close()
+    print(made.log() if (root / "log").exists() else "")  # shown when the test failed
     shutil.rmtree(root)
 
 
