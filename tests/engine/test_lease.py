@@ -67,7 +67,8 @@ def test_a_lock_is_held_for_as_long_as_any_copy_of_the_descriptor(tmp_path: Path
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout and process.stdin
+    assert process.stdout
+    assert process.stdin
     process.stdout.readline()
     process.wait()  # the one that locked is dead, what it started lives
     assert not is_free(path)

@@ -45,8 +45,9 @@ class Ending(NamedTuple):
     """How a process came to its end.
 
     code: exit code, negative for a signal, None when unknown. cause: "exit", "timeout" (it missed its
-    start deadline), "frozen" (it missed its watchdog), "obstacle" (never started: a port was held, or
-    no process was to be had).
+    start deadline), "unheard" (it was adopted while it started, and may have said that it is ready
+    while nobody listened), "frozen" (it missed its watchdog), "obstacle" (never started: a port was
+    held, or no process was to be had).
     """
 
     code: int | None

@@ -66,7 +66,7 @@ class Unit:
         path = crew.folder.notify(spec.name)
         self._signs = Signs(path, crew.loop, crew.hear_forker, self._has_spoken, self._frozen)
         self._held: HeldProcess | None = None
-        self._is_unborn = False
+        self._is_unborn = self._is_adopted = False
         self._departure: Departure | None = None
         self._cause = "exit"
         self._next_spec: ProcessSpec | None = None
@@ -258,7 +258,7 @@ class Unit:
 
     def born(self, birth: Birth, pidfd: int) -> None:
         """Take note of the process that was forked for it; takes over the descriptor."""
-        self._is_unborn = False
+        self._is_unborn = self._is_adopted = False
         self.identity = Identity(birth.pid, birth.started)
         self._held = HeldProcess(birth.pid, pidfd, self._crew.loop)
         if self.state is State.STOPPING:
@@ -284,6 +284,7 @@ class Unit:
         self.identity, self.incarnation = identity, incarnation
         self._held = HeldProcess(identity.pid, pidfd, self._crew.loop)
         self._held.watch(self.ended)
+        self._is_adopted = True
         self.wanted = self.wanted or will.wanted
         self.restarts = will.restarts
         self.running_digest = will.digest if is_same else self.spec.digest
@@ -300,9 +301,9 @@ class Unit:
     # ---- end
 
     def _too_late(self) -> None:
-        self._cause = "timeout"
-        words = words_of_lateness(self.spec.start_timeout_s, self.pid, self._crew.folder.log(self.name))
-        self._fire(Event.TIMEOUT, words)
+        self._cause = "unheard" if self._is_adopted else "timeout"
+        log = self._crew.folder.log(self.name)
+        self._fire(Event.TIMEOUT, words_of_lateness(self.spec.start_timeout_s, self.pid, log))
 
     def _frozen(self) -> None:
         self._cause = "frozen"
@@ -335,8 +336,8 @@ class Unit:
         self._let_go()
         ending = Ending(process.exit_code(status), self._cause, self.ready_at is not None)
         is_told = self._cause != "exit" or self.state is State.STOPPING
-        lived_s = self._crew.loop.time() - self.started_at
-        why = self.reason if is_told else words_of_end(ending, lived_s, self._crew.folder.log(self.name))
+        lived_s, log = self._crew.loop.time() - self.started_at, self._crew.folder.log(self.name)
+        why = self.reason if is_told else words_of_end(ending, lived_s, log)
         self._depart(lambda: self._after_end(ending, why))
         if self._departure is not None and not self._departure.is_over:
             self._fire(Event.UNHEALTHY, f"{why}; something of it still runs")
@@ -358,8 +359,7 @@ class Unit:
             self._departure.cancel()
         self.identity = None
         self.waits_for_room = False
-        self.health = None
-        self.memory = None
+        self.health = self.memory = None
         self._timers.cancel("deadline")
         self._crew.has_ended(self)
         if self._restart_asked:
@@ -371,8 +371,8 @@ class Unit:
         if verdict.event is Event.RETRY:
             self._back_off(verdict.event, why, verdict.delay_s)
             return
-        if verdict.event is Event.GIVE_UP and ending.cause != "timeout":
-            why = f"given up after {self.restarts} restarts: {why}" if self.restarts else why
+        if verdict.event is Event.GIVE_UP and ending.cause != "timeout" and self.restarts:
+            why = f"given up after {self.restarts} restarts: {why}"
         self._fire(verdict.event, why)
 
     def _back_off(self, event: Event, why: str, delay_s: float) -> None:

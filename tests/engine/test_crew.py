@@ -1,0 +1,398 @@
+"""Crew and units on a real forker, in this process: what no command shows and no end-to-end test can time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from argosy.engine import lease, process
+from argosy.engine.change import OrderedStop
+from argosy.engine.crew import Crew
+from argosy.engine.diary import read_diary
+from argosy.engine.folder import Folder
+from argosy.engine.generation import hold, raise_generation
+from argosy.engine.plan import Plan, ProcessSpec
+from argosy.engine.state import State
+from argosy.engine.unit import Unit
+from argosy.engine.will import Will, write_will
+from argosy.fleet.spec import Need, Probe
+
+from .test_policy import SPEC
+
+Test = Callable[["Sea"], Coroutine[None, None, None]]
+
+
+def spec(name: str, *argv: str, needs: tuple[str, ...] = (), **fields: object) -> ProcessSpec:
+    """Return the spec of an agent that is ready as soon as it is born, and does not restart."""
+    made = msgspec.structs.replace(
+        SPEC,
+        name=name,
+        argv=argv or ("sleep", "1000"),
+        probe=Probe(probe="alive", seconds=0.0),
+        needs=tuple(Need(agent=need) for need in needs),
+        restart="never",
+        start_timeout_s=20.0,
+    )
+    return msgspec.structs.replace(made, **fields)
+
+
+def plan(*specs: ProcessSpec, max_starting: int | None = None) -> Plan:
+    names = tuple(each.name for each in specs)
+    processes = {each.name: each for each in specs}
+    return Plan(
+        fleet="f",
+        path="/f",
+        environment="testing",
+        declared=names,
+        processes=processes,
+        left_out={},
+        max_starting=max_starting,
+    )
+
+
+class Sea:
+    """A crew in a folder of its own."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        lock = hold(folder.lock, 0.0)
+        assert lock is not None
+        self.lock = lock
+        self._woken = asyncio.Event()
+        self._stop: OrderedStop | None = None
+        self.crew = Crew(folder, raise_generation(lock), asyncio.get_running_loop())
+        self.crew.on_change = self._changed
+
+    def _changed(self, unit: Unit) -> None:
+        self._woken.set()
+        if self._stop is not None:
+            self.crew.loop.call_soon(self._stop.look, unit)
+
+    def start(self, made: Plan) -> None:
+        """Want all of a plan up."""
+        self.crew.adopt_plan(made)
+        for name in made.declared:
+            self.crew.units[name].start()
+
+    async def until(self, *names: str, state: State) -> None:
+        """Wait until these are in a state."""
+        async with asyncio.timeout(20):
+            while not all(self.crew.units[name].state is state for name in names):
+                self._woken.clear()
+                await self._woken.wait()
+
+    async def stop(self) -> None:
+        """Stop all."""
+        self._stop = OrderedStop(self.crew.units.values(), self.crew)
+        async with asyncio.timeout(20):
+            await self._stop.run()
+
+    def forker(self) -> int:
+        """Return the pid of the forker."""
+        assert self.crew._forker is not None
+        return self.crew._forker.pid
+
+
+@pytest.fixture
+def sail(tmp_path: Path) -> Iterator[Callable[[Test], None]]:
+    runtime = Path(tempfile.mkdtemp(prefix="argosy-t-", dir="/tmp"))
+    folder = Folder(tmp_path / "state", runtime / "r")
+    folder.make()
+
+    async def voyage(test: Test) -> None:
+        sea = Sea(folder)
+        try:
+            await test(sea)
+            await sea.stop()
+        finally:
+            sea.crew.close()
+            os.close(sea.lock)
+
+    yield lambda test: asyncio.run(voyage(test))
+    shutil.rmtree(runtime)
+
+
+Sail = Callable[[Test], None]
+
+
+def kinds(folder: Folder) -> list[str]:
+    return [entry.kind for entry in read_diary(folder.diary) if entry.kind != "state"]
+
+
+def test_a_chain_of_hundreds_is_blocked_without_end_of_stack(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        chain = [spec(f"N{at}", needs=(f"N{at - 1}",) if at else (), refusal="no") for at in range(400)]
+        sea.start(plan(*chain))
+        await sea.until("N399", state=State.BLOCKED)
+        assert sea.crew.units["N0"].state is State.GIVEN_UP
+
+    sail(test)
+
+
+def test_a_stop_of_what_waits_for_room_ends(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        silent = Probe(probe="notify")
+        sea.start(plan(spec("A", probe=silent), spec("B", probe=silent), spec("C"), max_starting=1))
+        await sea.until("A", "B", "C", state=State.STARTING)
+        assert [unit.waits_for_room for unit in sea.crew.units.values()] == [False, True, True]
+        await sea.stop()
+        assert {unit.state for unit in sea.crew.units.values()} == {State.EXITED}
+
+    sail(test)
+
+
+def test_room_that_becomes_free_is_given_on(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        names = [f"N{at}" for at in range(6)]
+        sea.start(plan(*map(spec, names), max_starting=2))
+        await sea.until(*names, state=State.READY)
+
+    sail(test)
+
+
+def test_starts_that_a_dying_forker_took_with_it_are_ordered_again_at_once(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        forker = sea.forker()
+        os.kill(forker, signal.SIGSTOP)
+        sea.start(plan(spec("A"), spec("B")))
+        os.kill(forker, signal.SIGKILL)
+        await sea.until("A", "B", state=State.READY)
+        assert sea.forker() != forker
+        assert kinds(sea.folder) == ["forker-lost"], "and not after 5 s without a birth"
+
+    sail(test)
+
+
+def test_a_stop_while_the_forker_is_dead_ends(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        os.kill(sea.forker(), signal.SIGSTOP)
+        sea.start(plan(spec("A")))
+        os.kill(sea.forker(), signal.SIGKILL)
+        await sea.stop()
+        assert sea.crew.units["A"].state is State.EXITED
+
+    sail(test)
+
+
+def test_an_order_that_brings_no_birth_is_given_again_and_a_late_twin_is_killed(
+    sail: Sail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("argosy.engine.crew._BIRTH_PATIENCE_S", 0.05)
+
+    async def test(sea: Sea) -> None:
+        os.kill(sea.forker(), signal.SIGSTOP)
+        sea.start(plan(spec("A")))
+        async with asyncio.timeout(20):
+            while "no-birth" not in kinds(sea.folder):
+                await asyncio.sleep(0.01)
+        monkeypatch.setattr("argosy.engine.crew._BIRTH_PATIENCE_S", 20.0)
+        os.kill(sea.forker(), signal.SIGCONT)
+        await sea.until("A", state=State.READY)
+        async with asyncio.timeout(20):
+            while (record := lease.read_record(sea.folder.lease("A"))) is None:
+                await asyncio.sleep(0.01)
+        assert record.identity == sea.crew.units["A"].identity, "the one that is known holds the lease"
+
+    sail(test)
+
+
+def test_an_exit_that_is_told_twice_counts_once(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        sea.start(plan(spec("A", restart="always", backoff_first_s=0.0)))
+        await sea.until("A", state=State.READY)
+        unit = sea.crew.units["A"]
+        pid = unit.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while unit.pid == pid:
+                await asyncio.sleep(0)
+        unit.ended(9)
+        await sea.until("A", state=State.READY)
+        assert unit.restarts == 1
+
+    sail(test)
+
+
+@pytest.mark.parametrize("on_death", ["restart", "stop", "degrade"])
+def test_a_restart_that_was_asked_for_reaches_dependents_too(sail: Sail, on_death: str) -> None:
+    async def test(sea: Sea) -> None:
+        need = (Need(agent="A", on_death=on_death),)
+        sea.start(plan(spec("A"), msgspec.structs.replace(spec("B"), needs=need)))
+        await sea.until("A", "B", state=State.READY)
+        first = sea.crew.units["B"].pid
+        sea.crew.units["A"].restart()
+        if on_death == "degrade":
+            assert sea.crew.units["B"].state is State.DEGRADED
+        await sea.until("A", "B", state=State.READY)
+        if on_death == "restart":
+            async with asyncio.timeout(20):
+                while sea.crew.units["B"].pid in (first, None):
+                    await asyncio.sleep(0)
+        assert (sea.crew.units["B"].pid != first) == (on_death != "degrade")
+        await sea.until("A", "B", state=State.READY)
+
+    sail(test)
+
+
+def test_a_need_that_dies_does_not_make_ready_what_is_still_starting(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        need = (Need(agent="A", on_death="degrade"),)
+        late = msgspec.structs.replace(spec("B", probe=Probe(probe="notify")), needs=need)
+        sea.start(plan(spec("A"), late))
+        await sea.until("B", state=State.STARTING)
+        sea.crew.units["A"].restart()
+        assert sea.crew.units["B"].state is State.STARTING
+
+    sail(test)
+
+
+def test_killing_all_does_not_wake_what_stops_with_its_need(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        need = (Need(agent="A", on_death="stop"),)
+        sea.start(plan(spec("A"), msgspec.structs.replace(spec("B"), needs=need)))
+        await sea.until("A", "B", state=State.READY)
+        for unit in sea.crew.units.values():
+            unit.kill()
+        await sea.stop()
+        assert {unit.state for unit in sea.crew.units.values()} == {State.EXITED}
+
+    sail(test)
+
+
+def test_a_lease_that_a_descendant_of_a_dead_process_holds_is_cleared_before_a_start(
+    sail: Sail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("argosy.engine.departure._PATIENCE_S", 0.05)
+
+    async def test(sea: Sea) -> None:
+        descriptor = lease.open_lease(sea.folder.lease("A"))
+        assert lease.try_lock(descriptor)
+        os.set_inheritable(descriptor, True)
+        holder = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ)
+        os.close(descriptor)
+        pidfd = os.pidfd_open(holder)
+        sea.start(plan(spec("A")))
+        await sea.until("A", state=State.READY)
+        assert process.is_dead(pidfd)
+        os.close(pidfd)
+
+    sail(test)
+
+
+def test_a_full_disk_at_the_log_is_a_failed_start_in_words(
+    sail: Sail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("argosy.engine.unit.open_log", full)
+
+    async def test(sea: Sea) -> None:
+        sea.start(plan(spec("A")))
+        await sea.until("A", state=State.EXITED)
+        assert "A.log: No space left on device" in sea.crew.units["A"].reason
+
+    sail(test)
+
+
+def orphan(folder: Folder, name: str, *, wanted: bool, was_ready: bool = True) -> int:
+    """Leave a process behind as a supervisor would that was killed; return its pid."""
+    pid = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ, setsid=True)
+    stat = process.read_stat(pid)
+    assert stat is not None
+    descriptor = lease.open_lease(folder.lease(name))
+    record = lease.Record(process.boot_id(), 77, process.Identity(pid, stat.started), 1)
+    lease.write_record(descriptor, record)
+    os.close(descriptor)
+    ready_s = 1.0 if was_ready else None
+    will = Will(wanted=wanted, digest="d", incarnation=77, restarts=3, ready_s=ready_s)
+    write_will(folder.will(name), will)
+    return pid
+
+
+def test_what_was_ready_is_adopted_as_it_is_and_its_end_is_seen(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        pid = orphan(sea.folder, "A", wanted=True)
+        sea.crew.adopt_plan(plan(spec("A", probe=Probe(probe="notify"))))
+        assert sea.crew.adopt_running() == ["A"]
+        unit = sea.crew.units["A"]
+        assert (unit.state, unit.pid, unit.restarts, unit.running_digest) == (State.READY, pid, 3, "d")
+        os.kill(pid, signal.SIGKILL)
+        await sea.until("A", state=State.EXITED)
+        assert unit.reason == "was killed by SIGKILL"
+
+    sail(test)
+
+
+def test_what_was_to_stop_when_its_supervisor_died_is_stopped_by_the_next(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        orphan(sea.folder, "A", wanted=False)
+        sea.crew.adopt_plan(plan(spec("A")))
+        assert sea.crew.adopt_running() == ["A"]
+        await sea.until("A", state=State.EXITED)
+
+    sail(test)
+
+
+def test_a_script_that_may_have_said_ready_to_nobody_is_started_again_and_not_given_up(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        pid = orphan(sea.folder, "A", wanted=True, was_ready=False)
+        silent = spec("A", probe=Probe(probe="notify"), restart="on-failure", start_timeout_s=0.05)
+        sea.crew.adopt_plan(plan(silent))
+        assert sea.crew.adopt_running() == ["A"]
+        await sea.until("A", state=State.STOPPING)
+        await sea.until("A", state=State.STARTING)
+        assert sea.crew.units["A"].pid != pid
+
+    sail(test)
+
+
+def test_a_living_process_of_the_record_is_adopted_by_a_start_also_when_it_was_to_stop(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        sea.crew.adopt_plan(plan(spec("A")))
+        pid = orphan(sea.folder, "A", wanted=False, was_ready=False)
+        sea.crew.units["A"].start()
+        await sea.until("A", state=State.READY)
+        assert sea.crew.units["A"].pid == pid
+
+    sail(test)
+
+
+def test_ready_reaches_a_unit_whose_birth_waits_in_the_forkers_socket(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        loop = asyncio.get_running_loop()
+        speak = (
+            "import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+            "s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET']); print(flush=True); input()"
+        )
+        argv = ("sh", "-c", f'sleep 1000 | exec python3 -Sc "{speak}"')
+        made = spec("A", *argv, probe=Probe(probe="notify", notify="all"))
+        made = msgspec.structs.replace(made, env={"NOTIFY_SOCKET": str(sea.folder.notify("A"))})
+        link = sea.crew._forker
+        assert link is not None
+        loop.remove_reader(link._channel)  # its word waits, as it may when both come in one turn
+        sea.start(plan(made))
+        await sea.until("A", state=State.READY)
+        loop.add_reader(link._channel, link.drain)
+
+    sail(test)
+
+
+def test_a_socket_is_bound_anew_over_one_that_was_left(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stale:
+            stale.bind(str(sea.folder.notify("A")))
+        sea.start(plan(spec("A")))
+        await sea.until("A", state=State.READY)
+
+    sail(test)

@@ -1,0 +1,72 @@
+"""The diary: what a crash or a full disk leaves of it can be read and gone on with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.engine.diary import Diary, read_diary
+
+
+def note(path: Path, *kinds: str) -> None:
+    diary = Diary(path)
+    for kind in kinds:
+        diary.note(kind, agent="A", text="ü")
+    diary.close()
+
+
+@given(st.integers(0, 400), st.binary(max_size=30))
+def test_a_torn_tail_costs_itself_alone(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, garbage: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("diary") / "diary"
+    note(path, "one", "two", "three")
+    whole = path.read_bytes()
+    kept = whole[: max(0, len(whole) - cut)]
+    path.write_bytes(kept + garbage)
+    left = kept.count(b"\n")
+    assert [entry.kind for entry in read_diary(path)][:left] == ["one", "two", "three"][:left]
+    note(path, "four")
+    entries = list(read_diary(path))
+    assert [entry.kind for entry in entries] == [*["one", "two", "three"][:left], "four"]
+    assert [entry.sequence for entry in entries] == sorted({entry.sequence for entry in entries})
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_crash_the_reader(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.mktemp("diary") / "diary"
+    path.write_bytes(data)
+    assert list(read_diary(path)) == []
+
+
+def test_there_is_nothing_in_no_diary(tmp_path: Path) -> None:
+    assert list(read_diary(tmp_path / "none")) == []
+
+
+def test_a_full_disk_is_counted_and_a_half_line_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "diary"
+    diary = Diary(path)
+    real = os.write
+
+    def half(descriptor: int, data: bytes) -> int:
+        return real(descriptor, data[: len(data) // 2])
+
+    def none(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    diary.note("before")
+    monkeypatch.setattr(os, "write", half)
+    diary.note("half")
+    monkeypatch.setattr(os, "write", none)
+    diary.note("none")
+    monkeypatch.setattr(os, "write", real)
+    diary.note("after")
+    diary.close()
+    assert diary.lost == 2
+    assert [entry.kind for entry in read_diary(path)] == ["before", "after"]

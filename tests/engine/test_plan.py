@@ -1,0 +1,148 @@
+"""Plan and difference: what each agent's process is, and what an apply changes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from argosy.engine.difference import Change, compare, scope_of
+from argosy.engine.folder import Folder
+from argosy.engine.plan import Plan, full_environment, plan_fleet
+from argosy.fault import InputError
+from argosy.fleet.environment import here, place
+from argosy.fleet.load import load_fleet
+
+
+def plan_of(root: Path, agents: str, **variables: str) -> Plan:
+    text = "fleet: f\nagents:\n" + "".join(f"  {line}\n" for line in agents.splitlines())
+    fleet = load_fleet(root / "fleet.yaml", text)
+    placement = place(fleet, "testing", variables)
+    return plan_fleet(fleet, placement, here(placement, None, variables), Folder(root / "s", root / "r"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "a.py").write_text("")
+    return tmp_path
+
+
+def test_command_lines(root: Path) -> None:
+    plan = plan_of(
+        root,
+        "S: {run: a.py, args: [--x, 1]}\n"
+        "C: {run: 'pkg.m:C'}\n"
+        "L: {run: [echo, hi], args: [there]}\n"
+        "P: {run: a.py, python: .venv/bin/python}\n"
+        "Q: {run: a.py, python: python3.99}",
+    )
+    script = str(root / "a.py")
+    assert {name: spec.argv for name, spec in plan.processes.items()} == {
+        "S": (sys.executable, script, "--x", "1"),
+        "C": (sys.executable, "-m", "argosy.agent", "pkg.m:C"),
+        "L": ("echo", "hi", "there"),
+        "P": (str(root / ".venv/bin/python"), script),
+        "Q": ("python3.99", script),
+    }
+
+
+def test_environment_of_an_agent(root: Path) -> None:
+    (root / "vars").write_text("A=file\nB='quoted # x'\nexport C=3 # note\n")
+    plan = plan_of(
+        root, "X: {run: a.py, port: 7000, env: {A: own}, env_file: vars, liveness: {watchdog: 2s}}"
+    )
+    spec = plan.processes["X"]
+    env = full_environment({"HOME": "/h", "NOTIFY_SOCKET": "/of/the/caller", "LISTEN_FDS": "3"}, spec)
+    assert (env["A"], env["B"], env["C"], env["HOME"]) == ("own", "quoted # x", "3", "/h")
+    assert env["NOTIFY_SOCKET"] == str(root / "r" / "notify" / "X.sock")
+    assert (env["ARGOSY_AGENT"], env["ARGOSY_FLEET"], env["ARGOSY_PORT"]) == ("X", "f", "7000")
+    assert (env["ENV_TYPE"], env["WATCHDOG_USEC"], env["PYTHONUNBUFFERED"]) == ("testing", "2000000", "1")
+    assert "LISTEN_FDS" not in env
+
+
+def test_a_wrong_env_file_is_that_agents_own_trouble_and_shows_nothing_of_it(root: Path) -> None:
+    (root / "vars").write_text("hunter2-secret\n")
+    spec = plan_of(root, "X: {run: a.py, env_file: vars}\nY: {run: a.py}").processes["X"]
+    assert "vars:1:1" in spec.refusal
+    assert "hunter2" not in spec.refusal
+
+
+def test_what_is_missing_is_a_refusal_with_its_place(root: Path) -> None:
+    plan = plan_of(root, "X: {run: none.py}\nY: {run: a.py, cwd: nowhere}\nZ: {run: a.py}")
+    assert "fleet.yaml:3:3" in plan.processes["X"].refusal
+    assert "none.py" in plan.processes["X"].refusal
+    assert "nowhere" in plan.processes["Y"].refusal
+    assert plan.processes["Z"].refusal == ""
+
+
+def test_what_this_version_cannot_do_is_all_said_at_once(root: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        plan_of(
+            root,
+            "X: {run: a.py, ready: {probe: http, port: 1}}\nY: {run: a.py, port: 2, liveness: {probe: tcp}}",
+        )
+    assert [fault.code for fault in caught.value.faults] == ["unsupported-probe", "unsupported-liveness"]
+
+
+BASE = "A: {run: a.py}\nB: {run: a.py, args: [x], env: {K: v}, needs: [A]}"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "\n\n# moved\n" + BASE,
+        BASE.replace("needs: [A]", "wants: [A]"),
+        BASE.replace(
+            "needs: [A]", "needs: [A], restart: always, stop_timeout: 1s, group: g, required: false"
+        ),
+    ],
+)
+def test_what_a_running_process_need_not_know_does_not_restart_it(root: Path, changed: str) -> None:
+    before = plan_of(root, BASE).processes["B"].digest
+    assert plan_of(root, changed).processes["B"].digest == before
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["args: [y], env: {K: v}", "args: [x], env: {K: w}", "args: [x], env: {K: v}, port: 7001", "cwd: s"],
+)
+def test_what_it_must_know_does(root: Path, changed: str) -> None:
+    (root / "s").mkdir()
+    before = plan_of(root, BASE).processes["B"].digest
+    after = plan_of(root, f"A: {{run: a.py}}\nB: {{run: a.py, {changed}, needs: [A]}}").processes["B"].digest
+    assert after != before
+
+
+def test_a_script_that_was_deleted_does_not_restart_what_runs(root: Path) -> None:
+    before = plan_of(root, BASE).processes["B"]
+    (root / "a.py").unlink()
+    after = plan_of(root, BASE).processes["B"]
+    assert after.refusal
+    assert after.digest == before.digest
+
+
+def test_a_difference_has_each_name_once(root: Path) -> None:
+    plan = plan_of(root, "A: {run: a.py}\nB: {run: a.py}\nC: {run: a.py}")
+    running = {"A": plan.processes["A"].digest, "B": "another", "Gone": "x"}
+    change = compare(running, plan, ["A", "B", "C"])
+    assert change == Change(start=["C"], restart=["B"], stop=["Gone"], adopted=["A"])
+    told = change.told(3)
+    assert (told.start, told.restart, told.stop, told.adopted, told.declared) == (*change, 3)
+
+
+def test_scope_takes_needs_with_it_and_leaves_out_what_is_skipped(root: Path) -> None:
+    plan = plan_of(
+        root,
+        "A: {run: a.py}\nB: {run: a.py, needs: [A]}\nC: {run: a.py, needs: [B]}\nD: {run: a.py, wants: [C]}",
+    )
+    assert scope_of(plan, None, {}) == ["A", "B", "C", "D"]
+    assert scope_of(plan, ["C"], {}) == ["A", "B", "C"]
+    assert scope_of(plan, ["D"], {}) == ["D"]
+    assert scope_of(plan, ["C"], {"B": "why"}) == ["A", "C"]
+    with pytest.raises(InputError) as caught:
+        scope_of(plan, ["A", "Bb", "zz"], {})
+    assert [fault.hint for fault in caught.value.faults] == [
+        "did you mean `B`?",
+        "`argosy graph` lists the agents",
+    ]

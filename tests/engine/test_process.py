@@ -1,0 +1,113 @@
+"""Processes: identity, death, ends and groups, on real ones."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from argosy.engine import process
+from argosy.engine.process import Identity
+
+
+@pytest.fixture
+def sleeper() -> subprocess.Popen[bytes]:
+    """A process that leads a session of its own and ends when the test does."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as made:
+        yield made
+        assert made.stdin
+        made.stdin.close()
+
+
+def test_a_living_process_is_itself_and_no_other(sleeper: subprocess.Popen[bytes]) -> None:
+    found = process.read_stat(sleeper.pid)
+    assert found is not None
+    assert (found.parent, found.session) == (os.getpid(), sleeper.pid)
+    pidfd = process.open_process(Identity(sleeper.pid, found.started))
+    assert pidfd is not None
+    assert not process.is_dead(pidfd)
+    os.close(pidfd)
+    assert process.open_process(Identity(sleeper.pid, found.started + 1)) is None
+
+
+def test_a_zombie_is_dead_and_tells_how_it_ended(sleeper: subprocess.Popen[bytes]) -> None:
+    found = process.read_stat(sleeper.pid)
+    assert found is not None
+    pidfd = os.pidfd_open(sleeper.pid)
+    assert process.kill_group(pidfd)
+    assert select.select([pidfd], [], [], 20)[0]
+    assert process.is_dead(pidfd)
+    assert process.open_process(Identity(sleeper.pid, found.started)) is None
+    assert process.zombie_status(sleeper.pid) == signal.SIGKILL
+    os.close(pidfd)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 15)", -15), ("", 0)],
+)
+def test_the_next_zombie_keeps_its_number_until_it_is_reaped(code: str, expected: int) -> None:
+    child = os.posix_spawn(sys.executable, [sys.executable, "-ISc", code], {})
+    pidfd = os.pidfd_open(child)
+    assert select.select([pidfd], [], [], 20)[0]
+    os.close(pidfd)
+    found = process.next_zombie()
+    assert found is not None
+    assert found == process.next_zombie(), "it is not reaped by being looked at"
+    assert found[0] == child
+    assert process.exit_code(found[1]) == expected
+    assert os.waitpid(child, 0) == found
+
+
+def test_there_is_no_zombie_where_there_is_no_child() -> None:
+    code = "from argosy.engine.process import next_zombie; assert next_zombie() is None"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_who_leads_no_group_is_killed_itself() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:  # in the group of this test
+        pidfd = os.pidfd_open(child.pid)
+        assert process.kill_group(pidfd)
+        assert child.wait(20) == -signal.SIGKILL
+        assert not process.kill_group(pidfd)
+        os.close(pidfd)
+
+
+def test_holders_of_a_file_are_found_and_killed(tmp_path: Path) -> None:
+    path = tmp_path / "held"
+    with open(path, "wb") as file, subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file) as child:
+        assert process.holders_of_file(str(path)) == [child.pid]
+        assert process.kill_holders(str(path)) == [child.pid]
+        assert child.wait(20) == -signal.SIGKILL
+        assert process.kill_holders(str(path)) == []
+    assert process.kill_holders(str(tmp_path / "none")) == []
+
+
+def test_children_and_their_environment() -> None:
+    env = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": "/run/ü"}
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, env=env) as child:
+        assert child.pid in process.children()
+        assert process.has_variable(child.pid, "NOTIFY_SOCKET=/run/ü")
+        assert not process.has_variable(child.pid, "NOTIFY_SOCKET=/run")
+        assert child.stdin
+        child.stdin.close()
+    assert child.pid not in process.children()
+    assert not process.has_variable(child.pid, "NOTIFY_SOCKET=/run/ü")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (None, "ended, status unknown (adopted)"),
+        (3, "exited with code 3"),
+        (-9, "was killed by SIGKILL"),
+        (-77, "was killed by signal 77"),
+    ],
+)
+def test_words_of_an_end(code: int | None, words: str) -> None:
+    assert process.describe_exit(code) == words

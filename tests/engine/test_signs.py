@@ -1,0 +1,218 @@
+"""Signs of life: who may speak, what counts, and one that floods."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from argosy.engine.notify import NotifySocket, parse_fields
+from argosy.engine.plan import ProcessSpec
+from argosy.engine.signs import Signs
+from argosy.fleet.spec import Probe
+
+from .test_policy import SPEC
+
+NOTIFY = msgspec.structs.replace(SPEC, probe=Probe(probe="notify"))
+
+
+class Listening:
+    """Signs of a process that is this one, and what was heard."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "A.sock"
+        self.heard: list[str | None] = []
+        self.frozen = 0
+        self.births: Callable[[], None] = lambda: None
+        self.signs = Signs(
+            self.path,
+            asyncio.get_running_loop(),
+            lambda: self.births(),
+            self.heard.append,
+            self._has_frozen,
+        )
+        self.signs.listen()
+        self._out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._out.setblocking(False)
+
+    def _has_frozen(self) -> None:
+        self.frozen += 1
+
+    def say(self, *fields: str) -> None:
+        """Speak as this process."""
+        self._out.sendto("\n".join(fields).encode(), str(self.path))
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._out.close()
+        self.signs.close()
+
+
+@pytest.fixture
+def listen(tmp_path: Path) -> Callable[[Callable[[Listening], Coroutine[None, None, None]]], None]:
+    def run(test: Callable[[Listening], Coroutine[None, None, None]]) -> None:
+        async def go() -> None:
+            listening = Listening(tmp_path)
+            try:
+                await test(listening)
+            finally:
+                listening.close()
+
+        asyncio.run(go())
+
+    return run
+
+
+Listen = Callable[[Callable[[Listening], Coroutine[None, None, None]]], None]
+
+
+def test_ready_and_then_its_own_word(listen: Listen) -> None:
+    async def test(it: Listening) -> None:
+        it.signs.begin(NOTIFY, os.getpid())
+        it.say("X_ARGOSY_HEALTH=ok")
+        it.signs.hear()
+        assert it.heard == [], "a word of health before READY is none of readiness"
+        it.say("READY=1")
+        it.say("READY=1", "X_ARGOSY_HEALTH=degraded")
+        it.say("STATUS=well")
+        it.say("STOPPING=1", "X_ARGOSY_HEALTH=stopping")
+        it.say("READY=1")
+        it.signs.hear()
+        assert it.heard == ["ok", "degraded", "degraded"]
+
+    listen(test)
+
+
+def test_ready_that_comes_before_its_birth_is_heard_is_not_lost(listen: Listen) -> None:
+    async def test(it: Listening) -> None:
+        it.births = lambda: it.signs.begin(NOTIFY, os.getpid())
+        it.say("READY=1")
+        it.signs.hear()
+        assert it.heard == ["ok"]
+
+    listen(test)
+
+
+@pytest.mark.parametrize(("who", "heard"), [("main", []), ("all", ["ok"])])
+def test_another_process_speaks_only_where_all_may(listen: Listen, who: str, heard: list[str]) -> None:
+    spec = msgspec.structs.replace(NOTIFY, probe=Probe(probe="notify", notify=who))
+
+    async def test(it: Listening) -> None:
+        it.signs.begin(spec, os.getpid() + 1)
+        it.say("READY=1")
+        it.signs.hear()
+        assert it.heard == heard
+
+    listen(test)
+
+
+def test_what_was_said_for_the_process_before_counts_no_more(listen: Listen) -> None:
+    async def test(it: Listening) -> None:
+        it.signs.begin(NOTIFY, os.getpid())
+        it.signs.end()
+        it.say("READY=1")
+        it.signs.hear()
+        assert it.heard == []
+
+    listen(test)
+
+
+def test_another_probe_is_not_answered_by_ready(listen: Listen) -> None:
+    spec = msgspec.structs.replace(NOTIFY, probe=Probe(probe="alive", seconds=1000.0))
+
+    async def test(it: Listening) -> None:
+        it.signs.begin(spec, os.getpid())
+        it.say("READY=1")
+        it.signs.hear()
+        assert it.heard == []
+
+    listen(test)
+
+
+def test_the_watchdog_rings_once_and_starts_with_ready(listen: Listen) -> None:
+    spec = msgspec.structs.replace(NOTIFY, watchdog_s=0.02)
+
+    async def test(it: Listening) -> None:
+        it.signs.begin(spec, os.getpid())
+        it.say("READY=1")
+        it.signs.hear()
+        async with asyncio.timeout(20):
+            while not it.frozen:
+                await asyncio.sleep(0)
+        assert it.frozen == 1
+
+    listen(test)
+
+
+def test_after_a_stall_of_the_supervisor_what_waits_is_heard_before_the_watchdog_is_judged(
+    listen: Listen,
+) -> None:
+    spec = msgspec.structs.replace(NOTIFY, watchdog_s=0.05)
+
+    async def test(it: Listening) -> None:
+        it.signs.begin(spec, os.getpid())
+        it.say("READY=1")
+        it.signs.hear()
+        it.say("WATCHDOG=1")
+        time.sleep(0.1)  # the loop does not turn meanwhile: that is the stall
+        it.signs._ring()
+        assert it.frozen == 0
+
+    listen(test)
+
+
+@pytest.mark.parametrize(
+    ("spec", "was_ready", "heard"),
+    [
+        (NOTIFY, True, [None]),
+        (NOTIFY, False, []),
+        (msgspec.structs.replace(SPEC, probe=Probe(probe="alive", seconds=1000.0)), True, [None]),
+        (msgspec.structs.replace(SPEC, probe=Probe(probe="alive", seconds=1000.0)), False, []),
+        (msgspec.structs.replace(SPEC, probe=Probe(probe="tcp"), probe_port=1), True, []),
+        (msgspec.structs.replace(NOTIFY, is_sdk=True), True, []),
+    ],
+)
+def test_only_what_says_ready_once_is_believed_without_a_new_sign(
+    listen: Listen, spec: ProcessSpec, was_ready: bool, heard: list[None]
+) -> None:
+    async def test(it: Listening) -> None:
+        it.signs.recognise(spec, os.getpid(), was_ready=was_ready)
+        assert it.heard == heard
+
+    listen(test)
+
+
+def test_one_that_floods_gets_its_turn_and_no_more(tmp_path: Path) -> None:
+    async def test() -> int:
+        loop = asyncio.get_running_loop()
+        out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        path = tmp_path / "A.sock"
+        taken = 0
+
+        def taken_one(sender: int, fields: dict[str, str]) -> None:
+            nonlocal taken
+            taken += 1
+            out.sendto(b"READY=1", str(path))  # for each message taken, another one comes
+
+        made = NotifySocket(path, loop, taken_one)
+        out.sendto(b"READY=1", str(path))
+        made.drain()
+        made.close()
+        out.close()
+        return taken
+
+    assert 1 < asyncio.run(test()) < 100
+
+
+def test_fields() -> None:
+    assert parse_fields(b"READY=1\nSTATUS=a=b\nnonsense\n\xff=x") == {
+        "READY": "1",
+        "STATUS": "a=b",
+        "\ufffd": "x",
+    }
