@@ -24,14 +24,6 @@ HERE = Path(__file__).resolve().parent
 PATIENCE_S = 20.0
 TOOLS = ("ip", "unshare", "nsenter")
 
-HOLDER = """
-mount -t tmpfs tmpfs /run && mkdir /run/netns &&
-ip link add lan type bridge && ip link set lan up && echo ready && cat >/dev/null
-for name in $(ls /run/netns); do
-    while pids=$(ip netns pids "$name") && [ -n "$pids" ]; do kill -9 $pids; done
-done
-"""
-
 
 class NoLanError(Exception):
     """This machine lets nobody make namespaces; the text says why."""
@@ -133,7 +125,7 @@ class Lan:
     def _hold(self) -> subprocess.Popen[str]:
         as_root = ["-r"] if self._user else []
         holder = subprocess.Popen(
-            ["unshare", *self._user, *as_root, "-n", "-m", "sh", "-c", HOLDER],
+            ["unshare", *self._user, *as_root, "-n", "-m", sys.executable, str(HERE / "holder.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -134,7 +134,9 @@ def test_a_killed_test_run_leaves_nothing() -> None:
         "import sys, signal; sys.path.insert(0, sys.argv[1])\n"
         "from rig.lan import Lan\n"
         "lan = Lan(); one = lan.machine('mainpc', '192.168.100.16')\n"
-        "print(lan.holder.pid, one.popen(['sleep', '300']).pid, flush=True)\n"
+        "pid = one.popen(['sleep', '300']).pid\n"
+        "while pid not in one.pids(): pass\n"
+        "print(lan.holder.pid, pid, flush=True)\n"
         "signal.pause()\n"
     )
     here = Path(__file__).resolve().parents[1]
