@@ -43,6 +43,7 @@ def is_colourful(stream: IO[str]) -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
 
 
-def paint(text: str, colour: str, stream: IO[str] = sys.stdout) -> str:
-    """Return `text` in a colour where `stream` takes colours, else as it is."""
-    return f"\033[{_COLOURS[colour]}m{text}\033[0m" if is_colourful(stream) else text
+def paint(text: str, colour: str, stream: IO[str] | None = None) -> str:
+    """Return `text` in a colour where `stream` (default stdout) takes colours, else as it is."""
+    is_painted = is_colourful(sys.stdout if stream is None else stream)
+    return f"\033[{_COLOURS[colour]}m{text}\033[0m" if is_painted else text
