@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import socket
 import sys
 import threading
 import time
@@ -171,6 +172,7 @@ class BindsMainLate(BindsMain):
         BaseAgent.__init__(self)
 
     def run(self) -> None:
+        gate("bind")
         self.rep = zmq.Context().socket(zmq.REP)
         self.rep.bind(f"tcp://*:{self.port}")
         super().run()
@@ -216,7 +218,7 @@ class TriesPort(BaseAgent):
 
     def __init__(self) -> None:
         super().__init__()
-        with __import__("socket").socket() as trial:
+        with socket.socket() as trial:
             trial.bind(("", self.health_check_port))
 
 
@@ -243,6 +245,10 @@ class Helper(BaseAgent):
     def __init__(self) -> None:
         super().__init__(name="Helper", port=4998)
 
+    def _perform_initialization(self) -> None:
+        self.is_initialized.set()
+        self.prepared = True
+
     def handle_request(self, request: dict[str, Any]) -> Any:
         return {"from": "the helper"}
 
@@ -254,9 +260,18 @@ class Nests(BaseAgent):
         self.first = Helper()
         super().__init__(name="Nests")
         self.second = Helper()
+        self.second.is_initialized.wait()
 
     def handle_request(self, request: dict[str, Any]) -> Any:
         return {"from": "the agent"}
+
+
+class LoopsInConstructor(BaseAgent):
+    """Its constructor is its life, and never returns while it lives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run()
 
 
 class SlowPayload(BaseAgent):
@@ -324,4 +339,5 @@ class Asks(BaseAgent):
 
 if __name__ == "__main__":
     made: Any = globals()[sys.argv[1]]()
-    made.run()
+    if made.running:
+        made.run()

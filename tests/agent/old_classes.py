@@ -136,15 +136,17 @@ def try_all(root: Path, tree: Tree) -> list[Tried]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "tree"
         shutil.copytree(root, copy, symlinks=True)
-        book = Path(folder) / "book.json"
-        write_book(book, _book(folder))
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(lambda each: _try(command, copy, book, each, tree.modules), tree.classes))
+            return list(pool.map(lambda each: _try_one(command, copy, each, tree.modules), tree.classes))
 
 
-def _book(folder: str) -> Book:
-    trial = Entry("here", port=PORT, health_port=PORT + 500)
-    return Book("trial", "testing", ("here",), folder, {"Trial": trial})
+def _try_one(command: list[str], tree: Path, each: OldClass, modules: list[str]) -> Tried:
+    """Try one class in a fleet of its own; the network is apart, the files of its sockets must be too."""
+    with tempfile.TemporaryDirectory(dir=tree.parent) as folder:
+        book = Path(folder) / "book.json"
+        trial = Entry("here", port=PORT, health_port=PORT + 500)
+        write_book(book, Book("trial", "testing", ("here",), folder, {"Trial": trial}))
+        return _try(command, tree, book, each, modules)
 
 
 def _try(command: list[str], tree: Path, book: Path, each: OldClass, modules: list[str]) -> Tried:

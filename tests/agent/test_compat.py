@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,10 +35,23 @@ def gates(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(fleet: LittleFleet, gates: Path) -> Start:
     def start_old(cls: str, *, ready: bool = True, **env: str) -> Running:
+        port = two_free_ports()  # old agents bind `*`, which every other test's address is part of
+        fleet.add(cls, port=port, health_port=port + 1)
         command = [sys.executable, "agent/old_agents.py", cls]
         return fleet.start(cls, command=command, ready=ready, GATES=str(gates), **env)
 
     return start_old
+
+
+def two_free_ports() -> int:
+    """Return a port that is free on all addresses, as is the next one."""
+    while True:
+        port = random.randrange(20000, 32000, 2)
+        try:
+            with socket.create_server(("", port)), socket.create_server(("", port + 1)):
+                return port
+        except OSError:
+            continue
 
 
 def send(url: str, text: bytes, timeout_ms: int = 5000) -> bytes:
@@ -169,12 +185,22 @@ def test_a_constructor_that_raises_is_failing_until_the_end(start: Start) -> Non
     assert words == ["its constructor raised RuntimeError: no card"]
 
 
+def test_a_loop_inside_the_constructor_serves_and_is_never_ready(start: Start) -> None:
+    agent = start("LoopsInConstructor", ready=False)
+    agent.told("X_ARGOSY_HEALTH=starting")
+    assert ask(agent.url, {"action": "x"}) == {"status": "error", "error": "Unknown action: x"}
+    assert health(agent)["status"] == "starting"
+    agent.end()
+    assert agent.code == 0
+
+
 def test_initialisation_runs_once_apart_and_run_waits_for_it(start: Start, gates: Path) -> None:
     agent = start("Initializes", ready=False)
     agent.told("X_ARGOSY_HEALTH=starting")
     until(lambda: health(agent)["reason"] == "`_perform_initialization` has not returned")
     (gates / "initialization").touch()
     agent.told("READY=1")
+    assert ask(agent.url, {"action": "x"})["status"] == "error"  # it is in its loop
     out, err = agent.end()
     assert (out, err) == ("initialised there\nrun\n", "")
 
@@ -205,6 +231,7 @@ def test_a_run_that_raises_ends_as_failing(start: Start, gates: Path) -> None:
 def test_an_agent_that_hangs_after_its_loop_never_gives_its_payload(start: Start, gates: Path) -> None:
     agent = start("Hangs")
     assert health(agent)["payload"] == "of a hanging agent"
+    assert ask(agent.url, {"action": "health"})["status"] == "ok"
     (gates / "leave").touch()
     agent.told("STOPPING=1")
     said = health(agent)
@@ -299,13 +326,18 @@ def test_the_base_gives_way_on_the_main_port(start: Start) -> None:
     assert err == ""
 
 
-def test_the_base_gives_way_when_it_is_there_already(start: Start) -> None:
+def test_the_base_gives_way_when_it_is_there_already(start: Start, gates: Path) -> None:
+    """A request that the base had taken, and its agent will not see, is refused and not lost."""
     agent = start("BindsMainLate")
     with zmq.Context() as context, context.socket(zmq.REQ) as req:
         req.linger = 0
+        req.rcvtimeo = 5000
         req.connect(agent.url)
-        req.send(b"{}")
-        assert req.poll(300) == 0  # the agent's socket has the port, and its loop reads it not
+        req.send_json({"action": "work"})
+        until(lambda: health(agent)["in_flight"] == 1)
+        (gates / "bind").touch()
+        assert req.recv_json() == {"status": "error", "error": "the agent is taking its port itself"}
+    assert ask(agent.url, {"action": "work"}) == {"from": "the agent"}
     assert health(agent)["status"] == "ok"
 
 
@@ -325,7 +357,7 @@ def is_empty_page(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as page:
             return bool(page.status == 204)
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
 
 
@@ -343,12 +375,13 @@ def test_the_socket_of_the_base_answers_for_whoever_uses_it(start: Start) -> Non
 
 
 def test_a_bind_on_a_neighbours_port_goes_elsewhere_and_is_reported(start: Start, fleet: LittleFleet) -> None:
-    neighbour = fleet.add("Neighbour")
+    port = two_free_ports()
+    neighbour = fleet.add("Neighbour", port=port, health_port=port + 1)
     agent = start("BindsNeighbour", NEIGHBOUR=str(neighbour.port))
     moved = health(agent)["moved_binds"]
     assert set(moved) == {str(neighbour.port), str(neighbour.health_port)}
     assert ask(agent.url, {"action": "x"}) == {"from": "the agent"}  # its request socket came home
-    with __import__("socket").create_server((neighbour.bind, neighbour.port)):
+    with socket.create_server((neighbour.bind, neighbour.port)):
         pass
     _, err = agent.end()
     assert f"a bind on port {neighbour.port} went to " in err

@@ -41,7 +41,11 @@ class Core:
         self.lease: Lease | Any = None
         self.work = Work(agent, self._changed)
         self.sockets: dict[str, Any] = {}
-        self.once = {"_perform_initialization": Once(), "_health_check_loop": Once()}
+        self.once = {
+            "_perform_initialization": Once(waits=True),
+            "_health_check_loop": Once(waits=False),
+        }
+        self._initialized = threading.Event()
         self._constructors = 0
         self._runs = 0
 
@@ -92,12 +96,7 @@ class Core:
     def _constructed(self) -> None:
         if self.claims is None:  # a subclass whose constructor never reached the base's
             self.agent.__init_base__()
-        if self.post and self.post.claims:
-            before = self.post.claims
-            self.post.open_main()
-            if self.post.claims is not before:
-                self.agent.port = self.post.claims.main
-            self._begin_hooks()
+        self._begin_hooks()
         self.work.move(Stage.CONSTRUCTED)
 
     def _begin_hooks(self) -> None:
@@ -108,7 +107,9 @@ class Core:
             _in_thread("argosy-initialization", self._initialize)
         else:
             agent._perform_initialization()
-        if is_overridden(agent, "_health_check_loop") and not _serves_health(type(agent)._health_check_loop):
+            self._initialized.set()
+        loop = type(agent)._health_check_loop
+        if self.post and is_overridden(agent, "_health_check_loop") and not _serves_health(loop):
             _in_thread("argosy-health-check-loop", agent._health_check_loop)
 
     def _initialize(self) -> None:
@@ -121,6 +122,7 @@ class Core:
         finally:
             self.work.waits_for = ""
             _set(getattr(agent, "is_initialized", None))
+            self._initialized.set()
             self._changed()
 
     # -- its work ------------------------------------------------------------------------------
@@ -139,12 +141,25 @@ class Core:
         self._leave_run(None)
 
     def _enter_run(self) -> None:
-        self.once["_perform_initialization"].wait(
-            lambda: _is_set(getattr(self.agent, "is_initialized", None))
-        )
+        self._wait_for_initialization()
+        if not is_overridden(self.agent, "run"):
+            self._open_main()
         if not self._constructors:
             self.work.waits_for = ""
             self.work.move(Stage.WORKING)
+
+    def _wait_for_initialization(self) -> None:
+        """Wait for the hook, or for its word that it has done enough; not inside the constructor."""
+        while not (self._constructors or self._initialized.wait(0.05)):
+            if _is_set(getattr(self.agent, "is_initialized", None)):
+                return
+
+    def _open_main(self) -> None:
+        if self.post and self.post.claims:
+            declared = self.post.claims
+            self.post.open_main()
+            if self.post.claims is not declared:  # it was held, and the agent does not insist
+                self.agent.port = self.post.claims.main
 
     def _leave_run(self, error: BaseException | None) -> None:
         self._runs -= 1
@@ -158,6 +173,7 @@ class Core:
 
     def serve(self) -> None:
         """Be the work loop until the agent's `running` is false; a guest only waits for that."""
+        self._open_main()
         inbox = self.post.inbox if self.post else Inbox(lambda act: act())
         turn_until_stopped(self.agent, inbox, self.work, self._own_requests)
 
@@ -206,9 +222,13 @@ class Core:
 
 
 class Once:
-    """A hook that runs once in a process: whoever calls it while it runs, or later, gets nothing."""
+    """A hook that runs once in a process; a second caller gets nothing.
 
-    def __init__(self) -> None:
+    waits: a second caller gets that when the first has returned, else at once.
+    """
+
+    def __init__(self, *, waits: bool) -> None:
+        self._waits = waits
         self._thread: int | None = None
         self._done = threading.Event()
         self._lock = threading.Lock()
@@ -219,18 +239,16 @@ class Once:
             is_first = self._thread is None
             if is_first:
                 self._thread = threading.get_ident()
-        if not is_first:
-            return hook() if self._thread == threading.get_ident() and not self._done.is_set() else None
-        try:
+        if is_first:
+            try:
+                return hook()
+            finally:
+                self._done.set()
+        if self._thread == threading.get_ident() and not self._done.is_set():
             return hook()
-        finally:
-            self._done.set()
-
-    def wait(self, enough: Callable[[], bool]) -> None:
-        """Wait until the hook has returned, or said that it has done `enough`; not for one never called."""
-        while self._thread not in (None, threading.get_ident()) and not enough():
-            if self._done.wait(0.05):
-                return
+        if self._waits:
+            self._done.wait()
+        return None
 
 
 def core_of(agent: Any) -> Core:

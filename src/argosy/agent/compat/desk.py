@@ -63,6 +63,10 @@ class Desk(Callee):
         if not self.is_closed:
             super().answer_json(inquiry, route, document)
 
+    def take_in(self) -> None:
+        """Read what has arrived, so that it can be refused before the end."""
+        self._on_readable()
+
     def close(self) -> None:
         """Close at once but for the last replies."""
         self.is_closed = True

@@ -30,25 +30,36 @@ class Inbox:
 
     def __init__(self, post: Callable[[Callable[[], object]], object]) -> None:
         self._post = post
-        self._waiting: deque[Inquiry] = deque()
+        self._waiting: deque[tuple[str, Inquiry]] = deque()
         self.bell = Bell()
 
-    def put(self, inquiry: Inquiry) -> None:
-        """Let a request wait for its turn."""
+    def put(self, key: str, inquiry: Inquiry) -> None:
+        """Let a request wait for its turn. key: the desk that it came to."""
         if len(self._waiting) >= _MOST_WAITING:
             inquiry.refuse(codec.OVERLOADED, f"{len(self._waiting)} requests wait for the work loop")
             return
-        self._waiting.append(inquiry)
+        self._waiting.append((key, inquiry))
         self.bell.ring()
 
-    def refuse_all(self, code: str, message: str) -> None:
-        """Answer all that waits with an error; for the responder's thread."""
-        while self._waiting:
-            complain(self._waiting.popleft(), code, message)
+    def refuse(self, code: str, message: str, key: str = "") -> None:
+        """Answer what waits, of one desk or of all, with an error; for the responder's thread."""
+        for _ in range(len(self._waiting)):
+            item = self._next()
+            if item and key in ("", item[0]):
+                complain(item[1], code, message)
+            elif item:
+                self._waiting.append(item)
 
     def take(self) -> Inquiry | None:
         """Return the next request, None when there is none."""
-        return self._waiting.popleft() if self._waiting else None
+        item = self._next()
+        return item[1] if item else None
+
+    def _next(self) -> tuple[str, Inquiry] | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:  # another thread was quicker
+            return None
 
     def answer(self, inquiry: Inquiry, handle: Callable[[Any], Any]) -> None:
         """Handle one request; its answer leaves through the responder."""

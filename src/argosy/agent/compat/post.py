@@ -6,12 +6,14 @@ began first; one of the program's own module takes it from one of an imported mo
 one from one that has failed or left. All others are guests, and bind nothing.
 
 Health and the argosy endpoint are answered from the constructor on. The main port is bound when
-the constructor has returned: until then it may be the agent that binds it, and a caller that was
-connected to the base before would have to be cut off.
+the base's own loop begins, or a while after an agent's own loop has begun without it: until then
+it may be the agent that binds it, and its callers wait in their own queues, as for an agent that
+has not started. Had they been connected to the base, what they asked would have to be refused.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable
@@ -40,7 +42,7 @@ HEALTH: Final = "health"
 FLEET: Final = "fleet"
 
 TAKE_BACK_S: Final = 1.0
-TAKE_S: Final = 2.0  # a work loop that reads no requests lets them wait no longer
+TAKE_S: Final = 5.0  # a work loop that reads no requests lets them wait no longer
 
 _log = logging.getLogger("argosy.agent")
 
@@ -61,6 +63,7 @@ class Post:
         self._taken: set[int] = set()
         self._lent: set[int] = set()
         self._strict = True
+        self._is_main_open = False
         self._responder: Responder | None = None
 
     # -- its life ------------------------------------------------------------------------------
@@ -82,7 +85,9 @@ class Post:
         self._responder = responder = Responder(self.settings, self._deliver)
         self.inbox = Inbox(responder.post)
         speaker = Speaker(self._compute, responder.post, responder.later)
-        self._standing = Standing(self.work, speaker, responder, self.moves, self._refuse_waiting)
+        self._standing = Standing(
+            self.work, speaker, responder, self.moves, self._open_late, self._refuse_waiting
+        )
         responder.start()
         directory = self.settings.directory
         path = directory and socket_path(directory.book.runtime, self.settings.name)
@@ -95,9 +100,18 @@ class Post:
     def open_main(self) -> None:
         """Take requests on the main port, unless the agent does; raises RefusedError when it is held."""
         responder, claims = self._responder, self.claims
+        self._is_main_open = True
         is_apart = claims is not None and claims.main != claims.health
         if responder and claims and is_apart and not responder.call(lambda: responder.has(MAIN)):
             self._bind(MAIN, claims.main)
+
+    def _open_late(self) -> None:
+        """Take the main port of an agent that has a loop of its own, and has not taken it by now."""
+        if not self._standing.is_leaving:
+            try:
+                self.open_main()
+            except RefusedError as error:
+                _log.error("%s", error)
 
     def _bind(self, key: str, port: int | None) -> None:
         responder = self._responder
@@ -162,8 +176,9 @@ class Post:
         self._taken.add(port)
         if lent:
             self._lent.add(port)
-        if responder.call(lambda: responder.unbind(self._key(port))):
-            responder.post(self._refuse_waiting)
+        key, message = self._key(port), "the agent is taking its port itself"
+        refuse = functools.partial(self.inbox.refuse, codec.STOPPING, message, key)
+        if responder.call(lambda: responder.unbind(key, refuse)):
             wait_free([self._endpoint(port)])
 
     def _key(self, port: int) -> str:
@@ -182,7 +197,7 @@ class Post:
         for port in [p for p in self._lent if wait_free([self._endpoint(p)], 0.0)]:
             self._lent.discard(port)
             self._taken.discard(port)
-            if self._key(port) == HEALTH or self.work.stage is not Stage.CONSTRUCTING:
+            if self._key(port) == HEALTH or self._is_main_open:
                 responder.bind(self._key(port), [self._endpoint(port)])
         responder.later(TAKE_BACK_S, self._take_back)
 
@@ -194,17 +209,17 @@ class Post:
         elif self._standing.is_leaving:
             complain(inquiry, codec.STOPPING, "it is stopping")
         else:
-            self.inbox.put(inquiry)
+            self.inbox.put(key, inquiry)
             if self._responder and not self.work.loops:
                 self._responder.later(TAKE_S, self._refuse_untaken)
 
     def _refuse_untaken(self) -> None:
         """End requests that no loop of the base will take, since the agent's own loop is on."""
         if self.work.stage is Stage.WORKING and not self.work.loops:
-            self.inbox.refuse_all(codec.UNKNOWN_METHOD, "its `run` takes no requests from its base")
+            self.inbox.refuse(codec.UNKNOWN_METHOD, "its `run` takes no requests from its base")
 
     def _refuse_waiting(self) -> None:
-        self.inbox.refuse_all(codec.STOPPING, "it takes no more requests here")
+        self.inbox.refuse(codec.STOPPING, "it takes no more requests here")
 
 
 _current: list[tuple[int, Post]] = []

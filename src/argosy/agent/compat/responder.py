@@ -107,11 +107,14 @@ class Responder:
         if self._is_open:
             desk.open()
 
-    def unbind(self, key: str) -> bool:
-        """Close a desk; false when there is none."""
+    def unbind(self, key: str, refuse: Callable[[], object] | None = None) -> bool:
+        """Close a desk; false when there is none. refuse: answers what has arrived there."""
         desk = self._desks.pop(key, None)
         if desk is None:
             return False
+        if refuse:
+            desk.take_in()
+            refuse()
         for name, count in desk.statistics().items():
             self._closed_counts[name] = self._closed_counts.get(name, 0) + count
         desk.close()

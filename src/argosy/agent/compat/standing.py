@@ -14,7 +14,7 @@ import msgspec
 
 from argosy.agent.compat.responder import Responder
 from argosy.agent.compat.say import Speaker
-from argosy.agent.compat.work import Stage, Verdict, Work
+from argosy.agent.compat.work import SETTLE_S, Stage, Verdict, Work
 from argosy.agent.health import Figures, Health, Status, normal_status, payload
 
 LOOK_S: Final = 0.25  # while the main thread is between its constructor and its work loop
@@ -25,8 +25,8 @@ _ENDS: Final = frozenset((Status.STOPPING, Status.FAILING))
 class Standing:
     """One agent's health, told to whoever asks and to the notify socket.
 
-    moves: binds that went elsewhere, reported with the health. leave: called once, when the main
-    thread has left its work.
+    moves: binds that went elsewhere, reported with the health. settled: called once, a while after
+    the agent has become ready. leave: called once, when the main thread has left its work.
     """
 
     def __init__(
@@ -35,12 +35,14 @@ class Standing:
         speaker: Speaker,
         responder: Responder,
         moves: Mapping[str, str],
+        settled: Callable[[], object],
         leave: Callable[[], object],
     ) -> None:
         self._work = work
         self._speaker = speaker
         self._responder = responder
         self._moves = moves
+        self._settled = settled
         self._leave = leave
         self._status = Status.STARTING
         self._since = time.time()
@@ -108,6 +110,7 @@ class Standing:
         if is_ready and not self._is_open:
             self._is_open = True
             self._responder.open()
+            self._responder.later(SETTLE_S, self._settled)
         self._tell_life(is_ready, health)
         if self._work.stage is Stage.CONSTRUCTED:
             self._responder.later(LOOK_S, self._look)
