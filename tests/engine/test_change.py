@@ -27,6 +27,14 @@ class Model:
         self._crew = crew
 
     @property
+    def spec(self) -> Model:
+        """What is asked of a spec here is the names that it needs."""
+        return self
+
+    def need_names(self) -> list[str]:
+        return self._crew.needs[self.name]
+
+    @property
     def has_process(self) -> bool:
         return self.state in (State.READY, State.STARTING, State.STOPPING)
 

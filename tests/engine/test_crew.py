@@ -90,6 +90,13 @@ class Sea:
                 self._woken.clear()
                 await self._woken.wait()
 
+    async def born(self, name: str) -> None:
+        """Wait until this has a process."""
+        async with asyncio.timeout(20):
+            while self.crew.units[name].identity is None:
+                self._woken.clear()
+                await self._woken.wait()
+
     async def stop(self) -> None:
         """Stop all."""
         self._stop = OrderedStop(self.crew.units.values(), self.crew)
@@ -143,6 +150,7 @@ def test_a_stop_of_what_waits_for_room_ends(sail: Sail) -> None:
         silent = Probe(probe="notify")
         sea.start(plan(spec("A", probe=silent), spec("B", probe=silent), spec("C"), max_starting=1))
         await sea.until("A", "B", "C", state=State.STARTING)
+        await sea.born("A")
         assert [unit.waits_for_room for unit in sea.crew.units.values()] == [False, True, True]
         await sea.stop()
         assert {unit.state for unit in sea.crew.units.values()} == {State.EXITED}

@@ -21,15 +21,31 @@ from argosy.engine.messages import (
     encode_line,
 )
 from argosy.engine.state import State
+from argosy.fleet.load import load_fleet
 
 TEXT = st.text(st.characters(codec="utf-8"))
+FLEETS = [
+    "fleet: f\nagents: {A: {run: a.py}}",
+    """
+fleet: f
+machines: {m: {gpu: RTX 4090, gpu_memory: 24GiB}}
+environments: {testing: {m: 127.0.0.1}}
+defaults: {env: {KEY: "1"}, backoff: {first: 1s}}
+agents:
+  A: {run: "m:A", machine: m, port: 7000, liveness: {watchdog: 3s}}
+  B:
+    run: [sleep, 1]
+    machine: m
+    needs: [{agent: A, on_death: degrade}]
+    ready: {probe: zmq, port: 1, send: {a: [1]}}
+""",
+]
 
 
 @given(
     st.builds(
         Apply,
-        path=TEXT,
-        text=TEXT,
+        fleet=st.builds(load_fleet, st.just("/f/fleet.yaml"), st.sampled_from(FLEETS)),
         environment=TEXT,
         machine=st.none() | TEXT,
         environ=st.dictionaries(TEXT, st.binary()),

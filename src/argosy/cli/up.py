@@ -69,8 +69,7 @@ def run(args: argparse.Namespace) -> int:
     placement = place(fleet, environment_name(args), variables)
     here(placement, args.machine, variables)
     apply = Apply(
-        path=str(path),
-        text=text,
+        fleet=fleet,
         environment=placement.environment,
         machine=args.machine,
         environ={name.decode(errors="replace"): value for name, value in os.environb.items()},

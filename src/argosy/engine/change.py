@@ -73,20 +73,27 @@ class OrderedStop:
         """Stop them all; returns when none has a process."""
         for unit in self._units.values():
             unit.wanted = False
-        self.look()
+        self._tell(self._units)
         await self._done.wait()
 
-    def look(self, _: Unit | None = None) -> None:
-        """Go on: tell the units whose dependents are gone; called after every transition."""
-        while free := [unit for unit in self._units.values() if self._may_be_told(unit)]:
-            for unit in free:
-                self._told.add(unit.name)
-                unit.stop()
+    def look(self, unit: Unit) -> None:
+        """Go on from a unit that may have ended: what it needed may go now; called after every transition."""
+        if unit.name in self._units and not unit.has_process:
+            self._tell(unit.spec.need_names())
+
+    def _tell(self, names: Iterable[str]) -> None:
+        """Tell those of these, and of what they need, that nobody holds any more."""
+        stack = [name for name in names if name in self._units]
+        while stack:
+            unit = self._units[stack.pop()]
+            if unit.name in self._told or self._holds(unit):
+                continue
+            self._told.add(unit.name)
+            unit.stop()
+            if not unit.has_process:
+                stack += [need for need in unit.spec.need_names() if need in self._units]
         if len(self._told) == len(self._units) and not any(unit.has_process for unit in self._units.values()):
             self._done.set()
-
-    def _may_be_told(self, unit: Unit) -> bool:
-        return unit.name not in self._told and not self._holds(unit)
 
     def _holds(self, unit: Unit) -> bool:
         """Return whether a dependent of `unit` that is to stop still runs."""

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.engine import lease, process
+from argosy.engine.admission import chain_lengths, read_pressure, room_for
 from argosy.engine.diary import Diary
 from argosy.engine.forkerlink import ForkerLink
 from argosy.engine.logs import Mark, append_mark, mark_growth
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _MEMORY_EVERY_S = 1.0
 _BIRTH_PATIENCE_S = 5.0
 _FORKER_PAUSE_S = 0.5
+# Pressure falls without anybody telling.
+_ROOM_AGAIN_S = 0.01
 
 
 class Crew:
@@ -56,6 +59,9 @@ class Crew:
         self.on_change: Callable[[Unit], None] = lambda _: None
         self.diary = Diary(folder.diary)
         self._dependents: dict[str, list[str]] = {}
+        self._chains: dict[str, int] = {}
+        self._room_wanted: dict[str, None] = {}  # in the order of asking
+        self._room_timer: asyncio.TimerHandle | None = None
         self._unborn: dict[int, Unit] = {}
         self._is_closing = False
         self._watch = LogWatch(folder.logs, loop, mark_growth)
@@ -72,6 +78,7 @@ class Crew:
         """Make `plan` the one in force: new units for new agents; known ones are left to the change."""
         self.plan = plan
         self.add(plan.processes)
+        self._chains = chain_lengths({name: spec.need_names() for name, spec in plan.processes.items()})
         self._dependents = {name: [] for name in self.units}
         for name, spec in plan.processes.items():
             for need in spec.need_names():
@@ -131,13 +138,10 @@ class Crew:
                 waiting.append(name)
         return Needs(waiting, failed)
 
-    def may_spawn(self, unit: Unit) -> bool:
-        """Return whether there is room for one more start (`max_starting`)."""
-        most = self.plan.max_starting if self.plan else None
-        if most is None:
-            return True
-        starting = [each for each in self.units.values() if each.state is State.STARTING and each is not unit]
-        return sum(not each.waits_for_room for each in starting) < most
+    def ask_room(self, unit: Unit) -> None:
+        """Let the unit start in its turn, by what hangs on it, once there is room."""
+        self._room_wanted[unit.name] = None
+        self._let_in_soon(0.0)
 
     def spawn(self, unit: Unit, output: int) -> None:
         """Have the unit's process forked; takes over the descriptor `output`."""
@@ -183,7 +187,7 @@ class Crew:
             elif unit.name in other.lost_needs:
                 is_renewed = self._on_death(other, unit.name) == "restart" and other.wanted
                 other.need_back(unit.name, is_renewed=is_renewed)
-        self._let_in()
+        self._let_in_soon(0.0)
 
     def is_falling(self, unit: Unit) -> None:
         """A ready unit is ready no more: its running dependents do what their `on_death` says."""
@@ -202,19 +206,39 @@ class Crew:
             if other.state is State.WAITING:
                 # Not at once: a chain of hundreds would be as many calls deep.
                 self.loop.call_soon(other.needs_changed)
-        self._let_in()
+        self._let_in_soon(0.0)
 
     def has_ended(self, unit: Unit) -> None:
         """A unit's process is gone."""
-        self._let_in()
+        self._let_in_soon(0.0)
+
+    def _let_in_soon(self, delay_s: float) -> None:
+        """Look for room after this tick, so that all who ask in it are there to choose from."""
+        if self._room_wanted:
+            if self._room_timer is not None:
+                self._room_timer.cancel()
+            self._room_timer = self.loop.call_later(delay_s, self._let_in)
 
     def _let_in(self) -> None:
-        """Give the room that has become free to those who wait for it."""
-        if self.plan is None or self.plan.max_starting is None:
-            return
-        for unit in self.units.values():
-            if unit.waits_for_room:
-                unit.spawn_now()
+        """Give the room there is to those who wait for it, the longest chain first."""
+        self._room_timer = None
+        waiting = [self.units[name] for name in self._room_wanted if name in self.units]
+        waiting = [unit for unit in waiting if unit.waits_for_room and unit.state is State.STARTING]
+        waiting.sort(key=lambda unit: -self._chains.get(unit.name, 1))
+        self._room_wanted = {unit.name: None for unit in waiting}
+        now = self.loop.time()
+        starting = [unit for unit in self.units.values() if unit.state is State.STARTING]
+        ages = [now - unit.started_at for unit in starting if not unit.waits_for_room]
+        most = self.plan.max_starting if self.plan else None
+        pressure = read_pressure()
+        for unit in waiting:
+            if not room_for(ages, most, pressure):
+                self._let_in_soon(_ROOM_AGAIN_S)
+                return
+            ages.append(0.0)
+            pressure = pressure._replace(runnable=pressure.runnable + 1)
+            del self._room_wanted[unit.name]
+            unit.spawn_now()
 
     @staticmethod
     def _on_death(unit: Unit, need: str) -> str:
@@ -311,6 +335,8 @@ class Crew:
         """Let everything go; the agents run on."""
         self._is_closing = True
         self._memory_timer.cancel()
+        if self._room_timer is not None:
+            self._room_timer.cancel()
         self._watch.close()
         if self._forker is not None:
             self._forker.close()

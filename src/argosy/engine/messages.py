@@ -10,6 +10,7 @@ import msgspec
 
 from argosy.engine.state import State
 from argosy.fault import Fault
+from argosy.fleet.spec import Fleet
 
 PROTOCOL = 1
 # What a new supervisor writes to the descriptor its starter gave; else a line with Refused.
@@ -31,15 +32,15 @@ class Hello(Message, frozen=True):
 
 
 class Apply(Message, frozen=True):
-    """Bring the fleet in `text` up; answered by Difference, Changed..., Account.
+    """Bring the fleet up; answered by Difference, Changed..., Account.
 
+    fleet: as the caller has loaded it, without a fault.
     environ: the caller's environment, the base of every agent started for this; values as bytes, since
     they need not be text.
     only: names to start, with their needs; None for all. skip: names that are left out, with the reason.
     """
 
-    path: str
-    text: str
+    fleet: Fleet
     environment: str
     machine: str | None
     environ: dict[str, bytes]

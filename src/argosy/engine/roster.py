@@ -9,6 +9,7 @@ import msgspec
 
 from argosy.engine.plan import Plan, ProcessSpec
 from argosy.wire.book import Book, Entry, write_book
+from argosy.wire.keys import folder_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,6 +79,7 @@ def write_book_of(folder: Folder, fleet: Fleet, placement: Placement, machines: 
             environment=placement.environment,
             machines=tuple(machines),
             runtime=str(folder.runtime),
+            keys=folder_in_use(fleet.name) if fleet.machines else "",
             agents=entries,
         ),
     )

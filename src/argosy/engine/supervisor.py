@@ -36,7 +36,6 @@ from argosy.engine.state import FINAL_STATES
 from argosy.fault import ArgosyError, Fault, InputError, RefusedError
 from argosy.fleet.environment import here, place
 from argosy.fleet.graph import Graph, build_graph, graph_of
-from argosy.fleet.load import load_fleet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator
@@ -192,7 +191,7 @@ class Supervisor:
 
     async def _apply(self, session: Session, request: Apply) -> None:
         began = self._loop.time()
-        fleet = load_fleet(request.path, request.text)
+        fleet = request.fleet
         variables = {name: os.fsdecode(value) for name, value in request.environ.items()}
         placement = place(fleet, request.environment, variables)
         machines = here(placement, request.machine, variables)

@@ -27,8 +27,8 @@ class Surroundings(Protocol):
     def needs_of(self, unit: Unit) -> Needs:
         """Return what it still waits for."""
 
-    def may_spawn(self, unit: Unit) -> bool:
-        """Return whether there is room for its start."""
+    def ask_room(self, unit: Unit) -> None:
+        """Call its `spawn_now` when there is room for its start."""
 
     def adopt(self, unit: Unit) -> bool:
         """Give it the process that its lease records, if that lives."""

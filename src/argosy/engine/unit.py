@@ -191,8 +191,8 @@ class Unit:
     def _announce(self) -> None:
         self._timers.cancel("deadline")
         self.ready_at = self._crew.loop.time()
-        self._write_will()
         self._crew.is_rising(self)
+        self._write_will()  # after it: dependents need not wait for the disk
 
     def _has_spoken(self, health: str | None) -> None:
         """It is ready; `health` is what it says of itself, None when it cannot."""
@@ -217,9 +217,12 @@ class Unit:
         if self.spec.refusal:
             self._fire(Event.GIVE_UP, self.spec.refusal)
             return
-        self.waits_for_room = not self._crew.may_spawn(self)
-        if self.waits_for_room:
-            return  # the crew calls again when there is some
+        self.waits_for_room = True
+        self._crew.ask_room(self)
+
+    def spawn_now(self) -> None:
+        """Start the process; the crew calls this when there is room."""
+        self.waits_for_room = False
         self.ready_at = None
         self.was_killed = False
         self.health = None
@@ -228,11 +231,6 @@ class Unit:
         self.started_at = self._crew.loop.time()
         if not self._crew.adopt(self):
             self._depart(self._order)  # what an earlier process left behind goes first
-
-    def spawn_now(self) -> None:
-        """Start the process that had to wait for room."""
-        if self.state is State.STARTING:
-            self._spawn()
 
     def _order(self) -> None:
         """Have the process forked; a held port is a failed start like any other."""
