@@ -31,6 +31,7 @@ class Options(msgspec.Struct, frozen=True):
     """What was asked for. quick: end within 50 s; rounds: how often each way is taken; fleet: its file.
 
     until_s: the time of time.monotonic() by which the bench is to be over.
+    seconds: how long a bench that runs for a given time is to run; None where there is no such thing.
     """
 
     quick: bool
@@ -38,11 +39,15 @@ class Options(msgspec.Struct, frozen=True):
     as_json: bool
     fleet: Path
     until_s: float
+    seconds: float | None = None
 
 
-def run_bench(name: str, about: str, measure: Callable[[Options], Result]) -> int:
-    """Run a bench as a program and return its exit code; no process of it is left, whatever happens."""
-    options = _parse(name, about)
+def run_bench(name: str, about: str, measure: Callable[[Options], Result], *, is_timed: bool = False) -> int:
+    """Run a bench as a program and return its exit code; no process of it is left, whatever happens.
+
+    is_timed: whether it runs for as long as one says (`--seconds`).
+    """
+    options = _parse(name, about, is_timed)
     adopt_orphans()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -81,7 +86,7 @@ def tell(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def _parse(name: str, about: str) -> Options:
+def _parse(name: str, about: str, is_timed: bool) -> Options:
     parser = argparse.ArgumentParser(prog=f"bench/{name}.py", description=about)
     parser.add_argument("--json", action="store_true", help="print one JSON object (bench/1)")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, within 50 s")
@@ -89,12 +94,15 @@ def _parse(name: str, about: str) -> Options:
     parser.add_argument(
         "--fleet", type=Path, default=EXAMPLE, help="another fleet than the example of 84 agents"
     )
+    if is_timed:
+        parser.add_argument("--seconds", type=float, help="how long to run, instead of its own default")
     args = parser.parse_args()
     if args.rounds is not None and args.rounds < 1:
         parser.error(f"argument --rounds: {args.rounds} is no number of rounds, expected 1 or more")
     rounds = args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS)
     until_s = time.monotonic() + QUICK_S if args.quick else math.inf
-    return Options(args.quick, rounds, args.json, args.fleet.resolve(), until_s)
+    seconds = args.seconds if is_timed else None
+    return Options(args.quick, rounds, args.json, args.fleet.resolve(), until_s, seconds)
 
 
 def _interrupt(*_: object) -> NoReturn:

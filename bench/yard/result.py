@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Literal
@@ -91,6 +92,27 @@ def value_of(
         raise ValueError("a value needs at least one measurement")
     middle = _rounded(statistics.median(series))
     return Value(middle, goal, better, unit, _rounded(min(series)), _rounded(max(series)), len(series))
+
+
+def p99_of(
+    series: Sequence[float], unit: str, *, goal: float | None = None, better: Better = "lower"
+) -> Value:
+    """Return the 99th percentile of a series (nearest rank: with fewer than 100, its largest).
+
+    Raises ValueError: the series is empty.
+    """
+    if not series:
+        raise ValueError("a value needs at least one measurement")
+    rank = math.ceil(0.99 * len(series))
+    high = _rounded(sorted(series)[rank - 1])
+    return Value(
+        high, goal, better, unit, _rounded(min(series)), _rounded(max(series)), len(series), of="p99"
+    )
+
+
+def count_of(count: int, unit: str, *, goal: float | None = None) -> Value:
+    """Return a count of one run; the fewer the better."""
+    return Value(count, goal, "lower", unit, count, count, 1, of="count")
 
 
 def _rounded(number: float) -> float:

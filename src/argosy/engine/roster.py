@@ -79,7 +79,7 @@ def write_book_of(folder: Folder, fleet: Fleet, placement: Placement, machines: 
             environment=placement.environment,
             machines=tuple(machines),
             runtime=str(folder.runtime),
-            keys=folder_in_use(fleet.name) if fleet.machines else "",
+            keys=folder_in_use(fleet.name, placement.lookup.variables) if fleet.machines else "",
             agents=entries,
         ),
     )
