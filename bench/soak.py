@@ -1,0 +1,83 @@
+"""Whether the wire's account closes while agents are killed and frozen, and whether anything grows.
+
+`python bench/soak.py [--json] [--quick] [--seconds N]`; needs `argosy[bench]`. See bench/README.md.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from wires.crew import gathered
+from wires.soaking import Soak, soak
+from wires.vitals import Trend, trend
+from yard.harness import Options, run_bench, tell
+from yard.machine import this_machine
+from yard.result import Ratio, Result, Value, count_of, ratio_of, value_of
+
+FULL_S = 300.0
+QUICK_S = 15.0
+GOAL_MEMORY = 1.05
+GOAL_DESCRIPTORS = 1.0
+
+METHOD = [
+    "three agents, two of them killed (SIGKILL) and all frozen (SIGSTOP) at random, started again at once",
+    "callers: 48 tasks on one loop, 6 threads, 6 bare REQ sockets with JSON; deadlines of 0.3 to 2.5 s",
+    "handlers: short, as a task, in a thread, in turn at random; each reply compared with its request",
+    "executed: 24 bytes appended to a file by the handler's first line, whatever happens after it",
+    "sent = answered + named errors; hung: neither, 10 s after the end; unlogged: answered and not in a log",
+    "late: executed 0.1 s or more after the deadline; those of old speakers, who tell none, are left out",
+    "denied: executed although its caller was told that it was not",
+    "memory (PSS), descriptors: medians of the last fifth of a run over the first, once it has settled",
+]
+
+
+def measure(options: Options) -> Result:
+    """Soak, and tell the account."""
+    machine = this_machine()
+    seconds = options.seconds or (QUICK_S if options.quick else FULL_S)
+    with gathered() as crew:
+        found = soak(crew, seconds)
+    tell(f"{found.account.sent} requests, {found.kills} kills, {found.freezes} freezes in {seconds:g} s")
+    return Result(
+        name="soak", machine=machine, ratios=ratios(found), values=values(found), skipped={}, method=METHOD
+    )
+
+
+def ratios(found: Soak) -> dict[str, Ratio]:
+    """Return the growth of each process that lived through it."""
+    result: dict[str, Ratio] = {}
+    for name, looks in found.looks.items():
+        memory = trend(looks, lambda each: each.pss_bytes)
+        descriptors = trend(looks, lambda each: each.descriptors)
+        result[f"soak.{name}.pss_at_the_end/pss_at_first"] = _growth(memory, GOAL_MEMORY, "bytes")
+        label = f"soak.{name}.descriptors_at_the_end/descriptors_at_first"
+        result[label] = _growth(descriptors, GOAL_DESCRIPTORS, "descriptors")
+    return result
+
+
+def _growth(found: Trend, goal: float, unit: str) -> Ratio:
+    return ratio_of([found.last], [found.first], goal=goal, unit=unit)
+
+
+def values(found: Soak) -> dict[str, Value]:
+    """Return the account, line by line."""
+    account = found.account
+    lines = {
+        "sent": count_of(account.sent, "requests"),
+        "lost": count_of(account.lost, "requests", goal=0),
+        "wrong_answers": count_of(account.wrong, "requests", goal=0),
+        "answered_and_unlogged": count_of(account.unlogged, "requests", goal=0),
+        "executed": count_of(account.executed, "requests"),
+        "executed_twice": count_of(account.twice, "requests", goal=0),
+        "executed_late": count_of(account.late, "requests", goal=0),
+        "executed_though_denied": count_of(account.denied, "requests", goal=0),
+        "kills": count_of(found.kills, "kills"),
+        "freezes": count_of(found.freezes, "freezes"),
+        "latest_end_after_deadline_ms": value_of([found.late_ms], "ms"),
+    }
+    ended = {f"ended.{name}": count_of(count, "requests") for name, count in account.endings.items()}
+    return {f"soak.{name}": value for name, value in {**lines, **ended}.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(run_bench("soak", (__doc__ or "").partition("\n")[0], measure, is_timed=True))

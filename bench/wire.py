@@ -1,0 +1,181 @@
+"""What a request through argosy costs: against bare sockets, other libraries, and when a peer dies.
+
+`python bench/wire.py [--json] [--quick]`; needs `argosy[bench]`. The method is in bench/README.md.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+
+import msgspec
+
+from wires.census import Census, take_census
+from wires.crew import BENCH, Crew, gathered
+from wires.duel import Bout, fight
+from wires.falls import Fall, fall_once
+from wires.ledger import Account
+from wires.rows import Program, Row
+from wires.soaking import soak
+from yard.bytecode import compile_folder, compile_packages
+from yard.harness import QUICK_S, Options, interleave, run_bench, tell
+from yard.machine import this_machine
+from yard.result import Ratio, Result, Value, count_of, p99_of, ratio_of, value_of
+
+PACKAGES = ("argosy", "msgspec", "zmq", "numpy", "Pyro5", "rpyc", "plumbum", "grpc")
+QUICK_SLICE_S = 0.2
+FULL_SLICE_S = 0.4
+QUICK_KILLS = 2
+FULL_KILLS = 30
+QUICK_STOPS = 1
+FULL_STOPS = 5
+WARM_S = 0.1
+QUICK_SOAK_S = 5.0
+FULL_SOAK_S = 40.0
+
+GOAL_KILLED_MS = 10.0
+GOAL_STOPPED_MS = 1500.0
+
+METHOD = [
+    "ipc, 64 bytes each way, every answer compared; servers pinned to one core, callers to another",
+    "a bout: two slices of each side (left, right, right, left); a ratio is taken within a bout",
+    "argosy: uvloop where installed, with ids, deadlines, types, figures and a trace; 32 callers at once",
+    "typed: a struct of two fields in and out, checked at both ends; frames: the 64 bytes as they are",
+    "raw_req_rep: REQ and REP in blocking loops; raw_dealer_router: a blocking DEALER with 32 in flight",
+    "raw_dealer_by_hand: 32 tasks and a DEALER whose descriptor is drained by hand, on the same loop",
+    "array: 1 MiB of float32 there and back, one caller; copying: REQ and REP with the array in msgpack",
+    "figures: processor time per request of caller and callee, against an agent without them",
+    "killed, stopped: from the signal until the last of 100 requests in flight has ended by name",
+    "lost, executed twice or late: what callers were told against the callees' own logs, see soak",
+]
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What the rounds brought: bouts and goals by label, falls by signal, threads by process."""
+
+    rows: list[Row]
+    bouts: dict[str, list[Bout]]
+    killed: list[Fall]
+    stopped: list[Fall]
+    census: dict[str, Census]
+    account: Account
+    skipped: dict[str, str]
+
+
+def measure(options: Options) -> Result:
+    """Run the rounds and return what they found."""
+    machine = this_machine()
+    compile_packages(PACKAGES)
+    compile_folder(BENCH)
+    with gathered() as crew:
+        findings = find(crew, options)
+    return Result(
+        name="wire",
+        machine=machine,
+        ratios=dict(ratios(findings)),
+        values=values(findings),
+        skipped=findings.skipped,
+        method=METHOD,
+    )
+
+
+def find(crew: Crew, options: Options) -> Findings:
+    """Let peers die, make the account, then let each row's sides ask by turns."""
+    quick = options.quick
+    killed = _falls(crew, QUICK_KILLS if quick else FULL_KILLS, signal.SIGKILL, "PeerLost")
+    stopped = _falls(crew, QUICK_STOPS if quick else FULL_STOPS, signal.SIGSTOP, "PeerFrozen")
+    account = soak(crew, QUICK_SOAK_S if quick else FULL_SOAK_S).account
+    program = Program(crew, quick=quick)
+    program.caller.ask("threads", WARM_S)
+    census = {
+        "agent": take_census(program.echo.pid),
+        "caller": take_census(program.caller.pid),
+        "50_old_users": _census_of_old_users(crew),
+    }
+    bouts: dict[str, list[Bout]] = defaultdict(list)
+    taken = _rounds(program, options, bouts)
+    if taken < options.rounds:
+        why = f"{taken} of {options.rounds}: this machine is too busy for more in {QUICK_S:g} s"
+        program.skipped["wire.rounds"] = why
+    return Findings(program.rows, bouts, killed, stopped, census, account, program.skipped)
+
+
+def _falls(crew: Crew, count: int, number: signal.Signals, expected: str) -> list[Fall]:
+    found = [fall_once(crew, number, expected) for _ in range(count)]
+    tell(f"{count} peers got {number.name}: the last call ended after {max(f.last_ms for f in found):.1f} ms")
+    return found
+
+
+def _rounds(program: Program, options: Options, bouts: dict[str, list[Bout]]) -> int:
+    slice_s = QUICK_SLICE_S if options.quick else FULL_SLICE_S
+    taken = 0
+    for number, row in interleave(options.rounds, program.rows, options.until_s):
+        for _ in range(row.bouts):
+            bouts[row.label].append(fight(row.left, row.right, slice_s))
+        last = bouts[row.label][-1]
+        tell(f"round {number + 1} of {options.rounds}, {row.label}: {last.left_rate / last.right_rate:.2f}")
+        taken = number + 1
+    return taken
+
+
+def _census_of_old_users(crew: Crew) -> Census:
+    process = crew.launch("old_users", [sys.executable, "-m", "wires.old_users"])
+    process.wait_until_ready()
+    census = take_census(process.pid)
+    process.end()
+    return census
+
+
+def ratios(findings: Findings) -> Iterator[tuple[str, Ratio]]:
+    """Yield each row's ratio: of rates the higher is better, of costs the lower."""
+    for row in findings.rows:
+        bouts = findings.bouts[row.label]
+        if row.counts == "rate":
+            left, right = [b.left_rate for b in bouts], [b.right_rate for b in bouts]
+            yield row.label, ratio_of(left, right, goal=row.goal, unit="requests/s", better="higher")
+        else:
+            left, right = [b.left_us for b in bouts], [b.right_us for b in bouts]
+            yield row.label, ratio_of(left, right, goal=row.goal, unit="us/request")
+
+
+def values(findings: Findings) -> dict[str, Value]:
+    """Return how soon calls end when a peer falls, the account, who has how many contexts."""
+    killed = [fall.last_ms for fall in findings.killed]
+    stopped = [fall.last_ms for fall in findings.stopped]
+    account = findings.account
+    found = {
+        "wire.killed.last_of_100_ms": value_of(killed, "ms", goal=GOAL_KILLED_MS),
+        "wire.killed.last_of_100_ms.p99": p99_of(killed, "ms", goal=GOAL_KILLED_MS),
+        "wire.stopped.last_of_100_ms": p99_of(stopped, "ms", goal=GOAL_STOPPED_MS),
+        "wire.requests": count_of(account.sent, "requests"),
+        "wire.silent_losses": count_of(account.lost + account.unlogged, "requests", goal=0),
+        "wire.executed_twice": count_of(account.twice, "requests", goal=0),
+        "wire.executed_late": count_of(account.late, "requests", goal=0),
+        "wire.executed_though_denied": count_of(account.denied, "requests", goal=0),
+        "wire.wrong_answers": count_of(account.wrong, "requests", goal=0),
+    }
+    found |= rates(findings)
+    for name, census in findings.census.items():
+        found[f"wire.{name}.contexts"] = count_of(census.contexts, "contexts", goal=1)
+        found[f"wire.{name}.io_threads"] = count_of(census.io, "threads", goal=1)
+        found[f"wire.{name}.threads"] = count_of(census.all, "threads")
+    return found
+
+
+def rates(findings: Findings) -> dict[str, Value]:
+    """Return requests per second of each side, over all rounds in which it was asked."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in findings.rows:
+        if row.counts == "rate":
+            left, _, right = row.label.removeprefix("wire.").partition("/")
+            found[left] += [bout.left_rate for bout in findings.bouts[row.label]]
+            found[right] += [bout.right_rate for bout in findings.bouts[row.label]]
+    return {
+        f"wire.rate.{name}": value_of(each, "requests/s", better="higher") for name, each in found.items()
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_bench("wire", (__doc__ or "").partition("\n")[0], measure))

@@ -1,0 +1,104 @@
+"""Asking again and again for so many seconds: by one caller, by threads, by tasks.
+
+Every way is asked by the same loops, so that they cost each side the same. What is set up at a
+first call (a connection, a lane) is set up before the clock runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+TEXT: Final = "sixty-four bytes, as most requests and replies of an agent have "
+BODY: Final = TEXT.encode()
+IN_FLIGHT: Final = 32
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """How many requests were answered, in which time."""
+
+    calls: int
+    seconds: float
+
+
+Way = Callable[[float], Tally]
+
+
+class WrongAnswerError(Exception):
+    """An answer was not what had been sent."""
+
+
+def check(answer: object, expected: object) -> None:
+    """Raise WrongAnswerError unless the answer is the expected one."""
+    if answer != expected:
+        raise WrongAnswerError(f"{answer!r:.80}, expected {expected!r:.80}")
+
+
+def ask_for(seconds: float, ask: Callable[[], object]) -> Tally:
+    """Ask one after the other."""
+    ask()
+    calls = 0
+    began = now = time.perf_counter()
+    while now - began < seconds:
+        ask()
+        calls += 1
+        now = time.perf_counter()
+    return Tally(calls, now - began)
+
+
+def ask_in_threads(count: int, seconds: float, make: Callable[[], Callable[[], object]]) -> Tally:
+    """Ask from threads at once; `make` is called in each and returns its own `ask`."""
+    ready = threading.Barrier(count)
+    tallies: list[Tally] = []
+
+    def work() -> None:
+        ask = make()
+        ask()
+        ready.wait()
+        tallies.append(ask_for(seconds, ask))
+
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    return Tally(sum(t.calls for t in tallies), max(t.seconds for t in tallies))
+
+
+async def ask_in_tasks(count: int, seconds: float, ask: Callable[[], Awaitable[object]]) -> Tally:
+    """Ask from tasks at once."""
+    await asyncio.gather(*(ask() for _ in range(count)))
+    began = time.perf_counter()
+
+    async def work() -> int:
+        calls = 0
+        while time.perf_counter() - began < seconds:
+            await ask()
+            calls += 1
+        return calls
+
+    calls = sum(await asyncio.gather(*(work() for _ in range(count))))
+    return Tally(calls, time.perf_counter() - began)
+
+
+def new_runner() -> asyncio.Runner:
+    """Return a runner on the loop that an agent would have: uvloop where it is installed."""
+    if os.environ.get("ARGOSY_LOOP") == "asyncio":
+        return asyncio.Runner()
+    try:
+        uvloop: Any = importlib.import_module("uvloop")
+    except ImportError:
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+def say_ready() -> None:
+    """Tell who started this server that it can be asked."""
+    print("ready", flush=True)

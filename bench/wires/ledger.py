@@ -1,0 +1,133 @@
+"""What was executed, by the callee's own log, and what callers were told: the two halves of the account.
+
+An execution is one `write` of 24 bytes to a file opened with O_APPEND, before the reply: what a
+process has written stays when it is killed, and no part of argosy has a hand in it.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import struct
+import time
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+_EXECUTION: Final = struct.Struct("<QQQ")
+_ENDING: Final = struct.Struct("<QQ")
+CALLER_SHIFT: Final = 40  # a number is the caller's index, then a count
+
+# A check, and the handler's first line after it, may be apart by a turn of the loop or of the scheduler.
+LATE_S: Final = 0.1
+
+
+class Ending(enum.IntEnum):
+    """How a request ended for its caller; the names of errors are those of `argosy.wire.errors`."""
+
+    ANSWERED = 0
+    WRONG = 1
+    NotSent = 2
+    Overloaded = 3
+    PeerLost = 4
+    PeerFrozen = 5
+    DeadlineExceeded = 6
+    GAVE_UP = 7  # an old speaker's own time-out: it learns nothing more
+    REFUSED = 8  # an old speaker's `error`: it was not executed
+
+    @property
+    def means_not_executed(self) -> bool:
+        """Whether this ending promises that nothing was executed."""
+        return self in (Ending.NotSent, Ending.Overloaded, Ending.REFUSED)
+
+
+class Ledger:
+    """A callee's log of executions."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def note(self, number: int, deadline_us: int) -> None:
+        """Write that a request is being executed now."""
+        os.write(self._fd, _EXECUTION.pack(number, deadline_us, time.monotonic_ns() // 1000))
+
+
+class Endings:
+    """A caller's log of how its requests ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+
+    def note(self, number: int, ending: Ending) -> None:
+        """Write how one request ended; each number once."""
+        self._file.write(_ENDING.pack(number, ending))
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._file.close()
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What became of all requests; `sent` is their sum when nothing was lost.
+
+    lost: had neither a reply nor a named error long after their deadline. unlogged: answered, and in no log.
+    twice: executed more than once. late: executed after their deadline, those of old speakers left
+    out, who tell none. denied: executed, though their caller was told that they were not.
+    """
+
+    sent: int
+    endings: dict[str, int]
+    executed: int
+    lost: int
+    wrong: int
+    unlogged: int
+    twice: int
+    late: int
+    denied: int
+
+
+def balance(sent: int, endings: Iterable[Path], ledgers: Iterable[Path], old_callers: set[int]) -> Account:
+    """Compare what callers were told with what callees logged.
+
+    sent: by the callers' own count. old_callers: indices of those who tell no deadline.
+    """
+    counts: Counter[Ending] = Counter()
+    answered, not_executed = array("Q"), set[int]()
+    for number, ending in _endings(endings):
+        counts[ending] += 1
+        if ending is Ending.ANSWERED:
+            answered.append(number)
+        elif ending.means_not_executed:
+            not_executed.add(number)
+    executed, late = array("Q"), 0
+    for number, deadline_us, executed_us in _executions(ledgers):
+        executed.append(number)
+        late += executed_us > deadline_us + LATE_S * 1e6 and number >> CALLER_SHIFT not in old_callers
+    once = set(executed)
+    return Account(
+        sent=sent,
+        endings={ending.name: count for ending, count in sorted(counts.items())},
+        executed=len(executed),
+        lost=sent - counts.total(),
+        wrong=counts[Ending.WRONG],
+        unlogged=sum(number not in once for number in answered),
+        twice=len(executed) - len(once),
+        late=late,
+        denied=len(not_executed & once),
+    )
+
+
+def _endings(paths: Iterable[Path]) -> Iterator[tuple[int, Ending]]:
+    for path in paths:
+        for number, ending in _ENDING.iter_unpack(path.read_bytes()):
+            yield number, Ending(ending)
+
+
+def _executions(paths: Iterable[Path]) -> Iterator[tuple[int, int, int]]:
+    for path in paths:
+        if path.exists():  # an agent that was asked nothing has opened it all the same; one never started not
+            yield from _EXECUTION.iter_unpack(path.read_bytes())
