@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 
 from wires.crew import gathered
@@ -27,7 +28,8 @@ METHOD = [
     "sent = answered + named errors; hung: neither, 10 s after the end; unlogged: answered and not in a log",
     "late: executed 0.1 s or more after the deadline; those of old speakers, who tell none, are left out",
     "denied: executed although its caller was told that it was not",
-    "memory (PSS), descriptors: medians of the last fifth of a run over the first, once it has settled",
+    "at the end, at first: the last and the first fifth of the run, without its first tenth",
+    "memory: the median of what is resident; descriptors: the most, as lanes to who is dead are closed",
 ]
 
 
@@ -47,9 +49,9 @@ def ratios(found: Soak) -> dict[str, Ratio]:
     """Return the growth of each process that lived through it."""
     result: dict[str, Ratio] = {}
     for name, looks in found.looks.items():
-        memory = trend(looks, lambda each: each.pss_bytes)
-        descriptors = trend(looks, lambda each: each.descriptors)
-        result[f"soak.{name}.pss_at_the_end/pss_at_first"] = _growth(memory, GOAL_MEMORY, "bytes")
+        memory = trend(looks, lambda each: each.resident_bytes, statistics.median)
+        descriptors = trend(looks, lambda each: each.descriptors, max)
+        result[f"soak.{name}.memory_at_the_end/memory_at_first"] = _growth(memory, GOAL_MEMORY, "bytes")
         label = f"soak.{name}.descriptors_at_the_end/descriptors_at_first"
         result[label] = _growth(descriptors, GOAL_DESCRIPTORS, "descriptors")
     return result

@@ -15,7 +15,7 @@ _NAME = "echo"
 
 
 @Pyro5.api.expose
-class _Echo:
+class Echo:
     def say(self, number: int, text: str) -> tuple[int, str]:
         return number, text
 
@@ -26,7 +26,7 @@ class _Echo:
 def serve(where: str) -> None:
     """Answer, a thread per connection."""
     daemon = Pyro5.server.Daemon(unixsocket=f"{where}/pyro")
-    daemon.register(_Echo, _NAME)
+    daemon.register(Echo, _NAME)
     say_ready()
     daemon.requestLoop()
 

@@ -11,14 +11,14 @@ import zerorpc
 from wires.asking import IN_FLIGHT, TEXT, Tally, Way, check, say_ready
 
 
-class _Echo:
+class Echo:
     def say(self, text: str) -> str:
         return text
 
 
 def serve(where: str) -> None:
     """Answer, a greenlet per request."""
-    server = zerorpc.Server(_Echo(), heartbeat=None)
+    server = zerorpc.Server(Echo(), heartbeat=None)
     server.bind(f"ipc://{where}/zerorpc")
     say_ready()
     server.run()

@@ -159,11 +159,17 @@ class Crew:
         return caller
 
     def close(self) -> None:
-        """End all that was started."""
+        """End all that was started, callers first, who end by themselves."""
         for caller in self._callers:
             caller.end()
         for server in self._servers:
             server.end()
+
+    def abandon(self) -> None:
+        """Kill all that was started: something has gone wrong, and a caller may wait for ever."""
+        for caller in self._callers:
+            caller.process.kill()
+        self.close()
 
     def _program(self, role: str, module: str) -> list[str]:
         return [sys.executable, "-m", "wires.program", role, module, str(self.folder)]
@@ -190,6 +196,9 @@ def gathered() -> Iterator[Crew]:
     try:
         yield crew
         crew.close()
+    except BaseException:
+        crew.abandon()
+        raise
     finally:
         shutil.rmtree(folder)
 

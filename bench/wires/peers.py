@@ -26,7 +26,8 @@ class Rival(msgspec.Struct, frozen=True):
 
 RIVALS: Final = (
     Rival("pyro5", "by_pyro5", ("Pyro5", "numpy"), "threads", 2.5, carries_arrays=True),
-    Rival("rpyc", "by_rpyc", ("rpyc",), "in_flight", 4.0),
+    Rival("rpyc", "by_rpyc", ("rpyc",), "threads", 4.0),
+    Rival("rpyc_pipelined", "by_rpyc", ("rpyc",), "in_flight", 1.0),
     Rival("grpc", "by_grpc", ("grpc", "numpy"), "tasks", 7.0, carries_arrays=True),
     Rival("zerorpc", "by_zerorpc", ("zerorpc",), "greenlets", 7.0),
     Rival("ray", "by_ray", ("ray",), "in_flight", 7.0),

@@ -1,0 +1,192 @@
+"""The wire bench's parts, each on real processes: what its ratios, falls and account rest on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+
+from argosy.fault import RefusedError
+from wires.census import take_census
+from wires.crew import BENCH, Crew, gathered
+from wires.duel import Side, fight
+from wires.falls import fall_once
+from wires.ledger import CALLER_SHIFT, Account, Ending, Endings, Ledger, balance
+from wires.vitals import Vitals, trend
+from yard.processes import descendants
+
+NOW_US = 10**12  # later than any monotonic clock of a test machine: nothing is late by itself
+FAULTS = (
+    "soak.lost",
+    "soak.wrong_answers",
+    "soak.answered_and_unlogged",
+    "soak.executed_twice",
+    "soak.executed_though_denied",
+)
+
+
+@pytest.fixture
+def crew() -> Iterator[Crew]:
+    before = set(descendants())
+    with gathered() as made:
+        yield made
+    assert not made.folder.exists()
+    assert set(descendants()) == before
+
+
+# -- the account ------------------------------------------------------------------------------
+
+
+class Books:
+    """The two logs of one account."""
+
+    def __init__(self, folder: Path) -> None:
+        self.endings_path = folder / "endings"
+        self.ledger_path = folder / "ledger"
+        self.endings = Endings(self.endings_path)
+        self.ledger = Ledger(str(self.ledger_path))
+
+    def balance(self, sent: int, *old_callers: int) -> Account:
+        self.endings.close()
+        return balance(sent, [self.endings_path], [self.ledger_path], set(old_callers))
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Books:
+    return Books(tmp_path)
+
+
+def test_an_account_that_closes_has_no_fault_in_it(books):
+    for number, ending in enumerate((Ending.ANSWERED, Ending.PeerLost, Ending.NotSent)):
+        books.endings.note(number, ending)
+    for number in (0, 1):
+        books.ledger.note(number, NOW_US)
+
+    account = books.balance(3)
+
+    assert account.endings == {"ANSWERED": 1, "NotSent": 1, "PeerLost": 1}
+    assert account.executed == 2
+    assert [account.lost, account.wrong, account.unlogged, account.twice, account.late, account.denied] == [
+        0
+    ] * 6
+
+
+def test_a_request_without_an_end_is_lost(books):
+    books.endings.note(0, Ending.NotSent)
+
+    assert books.balance(2).lost == 1
+
+
+def test_an_answer_that_no_callee_logged_is_told(books):
+    books.endings.note(0, Ending.ANSWERED)
+
+    assert books.balance(1).unlogged == 1
+
+
+def test_two_executions_of_one_request_are_told(books):
+    books.endings.note(0, Ending.PeerLost)
+    books.ledger.note(0, NOW_US)
+    books.ledger.note(0, NOW_US)
+
+    assert books.balance(1).twice == 1
+
+
+def test_an_execution_that_was_denied_is_told(books):
+    books.endings.note(0, Ending.NotSent)
+    books.ledger.note(0, NOW_US)
+
+    assert books.balance(1).denied == 1
+
+
+def test_an_execution_after_its_deadline_is_told_unless_its_caller_tells_none(books):
+    old, new = 3 << CALLER_SHIFT, 1 << CALLER_SHIFT
+    for number in (old, new):
+        books.endings.note(number, Ending.GAVE_UP)
+        books.ledger.note(number, 1)
+
+    assert books.balance(2, 3).late == 1
+
+
+# -- vitals -----------------------------------------------------------------------------------
+
+
+def test_a_trend_leaves_out_what_has_not_settled():
+    looks = [Vitals(size, 10, 3) for size in [1, *[100] * 4, *[110] * 4, 120]]
+
+    found = trend(looks, lambda each: each.resident_bytes, max)
+
+    assert (found.first, found.last) == (100, 120)
+
+
+def test_too_few_looks_are_no_trend():
+    with pytest.raises(ValueError, match="at least 5 looks"):
+        trend([Vitals(1, 1, 1)] * 4, lambda each: each.threads, max)
+
+
+# -- processes --------------------------------------------------------------------------------
+
+
+def test_both_sides_of_a_duel_are_asked_and_answer(crew):
+    echo, raw = crew.agent("Echo", "wires.echo:Echo"), crew.server("by_raw")
+    argosy, bare = crew.caller("by_argosy"), crew.caller("by_raw")
+
+    for way, raw_way in (("one_sync", "req"), ("threads", "dealer"), ("frames", "by_hand")):
+        bout = fight(Side(argosy, way, echo), Side(bare, raw_way, raw), 0.05)
+        assert bout.left_rate > 100
+        assert bout.right_rate > 100
+        assert 0 < bout.left_us < 1e4
+
+
+def test_a_caller_that_fails_is_told_with_its_last_words(crew):
+    with pytest.raises(RefusedError, match="KeyError: 'no_such_way'"):
+        crew.caller("by_raw").ask("no_such_way", 0.1)
+
+
+def test_an_agent_has_one_context_and_one_io_thread(crew):
+    echo = crew.agent("Echo", "wires.echo:Echo")
+
+    census = take_census(echo.pid)
+
+    assert (census.contexts, census.io) == (1, 1)
+
+
+def test_a_killed_and_a_stopped_peer_end_all_requests_by_name(crew):
+    assert fall_once(crew, signal.SIGKILL, "PeerLost").last_ms < 1000
+    assert fall_once(crew, signal.SIGSTOP, "PeerFrozen").first_ms > 500
+
+
+def test_a_wrong_end_is_no_figure(crew):
+    with pytest.raises(RefusedError, match="with PeerLost; expected `NotSent`"):
+        fall_once(crew, signal.SIGKILL, "NotSent")
+
+
+@pytest.mark.slow
+def test_a_short_soak_closes_its_account():
+    ended = subprocess.run(
+        [sys.executable, str(BENCH / "soak.py"), "--json", "--seconds", "15"],
+        capture_output=True,
+        text=True,
+        timeout=55,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    values = {label: value["value"] for label, value in json.loads(ended.stdout)["values"].items()}
+    assert values["soak.sent"] > 1000
+    assert values["soak.kills"] > 0
+    assert values["soak.freezes"] > 0
+    assert values["soak.sent"] == sum(v for label, v in values.items() if label.startswith("soak.ended."))
+    for fault in (
+        "lost",
+        "wrong_answers",
+        "answered_and_unlogged",
+        "executed_twice",
+        "executed_though_denied",
+    ):
+        assert values[f"soak.{fault}"] == 0, fault
