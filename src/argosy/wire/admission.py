@@ -18,7 +18,6 @@ from __future__ import annotations
 import itertools
 import logging
 import socket
-import struct
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -28,8 +27,8 @@ from zmq.utils import z85
 
 from argosy.fault import Fault, RefusedError
 from argosy.wire.keys import Keyring
-from argosy.wire.lane import has_input
 from argosy.wire.lease import shared_context
+from argosy.wire.monitor import Monitor, has_input
 from argosy.wire.reactor import Reactor
 
 QUIET_S: Final = 10.0  # between two lines about one address and reason
@@ -37,7 +36,6 @@ MOST_KNOWN: Final = 256  # addresses whose last line is remembered
 ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 ZAP_VERSION: Final = b"1.0"
 
-_NOBLOCK: Final = int(zmq.NOBLOCK)
 _ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
 _DISCONNECTED: Final = int(zmq.EVENT_DISCONNECTED)
 _FAILED: Final = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
@@ -48,7 +46,6 @@ _REASONS: Final = {
     int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): _NO_KEY,
     int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC): "it expects another key of this machine",
 }
-_read_event = struct.Struct("=HI").unpack
 _numbers = itertools.count(1)
 
 _log = logging.getLogger("argosy.wire")
@@ -197,32 +194,22 @@ class _Watch:
     """Hears from a bound socket whose handshake failed, and notes it with its address."""
 
     def __init__(self, bound: zmq.Socket[Any], reactor: Reactor, refusals: Refusals) -> None:
-        self._bound = bound
         self._reactor = reactor
         self._refusals = refusals
         self._peers: dict[int, _Peer] = {}
         self._failure = ""
         self._is_early = False
-        endpoint = f"inproc://argosy.admission.{next(_numbers)}"
-        bound.monitor(endpoint, _MONITORED)
-        self._monitor: zmq.Socket[bytes] = shared_context().socket(zmq.PAIR)
-        self._monitor.linger = 0
-        self._monitor.connect(endpoint)
-        self._fd: int = self._monitor.fileno()
-        reactor.watch(self._fd, self._on_readable)
+        self._monitor = Monitor(bound, _MONITORED)
+        reactor.watch(self._monitor.fd, self._on_readable)
         self._on_readable()  # the descriptor tells of changes since the last look only
 
     def close(self) -> None:
-        if not self._bound.closed:
-            self._bound.monitor(None, 0)
-        self._reactor.unwatch(self._fd)
-        self._monitor.close(0)
+        self._reactor.unwatch(self._monitor.fd)
+        self._monitor.close()
 
     def _on_readable(self) -> None:
-        while has_input(self._monitor):
-            event, value = _read_event(self._monitor.recv(_NOBLOCK))
-            self._monitor.recv(_NOBLOCK)  # the endpoint that was bound
-            self._take(event, value)
+        while told := self._monitor.read():
+            self._take(*told)
 
     def _take(self, event: int, value: int) -> None:
         if event == _ACCEPTED:

@@ -7,10 +7,8 @@ have already arrived. So the interval is a day, and a monitor tells that the con
 
 from __future__ import annotations
 
-import itertools
-import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import zmq
 from zmq.backend import Socket as Plain
@@ -18,12 +16,11 @@ from zmq.backend import Socket as Plain
 from argosy.wire.codec import LARGEST_BYTES
 from argosy.wire.frame import Bytes
 from argosy.wire.lease import shared_context
+from argosy.wire.monitor import Monitor, has_input
 
 DAY_MS: Final = 24 * 3600 * 1000
 
 # Plain ints: pyzmq turns an enum into one at every call.
-_EVENTS: Final = int(zmq.EVENTS)
-_POLLIN: Final = int(zmq.POLLIN)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
@@ -37,8 +34,7 @@ _ENDINGS: Final = {
 }
 _MISMATCH: Final = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 _MONITORED: Final = sum(_ENDINGS)
-_read_event = struct.Struct("=HI").unpack
-_numbers = itertools.count(1)
+_NOTHING: Final = (0, 0)
 
 # Gives a socket the keys that an endpoint asks for, before it connects.
 Secure = Callable[[zmq.Socket[bytes], str], None]
@@ -53,7 +49,7 @@ class Lane:
     def __init__(self, endpoint: str, secure: Secure | None = None) -> None:
         self.endpoint = endpoint
         self.socket = _dealer()
-        self._monitor = _monitor(self.socket)
+        self._monitor = Monitor(self.socket, _MONITORED)
         try:
             if secure:
                 secure(self.socket, endpoint)
@@ -62,7 +58,7 @@ class Lane:
             self.close()
             raise
         self.fd: int = self.socket.fileno()
-        self.monitor_fd: int = self._monitor.fileno()
+        self.monitor_fd: int = self._monitor.fd
 
     def send(self, body: Bytes, buffers: Sequence[Bytes] = ()) -> None:
         """Queue one message; the queue has no bound of its own, its owner's limits are the bound."""
@@ -80,26 +76,15 @@ class Lane:
 
     def ending(self) -> str:
         """Return why the lane has ended, empty while it has not."""
-        if not has_input(self._monitor):
-            return ""
-        event, value = _read_event(self._monitor.recv(_NOBLOCK))
-        self._monitor.recv(_NOBLOCK)  # the address
+        event, value = self._monitor.read() or _NOTHING
         if value == _MISMATCH:
             return "one side asks for keys that the other does not have"
         return _ENDINGS.get(event, "")
 
     def close(self) -> None:
         """Close at once; what is unsent is dropped."""
-        if not self.socket.closed:  # at the end of the interpreter its finalizer may have come first
-            self.socket.monitor(None, 0)
-        self._monitor.close(0)
+        self._monitor.close()
         self.socket.close(0)
-
-
-def has_input(socket: Plain) -> bool:
-    """Tell whether a message can be received now."""
-    events: Any = socket.get(_EVENTS)
-    return bool(events & _POLLIN)
 
 
 def receive(socket: Plain) -> list[memoryview] | None:
@@ -127,12 +112,3 @@ def _dealer() -> zmq.Socket[bytes]:
     socket.immediate = 0
     socket.maxmsgsize = LARGEST_BYTES
     return socket
-
-
-def _monitor(socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
-    address = f"inproc://argosy.lane.{next(_numbers)}"
-    socket.monitor(address, _MONITORED)
-    monitor: zmq.Socket[bytes] = shared_context().socket(zmq.PAIR)
-    monitor.linger = 0
-    monitor.connect(address)
-    return monitor

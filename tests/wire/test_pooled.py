@@ -1,0 +1,272 @@
+"""Pooled questions: one connection for many, and never the answer to another question."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from argosy.wire import pooled
+from argosy.wire.lease import shared_context
+from launch import LittleFleet, until
+
+# A plain REP server in a process of its own: answers as it is told, and tells how many connected.
+REP = """
+import json, sys, time, zmq
+context = zmq.Context()
+rep = context.socket(zmq.REP)
+rep.linger = 0
+monitor = rep.get_monitor_socket(zmq.EVENT_ACCEPTED)
+rep.bind(sys.argv[1])
+print("bound", rep.get(zmq.LAST_ENDPOINT).decode(), flush=True)
+accepted = 0
+while True:
+    question = rep.recv()
+    while monitor.poll(0):
+        monitor.recv_multipart()
+        accepted += 1
+    if question.startswith(b"{"):
+        asked = json.loads(question)
+        time.sleep(asked.get("sleep", 0))
+        rep.send_json({"asked": asked, "accepted": accepted})
+    elif question == b"two":
+        rep.send_multipart([b"first", b"second"])
+    else:
+        rep.send(question.upper())
+"""
+
+
+class Server:
+    def __init__(self, endpoint: str = "tcp://127.0.0.1:*") -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", REP, endpoint], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def bound(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().split()[1]
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Server]]:
+    made: list[Server] = []
+    yield made
+    pooled._drop()
+    for each in made:
+        each.end()
+
+
+@pytest.fixture
+def server(servers: list[Server]) -> str:
+    servers.append(Server())
+    return servers[0].bound()
+
+
+def accepted(endpoint: str) -> int:
+    count: int = pooled.ask_json(endpoint, {}, 5000)["accepted"]
+    return count
+
+
+def test_many_questions_have_one_connection(server: str) -> None:
+    for number in range(100):
+        assert pooled.ask_json(server, {"n": number}, 5000) == {"asked": {"n": number}, "accepted": 1}
+    assert pooled.ask(server, b"as bytes", 5000) == b"AS BYTES"
+    assert pooled.ask(server, b"two", 5000) == b"first"
+    assert accepted(server) == 1
+
+
+def test_an_answer_that_is_no_json_is_a_value_error_and_keeps_the_connection(server: str) -> None:
+    with pytest.raises(ValueError, match="Expecting value"):
+        pooled.ask_json(server, None, 5000)  # `NULL` comes back
+    assert accepted(server) == 1
+
+
+def test_a_late_answer_is_given_to_nobody(server: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(zmq.Again):
+        pooled.ask_json(server, {"sleep": 0.5, "n": 1}, 100)
+    assert 0.1 <= time.monotonic() - began < 0.4
+    assert pooled.ask_json(server, {"n": 2}, 5000) == {"asked": {"n": 2}, "accepted": 2}
+
+
+def test_a_question_is_never_sent_twice(servers: list[Server]) -> None:
+    """The peer takes it and dies; the next one at the same place gets only what is asked then."""
+    with zmq.Context() as context:
+        first = context.socket(zmq.REP)
+        first.bind("tcp://127.0.0.1:*")
+        endpoint = first.get(zmq.LAST_ENDPOINT).decode()
+        errors: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                pooled.ask(endpoint, b"once", 1500)
+            except zmq.Again as error:
+                errors.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert first.recv() == b"once"
+        first.close(0)
+        second = context.socket(zmq.REP)
+        second.linger = 0
+        until(lambda: _binds(second, endpoint))
+        asking.join(10)
+        assert len(errors) == 1
+        assert not second.poll(200)
+        second.close()
+
+
+def _binds(socket: zmq.Socket[bytes], endpoint: str) -> bool:
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError:
+        return False
+    return True
+
+
+def test_a_peer_that_was_killed_and_came_again_is_found_by_the_next_question(servers: list[Server]) -> None:
+    servers.append(Server())
+    endpoint = servers[0].bound()
+    assert accepted(endpoint) == 1
+    servers[0].end()
+    with pytest.raises(zmq.Again):
+        pooled.ask(endpoint, b"nobody", 200)
+    servers.append(Server(endpoint))
+    servers[1].bound()
+    assert pooled.ask(endpoint, b"again", 5000) == b"AGAIN"
+
+
+def test_an_idle_connection_that_ended_is_not_used(servers: list[Server]) -> None:
+    servers.append(Server())
+    endpoint = servers[0].bound()
+    assert accepted(endpoint) == 1
+    servers[0].end()
+    servers.append(Server(endpoint))
+    servers[1].bound()
+    assert pooled.ask(endpoint, b"at once", 5000) == b"AT ONCE"
+
+
+def test_a_peer_that_comes_within_the_time_is_asked(servers: list[Server]) -> None:
+    with zmq.Context() as context, context.socket(zmq.REP) as place:
+        place.bind("tcp://127.0.0.1:*")
+        endpoint = place.get(zmq.LAST_ENDPOINT).decode()
+    coming = threading.Timer(0.3, lambda: servers.append(Server(endpoint)))
+    coming.start()
+    assert pooled.ask_json(endpoint, {"n": 1}, 10_000)["asked"] == {"n": 1}
+    coming.join()
+
+
+def test_each_thread_has_its_own_and_leaves_nothing(server: str) -> None:
+    wrong: list[str] = []
+    before = len(os.listdir("/proc/self/fd"))
+
+    def ask(number: int) -> None:
+        for turn in range(50):
+            asked = {"n": number, "turn": turn}
+            wrong.extend([] if pooled.ask_json(server, asked, 5000)["asked"] == asked else [str(asked)])
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert wrong == []
+    assert accepted(server) == 9
+    pooled._drop()
+    # The process's context, where this is its first use, keeps a few.
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before + 12)
+
+
+def test_a_child_of_a_fork_has_its_own(server: str) -> None:
+    assert accepted(server) == 1
+    child = os.fork()
+    if not child:
+        answer = 1
+        try:
+            answer = 0 if accepted(server) == 2 else 1
+        finally:
+            os._exit(answer)
+    assert os.waitpid(child, 0)[1] == 0
+    assert accepted(server) == 2  # the parent's is as it was
+
+
+def test_a_bounded_number_is_kept(server: str) -> None:
+    for number in range(2 * pooled.MOST_KEPT):
+        host = f"127.0.0.{number + 1}"
+        with pytest.raises(zmq.Again):
+            pooled.ask(f"tcp://{host}:9", b"nobody", 0)
+    assert list(pooled._lines()) == []
+    with zmq.Context() as context, context.socket(zmq.REP) as rep:
+        rep.bind("tcp://*:*")
+        port = rep.get(zmq.LAST_ENDPOINT).decode().rpartition(":")[2]
+        places = [f"tcp://127.0.0.{number + 1}:{port}" for number in range(2 * pooled.MOST_KEPT)]
+        echo = threading.Thread(target=lambda: [rep.send(rep.recv()) for _ in places])
+        echo.start()
+        for place in places:
+            assert pooled.ask(place, b"x", 5000) == b"x"
+        echo.join(10)
+    assert list(pooled._lines()) == places[-pooled.MOST_KEPT :]
+
+
+def test_what_is_wrong_is_told_as_zeromq_tells_it(server: str) -> None:
+    with pytest.raises(zmq.ZMQError, match="Invalid argument"):
+        pooled.ask("tcp://nowhere", b"x", 100)
+    with pytest.raises(ValueError, match="expected 0 or more milliseconds"):
+        pooled.ask(server, b"x", -1)
+    with pytest.raises(TypeError):
+        pooled.ask_json(server, object(), 100)
+
+
+def test_inproc_is_answered_at_once() -> None:
+    with shared_context().socket(zmq.REP) as rep:
+        rep.bind("inproc://pooled")
+        echo = threading.Thread(target=lambda: [rep.send(rep.recv()) for _ in range(2)])
+        echo.start()
+        began = time.monotonic()
+        assert [pooled.ask("inproc://pooled", b"x", 5000) for _ in range(2)] == [b"x", b"x"]
+        assert time.monotonic() - began < 2.0
+        echo.join(10)
+    pooled._drop()
+
+
+def test_an_argosy_agent_is_asked_too(fleet: LittleFleet) -> None:
+    echo = fleet.start("Echo")
+    for _ in range(2):
+        assert pooled.ask_json(echo.url, {"action": "add", "a": 1}, 5000) == {"result": 3}
+    pooled._drop()
+
+
+def test_what_was_sent_elsewhere_still_leaves_at_the_end_of_the_program(server: str) -> None:
+    code = """
+import sys, zmq
+from argosy.wire import context, pooled
+lease = context()
+push = lease.socket(zmq.PUSH)
+push.connect(sys.argv[1])
+pooled.ask(sys.argv[2], b"x", 5000)
+push.send(b"x" * 1_000_000)
+push.close()
+lease.term()
+"""
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        pull.bind("tcp://127.0.0.1:*")
+        place = pull.get(zmq.LAST_ENDPOINT).decode()
+        subprocess.run([sys.executable, "-c", code, place, server], timeout=30, check=True)
+        assert pull.poll(1000)
+        assert len(pull.recv()) == 1_000_000
+
+
+def test_it_needs_neither_asyncio_nor_msgspec() -> None:
+    code = "import sys, argosy.wire.pooled; print(*[m in sys.modules for m in ('asyncio', 'msgspec')])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out == "False False\n"
