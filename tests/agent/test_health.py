@@ -58,6 +58,16 @@ def test_facts_stand_beside_the_standard_keys_and_never_in_their_place() -> None
     }
 
 
+def test_an_own_word_for_a_need_wins_over_what_its_connection_tells() -> None:
+    edges = {"needs": {"Memory": "ok", "Clock": "lost"}, "wants": {"Mood": "unknown"}}
+    health = Health(needs={"Memory": "HEALTHY", "Clock": "slow", "Guest": "lost"})
+    document = payload("Speaker", health, 12.0, 3.5, {}, edges)
+    assert document["needs"] == {"Memory": "ok", "Clock": "degraded", "Guest": "lost"}
+    assert document["wants"] == {"Mood": "unknown"}
+    assert document["status"] == "ok"
+    assert edges["needs"]["Clock"] == "lost"
+
+
 def test_resident_memory_is_the_kernels_figure() -> None:
     with open("/proc/self/status") as status:
         told = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))

@@ -17,6 +17,8 @@ def test_a_header_comes_back(kind: int, incarnation: int, buffers: int) -> None:
     assert len(head) == frame.HEADER_BYTES
     assert frame.is_argosy(head)
     assert frame.read_head(head)[:3] == (kind, buffers, incarnation)
+    assert frame.head(kind, incarnation, buffers, 3)[frame.STATE_AT] == 3
+    assert head[frame.STATE_AT] == 0
     assert before <= frame.read_head(head)[3] <= time.monotonic_ns() // 1000
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from argosy.wire.standing import LOST, UNKNOWN
+
 
 class Status(enum.StrEnum):
     """How an agent is.
@@ -50,7 +52,8 @@ class Health(msgspec.Struct, kw_only=False):
     """What an agent says of itself.
 
     status: a Status, or any old word for one. reason: why it is not ok, for people.
-    facts: whatever is worth knowing, under the agent's own keys. needs: status per agent needed.
+    facts: whatever is worth knowing, under the agent's own keys. needs: status per agent needed,
+    where the agent knows more than its connections tell.
     """
 
     status: str = Status.OK
@@ -90,11 +93,17 @@ def resident_bytes() -> int:
 
 
 def payload(
-    name: str, health: Health, since: float, uptime_s: float, automatic: dict[str, Any]
+    name: str,
+    health: Health,
+    since: float,
+    uptime_s: float,
+    automatic: dict[str, Any],
+    edges: dict[str, dict[str, str]] | None = None,
 ) -> dict[str, Any]:
     """Return the standard answer to a question for health; facts cannot displace the standard keys.
 
-    since: epoch seconds of the last change of status.
+    since: epoch seconds of the last change of status. edges: the words of what it `needs` and
+    `wants`; its own word for a need wins.
     """
     status = normal_status(health.status)
     word: dict[str, Any] = {} if status == health.status else {"status_word": str(health.status)}
@@ -109,6 +118,13 @@ def payload(
     }
     if health.reason:
         standard["reason"] = health.reason
+    standard.update(edges or {})
     if health.needs:
-        standard["needs"] = {need: normal_status(state).value for need, state in health.needs.items()}
+        own = {need: _need_word(word) for need, word in health.needs.items()}
+        standard["needs"] = {**standard.get("needs", {}), **own}
     return {**health.facts, **standard}
+
+
+def _need_word(word: object) -> str:
+    """Return the word for a need; besides a status it may be what only a caller can say."""
+    return str(word) if word in (LOST, UNKNOWN) else normal_status(word).value

@@ -24,10 +24,11 @@ from argosy.agent.dispatch import Dispatcher
 from argosy.agent.events import Listener
 from argosy.agent.handlers import Interval, handlers_of, marked
 from argosy.agent.health import Figures, Health, Status, normal_status, payload
+from argosy.agent.needs import Needs
 from argosy.agent.notify import Notifier
 from argosy.agent.settings import Settings
 from argosy.wire.admission import Admission
-from argosy.wire.blocking import SyncPeer, connect, named_channel
+from argosy.wire.blocking import SyncPeer, connect, named_channel, named_peer
 from argosy.wire.callee import Callee
 from argosy.wire.channel import Channel
 from argosy.wire.peer import Peer
@@ -56,6 +57,7 @@ class Life:
         self._born_s = time.monotonic()
         self._reported = Health()
         self._figures = Figures()
+        self._needs = Needs()
         self._channels: dict[str, Channel] = {}
         self._sync_peers: dict[str, SyncPeer] = {}
         self._repeaters: list[asyncio.Task[None]] = []
@@ -76,13 +78,20 @@ class Life:
             connect(name)  # raises where there is nothing to connect to
             return Channel(name, lambda: name, self._reactor, caller=self.name)
         directory.entry(name)
-        return named_channel(name, directory, self._reactor, self.name)
+        return named_channel(name, directory, self._reactor, self.name, self._needs.teller(name))
 
     def connect(self, name: str) -> SyncPeer:
         """Return another agent for threads; one per name, with a lane per thread."""
         if name not in self._sync_peers:
-            self._sync_peers[name] = connect(name)
+            self._sync_peers[name] = self._sync_peer_to(name)
         return self._sync_peers[name]
+
+    def _sync_peer_to(self, name: str) -> SyncPeer:
+        directory = self._settings.directory
+        if directory is None or "://" in name:
+            return connect(name)
+        directory.entry(name)
+        return named_peer(name, directory, self.name, self._needs.teller(name))
 
     def publish(self, topic: str, value: object) -> int:
         """Publish under the trace of the current context."""
@@ -272,7 +281,7 @@ class Life:
         if status != self._status:
             self._status = status
             self._since = time.time()
-            self._callee.state = "stopping" if status == Status.STOPPING else self._callee.state
+            self._callee.tell(status.value)
 
     async def _health_document(self) -> dict[str, Any]:
         health = self._own_health()
@@ -281,4 +290,6 @@ class Life:
         counts = self._callee.statistics()
         counts["in_flight"] -= 1  # the question itself
         automatic = self._figures.facts(counts)
-        return payload(self.name, health, self._since, time.monotonic() - self._born_s, automatic)
+        edges = self._needs.of(self._settings.current_entry())
+        uptime_s = time.monotonic() - self._born_s
+        return payload(self.name, health, self._since, uptime_s, automatic, edges)

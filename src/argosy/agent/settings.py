@@ -43,6 +43,11 @@ class Settings(msgspec.Struct, frozen=True):
         folder = self.directory.book.keys if self.directory else ""
         return Keyring(folder, [self.entry.machine]) if folder else None
 
+    def current_entry(self) -> Entry:
+        """Return the agent's entry as the book has it now; what it binds stays as it was."""
+        found = self.directory.book.agents.get(self.name) if self.directory else None
+        return found or self.entry
+
     def apart(self) -> tuple[list[str], list[str]]:
         """Return the endpoints that anyone may use, and those for which the fleet's keys are needed."""
         keyed = list(filter(is_keyed_endpoint, self.endpoints)) if self.keyring else []

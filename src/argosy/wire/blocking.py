@@ -167,11 +167,31 @@ def connect(
         return SyncPeer(lambda reactor: Channel(peer, lambda: peer, reactor), timeout)
     directory = Directory(_book_path(peer, book))
     directory.entry(peer)
-    return SyncPeer(lambda reactor: named_channel(peer, directory, reactor), timeout)
+    return named_peer(peer, directory, timeout_s=timeout)
 
 
-def named_channel(peer: str, directory: Directory, reactor: Reactor, caller: str = "") -> Channel:
-    """Return a channel to an agent of the book, dialled where the book says at that time."""
+def named_peer(
+    peer: str,
+    directory: Directory,
+    caller: str = "",
+    heard: Callable[[str], object] | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> SyncPeer:
+    """Return an agent of the book; caller and heard as in `named_channel`."""
+    return SyncPeer(lambda reactor: named_channel(peer, directory, reactor, caller, heard), timeout_s)
+
+
+def named_channel(
+    peer: str,
+    directory: Directory,
+    reactor: Reactor,
+    caller: str = "",
+    heard: Callable[[str], object] | None = None,
+) -> Channel:
+    """Return a channel to an agent of the book, dialled where the book says at that time.
+
+    caller: who asks, for people. heard: told each new word about how the agent is.
+    """
     return Channel(
         peer,
         lambda: directory.endpoint(peer),
@@ -179,6 +199,7 @@ def named_channel(peer: str, directory: Directory, reactor: Reactor, caller: str
         caller=caller,
         idempotent=lambda: directory.idempotent(peer),
         secure=partial(secure, directory, peer),
+        heard=heard,
     )
 
 

@@ -20,6 +20,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     host: what others connect to; bind: the interface it binds itself.
     idempotent: methods that may be asked again when their outcome is unknown.
+    needs, wants: the agents that it needs and wants, told with its health.
     """
 
     machine: str
@@ -28,6 +29,8 @@ class Entry(msgspec.Struct, frozen=True):
     port: int | None = None
     health_port: int | None = None
     idempotent: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    wants: tuple[str, ...] = ()
 
 
 class Book(msgspec.Struct, frozen=True):

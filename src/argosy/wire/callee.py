@@ -55,6 +55,7 @@ class Callee:
         self._deliver = deliver
         self._socket = _router()
         self._outbox = Outbox(self._socket, self.incarnation, reactor, self._on_readable, self._forget)
+        self.tell(self.state)
         self._packer = codec.Packer()
         self._encode_json = msgspec.json.Encoder(enc_hook=_listed).encode
         self._callers: dict[bytes, Caller] = {}
@@ -86,6 +87,7 @@ class Callee:
     def open(self) -> None:
         """Welcome callers from now on, those first that have been waiting."""
         self.state = "ok"
+        self.tell(self.state)
         for identity, (name, least_us) in self._greeted.items():
             self._welcome(identity, name, least_us)
         self._greeted = {}
@@ -94,6 +96,12 @@ class Callee:
     def refuse_new(self) -> None:
         """Answer new requests with *stopping*, which lets them wait for the next incarnation."""
         self.state = "stopping"
+        self.tell(self.state)
+
+    def tell(self, health: str) -> None:
+        """Let every message from now on say how the agent is, a word of `frame.STATES`."""
+        self.health = health
+        self._outbox.state = frame.STATES.index(health)
 
     def close(self) -> None:
         """Send what waits and close; the last replies have 0.5 s to leave."""
@@ -151,7 +159,7 @@ class Callee:
         least_us = frame.now_us() - stamp_us
         if self.state == "starting":
             self._greeted[identity] = hello.name, least_us
-            self._send(identity, frame.BEAT, codec.Beat(self.state, 0.0, 0.0))
+            self._send(identity, frame.BEAT, codec.Beat(self.health, 0.0, 0.0))
         else:
             self._welcome(identity, hello.name, least_us)
         if time.monotonic() >= self._next_probe_s:
@@ -283,7 +291,7 @@ class Callee:
 
     def _send(self, identity: bytes, kind: int, value: object) -> bool:
         """Send one small message now; false when its receiver has gone or reads nothing."""
-        sent = self._outbox.send(identity, codec.single(kind, self.incarnation, value))
+        sent = self._outbox.send(identity, codec.single(kind, self.incarnation, value, self._outbox.state))
         self._outbox.flush_soon()
         return bool(sent)
 
@@ -315,8 +323,9 @@ class Callee:
     def _beat_to(self, caller: Caller) -> bool | None:
         since_us = min((i.since_us for i in caller.inquiries.values()), default=0)
         oldest_s = (frame.now_us() - since_us) / 1e6 if since_us else 0.0
-        beat = codec.Beat(self.state, self.lag_s, oldest_s)
-        return self._outbox.send(caller.identity, codec.single(frame.BEAT, self.incarnation, beat))
+        beat = codec.Beat(self.health, self.lag_s, oldest_s)
+        whole = codec.single(frame.BEAT, self.incarnation, beat, self._outbox.state)
+        return self._outbox.send(caller.identity, whole)
 
     def _probe_idle(self) -> None:
         """Find callers that went without a word; at this rate an idle lane never fills."""

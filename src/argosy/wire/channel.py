@@ -21,6 +21,7 @@ from argosy.wire.call import MOST_TRIES, Call, Flow, Sink, read_failure, remote_
 from argosy.wire.dialer import Dialer
 from argosy.wire.lane import Secure
 from argosy.wire.reactor import Reactor, Timer
+from argosy.wire.standing import Standing
 from argosy.wire.vigil import Vigil
 
 MOST_WAITING: Final = 4096
@@ -37,6 +38,7 @@ class Channel:
     where: gives the endpoint, asked at every dial, since a peer may move.
     idempotent: methods that may be executed again after an unknown outcome.
     secure: gives each new socket the keys that its endpoint asks for.
+    heard: told each new word about how the peer is.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class Channel:
         caller: str = "",
         idempotent: Callable[[], tuple[str, ...]] = tuple,
         secure: Secure | None = None,
+        heard: Callable[[str], object] | None = None,
     ) -> None:
         self.peer = peer
+        self._standing = Standing(heard)
         self._reactor = reactor
         hello = codec.Hello(frame.VERSION, caller)
         self._incarnation = frame.new_incarnation()
@@ -68,6 +72,7 @@ class Channel:
             wanted=lambda: bool(self._waiting) and not self._is_closed,
             readable=self._on_readable,
             lost=self._on_lost,
+            standing=self._standing,
         )
         self._welcome: codec.Welcome | None = None
         self._vigil = Vigil(reactor, self._look, self._on_frozen)
@@ -119,10 +124,6 @@ class Channel:
         """Tell the peer that a stream's consumer has taken so much."""
         if call.id in self._sent:
             self._send_after_waiting(frame.CREDIT, [(call.id, amount_bytes)])
-
-    def nudge(self) -> None:
-        """Dial now if a dial is due: someone knows that the peer is ready."""
-        self._dialer.nudge()
 
     def close(self) -> None:
         """End every call by name and close the lane."""
@@ -287,6 +288,8 @@ class Channel:
             return
         kind, _, _, _ = frame.read_head(message[0])
         self._vigil.heard_us = frame.now_us()
+        if message[0][frame.STATE_AT] != self._standing.code:
+            self._standing.take(message[0][frame.STATE_AT])
         if kind == frame.REPLY:
             buffers = message[1:]
             for record in codec.read_replies(message[0]):

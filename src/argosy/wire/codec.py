@@ -274,16 +274,16 @@ def unpacker(of: Any) -> Unpacker:
     return found
 
 
-def body(kind: int, incarnation: int, records: Sequence[bytes], buffers: int = 0) -> bytes:
+def body(kind: int, incarnation: int, records: Sequence[bytes], buffers: int = 0, state: int = 0) -> bytes:
     """Return a body that holds encoded records."""
     count = len(records)
     array = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
-    return b"".join((head(kind, incarnation, buffers), array, *records))
+    return b"".join((head(kind, incarnation, buffers, state), array, *records))
 
 
-def single(kind: int, incarnation: int, value: object) -> bytes:
+def single(kind: int, incarnation: int, value: object, state: int = 0) -> bytes:
     """Return a body that holds one value."""
-    return head(kind, incarnation) + msgspec.msgpack.encode(value)
+    return head(kind, incarnation, 0, state) + msgspec.msgpack.encode(value)
 
 
 def reader(of: Any) -> Callable[[memoryview], Any]:

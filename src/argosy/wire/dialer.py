@@ -16,6 +16,7 @@ import zmq
 from argosy.fault import ArgosyError
 from argosy.wire.lane import Lane, Secure
 from argosy.wire.reactor import Act, Reactor, Timer
+from argosy.wire.standing import Standing
 
 FIRST_REDIAL_S: Final = 0.01
 MOST_REDIAL_S: Final = 1.0
@@ -28,6 +29,7 @@ class Dialer:
     where: gives the endpoint at every dial. secure: gives each new socket its keys.
     greet: returns the message that a new lane begins with.
     wanted: tells whether a lane is needed at all. readable: called when a message may be there.
+    standing: is told when the peer is not to be reached.
     lost: called with the reason when the lane has ended; `drop` is then the owner's to call.
     """
 
@@ -41,6 +43,7 @@ class Dialer:
         wanted: Callable[[], bool],
         readable: Act,
         lost: Callable[[str], object],
+        standing: Standing,
     ) -> None:
         self.lane: Lane | None = None
         self.why_not = "it was not dialled yet"
@@ -52,6 +55,7 @@ class Dialer:
         self._wanted = wanted
         self._readable = readable
         self._lost = lost
+        self._standing = standing
         self._wait_s = 0.0
         self._redial: Timer | None = None
         self._greeting: Timer | None = None
@@ -63,18 +67,12 @@ class Dialer:
 
     def again(self) -> None:
         """Dial in a while, longer each time, if a lane is wanted then."""
+        self._standing.lose()
         if self._redial or not self._wanted():
             return
         wait_s = self._wait_s * random.uniform(0.75, 1.0)
         self._wait_s = min(MOST_REDIAL_S, 2 * self._wait_s or FIRST_REDIAL_S)
         self._redial = self._reactor.later(wait_s, self._dial)
-
-    def nudge(self) -> None:
-        """Dial now if a dial is due: someone knows that the peer is ready."""
-        if self._redial:
-            self._redial.cancel()
-            self._wait_s = 0.0
-            self._dial()
 
     def on_welcome(self) -> None:
         """The peer takes calls."""

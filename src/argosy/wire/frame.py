@@ -4,7 +4,7 @@
     3   u8              version of this layout
     4   u8              kind
     5   u16             number of buffer frames that follow the body
-    7   u8              reserved, 0
+    7   u8              how the sender is, a place in STATES; 0 tells nothing
     8   u64             incarnation of the sender (for people and assertions; no guarantee rests on it)
     16  u64             the sender's monotonic clock in microseconds
     24                  the body: msgpack
@@ -35,6 +35,10 @@ STALE: Final = 8  # callee: I do not know you, these ids were not executed
 EVENT: Final = 9  # publisher: one EventRecord
 KINDS: Final = frozenset(range(HELLO, EVENT + 1))
 
+# What a callee says of itself in each header, as `Status` of the health standard.
+STATES: Final = ("", "starting", "ok", "degraded", "failing", "stopping")
+STATE_AT: Final = 7
+
 ENVELOPE_FRAMES: Final = 8  # the longest REQ envelope that is looked through
 
 _LAYOUT = struct.Struct("<3sBBHBQQ")
@@ -56,9 +60,9 @@ def new_incarnation() -> int:
     return int.from_bytes(os.urandom(8), "little")
 
 
-def head(kind: int, incarnation: int, buffers: int = 0) -> bytes:
+def head(kind: int, incarnation: int, buffers: int = 0, state: int = 0) -> bytes:
     """Return a header, stamped now."""
-    return _pack(MAGIC, VERSION, kind, buffers, 0, incarnation, _monotonic_ns() // 1000)
+    return _pack(MAGIC, VERSION, kind, buffers, state, incarnation, _monotonic_ns() // 1000)
 
 
 def read_head(body: Bytes) -> tuple[int, int, int, int]:

@@ -30,6 +30,7 @@ class Outbox:
 
     look: called once after a tick's last send, which may have hidden that something arrived.
     gone: called with each caller that cannot be reached any more.
+    state: the place in `frame.STATES` that replies tell.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Outbox:
         look: Callable[[], object],
         gone: Callable[[Caller], object],
     ) -> None:
+        self.state = 0
         self._socket = socket
         self._incarnation = incarnation
         self._reactor = reactor
@@ -53,7 +55,7 @@ class Outbox:
         """Add a reply record to those of this tick; one with buffers ends the message before it."""
         if buffers:
             self._close_batch(caller)
-            whole = codec.body(frame.REPLY, self._incarnation, [record], len(buffers))
+            whole = codec.body(frame.REPLY, self._incarnation, [record], len(buffers), self.state)
             caller.due.append((whole, buffers))
         else:
             caller.outbox.append(record)
@@ -120,7 +122,7 @@ class Outbox:
 
     def _close_batch(self, caller: Caller) -> None:
         if caller.outbox:
-            caller.due.append((codec.body(frame.REPLY, self._incarnation, caller.outbox), ()))
+            caller.due.append((codec.body(frame.REPLY, self._incarnation, caller.outbox, 0, self.state), ()))
             caller.outbox = []
 
     def _send_due(self, caller: Caller) -> None:

@@ -44,6 +44,7 @@ class Responder:
         self._reactor = BlockingReactor()
         self._desks: dict[str, Desk] = {}
         self._closed_counts: dict[str, int] = {}
+        self._word = "starting"
         self._is_open = False
         self._is_over = False
         self._thread = threading.Thread(target=self._turn, name="argosy-responder", daemon=True)
@@ -106,6 +107,7 @@ class Responder:
         self._desks[key] = desk
         if self._is_open:
             desk.open()
+            desk.tell(self._word)
 
     def unbind(self, key: str, refuse: Callable[[], object] | None = None) -> bool:
         """Close a desk; false when there is none. refuse: answers what has arrived there."""
@@ -135,6 +137,13 @@ class Responder:
         self._is_open = True
         for desk in self._desks.values():
             desk.open()
+            desk.tell(self._word)
+
+    def tell(self, word: str) -> None:
+        """Let every message to argosy's callers say how the agent is."""
+        self._word = word
+        for desk in self._desks.values():
+            desk.tell(word)
 
     def refuse_new(self) -> None:
         """Tell argosy's callers to wait for the next incarnation."""

@@ -77,6 +77,7 @@ class Standing:
         status = normal_status(health.status)
         if status != self._status:
             self._status, self._since = status, time.time()
+            self._responder.tell(status.value)
         return health
 
     def _own_health(self) -> Health:

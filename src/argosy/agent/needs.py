@@ -1,0 +1,36 @@
+"""How those are that an agent needs and wants, from what its own calls bring along.
+
+Nothing is asked for it: who is never called stays `unknown`, and a need that is lost does not make
+its agent fail. What is wrong with whom is for the supervisor, and for people, to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from argosy.wire.book import Entry
+from argosy.wire.standing import UNKNOWN
+
+
+class Needs:
+    """The last word of each agent that was called; safe in any thread, the latest news counts."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, str] = {}
+
+    def teller(self, name: str) -> Callable[[str], object]:
+        """Return what a channel to this agent calls with each new word."""
+
+        def tell(word: str) -> None:
+            self._heard[name] = word
+
+        return tell
+
+    def of(self, entry: Entry) -> dict[str, dict[str, str]]:
+        """Return the word of each agent that is needed or wanted, under `needs` and `wants`."""
+        edges = {"needs": entry.needs, "wants": entry.wants}
+        return {
+            edge: {name: self._heard.get(name, UNKNOWN) for name in names}
+            for edge, names in edges.items()
+            if names
+        }
