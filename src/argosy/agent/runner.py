@@ -40,16 +40,23 @@ def run_agent(cls: type[Agent], argv: Sequence[str]) -> int:
 
 
 def run_target(words: Sequence[str]) -> NoReturn:
-    """Run `MODULE:CLASS [ARGS...]`."""
+    """Run `MODULE:CLASS [ARGS...]`, a class of today or one of the old kind."""
+    # What a module reads of the command line while it is imported are the agent's arguments, as in a script.
+    sys.argv[1:] = words[1:]
     try:
         cls = load_class(words[0] if words else "")
+        if not issubclass(cls, Agent):
+            sys.exit(importlib.import_module("argosy.agent.compat.program").run_old(cls))
     except ArgosyError as error:
         sys.exit(_complain(error))
     run(cls, words[1:])
 
 
-def load_class(target: str) -> type[Agent]:
-    """Import the class that `module:Class` names; raises InputError when there is none."""
+def load_class(target: str) -> type[Any]:
+    """Import the class that `module:Class` names: an Agent, or an old one on `argosy.agent.compat`.
+
+    Raises InputError when there is none.
+    """
     module_name, _, class_name = target.partition(":")
     if not module_name or not class_name:
         message = f"`{target}` names no agent; expected `module:Class`"
@@ -57,10 +64,19 @@ def load_class(target: str) -> type[Agent]:
             Fault("agent", "bad-target", message, "python -m argosy.agent agents.translator:Translator")
         )
     cls = getattr(importlib.import_module(module_name), class_name, None)
-    if not (isinstance(cls, type) and issubclass(cls, Agent)):
-        what = "is no Agent" if cls is not None else "is not there"
-        raise InputError(Fault(module_name, "no-class", f"`{class_name}` of `{module_name}` {what}"))
+    if not (isinstance(cls, type) and issubclass(cls, _agent_bases())):
+        what, hint = ("is not there", "")
+        if cls is not None:
+            what = "is neither an `Agent` nor a `BaseAgent` of `argosy.agent.compat`"
+            hint = f"derive it from one, or name its script: `run: {module_name.replace('.', '/')}.py`"
+        raise InputError(Fault(module_name, "no-class", f"`{class_name}` of `{module_name}` {what}", hint))
     return cls
+
+
+def _agent_bases() -> tuple[type, ...]:
+    # Whoever has a subclass of the old base has imported it; new agents need not pay for that.
+    compat = sys.modules.get("argosy.agent.compat")
+    return (Agent, compat.BaseAgent) if compat else (Agent,)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
