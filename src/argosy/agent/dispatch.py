@@ -13,6 +13,7 @@ from typing import Any, Final
 from argosy.agent.handlers import Handler
 from argosy.agent.health import HEALTH_ACTIONS
 from argosy.wire import codec
+from argosy.wire.distant import PORT_OF_TOPICS
 from argosy.wire.inquiry import ArgosyInquiry, Inquiry, JsonInquiry
 from argosy.wire.trace import trace_id
 
@@ -33,6 +34,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool: ThreadPoolExecutor | None = None
         self.in_threads = 0
+        self.port_of_topics = 0
         self.state = "starting"
 
     def register(self, handlers: dict[str, Handler]) -> None:
@@ -65,6 +67,8 @@ class Dispatcher:
             self.spawn(self._answer_health(inquiry))
         elif inquiry.method == METHODS:
             inquiry.reply([handler.signature() for handler in self._handlers.values()])
+        elif inquiry.method == PORT_OF_TOPICS:
+            inquiry.reply(self.port_of_topics)
         else:
             inquiry.refuse(codec.UNKNOWN_METHOD, self._unknown(inquiry.method))
 

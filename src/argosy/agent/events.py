@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from argosy.agent.dispatch import Dispatcher
 from argosy.agent.handlers import Topic, marked
+from argosy.agent.settings import Settings
 from argosy.wire import codec
+from argosy.wire.distant import DistantFeed
 from argosy.wire.reactor import Reactor
 from argosy.wire.topic import Event, Subscriber, decode_event
 from argosy.wire.trace import trace_id
@@ -29,12 +31,18 @@ class Listener:
             method = getattr(agent, name)
             self._takers.setdefault(mark.topic, []).append((method, taken_type(method)))
         self._subscriber: Subscriber | None = None
+        self._distant: list[DistantFeed] = []
 
-    def listen(self, publishers: Sequence[str]) -> None:
-        """Subscribe to the marked topics at all publishers."""
+    def listen(self, settings: Settings) -> None:
+        """Subscribe to the marked topics at all agents of the fleet."""
         if self._takers:
-            self._subscriber = Subscriber(self._reactor, self._deliver)
-            self._subscriber.subscribe(self._takers, publishers)
+            self._subscriber = subscriber = Subscriber(self._reactor, self._deliver)
+            subscriber.subscribe(self._takers, settings.publishers())
+            self._distant = [
+                DistantFeed(name, directory, self._reactor, self._takers, subscriber.take, settings.name)
+                for name in settings.elsewhere()
+                if (directory := settings.directory)
+            ]
 
     def statistics(self) -> dict[str, int]:
         """Return the subscriber's counts, empty without one."""
@@ -42,6 +50,8 @@ class Listener:
 
     def close(self) -> None:
         """Close the subscription."""
+        for each in self._distant:
+            each.close()
         if self._subscriber:
             self._subscriber.close()
 

@@ -67,7 +67,6 @@ class Figures:
 
     def __init__(self) -> None:
         self.lag_s = 0.0
-        self.missed_events = 0
 
     def facts(self, counts: dict[str, int]) -> dict[str, Any]:
         """Return the figures under their published names."""

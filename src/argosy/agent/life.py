@@ -31,6 +31,7 @@ from argosy.wire.admission import Admission
 from argosy.wire.blocking import SyncPeer, connect, named_channel, named_peer
 from argosy.wire.callee import Callee
 from argosy.wire.channel import Channel
+from argosy.wire.keys import is_keyed_endpoint
 from argosy.wire.peer import Peer
 from argosy.wire.reactor import LoopReactor
 from argosy.wire.topic import Publisher
@@ -141,12 +142,22 @@ class Life:
         """Bind what anyone on this machine may use, then what the fleet's machines may."""
         plain, keyed = self._settings.apart()
         self._callee.bind(plain)
-        if keyed and (keyring := self._settings.keyring):
-            self._admission = Admission(self.name, keyring, self._reactor)
-            self._callee.guard(self._admission)
+        if keyed and (door := self._door()):
+            self._callee.guard(door)
             self._callee.bind(keyed)
         if self._settings.topics:
             self._publisher.bind(self._settings.topics)
+        if endpoint := self._settings.topics_afar:
+            if is_keyed_endpoint(endpoint) and (door := self._door()):
+                self._publisher.guard(door)
+            self._dispatcher.port_of_topics = int(self._publisher.bind(endpoint).rpartition(":")[2])
+
+    def _door(self) -> Admission | None:
+        """Return the agent's door to other machines, None in a fleet without keys."""
+        keyring = self._settings.keyring
+        if keyring and not self._admission:
+            self._admission = Admission(self.name, keyring, self._reactor)
+        return self._admission
 
     async def _serve(self) -> int:
         try:
@@ -201,7 +212,7 @@ class Life:
         self._callee.schema = self._dispatcher.schema()
         self._callee.open()
         if self._listener:
-            self._listener.listen(self._settings.publishers())
+            self._listener.listen(self._settings)
         for name, mark in marked(self._cls, Interval):
             task = self._loop.create_task(self._repeat(getattr(self._agent, name), mark.seconds))
             self._repeaters.append(task)
@@ -290,6 +301,8 @@ class Life:
         counts = self._callee.statistics()
         counts["in_flight"] -= 1  # the question itself
         automatic = self._figures.facts(counts)
+        if heard := self._listener and self._listener.statistics():
+            automatic["missed_events"] = heard["missed"]
         edges = self._needs.of(self._settings.current_entry())
         uptime_s = time.monotonic() - self._born_s
         return payload(self.name, health, self._since, uptime_s, automatic, edges)

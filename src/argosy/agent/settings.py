@@ -59,6 +59,21 @@ class Settings(msgspec.Struct, frozen=True):
         path = self.directory and socket_path(self.directory.book.runtime, self.name, topics=True)
         return f"ipc://{path}" if path else None
 
+    @property
+    def topics_afar(self) -> str | None:
+        """What the agent's publications are bound to for other machines, None when no agent is there."""
+        book = self.directory and self.directory.book
+        if book and any(entry.machine not in book.machines for entry in book.agents.values()):
+            return f"tcp://{self.entry.bind}:*"
+        return None
+
+    def elsewhere(self) -> list[str]:
+        """Return the agents of other machines that can be asked for their topics."""
+        if not self.directory:
+            return []
+        book = self.directory.book
+        return [n for n, e in book.agents.items() if e.machine not in book.machines and e.port is not None]
+
     def publishers(self) -> list[str]:
         """Return the endpoints of all agents' topics on this machine."""
         if not self.directory:

@@ -9,7 +9,6 @@ Nothing that is not understood is answered or raised: it is counted and dropped.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
@@ -17,9 +16,9 @@ from typing import Any, Final
 import msgspec
 import zmq
 
-from argosy.fault import Fault, RefusedError
 from argosy.wire import codec, frame
 from argosy.wire.admission import Admission
+from argosy.wire.binding import bind
 from argosy.wire.inquiry import ArgosyInquiry, Caller, Inquiry, JsonInquiry
 from argosy.wire.lane import receive
 from argosy.wire.lease import shared_context
@@ -76,12 +75,7 @@ class Callee:
     def bind(self, endpoints: Iterable[str]) -> None:
         """Listen there; raises RefusedError that names the endpoint that could not be bound."""
         for endpoint in endpoints:
-            try:
-                if endpoint.startswith("ipc://"):
-                    os.makedirs(os.path.dirname(endpoint[6:]), 0o700, exist_ok=True)
-                self._socket.bind(endpoint)
-            except (zmq.ZMQError, OSError) as error:
-                raise RefusedError(_cannot_bind(self.name, endpoint, error)) from error
+            bind(self._socket, self.name, endpoint)
         self._on_readable()
 
     def open(self) -> None:
@@ -355,12 +349,3 @@ def _listed(value: Any) -> Any:
 
 def _json_error(code: str, message: str) -> dict[str, Any]:
     return {"error": {"code": code, "message": message}}
-
-
-def _cannot_bind(name: str, endpoint: str, error: OSError | zmq.ZMQError) -> Fault:
-    reason = (error.strerror or str(error)).lower()
-    if not endpoint.startswith("tcp://"):
-        return Fault(name, "cannot-bind", f"`{name}` cannot bind `{endpoint}`: {reason}")
-    host, _, port = endpoint[6:].rpartition(":")
-    hint = f"`ss -ltnp 'sport = :{port}'` shows who holds it" if error.errno == zmq.EADDRINUSE else ""
-    return Fault(name, "cannot-bind", f"`{name}` cannot bind port {port} on `{host}`: {reason}", hint)

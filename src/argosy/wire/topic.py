@@ -19,6 +19,8 @@ from msgspec import Raw
 from zmq.backend import Socket as Plain
 
 from argosy.wire import codec, frame
+from argosy.wire.admission import Admission
+from argosy.wire.binding import bind
 from argosy.wire.lane import receive
 from argosy.wire.lease import shared_context
 from argosy.wire.reactor import Reactor
@@ -59,10 +61,15 @@ class Publisher:
         self._looking = False
         reactor.watch(self._fd, self._on_subscription)
 
-    def bind(self, endpoint: str) -> None:
-        """Listen there; raises zmq.ZMQError."""
-        self._socket.bind(endpoint)
+    def guard(self, admission: Admission) -> None:
+        """Take only the fleet's keys at what is bound from now on."""
+        admission.guard(self._socket)
+
+    def bind(self, endpoint: str) -> str:
+        """Listen there; return the endpoint with its port; raises RefusedError that names it."""
+        bound = bind(self._socket, self.name, endpoint)
         self._on_subscription()
+        return bound
 
     def publish(self, topic: str, value: object, trace: str = "") -> int:
         """Send a value to whoever subscribes and return its number; never blocks.
@@ -176,11 +183,15 @@ class Subscriber:
             message = receive(self._socket)
             if message is None:
                 return
-            try:
-                self._take(message)
-            except codec.UNREADABLE:
-                self._dropped += 1
+            self.take(message)
         self._reactor.soon(self._on_readable)
+
+    def take(self, message: list[memoryview]) -> None:
+        """Take one message of a publisher; what is none is counted and dropped."""
+        try:
+            self._take(message)
+        except codec.UNREADABLE:
+            self._dropped += 1
 
     def _take(self, message: list[memoryview]) -> None:
         if len(message) != 2 or not frame.is_argosy(message[1]):
