@@ -96,7 +96,7 @@ def test_it_becomes_ready_answers_health_and_stops_on_term(rig: Rig) -> None:
     rig.until(lambda: not is_alive(pid))
     assert "cleaned up" in rig.argosy("logs", "Here").stdout
     rig.until(lambda: rig.agents()["Here"]["state"] == "exited")
-    assert rig.agents()["Here"]["reason"] == "exit code 0"
+    assert rig.agents()["Here"]["reason"] == "exited with code 0"
 
 
 def test_what_its_constructor_requires_is_told(rig: Rig) -> None:

@@ -22,6 +22,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "graph": "needs, levels, cycles, redundant edges",
         "address": "the address one agent gets for another, and why",
         "import": "write a fleet file from what is there today",
+        "stub": "typed peers of the agents, for editors and type checkers",
         "schema": "the JSON Schema of fleet.yaml, for editors",
         "keys": "the keys that let a fleet's machines, and nobody else, connect",
     },

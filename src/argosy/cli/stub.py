@@ -1,0 +1,136 @@
+"""Write typed peers of a fleet's agents, so that editors and type checkers know what each can do.
+
+Reads the sources of `module:Class` agents and imports none. The file is imported as a module of the
+fleet: `peer(self, "Translator").translate(text="hello")` is checked by name and type.
+
+example: argosy stub -o peers.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from argosy.agent.offer import find_offers
+from argosy.agent.stub import MADE_BY, Offering, render_stub
+from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.report import print_json, report_error
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet import Fleet, load_fleet
+from argosy.fleet.spec import AgentSpec
+from argosy.fleet.spelling import suggestion
+from argosy.source.classes import Tree
+from argosy.source.modules import Finder
+from argosy.source.text import Unparsed
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy stub`."""
+    add_fleet(parser, words="[AGENT...]", words_help="the agents to write peers of (default: all)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the file to write (default: print it)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file; returns 1 when an agent that should be in it could not be read.
+
+    Raises InputError: an unknown agent, or one that runs no `module:Class`.
+    """
+    path, names = take_fleet(args)
+    fleet = load_fleet(path)
+    chosen = _chosen(fleet, names)
+    root = os.path.dirname(fleet.path)
+    paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    tree = Tree(Finder([root, *map(os.path.abspath, paths)]))
+    offerings, left_out, unread = _offerings(tree, chosen)
+    if not offerings:
+        raise RefusedError(*unread or [_nothing(fleet)])
+    text = render_stub(fleet.name, _command(args), tree, offerings, left_out)
+    if args.output:
+        _write(Path(args.output), text)
+    agents = [offering.agent for offering in offerings]
+    if args.as_json:
+        print_json({"argosy": "stub/1", "agents": agents, "left_out": dict(left_out), "text": text})
+    elif args.output:
+        sys.stderr.write(f"{args.output}: {len(agents)} of {len(chosen)} agents\n")
+    else:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    if unread and not args.as_json:
+        report_error(RefusedError(*unread), as_json=False)
+    return 1 if unread else 0
+
+
+def _chosen(fleet: Fleet, names: Sequence[str]) -> list[AgentSpec]:
+    faults = []
+    for name in names:
+        agent = fleet.agents.get(name)
+        if agent is None:
+            hint = suggestion(name, fleet.agents, "agents")
+            faults.append(Fault(name, "unknown-agent", f"there is no agent `{name}`", hint))
+        elif agent.kind != "class":
+            message = f"`{name}` runs a {agent.kind}; handlers are read of `module:Class`"
+            faults.append(Fault(agent.where, "no-class", message))
+    if faults:
+        raise InputError(*faults)
+    wanted = set(names)
+    return [agent for agent in fleet.agents.values() if not wanted or agent.name in wanted]
+
+
+def _offerings(
+    tree: Tree, agents: Sequence[AgentSpec]
+) -> tuple[list[Offering], list[tuple[str, str]], list[Fault]]:
+    """Return what the agents offer, who is left out and why, and the faults among those reasons."""
+    offerings, left_out, unread = [], [], []
+    for agent in agents:
+        if agent.kind != "class":
+            left_out.append((agent.name, f"it runs a {agent.kind}"))
+            continue
+        target = str(agent.run)
+        module, _, name = target.partition(":")
+        cls = tree.find_class(module, name)
+        if cls is None:
+            fault = _unread(tree, agent, module, name)
+            unread.append(fault)
+            left_out.append((agent.name, fault.message))
+        else:
+            offerings.append(Offering(agent.name, target, find_offers(tree, cls)))
+    return offerings, left_out, unread
+
+
+def _unread(tree: Tree, agent: AgentSpec, module: str, name: str) -> Fault:
+    parsed = tree.read(module)
+    if isinstance(parsed, Unparsed):
+        message = f"`{module}` does not parse: line {parsed.line}: {parsed.message}"
+    elif parsed is None:
+        message = f"there is no source of `{module}` beside the fleet file"
+    else:
+        message = f"there is no class `{name}` in `{module}`"
+    return Fault(agent.where, "no-source", message, "`argosy check` tells more")
+
+
+def _nothing(fleet: Fleet) -> Fault:
+    return Fault(fleet.path, "no-class", "no agent of this fleet is a `module:Class`", "see docs/agent.md")
+
+
+def _command(args: argparse.Namespace) -> str:
+    words = ["argosy", "stub", *args.words]
+    words += ["--fleet", args.fleet] if args.fleet else []
+    return shlex.join([*words, *(["-o", args.output] if args.output else [])])
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file, over an earlier one of its kind only.
+
+    Raises InputError: another file is there, or the folder is not.
+    """
+    try:
+        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(MADE_BY):
+            hint = "name another file, or remove that one"
+            raise InputError(Fault(str(path), "exists", f"`{path}` was not made by `argosy stub`", hint))
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(Fault(str(path), "unwritable", f"it cannot be written: {error.strerror}")) from error
