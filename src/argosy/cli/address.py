@@ -2,6 +2,8 @@
 
 AGENT may be a service of the environment too. Each line names the place in the file, the
 variable, or the rule that gave the part.
+
+example: argosy address Translator --from Responder --env production
 """
 
 from __future__ import annotations

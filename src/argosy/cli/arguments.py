@@ -12,15 +12,19 @@ FLEET_FILE = "fleet.yaml"
 
 
 def add_fleet(parser: argparse.ArgumentParser, *, words: str | None = None, words_help: str = "") -> None:
-    """Add FLEET, `--fleet`, `--env` and `--json`; `words` names further positionals (agents, a method)."""
+    """Add FLEET, `--fleet`, `--env` and `--json`.
+
+    words: the further positionals as usage shows them (agents, a method); words_help: what they are.
+    """
     parser.add_argument(
         "words",
         nargs="*",
-        metavar=f"[FLEET] [{words}]" if words else "FLEET",
+        default=[],  # else argparse counts it among what is required
+        metavar=f"FLEET {words}" if words else "FLEET",
         help="a fleet.yaml or a folder that holds one (with a `/`, ending in .yaml, or `.`; "
-        "default: this folder or a parent)" + (f"; {words_help}" if words_help else ""),
+        "default: this folder or a parent)" + (f"\n{words_help}" if words else ""),
     )
-    parser.add_argument("--fleet", metavar="PATH", help="the same, whatever the path looks like")
+    parser.add_argument("--fleet", metavar="PATH", help="FLEET, whatever the path looks like")
     parser.add_argument(
         "--env", metavar="NAME", help="the environment (default: $ENV_TYPE, else development)"
     )

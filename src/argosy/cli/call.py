@@ -2,6 +2,8 @@
 
 Arguments are `name=value`; a value is read as JSON where it is JSON (`n=3`, `tags=["a"]`), else
 taken as text.
+
+example: argosy call Translator translate text="good morning" to=fil
 """
 
 from __future__ import annotations
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy call`."""
-    add_fleet(parser, words="AGENT METHOD [name=value...]", words_help="the request")
+    add_fleet(
+        parser,
+        words="AGENT [METHOD [name=value...]]",
+        words_help="who is asked; without METHOD its methods are listed",
+    )
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="end the call after S seconds (default 10)"
     )

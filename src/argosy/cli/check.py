@@ -2,6 +2,8 @@
 
 Exit code 2: the file itself is wrong, or the environment that ENV_TYPE or --env chooses does not
 fit it. 1: something that an agent runs cannot work. 0: sound, warnings or not.
+
+example: argosy check fleet.yaml --env production
 """
 
 from __future__ import annotations

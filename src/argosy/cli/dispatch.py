@@ -7,6 +7,7 @@ import importlib
 import sys
 from typing import NoReturn
 
+from argosy.cli.helptext import Formatter
 from argosy.cli.verbs import MODULES, VERBS
 from argosy.fault import ArgosyError, Fault, InputError
 
@@ -70,7 +71,7 @@ def _run(words: list[str]) -> int:
         prog=f"argosy {verb}",
         description=module.__doc__,
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
     )
     module.configure(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")

@@ -2,6 +2,8 @@
 
 Returns when no process is left; what outlives its grace is killed. What a dead supervisor left
 running is found by its leases and stopped too.
+
+example: argosy down --only Translator
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 An arrow goes from an agent to what it needs. With a cycle the graph is shown all the same, the
 cycle is told, and the exit code is 1; any other fault of the file is told in place of the graph.
+
+example: argosy graph --format html > graph.html
 """
 
 from __future__ import annotations
@@ -24,7 +26,13 @@ _CYCLE_CODES = frozenset({"cycle", "self-edge"})
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy graph`."""
     add_fleet(parser)
-    parser.add_argument("--format", choices=[*_RENDERERS, "json"], default="text", help="default: text")
+    parser.add_argument(
+        "--format",
+        choices=[*_RENDERERS, "json"],
+        default="text",
+        metavar="FORM",
+        help=f"{', '.join(_RENDERERS)} or json (default: text)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,7 +1,9 @@
-"""Reads what a fleet has today and writes a fleet file, with a comment on everything that was decided.
+"""Read what a fleet has today and write a fleet file, with a comment on everything that was decided.
 
 PATH is a file, or a folder whose own files and configuration folders are looked through. Understood
 are startup configs (agents by name, or in a list), Docker Compose files, Procfiles and supervisord.conf.
+
+example: argosy import docker-compose.yml -o fleet.yaml
 """
 
 from __future__ import annotations

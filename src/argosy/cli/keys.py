@@ -6,6 +6,8 @@
 
 The keys are in ARGOSY_KEYS, else in $XDG_CONFIG_HOME/argosy/keys/FLEET. With such a folder, TCP
 beyond loopback is open to the fleet's machines alone, from the next start of each agent.
+
+example: argosy keys copy pc2 -o keys-pc2
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ ACTIONS = ("make", "show", "copy")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy keys`."""
     parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do")
-    add_fleet(parser, words="M", words_help="the machine to lay out keys for")
+    add_fleet(parser, words="[M]", words_help="the machine to lay out keys for")
     parser.add_argument(
         "--renew",
         metavar="M",

@@ -1,6 +1,8 @@
 """The agents' output, merged, oldest line first, each with the name of its agent.
 
 `-f` goes on as lines come, across restarts; where a new process begins it says so.
+
+example: argosy logs Translator -n 40 -f
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy logs`."""
-    add_fleet(parser, words="AGENT...", words_help="agents (default: all)")
+    add_fleet(parser, words="[AGENT...]", words_help="agents (default: all)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on as lines come")
     parser.add_argument("-n", "--lines", type=int, metavar="N", help="the last N lines only")
 

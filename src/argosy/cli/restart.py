@@ -1,4 +1,7 @@
-"""Restart agents in place; what needs them is restarted too only where its `on_death` asks for it."""
+"""Restart agents in place; what needs them is restarted too only where its `on_death` asks for it.
+
+example: argosy restart Translator Memory
+"""
 
 from __future__ import annotations
 

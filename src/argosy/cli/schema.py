@@ -2,6 +2,8 @@
 
 Name it in the first line of a fleet file, and the editor completes and checks:
   # yaml-language-server: $schema=./fleet.schema.json
+
+example: argosy schema > fleet.schema.json
 """
 
 from __future__ import annotations

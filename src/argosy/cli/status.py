@@ -1,4 +1,9 @@
-"""What is running, and how it is."""
+"""Show what is running, and how it is.
+
+An agent that is not ready has its reason: whom it waits for, how it ended, what it said last.
+
+example: argosy status path/to/fleet.yaml --json
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Every agent starts in the instant its last need is ready. Ends when each is ready, or will not
 come by itself any more. Without `-d` it then shows what changes until Ctrl-C stops the fleet.
+
+example: argosy up -d --only Translator,Memory
 """
 
 from __future__ import annotations

@@ -1,0 +1,60 @@
+"""How a verb's help looks: one line of usage, and every argument once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import Final
+
+WIDEST: Final = 100
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Argparse's own, with the usage that people read: the options are told below it, not twice.
+
+    A positional whose metavar is `FLEET AGENT METHOD` is told in two entries, `FLEET` and `AGENT`, with a
+    line of its help each; the usage has all of it.
+    """
+
+    def __init__(self, prog: str, indent_increment: int = 2, max_help_position: int = 24) -> None:
+        super().__init__(prog, indent_increment, max_help_position)
+        self._width = min(self._width, WIDEST)
+
+    def _format_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[object],
+        prefix: str | None,
+    ) -> str:
+        words = [word for action in actions if not action.option_strings for word in _usage_of(action)]
+        return " ".join(["usage:", self._prog, *words, "[options]"]) + "\n\n"
+
+    def _format_action(self, action: argparse.Action) -> str:
+        names, helps = _names_of(action), (action.help or "").split("\n")
+        if action.option_strings or len(names) == 1:
+            return super()._format_action(action)
+        return "".join(
+            super(Formatter, self)._format_action(
+                argparse.Action([], action.dest, metavar=name, help=text, required=True)
+            )
+            for name, text in zip(names, helps, strict=True)
+        )
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return _names_of(action)[0]
+        choices = "|".join(map(str, action.choices or ()))
+        value = "" if action.nargs == 0 else f" {action.metavar or choices or action.dest.upper()}"
+        return ", ".join(action.option_strings) + value
+
+
+def _names_of(action: argparse.Action) -> tuple[str, ...]:
+    return tuple(str(action.metavar or action.dest).split(" ", 1))
+
+
+def _usage_of(action: argparse.Action) -> tuple[str, ...]:
+    first, *others = _names_of(action)
+    if action.nargs == "*":
+        return f"[{first}]", *others
+    return (f"{first}...",) if action.nargs == "+" else (first,)
