@@ -225,6 +225,29 @@ def test_calls_to_a_stopping_peer_wait_for_the_next_one(fleet: LittleFleet) -> N
     assert with_peer(fleet, use) == ["reply", "reply"]
 
 
+def test_calls_to_a_stopping_peer_are_not_sent_at_their_deadline(fleet: LittleFleet) -> None:
+    """It was dialled again every 10 ms, and a deadline that fell between two dials was *exceeded*."""
+    echo = fleet.start("Orderly", name="Echo")
+
+    async def use(peer: Peer) -> tuple[list[str], dict[str, int]]:
+        call = asyncio.ensure_future(peer.work(seconds=1.5))
+        while not (await peer.call("health"))["in_flight"]:
+            pass
+        echo.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(echo.told, "STOPPING=1")
+        names = await ends([peer.call("work", seconds=0, timeout=0.1 + n / 100) for n in range(20)])
+        async with peer_of(fleet) as stranger:
+            with pytest.raises(NotSent, match="it is stopping"):
+                await stranger.call("work", seconds=0, timeout=0.3)
+            assert stranger.statistics()["lanes"] == 1
+        lanes = peer.statistics()
+        return [*names, *await ends([call])], lanes
+
+    names, lanes = with_peer(fleet, use)
+    assert names == ["NotSent"] * 20 + ["reply"]
+    assert lanes["lanes"] == 1
+
+
 def test_too_much_is_refused_by_name(fleet: LittleFleet) -> None:
     fleet.add("Echo")
 

@@ -70,6 +70,11 @@ class Call:
         if not self.sink.done():
             self.sink.set_exception(error)
 
+    def give_up(self, peer: str, reason: str) -> None:
+        """End while it is on no lane; one whose last lane was lost may have been executed."""
+        kind = errors.DeadlineExceeded if self.is_uncertain else errors.NotSent
+        self.fail(kind(peer, self.method, reason))
+
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):
     """What stands in a reply that is not a result."""

@@ -19,7 +19,15 @@ import zmq
 from argosy.wire import codec, frame
 from argosy.wire.admission import Admission
 from argosy.wire.binding import bind
-from argosy.wire.inquiry import ArgosyInquiry, Caller, Inquiry, JsonInquiry
+from argosy.wire.inquiry import (
+    ArgosyInquiry,
+    Caller,
+    Inquiry,
+    JsonInquiry,
+    LetterError,
+    ReadLetter,
+    read_letter,
+)
 from argosy.wire.lane import receive
 from argosy.wire.lease import shared_context
 from argosy.wire.outbox import Outbox
@@ -41,9 +49,17 @@ class Callee:
 
     Until `open` argosy's callers are told that it is starting, after `refuse_new` that it is
     stopping. Old speakers' requests are delivered at any time, since they may ask for health.
+
+    read_letter: makes a request of an old speaker's message, or raises LetterError.
     """
 
-    def __init__(self, name: str, reactor: Reactor, deliver: Callable[[Inquiry], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        reactor: Reactor,
+        deliver: Callable[[Inquiry], None],
+        read_letter: ReadLetter = read_letter,
+    ) -> None:
         self.name = name
         self.incarnation = frame.new_incarnation()
         self.schema = ""
@@ -52,6 +68,8 @@ class Callee:
         self.in_flight = 0
         self._reactor = reactor
         self._deliver = deliver
+        self._read_letter = read_letter
+        self._is_closed = False
         self._socket = _router()
         self._outbox = Outbox(self._socket, self.incarnation, reactor, self._on_readable, self._forget)
         self.tell(self.state)
@@ -98,7 +116,8 @@ class Callee:
         self._outbox.state = frame.STATES.index(health)
 
     def close(self) -> None:
-        """Send what waits and close; the last replies have 0.5 s to leave."""
+        """Send what waits and close; the last replies have 0.5 s to leave. What comes later is dropped."""
+        self._is_closed = True
         self._outbox.close()
         if self._beat:
             self._beat.cancel()
@@ -111,7 +130,13 @@ class Callee:
 
     # -- receiving --------------------------------------------------------------------------
 
+    def take_in(self) -> None:
+        """Take what has arrived, without waiting until the loop tells of it."""
+        self._on_readable()
+
     def _on_readable(self) -> None:
+        if self._is_closed:  # it may have been due at the end of a tick
+            return
         for _ in range(DRAIN_MESSAGES):
             message = receive(self._socket)
             if message is None:
@@ -151,9 +176,10 @@ class Callee:
 
     def _on_hello(self, identity: bytes, hello: codec.Hello, stamp_us: int) -> None:
         least_us = frame.now_us() - stamp_us
-        if self.state == "starting":
-            self._greeted[identity] = hello.name, least_us
-            self._send(identity, frame.BEAT, codec.Beat(self.health, 0.0, 0.0))
+        if self.state != "ok":
+            if self.state == "starting":
+                self._greeted[identity] = hello.name, least_us
+            self._send(identity, frame.BEAT, codec.Beat(self.state, 0.0, 0.0))
         else:
             self._welcome(identity, hello.name, least_us)
         if time.monotonic() >= self._next_probe_s:
@@ -218,17 +244,12 @@ class Callee:
 
     def _take_json(self, route: Sequence[bytes], text: frame.Bytes) -> None:
         try:
-            document = msgspec.json.decode(text, type=dict[str, Any])
-        except codec.UNREADABLE as error:
-            self.answer_json(None, route, _json_error("not-json", str(error)))
-            return
-        action = document.pop("action", None)
-        if not isinstance(action, str):
-            message = "the request needs a text under `action`: a method's name, or `health`"
-            self.answer_json(None, route, _json_error("no-action", message))
+            inquiry = self._read_letter(self, route, text)
+        except LetterError as error:
+            self.answer_json(None, route, _json_error(error.code, str(error)))
             return
         self.in_flight += 1
-        self._deliver(JsonInquiry(self, route, action, document))
+        self._deliver(inquiry)
 
     # -- answering --------------------------------------------------------------------------
 
@@ -237,7 +258,7 @@ class Callee:
 
         Ignored when the request has ended or its caller has gone.
         """
-        if inquiry.is_over:
+        if inquiry.is_over or self._is_closed:
             self._counts["late"] += 1
             return 0
         if tag != codec.ITEM:
@@ -272,6 +293,9 @@ class Callee:
         self, inquiry: JsonInquiry | None, route: Sequence[bytes], document: dict[str, Any]
     ) -> None:
         """Answer an old speaker in its own envelope; one that has gone is counted."""
+        if self._is_closed:
+            self._counts["late"] += 1
+            return
         if inquiry:
             self.in_flight -= 1
             self._counts["failed" if "error" in document else "handled"] += 1

@@ -131,7 +131,7 @@ class Channel:
         self._drop_lane(_CLOSED)
         self._dialer.close(_CLOSED)
         while self._waiting:
-            self._give_up(self._waiting.popleft(), _CLOSED)
+            self._waiting.popleft().give_up(self.peer, _CLOSED)
         if self._alarm:
             self._alarm.cancel()
 
@@ -195,11 +195,12 @@ class Channel:
         if not self._welcome:
             self._dialer.need()
             return
+        was_idle = not self._sent
         room = self._welcome.credit - len(self._sent)
         while self._waiting and room > 0:
             room -= self._send_batch(min(room, codec.BATCH_RECORDS))
         self._waiting_bytes = sum(len(c.record) for c in self._waiting) if self._waiting else 0
-        self._vigil.begin()
+        self._vigil.begin(was_idle)
         self._on_readable()
 
     def _send_batch(self, room: int) -> int:
@@ -349,10 +350,9 @@ class Channel:
         call.is_uncertain = False
         self._put_back([call])
         self._dialer.why_not = "it is stopping"
-        self._welcome = None  # nothing more goes out on this lane
-        if not self._sent:
-            self._drop_lane("it is stopping")
-            self._dialer.again()
+        # Nothing more goes out on this lane, and it stays until its peer ends it: replies may still
+        # come, and a new one would find the peer stopping again, and again.
+        self._welcome = None
 
     # -- deadlines and silence --------------------------------------------------------------
 
@@ -371,7 +371,7 @@ class Channel:
         self._end_overdue(now)
         for call in [c for c in self._waiting if c.deadline_us <= now]:
             self._waiting.remove(call)
-            self._give_up(call, self._dialer.why_not)
+            call.give_up(self.peer, self._dialer.why_not)
         rest = [c.deadline_us for c in (*self._sent.values(), *self._waiting)]
         if rest:
             self._set_alarm(min(rest))
@@ -389,11 +389,6 @@ class Channel:
             call.fail(errors.DeadlineExceeded(self.peer, call.method, "its deadline passed"))
         if ended:
             self._send_after_waiting(frame.CANCEL, ended)
-
-    def _give_up(self, call: Call, reason: str) -> None:
-        """End a call that is on no lane; one whose last lane was lost may have been executed."""
-        kind = errors.DeadlineExceeded if call.is_uncertain else errors.NotSent
-        call.fail(kind(self.peer, call.method, reason))
 
     def _look(self) -> bool:
         self._drain()

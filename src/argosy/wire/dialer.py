@@ -80,10 +80,11 @@ class Dialer:
         self._wait_s = 0.0
 
     def on_beat(self) -> None:
-        """The peer is there; before its welcome that means that it is starting."""
+        """The peer is there; before its welcome that means that it is starting or stopping."""
         if self._greeting:
             self._cancel_greeting()
-            self.why_not = "it is there and still starting"
+            is_stopping = self._standing.word == "stopping"
+            self.why_not = "it is stopping" if is_stopping else "it is there and still starting"
 
     def drop(self, reason: str) -> None:
         """Close the lane, if there is one."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Raw
 
 from argosy.wire import codec, frame
@@ -198,3 +199,28 @@ class JsonInquiry:
         if not self.is_over:
             self.is_over = True
             self._desk.answer_json(self, self._route, document)
+
+
+class LetterError(Exception):
+    """An old speaker's message that is no request; it is answered with the code and the text."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# What a callee makes of an old speaker's message: gets the desk, the way back and the text.
+ReadLetter = Callable[[Desk, Sequence[bytes], frame.Bytes], JsonInquiry]
+
+
+def read_letter(desk: Desk, route: Sequence[bytes], text: frame.Bytes) -> JsonInquiry:
+    """Read `{"action": M, ...}`; raises LetterError when it is anything else."""
+    try:
+        document = msgspec.json.decode(text, type=dict[str, Any])
+    except codec.UNREADABLE as error:
+        raise LetterError("not-json", str(error)) from error
+    action = document.pop("action", None)
+    if not isinstance(action, str):
+        message = "the request needs a text under `action`: a method's name, or `health`"
+        raise LetterError("no-action", message)
+    return JsonInquiry(desk, route, action, document)

@@ -50,6 +50,7 @@ class Outbox:
         self._dirty: dict[bytes, Caller] = {}
         self._flushing = False
         self._retry: Timer | None = None
+        self._is_closed = False
 
     def put(self, caller: Caller, record: bytes, buffers: Sequence[frame.Bytes]) -> None:
         """Add a reply record to those of this tick; one with buffers ends the message before it."""
@@ -76,6 +77,8 @@ class Outbox:
 
     def flush(self) -> None:
         """Send what waits for each caller, then look once."""
+        if self._is_closed:  # it may have been due at the end of a tick
+            return
         if self._dirty:
             dirty, self._dirty = self._dirty, {}
             for caller in dirty.values():
@@ -86,6 +89,7 @@ class Outbox:
     def close(self) -> None:
         """Send what still waits and stop the timer."""
         self.flush()
+        self._is_closed = True
         if self._retry:
             self._retry.cancel()
 

@@ -59,6 +59,7 @@ class Publisher:
         self._socket.xpub_verbose = 1
         self._fd: int = self._socket.fileno()
         self._looking = False
+        self._is_closed = False
         reactor.watch(self._fd, self._on_subscription)
 
     def guard(self, admission: Admission) -> None:
@@ -93,6 +94,7 @@ class Publisher:
 
     def close(self) -> None:
         """Close at once."""
+        self._is_closed = True
         self._reactor.unwatch(self._fd)
         self._socket.close(0)
 
@@ -110,6 +112,8 @@ class Publisher:
     def _on_subscription(self) -> None:
         """Take subscriptions; a new one gets the topic's last value."""
         self._looking = False
+        if self._is_closed:  # it may have been due at the end of a tick
+            return
         while message := receive(self._socket):
             said = bytes(message[0])
             topic = said[1:].rstrip(b"\0").decode("utf-8", "replace")
@@ -154,6 +158,7 @@ class Subscriber:
         self._missed = 0
         self._received = 0
         self._dropped = 0
+        self._is_closed = False
         self._socket = shared_context().socket(zmq.SUB)
         self._socket.linger = 0
         self._socket.reconnect_ivl = FIRST_RECONNECT_MS
@@ -171,6 +176,7 @@ class Subscriber:
 
     def close(self) -> None:
         """Close at once."""
+        self._is_closed = True
         self._reactor.unwatch(self._fd)
         self._socket.close(0)
 
@@ -179,6 +185,8 @@ class Subscriber:
         return {"received": self._received, "missed": self._missed, "dropped": self._dropped}
 
     def _on_readable(self) -> None:
+        if self._is_closed:
+            return
         for _ in range(DRAIN_MESSAGES):
             message = receive(self._socket)
             if message is None:

@@ -31,10 +31,14 @@ class Vigil:
         self._due_us = 0
         self.heard_us = 0
 
-    def begin(self) -> None:
-        """Watch from now on, if it does not watch already."""
-        if not self._timer:
+    def begin(self, was_idle: bool) -> None:
+        """Watch, since something was sent; was_idle: nothing was owed before it.
+
+        Who owed nothing did not beat, so its silence counts from what was sent now.
+        """
+        if was_idle:
             self.heard_us = now_us()
+        if not self._timer:
             self._arm(SILENCE_S)
 
     def cancel(self) -> None:

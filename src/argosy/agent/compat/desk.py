@@ -1,4 +1,4 @@
-"""The callee of an old agent: argosy callers as ever, and old speakers' documents whole.
+"""Requests to an old agent: argosy callers' as ever, and old speakers' documents whole.
 
 An old agent's requests are whatever its callers and it have agreed on: a document may have no
 `action`, and its answer goes back as `handle_request` returned it.
@@ -6,16 +6,14 @@ An old agent's requests are whatever its callers and it have agreed on: a docume
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from argosy.agent.health import HEALTH_ACTIONS
 from argosy.wire import codec, frame
-from argosy.wire.callee import Callee
-from argosy.wire.inquiry import ArgosyInquiry, Inquiry, JsonInquiry
-from argosy.wire.reactor import Reactor
+from argosy.wire.inquiry import Desk, Inquiry, JsonInquiry
 
 # What the old way of asking adds to each request of its own accord.
 _LETTERHEAD: Final = frozenset(("action", "trace", "source_agent", "request_id", "timestamp"))
@@ -32,45 +30,13 @@ class OldInquiry(JsonInquiry):
         self.document = document
 
 
-class Desk(Callee):
-    """One or more endpoints of an old agent, which can be closed alone when the agent wants them."""
-
-    def __init__(self, name: str, reactor: Reactor, deliver: Callable[[Inquiry], None]) -> None:
-        super().__init__(name, reactor, deliver)
-        self._hand_over = deliver
-        self.is_closed = False
-
-    def _take_json(self, route: Sequence[bytes], text: frame.Bytes) -> None:
-        try:
-            document = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            document = None
-        self.in_flight += 1
-        self._hand_over(OldInquiry(self, route, document))
-
-    def _on_readable(self) -> None:
-        if not self.is_closed:  # it may still be due at the end of a tick
-            super()._on_readable()
-
-    def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> int:
-        """As a callee's; what comes after the end is dropped."""
-        return 0 if self.is_closed else super().answer(inquiry, tag, value)
-
-    def answer_json(
-        self, inquiry: JsonInquiry | None, route: Sequence[bytes], document: dict[str, Any]
-    ) -> None:
-        """As a callee's; what comes after the end is dropped."""
-        if not self.is_closed:
-            super().answer_json(inquiry, route, document)
-
-    def take_in(self) -> None:
-        """Read what has arrived, so that it can be refused before the end."""
-        self._on_readable()
-
-    def close(self) -> None:
-        """Close at once but for the last replies."""
-        self.is_closed = True
-        super().close()
+def read_old_letter(desk: Desk, route: Sequence[bytes], text: frame.Bytes) -> OldInquiry:
+    """Take any message of an old speaker as a request."""
+    try:
+        document = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        document = None
+    return OldInquiry(desk, route, document)
 
 
 class _Anything:

@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from argosy.agent.compat.arbiter import exempt
 from argosy.agent.compat.bell import Bell
-from argosy.agent.compat.desk import Desk
+from argosy.agent.compat.desk import read_old_letter
 from argosy.agent.notify import Notifier
 from argosy.agent.settings import Settings
+from argosy.wire.callee import Callee
 from argosy.wire.frame import new_incarnation
 from argosy.wire.inquiry import Inquiry
 from argosy.wire.reactor import BlockingReactor, Timer
@@ -42,7 +43,7 @@ class Responder:
         self._acts: deque[Callable[[], object]] = deque()
         self._bell = Bell()
         self._reactor = BlockingReactor()
-        self._desks: dict[str, Desk] = {}
+        self._desks: dict[str, Callee] = {}
         self._closed_counts: dict[str, int] = {}
         self._word = "starting"
         self._is_open = False
@@ -98,7 +99,7 @@ class Responder:
 
     def bind(self, key: str, endpoints: Sequence[str]) -> None:
         """Answer on these endpoints; raises RefusedError that names one that cannot be bound."""
-        desk = Desk(self.name, self._reactor, lambda inquiry: self._deliver(key, inquiry))
+        desk = Callee(self.name, self._reactor, lambda inquiry: self._deliver(key, inquiry), read_old_letter)
         try:
             desk.bind(endpoints)
         except Exception:

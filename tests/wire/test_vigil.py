@@ -1,0 +1,109 @@
+"""Silence counts from the last word or from the first unanswered send, whichever is later."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.wire import vigil
+from argosy.wire.reactor import Act
+from argosy.wire.vigil import SILENCE_S, Vigil
+
+
+class Clockwork:
+    """A clock that is set by hand, and its timers, as a reactor."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_us = 1_000_000
+        self.timers: list[_Timer] = []
+        monkeypatch.setattr(vigil, "now_us", lambda: self.now_us)
+
+    def watch(self, fd: int, ready: Act) -> None: ...
+
+    def unwatch(self, fd: int) -> None: ...
+
+    def soon(self, act: Act) -> None: ...
+
+    def later(self, delay_s: float, act: Act) -> _Timer:
+        self.timers.append(_Timer(self.now_us + int(delay_s * 1e6), act))
+        return self.timers[-1]
+
+    def pass_s(self, seconds: float) -> None:
+        end_us = self.now_us + int(seconds * 1e6)
+        while due := [t for t in self.timers if t.at_us <= end_us and not t.is_off]:
+            first = min(due, key=lambda t: t.at_us)
+            self.now_us = max(self.now_us, first.at_us)
+            self.timers.remove(first)
+            first.act()
+        self.now_us = end_us
+
+
+class _Timer:
+    def __init__(self, at_us: int, act: Act) -> None:
+        self.at_us = at_us
+        self.act = act
+        self.is_off = False
+
+    def cancel(self) -> None:
+        self.is_off = True
+
+
+class Watched:
+    """A vigil over a peer that owes replies or not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = Clockwork(monkeypatch)
+        self.is_owed = False
+        self.frozen: list[float] = []
+        self.vigil = Vigil(self.clock, lambda: self.is_owed, self.frozen.append)
+
+    def send(self) -> None:
+        self.vigil.begin(not self.is_owed)
+        self.is_owed = True
+
+    def hear(self, *, is_owed: bool) -> None:
+        self.vigil.heard_us = self.clock.now_us
+        self.is_owed = is_owed
+
+
+def test_a_peer_that_was_owed_nothing_was_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was called frozen 0.3 s after a call, when its last reply was 1.3 s old."""
+    on = Watched(monkeypatch)
+    on.send()
+    on.clock.pass_s(0.01)
+    on.hear(is_owed=False)
+    on.clock.pass_s(1.0)
+    on.send()
+    on.clock.pass_s(1.2)
+    assert on.frozen == []
+    on.clock.pass_s(0.1)
+    assert on.frozen == [pytest.approx(SILENCE_S, abs=0.01)]
+
+
+def test_a_send_does_not_excuse_the_silence_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = Watched(monkeypatch)
+    on.send()
+    on.clock.pass_s(1.0)
+    on.send()
+    on.clock.pass_s(0.26)
+    assert on.frozen == [pytest.approx(SILENCE_S, abs=0.01)]
+
+
+def test_a_word_begins_the_silence_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = Watched(monkeypatch)
+    on.send()
+    for _ in range(4):
+        on.clock.pass_s(0.5)
+        on.hear(is_owed=True)
+    on.clock.pass_s(1.2)
+    assert on.frozen == []
+    on.clock.pass_s(0.1)
+    assert len(on.frozen) == 1
+
+
+def test_nobody_is_watched_who_owes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = Watched(monkeypatch)
+    on.send()
+    on.hear(is_owed=False)
+    on.clock.pass_s(5.0)
+    assert on.frozen == []
+    assert on.clock.timers == []
