@@ -13,8 +13,8 @@ from typing import Any, Final
 from argosy.agent.handlers import Handler
 from argosy.agent.health import HEALTH_ACTIONS
 from argosy.wire import codec
-from argosy.wire.distant import PORT_OF_TOPICS
 from argosy.wire.inquiry import ArgosyInquiry, Inquiry, JsonInquiry
+from argosy.wire.topic import PORT_METHOD
 from argosy.wire.trace import trace_id
 
 THREADS: Final = 8
@@ -67,7 +67,7 @@ class Dispatcher:
             self.spawn(self._answer_health(inquiry))
         elif inquiry.method == METHODS:
             inquiry.reply([handler.signature() for handler in self._handlers.values()])
-        elif inquiry.method == PORT_OF_TOPICS:
+        elif inquiry.method == PORT_METHOD:
             inquiry.reply(self.port_of_topics)
         else:
             inquiry.refuse(codec.UNKNOWN_METHOD, self._unknown(inquiry.method))

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
-from typing import Any, get_type_hints
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from argosy.agent.dispatch import Dispatcher
 from argosy.agent.handlers import Topic, marked
 from argosy.agent.settings import Settings
 from argosy.wire import codec
-from argosy.wire.distant import DistantFeed
 from argosy.wire.reactor import Reactor
 from argosy.wire.topic import Event, Subscriber, decode_event
 from argosy.wire.trace import trace_id
+
+if TYPE_CHECKING:
+    from argosy.wire.book import Directory
+    from argosy.wire.distant import DistantFeed
 
 _log = logging.getLogger("argosy.agent")
 
@@ -36,13 +39,17 @@ class Listener:
     def listen(self, settings: Settings) -> None:
         """Subscribe to the marked topics at all agents of the fleet."""
         if self._takers:
-            self._subscriber = subscriber = Subscriber(self._reactor, self._deliver)
-            subscriber.subscribe(self._takers, settings.publishers())
-            self._distant = [
-                DistantFeed(name, directory, self._reactor, self._takers, subscriber.take, settings.name)
-                for name in settings.elsewhere()
-                if (directory := settings.directory)
-            ]
+            self._subscriber = Subscriber(self._reactor, self._deliver)
+            self._subscriber.subscribe(self._takers, settings.publishers())
+            if settings.directory and (names := settings.elsewhere()):
+                self._distant = self._feeds(names, settings.directory, settings.name)
+
+    def _feeds(self, names: Sequence[str], directory: Directory, caller: str) -> list[DistantFeed]:
+        from argosy.wire.distant import DistantFeed  # noqa: PLC0415 - only where there are other machines
+
+        assert self._subscriber is not None
+        take = self._subscriber.take
+        return [DistantFeed(n, directory, self._reactor, self._takers, take, caller) for n in names]
 
     def statistics(self) -> dict[str, int]:
         """Return the subscriber's counts, empty without one."""

@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,7 +27,6 @@ from argosy.agent.health import Figures, Health, Status, normal_status, payload
 from argosy.agent.needs import Needs
 from argosy.agent.notify import Notifier
 from argosy.agent.settings import Settings
-from argosy.wire.admission import Admission
 from argosy.wire.blocking import SyncPeer, connect, named_channel, named_peer
 from argosy.wire.callee import Callee
 from argosy.wire.channel import Channel
@@ -36,6 +35,9 @@ from argosy.wire.peer import Peer
 from argosy.wire.reactor import LoopReactor
 from argosy.wire.topic import Publisher
 from argosy.wire.trace import trace_id
+
+if TYPE_CHECKING:
+    from argosy.wire.admission import Admission
 
 DRAIN_S: Final = 2.0
 
@@ -156,6 +158,8 @@ class Life:
         """Return the agent's door to other machines, None in a fleet without keys."""
         keyring = self._settings.keyring
         if keyring and not self._admission:
+            from argosy.wire.admission import Admission  # noqa: PLC0415 - only where keys are in use
+
             self._admission = Admission(self.name, keyring, self._reactor)
         return self._admission
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import zmq
 
 from argosy.wire import codec, frame
-from argosy.wire.admission import Admission
 from argosy.wire.binding import bind
 from argosy.wire.inquiry import (
     ArgosyInquiry,
@@ -33,6 +32,9 @@ from argosy.wire.lease import shared_context
 from argosy.wire.outbox import Outbox
 from argosy.wire.reactor import Reactor, Timer
 from argosy.wire.stream import ITEM_BYTES
+
+if TYPE_CHECKING:
+    from argosy.wire.admission import Admission
 
 CREDIT: Final = 1024  # calls in flight per lane
 MOST_IN_FLIGHT: Final = 8192  # per agent, of all callers

@@ -29,8 +29,8 @@ from argosy.wire.lane import DAY_MS, receive
 from argosy.wire.lease import shared_context
 from argosy.wire.monitor import Monitor
 from argosy.wire.reactor import Reactor, Timer
+from argosy.wire.topic import PORT_METHOD
 
-PORT_OF_TOPICS: Final = "argosy.topics"  # the method; no handler can have a dot in its name
 ASK_S: Final = 2.0
 FIRST_PAUSE_S: Final = 0.1
 MOST_PAUSE_S: Final = 15.0
@@ -120,7 +120,7 @@ class DistantFeed:
             lambda port: self._reactor.soon(lambda: self._on_port(port)),
             lambda: self._reactor.soon(self._on_failure),
         )
-        self._channel.submit(PORT_OF_TOPICS, {}, ASK_S, question, "")
+        self._channel.submit(PORT_METHOD, {}, ASK_S, question, "")
 
     def _end_question(self) -> None:
         channel, self._channel = self._channel, None

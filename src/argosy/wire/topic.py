@@ -12,22 +12,27 @@ A message is `[topic and a zero byte][body]`: the zero ends the name, so that a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import zmq
 from msgspec import Raw
 from zmq.backend import Socket as Plain
 
 from argosy.wire import codec, frame
-from argosy.wire.admission import Admission
 from argosy.wire.binding import bind
 from argosy.wire.lane import receive
 from argosy.wire.lease import shared_context
 from argosy.wire.reactor import Reactor
 
+if TYPE_CHECKING:
+    from argosy.wire.admission import Admission
+
 FIRST_RECONNECT_MS: Final = 20
 MOST_RECONNECT_MS: Final = 1000
 DRAIN_MESSAGES: Final = 128
+PORT_METHOD: Final = (
+    "argosy.topics"  # asks an agent where it publishes; no handler can have a dot in its name
+)
 
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
