@@ -20,10 +20,14 @@ import msgspec
 
 _EXECUTION: Final = struct.Struct("<QQQ")
 _ENDING: Final = struct.Struct("<QQ")
+_Execution = tuple[int, int, int]
 CALLER_SHIFT: Final = 40  # a number is the caller's index, then a count
 
 # A check, and the handler's first line after it, may be apart by a turn of the loop or of the scheduler.
 LATE_S: Final = 0.1
+# A process that is frozen between the two executes that one request when it goes on, whatever it checks;
+# of what is executed late so closely together, one is put down to that and the others are faults.
+_ONE_PAUSE_US: Final = 100_000
 
 
 class Ending(enum.IntEnum):
@@ -76,7 +80,8 @@ class Account(msgspec.Struct, frozen=True):
 
     lost: had neither a reply nor a named error long after their deadline. unlogged: answered, and in no log.
     twice: executed more than once. late: executed after their deadline, those of old speakers left
-    out, who tell none. denied: executed, though their caller was told that they were not.
+    out, who tell none. midway: the first such one of each pause of its callee, see `_late`. denied:
+    executed, though their caller was told that they were not.
     """
 
     sent: int
@@ -87,6 +92,7 @@ class Account(msgspec.Struct, frozen=True):
     unlogged: int
     twice: int
     late: int
+    midway: int
     denied: int
 
 
@@ -103,10 +109,12 @@ def balance(sent: int, endings: Iterable[Path], ledgers: Iterable[Path], old_cal
             answered.append(number)
         elif ending.means_not_executed:
             not_executed.add(number)
-    executed, late = array("Q"), 0
-    for number, deadline_us, executed_us in _executions(ledgers):
-        executed.append(number)
-        late += executed_us > deadline_us + LATE_S * 1e6 and number >> CALLER_SHIFT not in old_callers
+    executed, late, midway = array("Q"), 0, 0
+    for path in ledgers:
+        done = list(_executions(path))
+        executed.extend(number for number, _, _ in done)
+        faults, pauses = _late(e for e in done if e[0] >> CALLER_SHIFT not in old_callers)
+        late, midway = late + faults, midway + pauses
     once = set(executed)
     return Account(
         sent=sent,
@@ -117,6 +125,7 @@ def balance(sent: int, endings: Iterable[Path], ledgers: Iterable[Path], old_cal
         unlogged=sum(number not in once for number in answered),
         twice=len(executed) - len(once),
         late=late,
+        midway=midway,
         denied=len(not_executed & once),
     )
 
@@ -127,7 +136,26 @@ def _endings(paths: Iterable[Path]) -> Iterator[tuple[int, Ending]]:
             yield number, Ending(ending)
 
 
-def _executions(paths: Iterable[Path]) -> Iterator[tuple[int, int, int]]:
-    for path in paths:
-        if path.exists():  # an agent that was asked nothing has opened it all the same; one never started not
-            yield from _EXECUTION.iter_unpack(path.read_bytes())
+def _executions(path: Path) -> Iterator[_Execution]:
+    """Yield (number, deadline in us, executed at us) of one agent, in the order of its lives."""
+    if path.exists():  # not that of an agent which never came to be
+        yield from _EXECUTION.iter_unpack(path.read_bytes())
+
+
+def _late(executions: Iterable[_Execution]) -> tuple[int, int]:
+    """Count what was executed after its deadline: (faults, pauses).
+
+    A process that is frozen between its check and the handler's first line executes that one request
+    when it goes on, whatever it checks. So of late ones close together the first is put down to the
+    pause; all others had their check, or should have had it, after the pause.
+    """
+    faults = pauses = last_us = 0
+    for _, deadline_us, executed_us in executions:
+        if executed_us <= deadline_us + LATE_S * 1e6:
+            continue
+        if executed_us - last_us > _ONE_PAUSE_US:
+            pauses += 1
+        else:
+            faults += 1
+        last_us = executed_us
+    return faults, pauses
