@@ -25,7 +25,7 @@ METHOD = [
     "callers: 48 tasks on one loop, 6 threads, 6 bare REQ sockets with JSON; deadlines of 0.3 to 2.5 s",
     "handlers: short, as a task, in a thread, in turn at random; each reply compared with its request",
     "executed: 24 bytes appended to a file by the handler's first line, whatever happens after it",
-    "sent = answered + named errors; hung: neither, 10 s after the end; unlogged: answered and not in a log",
+    "sent = answered + named errors; lost: neither, 10 s after the end; unlogged: answered and not in a log",
     "late: executed 0.1 s or more after the deadline; those of old speakers, who tell none, are left out",
     "midway: frozen between the check and the handler's first line: at most one per pause, the rest is late",
     "denied: executed although its caller was told that it was not",

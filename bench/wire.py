@@ -25,7 +25,7 @@ from yard.machine import this_machine
 from yard.result import Ratio, Result, Value, count_of, p99_of, ratio_of, value_of
 
 PACKAGES = ("argosy", "msgspec", "zmq", "numpy", "Pyro5", "rpyc", "plumbum", "grpc")
-QUICK_SLICE_S = 0.2
+QUICK_SLICE_S = 0.3
 FULL_SLICE_S = 0.4
 QUICK_KILLS = 2
 FULL_KILLS = 30
