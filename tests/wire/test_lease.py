@@ -156,17 +156,73 @@ push.send(b"to nobody")
 
 def test_fifty_old_users_have_one_io_thread() -> None:
     code = """
-import os, zmq
+import zmq
 from argosy.wire import context
 leases = [context() for _ in range(50)]
-sockets = [lease.socket(zmq.REQ) for lease in leases]
-print(len(os.listdir("/proc/self/task")))
+pairs = []
+for number, lease in enumerate(leases):
+    rep, req = lease.socket(zmq.REP), lease.socket(zmq.REQ)
+    rep.bind("tcp://127.0.0.1:*")
+    req.connect(rep.get(zmq.LAST_ENDPOINT).decode())
+    pairs.append((rep, req))
+for rep, req in pairs:
+    req.send(b"x"); rep.send(rep.recv()); req.recv()
+print(len({socket.context.underlying for pair in pairs for socket in pair}))
+print(*settled(3))
 for lease in leases: lease.term()
+print(*settled(3))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
-    )
-    assert int(done.stdout) == 3, done.stdout  # the program, the I/O thread, the reaper
+    contexts, *threads = _run(code)
+    assert contexts == "1"
+    assert threads == ["ZMQbg/IO/0 ZMQbg/Reaper program"] * 2
+
+
+def test_large_buffers_bring_the_collector_of_pyzmq_and_nothing_else() -> None:
+    """It has a context of its own, so its threads are told apart: the collector, and two of ZeroMQ."""
+    code = """
+import threading, zmq
+from argosy.wire.lane import Lane
+from argosy.wire.lease import shared_context
+from zmq.utils.garbage import gc
+router = shared_context().socket(zmq.ROUTER)
+router.bind("inproc://large")
+lane = Lane("inproc://large")
+lane.send(b"small", [])
+print(*settled(3))
+before = set(threading.enumerate())
+lane.send(b"body", [b"x" * 1_000_000])
+print(*settled(6))
+print(*(type(t).__name__ for t in set(threading.enumerate()) - before), gc.thread in threading.enumerate())
+lane.close()
+router.close(0)
+"""
+    before, after, collector = _run(code)
+    assert before == "ZMQbg/IO/0 ZMQbg/Reaper program"
+    assert after == "ZMQbg/IO/0 ZMQbg/IO/0 ZMQbg/Reaper ZMQbg/Reaper program program"
+    assert collector == "GarbageCollectorThread True"
+
+
+THREADS = """
+import os
+def threads():
+    # Threads of Python have the program's name.
+    own = open("/proc/self/comm").read()
+    names = [open(f"/proc/self/task/{number}/comm").read() for number in os.listdir("/proc/self/task")]
+    return sorted("program" if name == own else name.strip() for name in names)
+def settled(count):
+    # A new thread of ZeroMQ has the program's name until it has given itself its own.
+    for _ in range(10_000):
+        names = threads()
+        if len(names) == count and names.count("program") <= count // 3:
+            break
+    return names
+"""
+
+
+def _run(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", THREADS + code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def test_many_threads_make_one_context() -> None:

@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from argosy.wire import OutcomeUnknown, RemoteError, codec, connect, frame
-from launch import LittleFleet
+from launch import LittleFleet, until
 
 ROUNDS = 3000
 
@@ -62,6 +62,91 @@ def test_no_frames_hurt_an_agent(fleet: LittleFleet) -> None:
     assert "Traceback" not in err
 
 
+def proper(chance: random.Random) -> list[bytes]:
+    """One message as a caller of ours sends it, of every kind."""
+    number, deadline_us = chance.randrange(1, 50), frame.now_us() + 10_000_000
+    blob = msgspec.msgpack.encode({"data": msgspec.msgpack.Ext(1, msgspec.msgpack.encode([0, "", [99]]))})
+    calls: list[tuple[object, ...]] = [
+        (number, "echo", deadline_us, {"text": "x" * chance.randrange(99)}),
+        (number, "count", deadline_us, {"to": 5}, "trace", 2048),
+        (number, "size", deadline_us, msgspec.Raw(blob)),
+    ]
+    records = [msgspec.msgpack.encode(call) for call in chance.choices(calls[:2], k=chance.randrange(1, 4))]
+    return chance.choice(
+        [
+            [codec.single(frame.HELLO, 1, codec.Hello(1, "test"))],
+            [codec.body(frame.CALL, 1, records)],
+            [codec.body(frame.CALL, 1, [msgspec.msgpack.encode(calls[2])], 1), b"y" * 99],
+            [codec.single(frame.CANCEL, 1, [number])],
+            [codec.single(frame.CREDIT, 1, [(number, 4096)])],
+        ]
+    )
+
+
+def garble(message: list[bytes], chance: random.Random) -> list[bytes]:
+    """Cut a message short, flip bits of it, or lose, double or swap frames."""
+    frames = list(message)
+    index = chance.randrange(len(frames))
+    way = chance.randrange(5)
+    if way == 0:
+        frames[index] = frames[index][: chance.randrange(len(frames[index]))]
+    elif way == 1:
+        broken = bytearray(frames[index])
+        for _ in range(chance.randrange(1, 4)):
+            broken[chance.randrange(3, len(broken))] ^= 1 << chance.randrange(8)
+        frames[index] = bytes(broken)
+    elif way == 2:
+        frames.insert(index, frames[index])
+    elif way == 3:
+        frames.append(chance.randbytes(chance.randrange(80)))
+    else:
+        frames[index] += chance.randbytes(chance.randrange(1, 9))
+    return frames
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_garbled_message_of_a_known_caller_hurts_an_agent(fleet: LittleFleet, seed: int) -> None:
+    """Behind a proper greeting, with proper messages between the broken ones, on lanes that answer."""
+    echo = fleet.start("Echo")
+    chance = random.Random(seed)
+    kinds: set[int] = set()
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.rcvhwm = 0
+        dealer.connect(echo.url)
+        dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+        for _ in range(ROUNDS):
+            message = proper(chance)
+            dealer.send_multipart(garble(message, chance) if chance.random() < 0.7 else message)
+            while dealer.poll(0):
+                kinds.add(kind_of(dealer.recv_multipart()))
+        with connect("Echo") as peer:
+            assert peer.echo(text="well") == "well"
+        dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+        record = msgspec.msgpack.encode((10**6, "echo", frame.now_us() + 60_000_000, {"text": "well"}))
+        dealer.send(codec.body(frame.CALL, 1, [record]))
+        dealer.rcvtimeo = 10_000
+        while not any(said.id == 10**6 for said in replies(dealer)):
+            pass
+    assert kinds >= {frame.WELCOME, frame.REPLY}
+    with connect("Echo") as peer:
+        until(lambda: peer.call("health")["in_flight"] == 0)
+    _, err = echo.end()
+    assert echo.code == 0
+    assert "Traceback" not in err
+
+
+def replies(dealer: zmq.Socket[bytes]) -> list[codec.ReplyRecord]:
+    """Wait for one message and return the replies in it."""
+    message = dealer.recv_multipart()
+    return codec.read_replies(memoryview(message[0])) if kind_of(message) == frame.REPLY else []
+
+
+def kind_of(message: list[bytes]) -> int:
+    """Return the kind of a message of ours; 0 for one of JSON, which a cut one may be answered with."""
+    return frame.read_head(message[0])[0] if frame.is_argosy(message[0]) else 0
+
+
 def test_a_call_without_a_greeting_is_told_that_it_is_stale(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
@@ -92,6 +177,23 @@ def test_a_call_past_its_deadline_is_not_executed(fleet: LittleFleet) -> None:
     assert msgspec.msgpack.decode(reply.value)[0] == codec.EXPIRED
     with connect("Echo") as peer:
         assert peer.noted() == []
+
+
+def test_a_second_greeting_ends_what_was_asked_after_the_first(fleet: LittleFleet) -> None:
+    """It stayed in flight for ever: neither its answer nor its caller's end was seen any more."""
+    echo = fleet.start("Echo")
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.connect(echo.url)
+        record = msgspec.msgpack.encode((7, "wait", 2**60, {"seconds": 60}))
+        for _ in range(2):
+            dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+            dealer.send(codec.body(frame.CALL, 1, [record]))
+        with connect("Echo") as peer:
+            until(lambda: peer.noted() == ["wait cancelled"])
+            assert peer.call("health")["in_flight"] == 1
+            dealer.close(0)
+            until(lambda: peer.call("health")["in_flight"] == 0)
 
 
 def test_a_caller_that_goes_is_forgotten_and_its_handlers_end(fleet: LittleFleet) -> None:

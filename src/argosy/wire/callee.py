@@ -178,6 +178,8 @@ class Callee:
 
     def _on_hello(self, identity: bytes, hello: codec.Hello, stamp_us: int) -> None:
         least_us = frame.now_us() - stamp_us
+        if caller := self._callers.get(identity):  # none of ours greets twice; what it had asked is over
+            self._forget(caller)
         if self.state != "ok":
             if self.state == "starting":
                 self._greeted[identity] = hello.name, least_us
