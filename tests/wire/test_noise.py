@@ -186,10 +186,11 @@ def test_a_second_greeting_ends_what_was_asked_after_the_first(fleet: LittleFlee
         dealer.linger = 0
         dealer.connect(echo.url)
         record = msgspec.msgpack.encode((7, "wait", 2**60, {"seconds": 60}))
-        for _ in range(2):
-            dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
-            dealer.send(codec.body(frame.CALL, 1, [record]))
         with connect("Echo") as peer:
+            for _ in range(2):
+                dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+                dealer.send(codec.body(frame.CALL, 1, [record]))
+                until(lambda: peer.call("health")["in_flight"] == 1)
             until(lambda: peer.noted() == ["wait cancelled"])
             assert peer.call("health")["in_flight"] == 1
             dealer.close(0)
