@@ -8,11 +8,11 @@ import signal
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import is_alive
+from .conftest import ARGOSY, is_alive
 
 if TYPE_CHECKING:
     from .conftest import Rig
@@ -26,6 +26,11 @@ agents:
   A: {run: speaker.py}
   D: {run: [sleep, "1000"], ready: {probe: alive, seconds: 0.05}}
 """
+
+
+def is_renewed(agent: dict[str, Any], before: int) -> bool:
+    """Return whether an agent is ready in another process than before."""
+    return agent["state"] == "ready" and agent["pid"] != before
 
 
 def test_up_status_down_as_in_the_contract(rig: Rig) -> None:
@@ -451,7 +456,7 @@ def test_a_frozen_agent_is_noticed_by_its_watchdog(rig: Rig) -> None:
     rig.json("up", "-d")
     before = rig.pid("A")
     os.kill(before, signal.SIGSTOP)
-    rig.until(lambda: rig.agents()["A"]["state"] == "ready" and rig.pid("A") != before)
+    rig.until(lambda: is_renewed(rig.agents()["A"], before))
 
 
 # ---- bad input
@@ -550,3 +555,65 @@ def test_status_and_logs_of_a_fleet_that_never_ran(rig: Rig) -> None:
     assert rig.json("status")["agents"] == {}
     assert rig.argosy("logs").stdout == ""
     assert isinstance(rig.argosy("status"), subprocess.CompletedProcess)
+
+
+# ---- found by hand
+
+
+def test_a_refused_up_leaves_no_supervisor(rig: Rig) -> None:
+    rig.write("fleet: toy\nagents:\n  A: {run: speaker.py, ready: {probe: http, port: 18450}}\n")
+    for words in (["up", "-d"], ["check"]):
+        done = rig.argosy(*words)
+        assert done.returncode == 2
+        assert "`http`" in done.stderr
+    assert rig.leftovers() == []
+
+
+@pytest.mark.parametrize("after_s", [0.02, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4])
+def test_ctrl_c_at_any_early_moment_is_an_interrupt_and_leaves_nothing(rig: Rig, after_s: float) -> None:
+    rig.write(CHAIN)
+    up = rig.start("up")
+    with pytest.raises(subprocess.TimeoutExpired):
+        up.wait(after_s)
+    up.send_signal(signal.SIGINT)
+    out, _ = up.communicate(timeout=20)
+    assert up.returncode == 130 or after_s < 0.05, out  # the interpreter itself may not be up yet
+    assert b"Traceback" not in out or after_s < 0.05, out
+    rig.until(lambda: not rig.leftovers())
+
+
+def test_options_may_stand_between_the_fleet_and_the_agents(rig: Rig) -> None:
+    rig.write(CHAIN)
+    rig.json("up", "-d", "--only", "A")
+    rig.until(lambda: "up A" in rig.argosy("logs", "./", "-n", "3", "A").stdout)
+
+
+def test_a_lateness_says_what_was_waited_for(rig: Rig) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        rig.write(f"""
+            fleet: toy
+            defaults: {{start_timeout: 500ms}}
+            agents:
+              A: {{run: [sleep, "1000"], ready: {{probe: tcp, port: {port}}}}}
+              B: {{run: [sleep, "1000"], ready: {{probe: tcp, port: 1}}}}
+              C: {{run: [sleep, "1000"], ready: {{probe: notify}}}}
+            """)
+        reasons = rig.json("up", "-d", code=1)["not_ready"]
+    assert f"port {port} held by pid {os.getpid()}" in reasons["A"]
+    assert "port 1 was never opened" in reasons["B"]
+    assert "READY=1 never came" in reasons["C"]
+    assert "was not ready" in rig.agents()["A"]["reason"], "told also when the supervisor has ended"
+
+
+def test_a_full_output_is_an_error_and_no_traceback(rig: Rig) -> None:
+    rig.write(CHAIN)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [ARGOSY, "status", "--json"], cwd=rig.folder, env=rig.env, stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False  # the name that type checkers know; `typing` itself would cost a third of `--version`
@@ -22,6 +23,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(help_text())
         return 0
+    # Nothing has begun before the rooms are loaded, and an interrupted import of a C extension may crash.
+    import signal  # noqa: PLC0415
+
+    signal.signal(signal.SIGINT, _end_at_once)
     from argosy.cli.dispatch import dispatch  # noqa: PLC0415
 
     return dispatch(words)
+
+
+def _end_at_once(*_: object) -> None:
+    os.write(2, b"interrupted\n")
+    os._exit(130)

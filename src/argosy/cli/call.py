@@ -17,13 +17,17 @@ from argosy.agent.dispatch import METHODS
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
 from argosy.engine.folder import folder_of
+from argosy.engine.remains import living_leases
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.wire.blocking import connect
+from argosy.wire.book import read_book
 from argosy.wire.errors import RemoteError, WireError
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
+
+    from argosy.engine.folder import Folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     agent, method, *pairs = words if len(words) > 1 else (words[0], METHODS)
     arguments = parse_arguments(pairs)
     began = time.monotonic()
-    with connect(agent, timeout=args.timeout, book=_book_of(path)) as peer:
+    folder = folder_of(path)
+    with connect(agent, timeout=args.timeout, book=_book_of(path, folder)) as peer:
+        _check_running(agent, path, folder)
         try:
             # `call` has two keywords of its own; a method's parameters of these names go the other way.
             is_taken = bool(arguments.keys() & {"timeout", "returns"})
@@ -85,8 +91,16 @@ def parse_arguments(pairs: list[str]) -> dict[str, Any]:
     return arguments
 
 
-def _book_of(path: Path) -> Path:
-    book = folder_of(path).book
+def _check_running(agent: str, path: Path, folder: Folder) -> None:
+    """Refuse at once what nobody will answer: a dead agent of this machine that nobody would start again."""
+    book = read_book(folder.book)
+    is_here = book.agents[agent].machine in book.machines
+    if is_here and not folder.control.exists() and agent not in living_leases(folder):
+        raise RefusedError(Fault(str(path), "not-running", f"`{agent}` is not running", "`argosy up -d`"))
+
+
+def _book_of(path: Path, folder: Folder) -> Path:
+    book = folder.book
     if not book.exists():
         raise RefusedError(
             Fault(str(path), "not-running", "this fleet has not been started here", "`argosy up -d`")

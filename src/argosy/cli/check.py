@@ -18,6 +18,7 @@ import msgspec
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import paint, print_json
+from argosy.engine.plan import unsupported
 from argosy.engine.preflight import Report, preflight
 from argosy.fault import Fault, InputError
 from argosy.fleet import Fleet, place, read_fleet
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         return _print_json(error.faults, None)
     fleet, faults = read_fleet(path)
     if fleet is not None:
-        faults = [*faults, *_environment_faults(fleet, environment_name(args), faults)]
+        faults = [*faults, *_environment_faults(fleet, environment_name(args), faults), *unsupported(fleet)]
     report = preflight(fleet) if fleet is not None else None
     if args.as_json:
         return _print_json(faults, report)

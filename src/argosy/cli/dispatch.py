@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -26,7 +29,9 @@ def dispatch(words: list[str]) -> int:
     as_json = "--json" in words
     debug = "--debug" in words
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()
+        return code
     except ArgosyError as error:
         if debug:
             raise
@@ -40,8 +45,14 @@ def dispatch(words: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has gone (`argosy logs | head`): nothing is left to say.
-        sys.stderr.close()
+        _close_stdout()
         return 0
+    except OSError as error:
+        if debug or not _is_full(error):
+            raise
+        _close_stdout()
+        sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
+        return 1
     except Exception as error:
         if debug:
             raise
@@ -54,6 +65,20 @@ def dispatch(words: list[str]) -> int:
             "run it again with `--debug` for the traceback",
         )
         return report_error(ArgosyError(fault), as_json=as_json)
+
+    finally:
+        # What is left is to end: another Ctrl-C must not turn that into a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _is_full(error: OSError) -> bool:
+    """Return whether stdout could not be written; an error that names a file is another matter."""
+    return error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF) and error.filename is None
+
+
+def _close_stdout() -> None:
+    """Give up on stdout: the interpreter would try to flush it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str]) -> int:
@@ -75,6 +100,9 @@ def _run(words: list[str]) -> int:
     )
     module.configure(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    args = parser.parse_args(words[1:])
+    # Options may stand between FLEET and the agents; argparse's help, however, suffers from looking for them.
+    is_help = not {"-h", "--help"}.isdisjoint(words)
+    args = (parser.parse_args if is_help else parser.parse_intermixed_args)(words[1:])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     code: int = module.run(args)
     return code

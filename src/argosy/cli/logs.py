@@ -106,7 +106,13 @@ async def _follow(
 def _print(lines: Iterable[Line], width: int, *, as_json: bool) -> None:
     for line in lines:
         if as_json:
-            entry = {"agent": line.agent, "at": line.at_s, "line": line.text, "pid": line.seam or None}
+            entry = {
+                "agent": line.agent,
+                "at": line.at_s,
+                "line": line.text,
+                "seam": bool(line.seam),
+                "pid": line.seam or None,
+            }
             sys.stdout.write(msgspec.json.encode(entry).decode() + "\n")
         elif line.seam:
             text = f"{line.agent:<{width}} | --- starts, pid {line.seam} ---"

@@ -72,7 +72,7 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
             restarts=will.restarts if will else 0,
             since_s=(will.ready_s if will else None) or 0.0,
             waiting_on=[],
-            reason="nobody supervises it" if identity else "not running",
+            reason="nobody supervises it" if identity else (will.reason if will else "") or "not running",
             rss_bytes=None,
             pss_bytes=None,
             sampled_s=None,
@@ -82,7 +82,7 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
         environment=roster.plan.environment if roster else "",
         pid=0,
         started_s=0.0,
-        machines=[],
+        machines=roster.machines if roster else [],
         agents=agents,
     )
 

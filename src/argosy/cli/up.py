@@ -20,6 +20,7 @@ from argosy.cli.upview import UpView
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect_or_start
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import Account, Apply, Changed, Difference, Stop, Stopped, Subscribe
+from argosy.engine.plan import unsupported
 from argosy.fault import Fault, InputError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import load_fleet
@@ -70,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
     here(placement, args.machine, variables)
+    if faults := unsupported(fleet):
+        raise InputError(*faults)
     apply = Apply(
         fleet=fleet,
         environment=placement.environment,

@@ -36,6 +36,7 @@ class UpView:
         self._began = time.monotonic()
         self._states: dict[str, State] = {}
         self._since: dict[str, float] = {}
+        self._reasons: dict[str, str] = {}
         self._has_status_line = False
 
     def next_answer(self, client: Client) -> Answer:
@@ -68,7 +69,8 @@ class UpView:
         ]
         if difference.adopted:
             parts.append(f"{len(difference.adopted)} run already")
-        self.say(f"{difference.declared} agents declared: " + (", ".join(parts) or "nothing to do"))
+        agents = "agent" if difference.declared == 1 else "agents"
+        self.say(f"{difference.declared} {agents} declared: " + (", ".join(parts) or "nothing to do"))
         if difference.adopted or difference.restart or difference.stop:
             for verb, names in (("restart", difference.restart), ("stop", difference.stop)):
                 if names:
@@ -84,6 +86,9 @@ class UpView:
         if mark is None or change.state is before or change.state is State.EXITED:
             self._draw_status_line()
             return
+        if change.reason and change.reason == self._reasons.get(change.agent):
+            return  # the same trouble again: once is enough
+        self._reasons[change.agent] = change.reason
         word, colour = mark
         at = time.monotonic() - self._began
         reason = f"  {change.reason}" if change.reason and change.state is not State.READY else ""
@@ -110,8 +115,8 @@ class UpView:
         if account.critical_path:
             chain = " -> ".join(f"{step.agent} {step.ready:.2f}" for step in account.critical_path)
             print(f"critical path {account.critical_path_seconds:.2f} s: {chain}")
-        for name in list(account.not_ready)[:1]:
-            print(f"{paint('hint:', 'cyan')} `argosy logs {name} -n 40`")
+        for name, reason in list(account.not_ready.items())[:1]:
+            print(f"{paint('hint:', 'cyan')} {_hint(name, reason)}")
         sys.stdout.flush()
 
     def show_stopped(self, stopped: Stopped) -> None:
@@ -146,6 +151,15 @@ class UpView:
         if self._has_status_line:
             self._out.write("\r\033[K")
             self._has_status_line = False
+
+
+def _hint(name: str, reason: str) -> str:
+    """Return what to do about an agent that is not ready."""
+    if "is missing" in reason:
+        return "`argosy check` tells all that is missing, with its place"
+    if "held by pid" in reason:
+        return "end that process, or give the agent another port"
+    return f"`argosy logs {name} -n 40`"
 
 
 def _by_reason(left_out: dict[str, str]) -> dict[str, list[str]]:

@@ -200,8 +200,13 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
             cwd="/",
         )
     os.close(ready_in)
-    with open(ready, "rb") as file:
-        told = file.read()
+    try:
+        with open(ready, "rb") as file:
+            told = file.read()
+    except KeyboardInterrupt:
+        process.terminate()  # whatever it has adopted by now runs on
+        process.wait()
+        raise
     if told == READY:
         process.returncode = 0  # it runs on without this parent
         return

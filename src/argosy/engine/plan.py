@@ -102,22 +102,16 @@ def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], f
     """Return the plan of the agents whose machine is one of `here`.
 
     What an agent lacks (its script, folder or env_file) is its own `refusal`; the others can start.
-    Raises InputError: what this version cannot do, or a probe without a port; all faults at once.
+    A fleet with `unsupported` wishes is not for this.
     """
     mine = set(here)
     processes: dict[str, ProcessSpec] = {}
     left_out: dict[str, str] = {}
-    faults: list[Fault] = []
     for agent in fleet.agents.values():
         if agent.machine is not None and agent.machine not in mine:
             left_out[agent.name] = f"on machine `{agent.machine}`, not this one"
-            continue
-        try:
+        else:
             processes[agent.name] = _plan_process(agent, fleet, placement, folder)
-        except InputError as error:
-            faults.extend(error.faults)
-    if faults:
-        raise InputError(*faults)
     return Plan(
         fleet=fleet.name,
         path=fleet.path,
@@ -139,9 +133,6 @@ def full_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, st
 def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: Folder) -> ProcessSpec:
     root = Path(fleet.path).parent
     cwd = root / agent.cwd if agent.cwd else root
-    unsupported = list(_unsupported(agent))
-    if unsupported:
-        raise InputError(*unsupported)
     env, refusal = _environment(agent, fleet, placement, folder)
     interface = placement.bind(agent.name)
     endpoint = placement.connect(agent.name) if agent.port is not None else None
@@ -227,6 +218,11 @@ def _missing_file(agent: AgentSpec, root: Path, cwd: Path) -> str:
     if not cwd.is_dir():
         return f"{agent.where}: its `cwd` is missing: `{cwd}`"
     return ""
+
+
+def unsupported(fleet: Fleet) -> list[Fault]:
+    """Return what a fleet file asks for and this version cannot do."""
+    return [fault for agent in fleet.agents.values() for fault in _unsupported(agent)]
 
 
 def _unsupported(agent: AgentSpec) -> Iterable[Fault]:

@@ -72,6 +72,11 @@ def holder_of(port: int) -> Holder:
     return Holder(port, 0, "")
 
 
+def is_open(port: int) -> bool:
+    """Return whether anybody listens on `port`."""
+    return any(True for _ in _listening_inodes(port))
+
+
 def is_held_by(port: int, session: int) -> bool:
     """Return whether a process of `session` listens on `port`."""
     inodes = set(_listening_inodes(port))

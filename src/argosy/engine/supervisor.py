@@ -144,9 +144,11 @@ class Supervisor:
                 session.client = request.client
                 session.send(Welcome(protocol=PROTOCOL, pid=os.getpid(), started_s=self.started_s))
             case Apply():
-                async with self._hold("up", session):
-                    await self._apply(session, request)
-                self._end_if_idle()
+                try:
+                    async with self._hold("up", session):
+                        await self._apply(session, request)
+                finally:
+                    self._end_if_idle()  # also after one that was refused
             case Restart():
                 async with self._hold("restart", session):
                     session.send(await self._restart(request.names))

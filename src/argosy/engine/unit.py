@@ -301,7 +301,7 @@ class Unit:
     def _too_late(self) -> None:
         self._cause = "unheard" if self._is_adopted else "timeout"
         log = self._crew.folder.log(self.name)
-        self._fire(Event.TIMEOUT, words_of_lateness(self.spec.start_timeout_s, self.pid, log))
+        self._fire(Event.TIMEOUT, words_of_lateness(self.spec, self.pid, log))
 
     def _frozen(self) -> None:
         self._cause = "frozen"
