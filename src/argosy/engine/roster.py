@@ -71,6 +71,8 @@ def write_book_of(folder: Folder, fleet: Fleet, placement: Placement, machines: 
             port=endpoint.port if endpoint else None,
             health_port=agent.health_port,
             idempotent=agent.idempotent,
+            needs=tuple(need.agent for need in agent.needs),
+            wants=agent.wants,
         )
     write_book(
         folder.book,
