@@ -419,6 +419,20 @@ def test_it_asks_and_finds_others_by_the_fleet(start: Start, fleet: LittleFleet)
     assert f"tcp://{':'.join(map(str, said['endpoint']))}" == plain.url
 
 
+def test_its_health_tells_of_those_it_has_asked(start: Start, fleet: LittleFleet) -> None:
+    fleet.add("Asks", needs=("Plain", "Nobody"))
+    plain = start("Plain")
+    asking = start("Asks")
+    assert ask(asking.url, {"action": "health"})["needs"] == {"Plain": "unknown", "Nobody": "unknown"}
+    ask(asking.url, {"action": "go"})
+    assert ask(asking.url, {"action": "health"})["needs"] == {"Plain": "ok", "Nobody": "unknown"}
+    plain.end(signal.SIGKILL)
+    ask(asking.url, {"action": "go"}, timeout_ms=20_000)
+    document = ask(asking.url, {"action": "health"})
+    assert document["needs"]["Plain"] == "lost"
+    assert document["status"] == "ok"
+
+
 def test_errors_and_events_are_published(start: Start, fleet: LittleFleet) -> None:
     plain = start("Plain")
     hearer = fleet.start("HearsOld", command=[sys.executable, "agent/old_hearer.py"])

@@ -84,7 +84,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def watch(clock: Clock, look: bool = True) -> tuple[vigil.Vigil, list[float]]:
     frozen: list[float] = []
     made = vigil.Vigil(clock, lambda: look, frozen.append)  # type: ignore[arg-type]
-    made.begin()
+    made.begin(was_idle=True)
     return made, frozen
 
 

@@ -86,24 +86,3 @@ def test_a_send_does_not_excuse_the_silence_before_it(monkeypatch: pytest.Monkey
     on.send()
     on.clock.pass_s(0.26)
     assert on.frozen == [pytest.approx(SILENCE_S, abs=0.01)]
-
-
-def test_a_word_begins_the_silence_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    on = Watched(monkeypatch)
-    on.send()
-    for _ in range(4):
-        on.clock.pass_s(0.5)
-        on.hear(is_owed=True)
-    on.clock.pass_s(1.2)
-    assert on.frozen == []
-    on.clock.pass_s(0.1)
-    assert len(on.frozen) == 1
-
-
-def test_nobody_is_watched_who_owes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    on = Watched(monkeypatch)
-    on.send()
-    on.hear(is_owed=False)
-    on.clock.pass_s(5.0)
-    assert on.frozen == []
-    assert on.clock.timers == []

@@ -47,15 +47,13 @@ def dispatch(words: list[str]) -> int:
         # The reader of a pipe has gone (`argosy logs | head`): nothing is left to say.
         _close_stdout()
         return 0
-    except OSError as error:
-        if debug or not _is_full(error):
-            raise
-        _close_stdout()
-        sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
-        return 1
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and _is_full(error):
+            _close_stdout()
+            sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
+            return 1
         from argosy.cli.report import report_error  # noqa: PLC0415
 
         fault = Fault(

@@ -10,9 +10,15 @@ from typing import Any
 
 import zmq
 
+from argosy.agent.needs import Needs
+
 from argosy.fault import ArgosyError
 from argosy.wire.book import Directory
 from argosy.wire.lease import context
+from argosy.wire.standing import LOST
+
+# What the questions of this process have shown of the agents that they went to.
+shown = Needs()
 
 
 def endpoint_of(name: str) -> tuple[str, int]:
@@ -58,6 +64,7 @@ def ask(
         "request_id": str(uuid.uuid4()),
         "timestamp": datetime.now().isoformat(),
     }
+    tell = shown.teller(name)
     for number in range(max(1, tries)):
         if number:
             time.sleep(pause_s)
@@ -65,7 +72,10 @@ def ask(
             answer = _ask_once(f"tcp://{host}:{port}", letter, timeout_ms)
         except (zmq.ZMQError, ValueError) as error:
             last = error
+            if isinstance(error, zmq.ZMQError):
+                tell(LOST)
         else:
+            tell("ok")
             return answer if isinstance(answer, dict) else {"status": "success", "data": answer}
     raise RuntimeError(f"no answer from `{name}` at {host}:{port} in {max(1, tries)} tries: {last}") from last
 

@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent.compat.arbiter import PASS, Claims, Ruling, exempt, rule, seat
+from argosy.agent.compat.asking import shown
 from argosy.agent.compat.desk import asks_health, complain, give
 from argosy.agent.compat.given import Given, command_line, number
 from argosy.agent.compat.loop import Inbox
@@ -86,7 +87,13 @@ class Post:
         self.inbox = Inbox(responder.post)
         speaker = Speaker(self._compute, responder.post, responder.later)
         self._standing = Standing(
-            self.work, speaker, responder, self.moves, self._open_late, self._refuse_waiting
+            self.work,
+            speaker,
+            responder,
+            self.moves,
+            self._open_late,
+            self._refuse_waiting,
+            lambda: shown.of(self.settings.current_entry()),
         )
         responder.start()
         directory = self.settings.directory

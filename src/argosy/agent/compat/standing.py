@@ -27,6 +27,7 @@ class Standing:
 
     moves: binds that went elsewhere, reported with the health. settled: called once, a while after
     the agent has become ready. leave: called once, when the main thread has left its work.
+    edges: tells how those are that the agent needs and wants.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Standing:
         moves: Mapping[str, str],
         settled: Callable[[], object],
         leave: Callable[[], object],
+        edges: Callable[[], dict[str, dict[str, str]]],
     ) -> None:
         self._work = work
         self._speaker = speaker
@@ -44,6 +46,7 @@ class Standing:
         self._moves = moves
         self._settled = settled
         self._leave = leave
+        self._edges = edges
         self._status = Status.STARTING
         self._since = time.time()
         self._born_s = self._beaten_s = time.monotonic()
@@ -66,7 +69,7 @@ class Standing:
         counts["in_flight"] = max(0, counts["in_flight"] - 1)  # the question itself
         automatic = self._figures.facts(counts)
         uptime_s = time.monotonic() - self._born_s
-        return payload(self._responder.name, health, self._since, uptime_s, automatic)
+        return payload(self._responder.name, health, self._since, uptime_s, automatic, self._edges())
 
     def _health(self, verdict: Verdict) -> Health:
         """Return the agent's health, and keep the time of its last change."""
