@@ -420,9 +420,10 @@ def test_it_asks_and_finds_others_by_the_fleet(start: Start, fleet: LittleFleet)
 
 
 def test_its_health_tells_of_those_it_has_asked(start: Start, fleet: LittleFleet) -> None:
-    fleet.add("Asks", needs=("Plain", "Nobody"))
     plain = start("Plain")
     asking = start("Asks")
+    port = int(asking.url.rpartition(":")[2])
+    fleet.add("Asks", port=port, health_port=port + 1, needs=("Plain", "Nobody"))
     assert ask(asking.url, {"action": "health"})["needs"] == {"Plain": "unknown", "Nobody": "unknown"}
     ask(asking.url, {"action": "go"})
     assert ask(asking.url, {"action": "health"})["needs"] == {"Plain": "ok", "Nobody": "unknown"}

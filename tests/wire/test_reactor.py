@@ -118,8 +118,8 @@ def test_who_owes_nothing_is_not_watched(clock: Clock) -> None:
     watched, frozen = watch(clock, look=False)
     clock.advance(10)
     assert (frozen, clock.pending) == ([], [])
-    watched.begin()
-    watched.begin()
+    watched.begin(was_idle=True)
+    watched.begin(was_idle=True)
     assert len(clock.pending) == 1
     watched.cancel()
     assert clock.pending == []

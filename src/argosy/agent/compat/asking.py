@@ -11,7 +11,6 @@ from typing import Any
 import zmq
 
 from argosy.agent.needs import Needs
-
 from argosy.fault import ArgosyError
 from argosy.wire.book import Directory
 from argosy.wire.lease import context
