@@ -446,6 +446,19 @@ def test_errors_and_events_are_published(start: Start, fleet: LittleFleet) -> No
     assert hearer.process.poll() is None
 
 
+def test_its_events_can_be_taken_on_another_machine(start: Start, fleet: LittleFleet) -> None:
+    fleet.add("Ear", machine="there")
+    plain = start("Plain")
+    with connect(plain.url) as peer:
+        port = peer.call("argosy.topics")
+    with zmq.Context() as context, context.socket(zmq.SUB) as sub:
+        sub.linger = 0
+        sub.subscribe(b"errors\0")
+        sub.connect(f"{plain.url.rpartition(':')[0]}:{port}")
+        until(lambda: ask(plain.url, {"action": "report"}) and sub.poll(0))
+        assert sub.recv_multipart()[0] == b"errors\0"
+
+
 CONSTRUCTIONS = [
     ("BaseAgent('Voice', 5001)", ("Voice", 5001, 5002)),
     ("BaseAgent(5001, 'Voice')", ("Voice", 5001, 5002)),

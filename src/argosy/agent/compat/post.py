@@ -35,8 +35,9 @@ from argosy.agent.settings import Settings, read_settings
 from argosy.fault import RefusedError
 from argosy.wire import codec
 from argosy.wire.book import socket_path
-from argosy.wire.inquiry import Inquiry
+from argosy.wire.inquiry import ArgosyInquiry, Inquiry
 from argosy.wire.port import wait_free
+from argosy.wire.topic import PORT_METHOD
 
 MAIN: Final = "main"
 HEALTH: Final = "health"
@@ -211,7 +212,9 @@ class Post:
     # -- requests, in the responder's thread -------------------------------------------------------
 
     def _deliver(self, key: str, inquiry: Inquiry) -> None:
-        if key == HEALTH or asks_health(inquiry):
+        if isinstance(inquiry, ArgosyInquiry) and inquiry.method == PORT_METHOD:
+            inquiry.reply(self._responder.port_of_topics if self._responder else 0)
+        elif key == HEALTH or asks_health(inquiry):
             self._standing.when_known(lambda document: give(inquiry, document))
         elif self._standing.is_leaving:
             complain(inquiry, codec.STOPPING, "it is stopping")

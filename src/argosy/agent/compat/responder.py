@@ -21,6 +21,7 @@ from argosy.agent.settings import Settings
 from argosy.wire.callee import Callee
 from argosy.wire.frame import new_incarnation
 from argosy.wire.inquiry import Inquiry
+from argosy.wire.keys import is_keyed_endpoint
 from argosy.wire.reactor import BlockingReactor, Timer
 from argosy.wire.topic import Publisher
 
@@ -45,6 +46,7 @@ class Responder:
         self._reactor = BlockingReactor()
         self._desks: dict[str, Callee] = {}
         self._closed_counts: dict[str, int] = {}
+        self.port_of_topics = 0
         self._word = "starting"
         self._is_open = False
         self._is_over = False
@@ -127,6 +129,10 @@ class Responder:
         """Publish where the fleet has a place for it; the agent's own endpoint has made the folder."""
         if self._settings.topics:
             self._publisher.bind(self._settings.topics)
+        afar = self._settings.topics_afar
+        # The ports of an old agent have no door, so where keys are needed it publishes here alone.
+        if afar and not (self._settings.keyring and is_keyed_endpoint(afar)):
+            self.port_of_topics = int(self._publisher.bind(afar).rpartition(":")[2])
         self._beacon()
 
     def has(self, key: str) -> bool:
