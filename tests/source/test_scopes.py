@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import symtable
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,10 @@ def test_agrees_with_symtable(text: str) -> None:
 
 
 _NAMES = st.sampled_from("abcd")
+_KINDS = ["read", "bind", "def", "class", "lambda", "walrus", "import"]
+if sys.version_info < (3, 12):
+    # From 3.12 on the compiler inlines comprehensions (PEP 709), and symtable shows no scope of theirs.
+    _KINDS.append("comprehension")
 
 
 @st.composite
@@ -88,9 +93,7 @@ def functions(draw: st.DrawFn, depth: int = 0) -> list[str]:
     """A random nest of functions, classes and comprehensions over four names."""
     lines: list[str] = []
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(
-            st.sampled_from(["read", "bind", "comprehension", "def", "class", "lambda", "walrus", "import"])
-        )
+        kind = draw(st.sampled_from(_KINDS))
         name, other = draw(_NAMES), draw(_NAMES)
         if kind in ("def", "class") and depth < 3:
             head = f"def {name}({other}):" if kind == "def" else f"class {name}:"

@@ -1,0 +1,86 @@
+"""What a dispatcher does with requests whose callers no longer wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from argosy.agent import Agent, request
+from argosy.agent.dispatch import Dispatcher
+from argosy.agent.handlers import handlers_of
+from argosy.wire import codec, frame
+from argosy.wire.inquiry import ArgosyInquiry, Caller, JsonInquiry
+
+NOTHING = msgspec.Raw(msgspec.msgpack.encode({}))
+
+
+class Diary(Agent):
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    @request
+    async def task(self) -> None:
+        self.ran.append("task")
+
+    @request
+    async def stream(self) -> AsyncIterator[int]:
+        self.ran.append("stream")
+        yield 1
+
+    @request
+    def thread(self) -> None:
+        self.ran.append("thread")
+
+
+class Desk:
+    """Keeps what is answered."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, object]] = []
+
+    def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> int:
+        if not inquiry.is_over:
+            self.answers.append((tag, value))
+        inquiry.is_over = tag != codec.ITEM
+        return 0
+
+    def answer_json(self, inquiry: JsonInquiry | None, route: object, document: dict[str, Any]) -> None:
+        raise AssertionError("nobody asked in JSON")
+
+
+async def delivered(method: str, left_us: int, *, is_over: bool) -> tuple[Desk, Diary]:
+    """Deliver a request whose deadline comes in so many microseconds, and let it end."""
+    desk, diary = Desk(), Diary()
+    dispatcher = Dispatcher(asyncio.get_running_loop(), dict)
+    dispatcher.register(handlers_of(diary))
+    dispatcher.state = "ok"
+    record = codec.CallRecord(1, method, frame.now_us() + left_us, NOTHING)
+    inquiry = ArgosyInquiry(desk, Caller(b"1", "one", 0), record, (), frame.now_us())
+    dispatcher.deliver(inquiry)
+    inquiry.is_over = is_over
+    await dispatcher.drain(2.0, lambda: len(dispatcher._tasks) + dispatcher.in_threads)
+    return desk, diary
+
+
+@pytest.mark.parametrize("method", ["task", "stream", "thread"])
+def test_a_request_is_not_begun_after_its_deadline(method: str) -> None:
+    desk, diary = asyncio.run(delivered(method, -1, is_over=False))
+    assert diary.ran == []
+    assert [(tag, value[0]) for tag, value in desk.answers] == [(codec.REFUSED, codec.EXPIRED)]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("method", ["task", "stream"])
+def test_a_request_that_is_over_is_not_begun(method: str) -> None:
+    desk, diary = asyncio.run(delivered(method, 10_000_000, is_over=True))
+    assert (diary.ran, desk.answers) == ([], [])
+
+
+@pytest.mark.parametrize("method", ["task", "stream", "thread"])
+def test_a_request_in_time_runs(method: str) -> None:
+    desk, diary = asyncio.run(delivered(method, 10_000_000, is_over=False))
+    assert diary.ran == [method]
+    assert [tag for tag, _ in desk.answers] == [codec.RESULT]
