@@ -588,7 +588,7 @@ def interrupt_until_it_ends(process: subprocess.Popen[bytes]) -> bytes:
         try:
             return process.communicate(timeout=3)[0]
         except subprocess.TimeoutExpired:
-            continue  # it came while the interpreter could only ignore it, such as in a weak reference's callback
+            continue  # it came where Python can only ignore it, such as in a callback of a weak reference
     raise AssertionError("it does not end")
 
 

@@ -110,6 +110,8 @@ class Dispatcher:
         return task
 
     async def _as_task(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
+        if _is_too_late(inquiry):
+            return
         trace_id.set(inquiry.trace)
         try:
             result = await handler.call(arguments)
@@ -123,6 +125,8 @@ class Dispatcher:
 
     async def _as_stream(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
         """Send what a generator yields as its consumer takes it; as one list to who asked for one reply."""
+        if _is_too_late(inquiry):
+            return
         trace_id.set(inquiry.trace)
         items = handler.call(arguments)
         try:
@@ -166,7 +170,7 @@ class Dispatcher:
             elif error := future.exception():
                 _failed(handler, inquiry, error)
             elif future.result() is _NOT_RUN:
-                inquiry.refuse(codec.EXPIRED, "its turn came after its deadline")
+                inquiry.refuse(codec.EXPIRED, _TOO_LATE)
             else:
                 inquiry.reply(future.result())
 
@@ -214,6 +218,18 @@ async def _credit(inquiry: ArgosyInquiry) -> None:
 
 
 _NOT_RUN: Final = object()
+_TOO_LATE: Final = "its turn came after its deadline"
+
+
+def _is_too_late(inquiry: Inquiry) -> bool:
+    """Tell whether nobody waits for a request any more, and refuse it then.
+
+    A task's first step comes a tick after its delivery, and a process may be paused in between.
+    """
+    if not (inquiry.is_over or inquiry.expired()):
+        return False
+    inquiry.refuse(codec.EXPIRED, _TOO_LATE)
+    return True
 
 
 def _traced(handler: Handler, arguments: Any, trace: str) -> Any:

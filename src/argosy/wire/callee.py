@@ -84,7 +84,7 @@ class Callee:
         self._next_probe_s = time.monotonic() + IDLE_PROBE_S
         self._counts = dict.fromkeys(("handled", "failed", "refused", "dropped", "late", "forgotten"), 0)
         self._fd: int = self._socket.fileno()
-        reactor.watch(self._fd, self._on_readable)
+        reactor.watch(self._fd, self._on_told)
 
     # -- its life ---------------------------------------------------------------------------
 
@@ -136,14 +136,27 @@ class Callee:
         """Take what has arrived, without waiting until the loop tells of it."""
         self._on_readable()
 
-    def _on_readable(self) -> None:
+    def _on_told(self) -> None:
+        self._on_readable(is_told=True)
+
+    def _on_readable(self, is_told: bool = False) -> None:
+        """Take what is there; what is answered on the spot leaves before the next look.
+
+        So a request costs one look, and not one before its reply and one after it.
+        """
         if self._is_closed:  # it may have been due at the end of a tick
             return
         for _ in range(DRAIN_MESSAGES):
-            message = receive(self._socket)
+            message = receive(self._socket, is_told)
             if message is None:
                 return
-            self._take(message)
+            is_told = False
+            is_held = self._outbox.hold()
+            try:
+                self._take(message)
+            finally:
+                if is_held:
+                    self._outbox.release()
         self._reactor.soon(self._on_readable)
 
     def _take(self, message: list[memoryview]) -> None:

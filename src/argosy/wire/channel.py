@@ -70,7 +70,7 @@ class Channel:
             reactor,
             greet=lambda: codec.single(frame.HELLO, self._incarnation, hello),
             wanted=lambda: bool(self._waiting) and not self._is_closed,
-            readable=self._on_readable,
+            readable=self._on_told,
             lost=self._on_lost,
             standing=self._standing,
         )
@@ -263,25 +263,35 @@ class Channel:
 
     # -- receiving --------------------------------------------------------------------------
 
-    def _on_readable(self) -> None:
+    def _on_told(self) -> None:
+        self._on_readable(is_told=True)
+
+    def _on_readable(self, *, is_told: bool = False) -> None:
         """Take what is there; more than a tick's worth is left for the next one."""
-        if self._drain(DRAIN_MESSAGES):
+        if self._drain(DRAIN_MESSAGES, is_told=is_told):
             self._reactor.soon(self._on_readable)
         if self._waiting and self._welcome:
             self._flush_soon()
 
-    def _drain(self, most: int = 1 << 30) -> bool:
-        """Take messages; tell whether it stopped at `most`."""
+    def _drain(self, most: int = 1 << 30, *, is_told: bool = False) -> bool:
+        """Take messages; tell whether it stopped at `most`.
+
+        Nothing more is looked for once nothing is owed: the look that follows each send, without
+        which the descriptor would not tell again, finds what may still come.
+        """
         lane = self._dialer.lane
         for _ in range(most):
-            message = lane.receive() if lane and lane is self._dialer.lane else None
+            message = lane.receive(is_told=is_told) if lane and lane is self._dialer.lane else None
             if message is None:
                 return False
+            is_told = False
             try:
                 self._take(message)
             except codec.UNREADABLE:
                 self._drop_lane("it sent what cannot be read")
                 self._dialer.again()
+            if self._welcome and not self._sent and not self._waiting:
+                return False
         return True
 
     def _take(self, message: list[memoryview]) -> None:

@@ -70,9 +70,9 @@ class Lane:
             Plain.send(self.socket, buffer, _MORE, False)
         Plain.send(self.socket, buffers[-1], _NOBLOCK, False)
 
-    def receive(self) -> list[memoryview] | None:
-        """Return the frames of the next message, None when there is none."""
-        return receive(self.socket)
+    def receive(self, *, is_told: bool = False) -> list[memoryview] | None:
+        """Return the frames of the next message, None when there is none; as `receive`."""
+        return receive(self.socket, is_told)
 
     def ending(self) -> str:
         """Return why the lane has ended, empty while it has not."""
@@ -87,15 +87,20 @@ class Lane:
         self.socket.close(0)
 
 
-def receive(socket: Plain) -> list[memoryview] | None:
+def receive(socket: Plain, is_told: bool = False) -> list[memoryview] | None:
     """Return the frames of a socket's next message without a copy, None when there is none.
 
     Asking for EVENTS costs half of a failed receive, and also makes ZeroMQ look at its mailbox,
     which its edge-triggered descriptor needs.
+
+    is_told: its descriptor has just told of something, nearly always a message: it is not asked.
     """
-    if not has_input(socket):
+    if not (is_told or has_input(socket)):
         return None
-    frame = socket.recv(_NOBLOCK, False)
+    try:
+        frame = socket.recv(_NOBLOCK, False)
+    except zmq.Again:
+        return None
     frames = [frame.buffer]
     while frame.more:
         frame = socket.recv(_NOBLOCK, False)

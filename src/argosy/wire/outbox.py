@@ -65,6 +65,19 @@ class Outbox:
         self._dirty[caller.identity] = caller
         self.flush_soon()
 
+    def hold(self) -> bool:
+        """Let what is put from now on wait for `release`, and tell whether there must be one.
+
+        There must be none where a flush is due anyhow.
+        """
+        was_due, self._flushing = self._flushing, True
+        return not was_due
+
+    def release(self) -> None:
+        """Send what was put since `hold`; to be followed by a look."""
+        self._flushing = False
+        self._send_dirty()
+
     def flush_soon(self) -> None:
         """Flush, or at least look, at the end of this tick."""
         if not self._flushing:
@@ -79,12 +92,15 @@ class Outbox:
         """Send what waits for each caller, then look once."""
         if self._is_closed:  # it may have been due at the end of a tick
             return
+        self._send_dirty()
+        self._look()
+
+    def _send_dirty(self) -> None:
         if self._dirty:
             dirty, self._dirty = self._dirty, {}
             for caller in dirty.values():
                 self._close_batch(caller)
                 self._send_due(caller)
-        self._look()
 
     def close(self) -> None:
         """Send what still waits and stop the timer."""
