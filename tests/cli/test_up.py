@@ -209,7 +209,7 @@ def test_ctrl_c_during_the_start_leaves_nothing(rig: Rig) -> None:
     os.kill(up.pid, signal.SIGINT)
     out, _ = up.communicate(timeout=20)
     assert up.returncode == 130, out
-    rig.until(lambda: not rig.leftovers())
+    assert rig.leftovers() == []
 
 
 def test_ctrl_c_with_detach_stops_only_what_this_start_began(rig: Rig) -> None:

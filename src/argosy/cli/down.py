@@ -8,8 +8,6 @@ example: argosy down --only Translator
 
 from __future__ import annotations
 
-import os
-import select
 import time
 from typing import TYPE_CHECKING
 
@@ -66,19 +64,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _stop(client: Client, names: list[str] | None) -> Stopped:
     """Stop; without `names` also wait until the supervisor is gone, and its forker with it."""
-    pidfd = os.pidfd_open(client.welcome.pid)
-    try:
-        client.send(Stop(names=names))
-        while True:
-            try:
-                answer = client.receive(None)
-            except KeyboardInterrupt:
-                client.send(Stop(names=names, is_kill=True))
-                continue
-            if isinstance(answer, Stopped):
-                break
-        if names is None:
-            select.select([pidfd], [], [], _END_WITHIN_S)
-        return answer
-    finally:
-        os.close(pidfd)
+    client.send(Stop(names=names))
+    while True:
+        try:
+            answer = client.receive(None)
+        except KeyboardInterrupt:
+            client.send(Stop(names=names, is_kill=True))
+            continue
+        if isinstance(answer, Stopped):
+            break
+    if names is None:
+        client.await_end(_END_WITHIN_S)
+    return answer

@@ -19,7 +19,17 @@ from argosy.cli.report import print_json
 from argosy.cli.upview import UpView
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect_or_start
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import Account, Apply, Changed, Difference, Stop, Stopped, Subscribe
+from argosy.engine.messages import (
+    Account,
+    Apply,
+    Changed,
+    Difference,
+    Report,
+    Status,
+    Stop,
+    Stopped,
+    Subscribe,
+)
 from argosy.engine.plan import unsupported
 from argosy.fault import Fault, InputError
 from argosy.fleet.environment import here, place
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
     from argosy.fleet.spec import Fleet
 
 INTERRUPTED = 130
+_END_WITHIN_S = 10.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -152,7 +163,10 @@ def _converse(client: Client, apply: Apply, view: UpView, began: float, args: ar
     except KeyboardInterrupt:
         if args.detach and changes is None:
             changes = _hear_changes(client)
-        _stop(client, view, changes if args.detach else None)
+        names = changes if args.detach else None
+        _stop(client, view, names)
+        if not _is_anything_left(client):
+            client.await_end(_END_WITHIN_S)
         return INTERRUPTED
     return 0 if set(account.not_ready) <= set(account.optional) and not account.interrupted else 1
 
@@ -170,6 +184,15 @@ def _hear_changes(client: Client) -> list[str]:
         if isinstance(answer, Difference):
             return [*answer.start, *answer.restart]
     raise SupervisorLostError
+
+
+def _is_anything_left(client: Client) -> bool:
+    """Return whether an agent still runs, so that the supervisor does too."""
+    try:
+        report = client.ask(Status())
+    except SupervisorLostError:
+        return False
+    return isinstance(report, Report) and any(agent.pid for agent in report.agents.values())
 
 
 def _follow(client: Client, view: UpView) -> None:

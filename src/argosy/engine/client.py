@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -66,6 +67,10 @@ class Client:
         self._buffer = bytearray()
         self._channel.settimeout(_ANSWER_WITHIN_S)
         self.welcome = self._greet(name)
+        try:
+            self._process = os.pidfd_open(self.welcome.pid)
+        except ProcessLookupError as error:
+            raise SupervisorLostError from error
 
     def _greet(self, name: str) -> Welcome:
         answer = self.ask(Hello(protocol=PROTOCOL, client=name))
@@ -78,6 +83,7 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self._channel.close()
+        os.close(self._process)
 
     def fileno(self) -> int:
         """Return the descriptor, for select."""
@@ -135,6 +141,12 @@ class Client:
         """
         while True:
             yield self.receive(None)
+
+    def await_end(self, within_s: float) -> bool:
+        """Return whether the supervisor's process has ended by then, and its forker's before it."""
+        poll = select.poll()
+        poll.register(self._process, select.POLLIN)
+        return bool(poll.poll(within_s * 1000))
 
 
 def connect(folder: Folder, name: str) -> Client | None:
