@@ -29,6 +29,7 @@ from argosy.wire.inquiry import (
 )
 from argosy.wire.lane import receive
 from argosy.wire.lease import shared_context
+from argosy.wire.monitor import has_input
 from argosy.wire.outbox import Outbox
 from argosy.wire.reactor import Reactor, Timer
 from argosy.wire.stream import ITEM_BYTES
@@ -140,24 +141,26 @@ class Callee:
         self._on_readable(is_told=True)
 
     def _on_readable(self, is_told: bool = False) -> None:
-        """Take what is there; what is answered on the spot leaves before the next look.
-
-        So a request costs one look, and not one before its reply and one after it.
-        """
+        """Take what is there, and send what was answered on the spot: no tick of the loop for it."""
         if self._is_closed:  # it may have been due at the end of a tick
             return
+        is_held = self._outbox.hold()
+        try:
+            is_more = self._take_some(is_told)
+        finally:
+            has_sent = is_held and self._outbox.release()
+        if is_more or (has_sent and has_input(self._socket)):
+            self._reactor.soon(self._on_readable)
+
+    def _take_some(self, is_told: bool) -> bool:
+        """Take messages; tell whether it stopped before the last."""
         for _ in range(DRAIN_MESSAGES):
             message = receive(self._socket, is_told)
             if message is None:
-                return
+                return False
             is_told = False
-            is_held = self._outbox.hold()
-            try:
-                self._take(message)
-            finally:
-                if is_held:
-                    self._outbox.release()
-        self._reactor.soon(self._on_readable)
+            self._take(message)
+        return True
 
     def _take(self, message: list[memoryview]) -> None:
         """Tell new speakers, old speakers and noise apart."""

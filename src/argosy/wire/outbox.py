@@ -73,10 +73,10 @@ class Outbox:
         was_due, self._flushing = self._flushing, True
         return not was_due
 
-    def release(self) -> None:
-        """Send what was put since `hold`; to be followed by a look."""
+    def release(self) -> bool:
+        """Send what was put since `hold`; True when that was something, which a look has to follow."""
         self._flushing = False
-        self._send_dirty()
+        return self._send_dirty()
 
     def flush_soon(self) -> None:
         """Flush, or at least look, at the end of this tick."""
@@ -95,12 +95,14 @@ class Outbox:
         self._send_dirty()
         self._look()
 
-    def _send_dirty(self) -> None:
-        if self._dirty:
-            dirty, self._dirty = self._dirty, {}
-            for caller in dirty.values():
-                self._close_batch(caller)
-                self._send_due(caller)
+    def _send_dirty(self) -> bool:
+        if not self._dirty:
+            return False
+        dirty, self._dirty = self._dirty, {}
+        for caller in dirty.values():
+            self._close_batch(caller)
+            self._send_due(caller)
+        return True
 
     def close(self) -> None:
         """Send what still waits and stop the timer."""
