@@ -58,8 +58,15 @@ class _Line:
     def __init__(self, make: Callable[[BlockingReactor], Channel]) -> None:
         self.reactor = BlockingReactor()
         self.channel = make(self.reactor)
-        self.unpack = codec.Unpacker().unpack
+        self._unpackers: dict[Any, codec.Unpacker] = {}
         self.pid = os.getpid()
+
+    def unpacker(self, of: Any) -> codec.Unpacker:
+        """Return this thread's decoder of a type, made once."""
+        found = self._unpackers.get(of)
+        if found is None:
+            found = self._unpackers[of] = codec.Unpacker(of)
+        return found
 
     def close(self) -> None:
         if self.pid == os.getpid():
@@ -97,8 +104,7 @@ class SyncPeer:
         if slot.error is not None:
             raise slot.take_error()
         assert slot.answer is not None
-        unpack = line.unpack if returns is Any else codec.Unpacker(returns).unpack
-        return read_answer(unpack, slot.answer, line.channel.peer, method)
+        return read_answer(line.unpacker(returns).unpack, slot.answer, line.channel.peer, method)
 
     def stream(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -51,7 +51,7 @@ class Call:
         self.sink = sink
         self.flow = flow
         self.record = b""
-        self.buffers: list[Bytes] = []
+        self.buffers: Sequence[Bytes] = ()
         self.is_uncertain = False
         self.tries = 0
 

@@ -274,7 +274,7 @@ class Callee:
     # -- answering --------------------------------------------------------------------------
 
     def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> int:
-        """Send an item of a request, or its end; return what it costs of a stream's credit.
+        """Send an item of a request, or its end; return what an item costs of the stream's credit.
 
         Ignored when the request has ended or its caller has gone.
         """
@@ -288,6 +288,8 @@ class Callee:
             self._count(tag)
         record, buffers = self._encode(inquiry.id, tag, value)
         self._outbox.put(inquiry.caller, record, buffers)
+        if tag != codec.ITEM:
+            return 0
         return max(ITEM_BYTES, len(record) + sum(memoryview(b).nbytes for b in buffers))
 
     def _encode(self, number: int, tag: int, value: object) -> tuple[bytes, Sequence[frame.Bytes]]:

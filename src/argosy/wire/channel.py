@@ -13,7 +13,7 @@ tried and splits every batch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from argosy.wire import codec, errors, frame
@@ -70,7 +70,7 @@ class Channel:
             reactor,
             greet=lambda: codec.single(frame.HELLO, self._incarnation, hello),
             wanted=lambda: bool(self._waiting) and not self._is_closed,
-            readable=self._on_told,
+            readable=lambda: self._on_readable(is_told=True),
             lost=self._on_lost,
             standing=self._standing,
         )
@@ -137,12 +137,8 @@ class Channel:
 
     def statistics(self) -> dict[str, int]:
         """Return counts of calls waiting and in flight, late replies, lanes used."""
-        return {
-            "waiting": len(self._waiting),
-            "in_flight": len(self._sent),
-            "late": self._late,
-            "lanes": self._dialer.dials,
-        }
+        calls = {"waiting": len(self._waiting), "in_flight": len(self._sent)}
+        return {**calls, "late": self._late, "lanes": self._dialer.dials}
 
     # -- making calls -----------------------------------------------------------------------
 
@@ -208,7 +204,7 @@ class Channel:
         waiting, sent = self._waiting, self._sent
         batch: list[bytes] = []
         size = 0
-        buffers: list[frame.Bytes] = []
+        buffers: Sequence[frame.Bytes] = ()
         while waiting and len(batch) < room and size < codec.BATCH_BYTES and not buffers:
             if waiting[0].buffers and batch:
                 break
@@ -263,9 +259,6 @@ class Channel:
 
     # -- receiving --------------------------------------------------------------------------
 
-    def _on_told(self) -> None:
-        self._on_readable(is_told=True)
-
     def _on_readable(self, *, is_told: bool = False) -> None:
         """Take what is there; more than a tick's worth is left for the next one."""
         if self._drain(DRAIN_MESSAGES, is_told=is_told):
@@ -276,8 +269,7 @@ class Channel:
     def _drain(self, most: int = 1 << 30, *, is_told: bool = False) -> bool:
         """Take messages; tell whether it stopped at `most`.
 
-        Nothing more is looked for once nothing is owed: the look that follows each send, without
-        which the descriptor would not tell again, finds what may still come.
+        Once nothing is owed no more is looked for: the look after the next send finds it.
         """
         lane = self._dialer.lane
         for _ in range(most):
@@ -382,8 +374,7 @@ class Channel:
         for call in [c for c in self._waiting if c.deadline_us <= now]:
             self._waiting.remove(call)
             call.give_up(self.peer, self._dialer.why_not)
-        rest = [c.deadline_us for c in (*self._sent.values(), *self._waiting)]
-        if rest:
+        if rest := [c.deadline_us for c in (*self._sent.values(), *self._waiting)]:
             self._set_alarm(min(rest))
 
     def _end_overdue(self, now: int) -> None:
