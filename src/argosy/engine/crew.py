@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from argosy.engine.plan import Plan, ProcessSpec
 
 _MEMORY_EVERY_S = 1.0
-_MEMORY_FIRST_S = 0.5
+_MEMORY_FIRST_S = 0.1
 _BIRTH_PATIENCE_S = 5.0
 _FORKER_PAUSE_S = 0.5
 # Pressure falls without anybody telling.
@@ -189,7 +189,6 @@ class Crew:
                 is_renewed = self._on_death(other, unit.name) == "restart" and other.wanted
                 other.need_back(unit.name, is_renewed=is_renewed)
         self._let_in_soon(0.0)
-        self.loop.call_later(_MEMORY_FIRST_S, self._sample, unit)
 
     def is_falling(self, unit: Unit) -> None:
         """A ready unit is ready no more: its running dependents do what their `on_death` says."""
@@ -324,17 +323,17 @@ class Crew:
             self.on_exit(Exit(pid, status))
 
     def _sample_memory(self) -> None:
-        """Read the memory of one agent a second, in turn: reading all at once would cost a start."""
-        units = [unit for unit in self.units.values() if unit.identity is not None]
-        if units:
+        """Read the memory of one agent, in turn, those that were never read first; not while agents start."""
+        units = [unit for unit in self.units.values() if unit.pid is not None]
+        is_calm = not any(unit.state is State.STARTING for unit in units)
+        unread = [unit for unit in units if unit.memory is None]
+        if units and is_calm:
             self._memory_turn = (self._memory_turn + 1) % len(units)
-            self._sample(units[self._memory_turn])
-        self._memory_timer = self.loop.call_later(_MEMORY_EVERY_S, self._sample_memory)
-
-    def _sample(self, unit: Unit) -> None:
-        if unit.pid is not None and not self._is_closing:
-            unit.memory = read_memory(unit.pid)
+            unit = unread[0] if unread else units[self._memory_turn]
+            unit.memory = read_memory(unit.pid or 0)
             unit.memory_at = self.loop.time()
+        pause_s = _MEMORY_FIRST_S if is_calm and len(unread) > 1 else _MEMORY_EVERY_S
+        self._memory_timer = self.loop.call_later(pause_s, self._sample_memory)
 
     def close(self) -> None:
         """Let everything go; the agents run on."""
