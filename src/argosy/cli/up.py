@@ -77,8 +77,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             Fault("--timeout", "usage", f"{args.timeout} s is no time to wait", "give seconds above 0")
         )
-    text = read_text(path)
-    fleet = load_fleet(path, text)
+    fleet = load_fleet(path)
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
     here(placement, args.machine, variables)
@@ -95,17 +94,6 @@ def run(args: argparse.Namespace) -> int:
     )
     view = UpView(is_quiet=args.as_json)
     return _bring_up(path, fleet.name, apply, view, began, args)
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a fleet file.
-
-    Raises InputError: it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Fault(str(path), "unreadable", f"the fleet file cannot be read: {error}")) from error
 
 
 def _unstartable(fleet: Fleet) -> dict[str, str]:
