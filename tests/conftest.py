@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rig.lan import Lan, NoLanError
+
+# The gate tries the same examples each time, so that a red run is always of the change at hand;
+# `script/soak` looks for new ones (--hypothesis-profile=explore). No time is asserted in either.
+settings.register_profile("gate", derandomize=True, deadline=None, database=None)
+settings.register_profile("explore", max_examples=2000, deadline=None)
+settings.load_profile("gate")
 
 ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "monorepo-before.tar.xz"
 

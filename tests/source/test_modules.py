@@ -97,7 +97,7 @@ _FILES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from(["r1", "r2"]), _FILES), max_size=8),
     st.lists(_PARTS, min_size=1, max_size=3),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.source.order import Early, find_early
@@ -214,7 +214,6 @@ def modules(draw: st.DrawFn, depth: int = 0) -> list[str]:
     return lines
 
 
-@settings(max_examples=200, deadline=None)
 @given(modules())
 def test_what_is_certain_really_happens(lines: list[str]) -> None:
     """A module with a certain finding is ended by an error, no later than at the first of them."""
@@ -242,7 +241,6 @@ def last_line(error: BaseException) -> int:
     return frame.tb_lineno
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["{} = 1", "{}", "import {}", "def {}(): pass"]), _NAMES), max_size=8)
 )

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.source.parse import Parsed, parse
@@ -111,7 +111,6 @@ def functions(draw: st.DrawFn, depth: int = 0) -> list[str]:
     return lines
 
 
-@settings(max_examples=200, deadline=None)
 @given(functions())
 def test_random_nests_agree_with_symtable(lines: list[str]) -> None:
     text = "\n".join(lines) + "\n"

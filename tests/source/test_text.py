@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.source.text import Source, Unparsed, read_source, split_lines, take_source
@@ -69,7 +69,6 @@ def test_only_line_ends_of_python_end_a_line() -> None:
     assert split_lines("a\x0cb\u2028c\r\nd\re") == ["a\x0cb\u2028c", "d", "e"]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_source_or_a_reason(data: bytes) -> None:
     source = take_source(data, "a.py")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
+
 from argosy.fault import Fault, InputError
 
+_FORM = re.compile(r"(\d+(?:\.\d+)?)([A-Za-z]+)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
     "B": 1,
@@ -29,6 +33,12 @@ def duration_s(text: str) -> float:
     return number * _SECONDS[unit]
 
 
+def written_duration(seconds: float) -> str:
+    """Return finite `seconds` as a duration that `duration_s` reads back exactly."""
+    number = f"{Decimal(repr(seconds)):f}"
+    return f"{number.removesuffix('.0')}s"
+
+
 def size_bytes(text: str) -> int:
     """Return the bytes of a size such as `512MiB` (2**20) or `2GB` (10**9).
 
@@ -49,8 +59,5 @@ def shown_size(size_bytes: int) -> str:
 
 
 def _split(text: str) -> tuple[float | None, str]:
-    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    try:
-        return (float(digits), text[len(digits) :]) if digits[:1].isdigit() else (None, "")
-    except ValueError:
-        return None, ""
+    match = _FORM.fullmatch(text)
+    return (float(match[1]), match[2]) if match else (None, "")

@@ -62,6 +62,7 @@ def test_any_text_survives(found: FoundAgent, what: str, cwd: str) -> None:
     assert (agent.run, agent.args, agent.group) == (found.run, found.args, found.group)
     assert agent.env == {"SHARED": what, **found.env}
     assert (agent.required, agent.cwd, agent.cpus) == (found.required, cwd, found.cpus)
+    assert agent.stop_timeout_s == (10.0 if found.stop_timeout_s is None else found.stop_timeout_s)
     assert agent.ready.seconds == (1.0 if found.alive_s is None else found.alive_s)
 
 
@@ -90,7 +91,7 @@ def rows(draw: st.DrawFn) -> list[dict[str, object]]:
     return [{"name": name, **draw(row)} for name in names]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows(), rows())
 def test_whatever_rows_say_the_fleet_file_has_no_fault(
     tmp_path: Path, one: list[dict[str, object]], two: list[dict[str, object]]

@@ -12,6 +12,7 @@ import yaml
 
 from argosy.fleet.importers.found import Decision, Plan, PlannedAgent
 from argosy.fleet.scalars import resolve
+from argosy.fleet.units import written_duration
 
 
 class _Dumper(yaml.SafeDumper):
@@ -117,7 +118,7 @@ def _settings(agent: PlannedAgent) -> dict[str, object]:
         "wants": list(agent.wants) or None,
         "required": None if found.required else False,
         "ready": probe(agent),
-        "stop_timeout": None if found.stop_timeout_s is None else f"{found.stop_timeout_s:g}s",
+        "stop_timeout": None if found.stop_timeout_s is None else written_duration(found.stop_timeout_s),
         "restart": found.restart,
         "memory": found.memory,
         "cpus": found.cpus,
