@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -35,6 +35,10 @@ class Diary(Agent):
     def thread(self) -> None:
         self.ran.append("thread")
 
+    @request(short=True)
+    def inline(self) -> None:
+        self.ran.append("inline")
+
 
 class Desk:
     """Keeps what is answered."""
@@ -52,21 +56,29 @@ class Desk:
         raise AssertionError("nobody asked in JSON")
 
 
+class Nowhere:
+    """A way that nothing goes."""
+
+    def send(self, body: frame.Bytes, buffers: Sequence[frame.Bytes] = (), /) -> bool | None:
+        raise AssertionError("the desk takes the answers")
+
+
 async def delivered(method: str, left_us: int, *, is_over: bool) -> tuple[Desk, Diary]:
     """Deliver a request whose deadline comes in so many microseconds, and let it end."""
     desk, diary = Desk(), Diary()
     dispatcher = Dispatcher(asyncio.get_running_loop(), dict)
     dispatcher.register(handlers_of(diary))
     dispatcher.state = "ok"
-    record = codec.CallRecord(1, method, frame.now_us() + left_us, NOTHING)
-    inquiry = ArgosyInquiry(desk, Caller(b"1", "one", 0), record, (), frame.now_us())
+    caller = Caller(b"1", Nowhere(), "one", 0)
+    now_us = frame.now_us()
+    inquiry = ArgosyInquiry(desk, caller, 1, method, now_us + left_us, NOTHING, (), "", 0, False, now_us)
     dispatcher.deliver(inquiry)
     inquiry.is_over = is_over
     await dispatcher.drain(2.0, lambda: len(dispatcher._tasks) + dispatcher.in_threads)
     return desk, diary
 
 
-@pytest.mark.parametrize("method", ["task", "stream", "thread"])
+@pytest.mark.parametrize("method", ["task", "stream", "thread", "inline"])
 def test_a_request_is_not_begun_after_its_deadline(method: str) -> None:
     desk, diary = asyncio.run(delivered(method, -1, is_over=False))
     assert diary.ran == []

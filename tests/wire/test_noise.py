@@ -144,7 +144,8 @@ def replies(dealer: zmq.Socket[bytes]) -> list[codec.ReplyRecord]:
 
 def kind_of(message: list[bytes]) -> int:
     """Return the kind of a message of ours; 0 for one of JSON, which a cut one may be answered with."""
-    return frame.read_head(message[0])[0] if frame.is_argosy(message[0]) else 0
+    head = frame.read_head(message[0])
+    return head[0] if head else 0
 
 
 def test_a_call_without_a_greeting_is_told_that_it_is_stale(fleet: LittleFleet) -> None:
@@ -156,7 +157,7 @@ def test_a_call_without_a_greeting_is_told_that_it_is_stale(fleet: LittleFleet) 
         record = msgspec.msgpack.encode((7, "note", 2**60, {"text": "x"}))
         dealer.send(codec.body(frame.CALL, 1, [record]))
         answer = memoryview(dealer.recv())
-    assert frame.read_head(answer)[0] == frame.STALE
+    assert kind_of([answer.tobytes()]) == frame.STALE
     assert codec.read_ids(answer) == [7]
     with connect("Echo") as peer:
         assert peer.noted() == []
@@ -169,7 +170,7 @@ def test_a_call_past_its_deadline_is_not_executed(fleet: LittleFleet) -> None:
         dealer.rcvtimeo = 5000
         dealer.connect(echo.url)
         dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
-        assert frame.read_head(dealer.recv())[0] == frame.WELCOME
+        assert kind_of([dealer.recv()]) == frame.WELCOME
         record = msgspec.msgpack.encode((7, "note", frame.now_us() - 1_000_000, {"text": "x"}))
         dealer.send(codec.body(frame.CALL, 1, [record]))
         (reply,) = codec.read_replies(memoryview(dealer.recv()))

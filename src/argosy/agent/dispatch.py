@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from argosy.agent.handlers import Handler
+from argosy.agent.handlers import Handler, Mode
 from argosy.agent.health import HEALTH_ACTIONS
 from argosy.wire import codec
 from argosy.wire.inquiry import ArgosyInquiry, Inquiry, JsonInquiry
@@ -31,6 +31,12 @@ class Dispatcher:
         self._loop = loop
         self._health = health
         self._handlers: dict[str, Handler] = {}
+        self._ways: dict[Mode, Callable[[Handler, Any, Inquiry], None]] = {
+            "task": self._start_task,
+            "stream": self._start_stream,
+            "thread": self._in_thread,
+            "inline": self._inline,
+        }
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool: ThreadPoolExecutor | None = None
         self.in_threads = 0
@@ -60,7 +66,7 @@ class Dispatcher:
         except codec.UNREADABLE as error:
             inquiry.refuse(codec.BAD_ARGUMENT, str(error))
             return
-        self._run(handler, arguments, inquiry)
+        self._ways[handler.mode](handler, arguments, inquiry)
 
     def _built_in(self, inquiry: Inquiry) -> None:
         if inquiry.method in HEALTH_ACTIONS:
@@ -92,15 +98,11 @@ class Dispatcher:
 
     # -- the ways to run --------------------------------------------------------------------
 
-    def _run(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
-        if handler.mode == "task":
-            inquiry.abort = self.spawn(self._as_task(handler, arguments, inquiry)).cancel
-        elif handler.mode == "stream":
-            inquiry.abort = self.spawn(self._as_stream(handler, arguments, inquiry)).cancel
-        elif handler.mode == "thread":
-            self._in_thread(handler, arguments, inquiry)
-        else:
-            self._inline(handler, arguments, inquiry)
+    def _start_task(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
+        inquiry.abort = self.spawn(self._as_task(handler, arguments, inquiry)).cancel
+
+    def _start_stream(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
+        inquiry.abort = self.spawn(self._as_stream(handler, arguments, inquiry)).cancel
 
     def spawn(self, coroutine: Any) -> asyncio.Task[None]:
         """Run a coroutine that `drain` will end."""
@@ -146,6 +148,8 @@ class Dispatcher:
             await items.aclose()
 
     def _inline(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
+        if _is_too_late(inquiry):
+            return
         context = contextvars.copy_context()
         try:
             result = context.run(_traced, handler, arguments, inquiry.trace)

@@ -97,6 +97,7 @@ class SyncPeer:
         limit_s = self._timeout_s if timeout is None else timeout
         call = line.channel.submit(method, arguments, limit_s, slot, trace_id.get())
         try:
+            line.channel.wait_briefly(call)
             line.reactor.run_until(slot.done)
         except BaseException:  # Ctrl-C and the like: the peer need not go on
             line.channel.cancel(call)

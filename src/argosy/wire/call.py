@@ -39,21 +39,22 @@ class Flow(Protocol):
         """Tell whether items wait for the consumer, so that a gap is not the peer's."""
 
 
-class Call:
-    """One request; `is_uncertain` while it was sent and nothing tells whether it was executed."""
+class Call(msgspec.Struct, eq=False, weakref=False):
+    """One request; a struct, since one is made per request.
 
-    __slots__ = ("buffers", "deadline_us", "flow", "id", "is_uncertain", "method", "record", "sink", "tries")
+    record, buffers: as they travel. tries: how often it was sent.
+    is_uncertain: it was sent and nothing tells whether it was executed.
+    """
 
-    def __init__(self, number: int, method: str, deadline_us: int, sink: Sink, flow: Flow | None) -> None:
-        self.id = number
-        self.method = method
-        self.deadline_us = deadline_us
-        self.sink = sink
-        self.flow = flow
-        self.record = b""
-        self.buffers: Sequence[Bytes] = ()
-        self.is_uncertain = False
-        self.tries = 0
+    id: int
+    method: str
+    deadline_us: int
+    sink: Sink
+    flow: Flow | None
+    record: bytes
+    buffers: Sequence[Bytes] = ()
+    is_uncertain: bool = False
+    tries: int = 0
 
     @property
     def largest_bytes(self) -> int:

@@ -1,8 +1,9 @@
-"""The callee's end: one ROUTER on all of an agent's endpoints, for callers new and old.
+"""The callee's end: one ROUTER on all of an agent's endpoints, and a doorway for its neighbours.
 
-A caller is known from its HELLO until a send to it fails, which is the only sign that it has
-gone. The beat is such a send for callers with something in flight; others are asked once in a
-long while, so that the table cannot grow and an idle lane never fills.
+A caller is known from its HELLO until its link ends or, through the ROUTER, until a send to it
+fails, which is there the only sign that it has gone. The beat is such a send for callers with
+something in flight; others are asked once in a long while, so that the table cannot grow and an
+idle lane never fills.
 
 Nothing that is not understood is answered or raised: it is counted and dropped.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,20 +20,26 @@ import zmq
 
 from argosy.wire import codec, frame
 from argosy.wire.binding import bind
+from argosy.wire.doorway import Doorway, doorway_path
+from argosy.wire.frame import now_us
 from argosy.wire.inquiry import (
     ArgosyInquiry,
     Caller,
     Inquiry,
     JsonInquiry,
+    Key,
     LetterError,
     ReadLetter,
+    Way,
     read_letter,
 )
 from argosy.wire.lane import receive
 from argosy.wire.lease import shared_context
+from argosy.wire.link import Link
 from argosy.wire.monitor import has_input
 from argosy.wire.outbox import Outbox
 from argosy.wire.reactor import Reactor, Timer
+from argosy.wire.route import Route, send_envelope
 from argosy.wire.stream import ITEM_BYTES
 
 if TYPE_CHECKING:
@@ -44,6 +52,7 @@ IDLE_PROBE_S: Final = 300.0
 DRAIN_MESSAGES: Final = 128  # in one go, so that a flood does not starve handlers and timers
 LINGER_MS: Final = 500
 
+_COUNTED: Final = {codec.ERROR: "failed", codec.REFUSED: "refused"}
 _UNENCODABLE: Final = (TypeError, ValueError, OverflowError, RecursionError)
 
 
@@ -74,13 +83,15 @@ class Callee:
         self._read_letter = read_letter
         self._is_closed = False
         self._socket = _router()
-        self._outbox = Outbox(self._socket, self.incarnation, reactor, self._on_readable, self._forget)
+        self._outbox = Outbox(self.incarnation, reactor, self._on_readable, self._on_gone)
+        self._doorways: list[Doorway] = []
+        self._links: set[Link] = set()
         self.tell(self.state)
         self._packer = codec.Packer()
         self._encode_json = msgspec.json.Encoder(enc_hook=_listed).encode
-        self._callers: dict[bytes, Caller] = {}
-        self._greeted: dict[bytes, tuple[str, int]] = {}
-        self._busy: dict[bytes, Caller] = {}
+        self._callers: dict[Key, Caller] = {}
+        self._greeted: dict[Key, tuple[str, int]] = {}
+        self._busy: dict[Key, Caller] = {}
         self._beat: Timer | None = None
         self._next_probe_s = time.monotonic() + IDLE_PROBE_S
         self._counts = dict.fromkeys(("handled", "failed", "refused", "dropped", "late", "forgotten"), 0)
@@ -97,14 +108,16 @@ class Callee:
         """Listen there; raises RefusedError that names the endpoint that could not be bound."""
         for endpoint in endpoints:
             bind(self._socket, self.name, endpoint)
+            if path := doorway_path(endpoint):
+                self._doorways.append(Doorway(self.name, path, self._reactor, self._on_link_came))
         self._on_readable()
 
     def open(self) -> None:
         """Welcome callers from now on, those first that have been waiting."""
         self.state = "ok"
         self.tell(self.state)
-        for identity, (name, least_us) in self._greeted.items():
-            self._welcome(identity, name, least_us)
+        for key, (name, least_us) in self._greeted.items():
+            self._welcome(key, name, least_us)
         self._greeted = {}
         self._outbox.flush_soon()
 
@@ -126,6 +139,10 @@ class Callee:
             self._beat.cancel()
         self._reactor.unwatch(self._fd)
         self._socket.close(LINGER_MS)
+        for doorway in self._doorways:
+            doorway.close()
+        for link in self._links:
+            link.close(linger=True)
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and what is in flight and known now."""
@@ -148,8 +165,8 @@ class Callee:
         try:
             is_more = self._take_some(is_told)
         finally:
-            has_sent = is_held and self._outbox.release()
-        if is_more or (has_sent and has_input(self._socket)):
+            needs_look = is_held and self._outbox.release()
+        if is_more or (needs_look and has_input(self._socket)):
             self._reactor.soon(self._on_readable)
 
     def _take_some(self, is_told: bool) -> bool:
@@ -164,81 +181,130 @@ class Callee:
 
     def _take(self, message: list[memoryview]) -> None:
         """Tell new speakers, old speakers and noise apart."""
-        identity = bytes(message[0])
-        if len(message) > 1 and frame.is_argosy(message[1]):
-            try:
-                if self._take_argosy(identity, message[1:]):
-                    return
-            except codec.UNREADABLE:
-                pass
+        identity = message[0].tobytes()
+        if len(message) > 1 and (head := frame.read_head(message[1])):
+            self._take_argosy(identity, head, message[1:])
         elif parts := frame.split_json(message[1:]):
             self._take_json((identity, *map(bytes, parts[0])), parts[1])
-            return
-        self._counts["dropped"] += 1
-
-    def _take_argosy(self, identity: bytes, frames: list[memoryview]) -> bool:
-        """Act on a message; false when it is none that a callee gets."""
-        kind, buffers, _, stamp_us = frame.read_head(frames[0])
-        caller = self._callers.get(identity)
-        if kind == frame.CALL and buffers == len(frames) - 1:
-            self._on_calls(identity, caller, codec.read_calls(frames[0]), frames[1:], stamp_us)
-        elif kind == frame.HELLO:
-            self._on_hello(identity, codec.read_hello(frames[0]), stamp_us)
-        elif kind == frame.CANCEL and caller:
-            self._on_cancel(caller, codec.read_ids(frames[0]))
-        elif kind == frame.CREDIT and caller:
-            self._on_credit(caller, codec.read_credits(frames[0]))
         else:
-            return False
+            self._counts["dropped"] += 1
+
+    def _take_argosy(self, key: Key, head: tuple[int, int, int, int, int], frames: list[memoryview]) -> None:
+        """Act on a message; one that no callee gets, or that cannot be read, is dropped."""
+        kind, buffers, _, _, stamp_us = head
+        caller = self._callers.get(key)
+        try:
+            if kind == frame.CALL and buffers == len(frames) - 1:
+                records = codec.read_calls(frames[0])
+                if caller:
+                    self._on_calls(caller, records, frames[1:], stamp_us)
+                else:
+                    self._send(key, frame.STALE, [r.id for r in records])
+            elif kind == frame.HELLO:
+                self._on_hello(key, codec.read_hello(frames[0]), stamp_us)
+            elif kind == frame.CANCEL and caller:
+                self._on_cancel(caller, codec.read_ids(frames[0]))
+            elif kind == frame.CREDIT and caller:
+                self._on_credit(caller, codec.read_credits(frames[0]))
+            else:
+                self._counts["dropped"] += 1
+        except codec.UNREADABLE:
+            self._counts["dropped"] += 1
+
+    # -- neighbours -------------------------------------------------------------------------
+
+    def _on_link_came(self, link: Link) -> None:
+        self._links.add(link)
+        self._reactor.watch(link.fd, partial(self._on_link, link, is_told=True))
+
+    def _on_link(self, link: Link, *, is_told: bool = False) -> None:
+        """Take what is there, and send what was answered on the spot, then see whether it has ended."""
+        if link not in self._links:  # it may have ended within this tick
+            return
+        is_held = self._outbox.hold()
+        try:
+            is_more = self._take_from(link, is_told)
+        finally:
+            if is_held and self._outbox.release():
+                self._outbox.look_soon()
+        if is_more:
+            self._reactor.soon(partial(self._on_link, link))
+        elif link.ending():
+            self._drop_link(link)
+
+    def _take_from(self, link: Link, is_told: bool) -> bool:
+        for _ in range(DRAIN_MESSAGES):
+            message = link.receive(is_told=is_told)
+            if message is None:
+                return False
+            is_told = False
+            if head := frame.read_head(message[0]):
+                self._take_argosy(link, head, message)
+            else:
+                self._counts["dropped"] += 1
         return True
 
-    def _on_hello(self, identity: bytes, hello: codec.Hello, stamp_us: int) -> None:
-        least_us = frame.now_us() - stamp_us
-        if caller := self._callers.get(identity):  # none of ours greets twice; what it had asked is over
+    def _on_gone(self, caller: Caller) -> None:
+        """A caller cannot be reached any more; a link that only stays full is of no more use."""
+        if isinstance(caller.key, Link):
+            self._drop_link(caller.key)
+        else:
+            self._forget(caller)
+
+    def _drop_link(self, link: Link) -> None:
+        self._links.discard(link)
+        link.close()
+        self._greeted.pop(link, None)
+        if caller := self._callers.get(link):
+            self._forget(caller)
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def _on_hello(self, key: Key, hello: codec.Hello, stamp_us: int) -> None:
+        least_us = now_us() - stamp_us
+        if caller := self._callers.get(key):  # none of ours greets twice; what it had asked is over
             self._forget(caller)
         if self.state != "ok":
             if self.state == "starting":
-                self._greeted[identity] = hello.name, least_us
-            self._send(identity, frame.BEAT, codec.Beat(self.state, 0.0, 0.0))
+                self._greeted[key] = hello.name, least_us
+            self._send(key, frame.BEAT, codec.Beat(self.state, 0.0, 0.0))
         else:
-            self._welcome(identity, hello.name, least_us)
+            self._welcome(key, hello.name, least_us)
         if time.monotonic() >= self._next_probe_s:
             self._probe_idle()
 
-    def _welcome(self, identity: bytes, name: str, least_us: int) -> None:
+    def _welcome(self, key: Key, name: str, least_us: int) -> None:
         welcome = codec.Welcome(frame.VERSION, self.name, CREDIT, codec.LARGEST_BYTES, self.schema)
-        if self._send(identity, frame.WELCOME, welcome):
-            self._callers[identity] = Caller(identity, name, least_us)
+        if self._send(key, frame.WELCOME, welcome):
+            self._callers[key] = Caller(key, self._way(key), name, least_us)
 
     def _on_calls(
-        self,
-        identity: bytes,
-        caller: Caller | None,
-        records: list[codec.CallRecord],
-        buffers: list[memoryview],
-        stamp_us: int,
+        self, caller: Caller, records: list[codec.CallRecord], buffers: list[memoryview], stamp_us: int
     ) -> None:
-        if caller is None:
-            self._send(identity, frame.STALE, [r.id for r in records])
-            return
-        now_us = frame.now_us()
-        caller.least_us = min(caller.least_us, now_us - stamp_us)
-        caller.heard_s = now_us / 1e6
+        now = now_us()
+        least_us = caller.least_us = min(caller.least_us, now - stamp_us)
+        caller.heard_s = now / 1e6
         for record in records:
-            self._on_call(ArgosyInquiry(self, caller, record, buffers, now_us), now_us)
+            credit, deadline_us = record.credit, record.deadline_us + least_us
+            number, method, raw, trace = record.id, record.method, record.arguments, record.trace
+            self._on_call(
+                ArgosyInquiry(
+                    self, caller, number, method, deadline_us, raw, buffers, trace, credit, credit > 0, now
+                )
+            )
         if caller.inquiries:
-            self._busy[identity] = caller
+            self._busy[caller.key] = caller
             if not self._beat:
                 self._beat = self._reactor.later(BEAT_S, self._on_beat)
 
-    def _on_call(self, inquiry: ArgosyInquiry, now_us: int) -> None:
+    def _on_call(self, inquiry: ArgosyInquiry) -> None:
         inquiries = inquiry.caller.inquiries
         if inquiry.id in inquiries:  # no caller of ours repeats an id on a lane
             self._counts["dropped"] += 1
             return
         inquiries[inquiry.id] = inquiry
         self.in_flight += 1
-        if now_us > inquiry.deadline_us:
+        if inquiry.since_us > inquiry.deadline_us:
             inquiry.refuse(codec.EXPIRED, "it arrived after its deadline")
         elif self.state == "stopping":
             inquiry.refuse(codec.STOPPING, "it is stopping")
@@ -299,17 +365,18 @@ class Callee:
             record = packer.pack((number, tag, packer.lift(value)))
         except _UNENCODABLE as error:
             return packer.pack((number, codec.ERROR, ("unencodable-result", str(error)))), ()
-        buffers: Sequence[frame.Bytes] = packer.take_frames() if packer.frames else ()
-        largest = max(len(record), *(memoryview(b).nbytes for b in buffers)) if buffers else len(record)
+        buffers: Sequence[frame.Bytes] = ()
+        largest = len(record)
+        if packer.frames:
+            buffers = packer.take_frames()
+            largest = max(largest, *(memoryview(b).nbytes for b in buffers))
         if largest > codec.LARGEST_BYTES:
             reason = f"its reply has {largest} bytes, at most {codec.LARGEST_BYTES} are carried"
             return packer.pack((number, codec.REFUSED, (codec.TOO_LARGE, reason))), ()
         return record, buffers
 
     def _count(self, tag: int) -> None:
-        self._counts[
-            "failed" if tag == codec.ERROR else "refused" if tag == codec.REFUSED else "handled"
-        ] += 1
+        self._counts[_COUNTED.get(tag, "handled")] += 1
 
     def answer_json(
         self, inquiry: JsonInquiry | None, route: Sequence[bytes], document: dict[str, Any]
@@ -325,14 +392,18 @@ class Callee:
             text = self._encode_json(document)
         except _UNENCODABLE as error:
             text = self._encode_json(_json_error("unencodable-result", str(error)))
-        if not self._outbox.send_envelope(route, text):
+        if not send_envelope(self._socket, route, text):
             self._counts["forgotten"] += 1
-        self._outbox.flush_soon()
+        self._outbox.look_soon()
 
-    def _send(self, identity: bytes, kind: int, value: object) -> bool:
+    def _way(self, key: Key) -> Way:
+        return key if isinstance(key, Link) else Route(self._socket, key)
+
+    def _send(self, key: Key, kind: int, value: object) -> bool:
         """Send one small message now; false when its receiver has gone or reads nothing."""
-        sent = self._outbox.send(identity, codec.single(kind, self.incarnation, value, self._outbox.state))
-        self._outbox.flush_soon()
+        sent = self._way(key).send(codec.single(kind, self.incarnation, value, self._outbox.state))
+        if not isinstance(key, Link):
+            self._outbox.look_soon()
         return bool(sent)
 
     # -- callers that go --------------------------------------------------------------------
@@ -340,8 +411,8 @@ class Callee:
     def _forget(self, caller: Caller) -> None:
         """Drop a caller that has gone, and what is being done for it."""
         self._counts["forgotten"] += 1
-        self._callers.pop(caller.identity, None)
-        self._busy.pop(caller.identity, None)
+        self._callers.pop(caller.key, None)
+        self._busy.pop(caller.key, None)
         caller.outbox, caller.due = [], []
         inquiries, caller.inquiries = caller.inquiries, {}
         self.in_flight -= len(inquiries)
@@ -351,21 +422,20 @@ class Callee:
     def _on_beat(self) -> None:
         """Tell callers with something in flight that the work loop turns."""
         self._beat = None
-        for identity, caller in list(self._busy.items()):
+        for key, caller in list(self._busy.items()):
             if not caller.inquiries:
-                del self._busy[identity]
+                del self._busy[key]
             elif not caller.due and self._beat_to(caller) is False:  # with messages due it is full
                 self._forget(caller)
         if self._busy:
             self._beat = self._reactor.later(BEAT_S, self._on_beat)
-        self._outbox.flush_soon()
+        self._outbox.look_soon()
 
     def _beat_to(self, caller: Caller) -> bool | None:
         since_us = min((i.since_us for i in caller.inquiries.values()), default=0)
-        oldest_s = (frame.now_us() - since_us) / 1e6 if since_us else 0.0
+        oldest_s = (now_us() - since_us) / 1e6 if since_us else 0.0
         beat = codec.Beat(self.health, self.lag_s, oldest_s)
-        whole = codec.single(frame.BEAT, self.incarnation, beat, self._outbox.state)
-        return self._outbox.send(caller.identity, whole)
+        return caller.way.send(codec.single(frame.BEAT, self.incarnation, beat, self._outbox.state))
 
     def _probe_idle(self) -> None:
         """Find callers that went without a word; at this rate an idle lane never fills."""

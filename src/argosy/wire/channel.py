@@ -13,13 +13,15 @@ tried and splits every batch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from argosy.wire import codec, errors, frame
 from argosy.wire.call import MOST_TRIES, Call, Flow, Sink, read_failure, remote_error
 from argosy.wire.dialer import Dialer
-from argosy.wire.lane import Secure
+from argosy.wire.frame import now_us
+from argosy.wire.lane import Lane, Secure
+from argosy.wire.link import Link
 from argosy.wire.reactor import Reactor, Timer
 from argosy.wire.standing import Standing
 from argosy.wire.vigil import Vigil
@@ -29,6 +31,7 @@ MOST_STREAMS: Final = 64
 DRAIN_MESSAGES: Final = 256  # in one go, so that a flood does not keep the loop from its timers
 FIRST_CREDIT: Final = 256 * 1024
 
+_FAR_US: Final = 20_000  # a deadline that no brief wait reaches
 _CLOSED: Final = "this side closed the channel"
 
 
@@ -60,6 +63,7 @@ class Channel:
         self._idempotent = idempotent
         self._packer = codec.Packer()
         self._last_id = 0
+        self._is_shared = reactor.is_shared
         self._waiting: deque[Call] = deque()
         self._waiting_bytes = 0
         self._sent: dict[int, Call] = {}
@@ -106,7 +110,7 @@ class Channel:
         self._waiting_bytes += len(call.record)
         if not self._alarm_us or call.deadline_us < self._alarm_us:
             self._set_alarm(call.deadline_us)
-        if self._waiting_bytes >= codec.BATCH_BYTES or len(self._waiting) >= codec.BATCH_RECORDS:
+        if self._may_go_now():
             self._flush()
         else:
             self._flush_soon()
@@ -124,6 +128,12 @@ class Channel:
         """Tell the peer that a stream's consumer has taken so much."""
         if call.id in self._sent:
             self._send_after_waiting(frame.CREDIT, [(call.id, amount_bytes)])
+
+    def wait_briefly(self, call: Call) -> None:
+        """Take what comes within a few milliseconds, which most answers do; for a thread that blocks."""
+        lane = self._dialer.lane
+        if isinstance(lane, Link) and call.deadline_us - now_us() > _FAR_US and lane.wait():
+            self._on_readable()
 
     def close(self) -> None:
         """End every call by name and close the lane."""
@@ -151,18 +161,22 @@ class Channel:
         trace: str,
         flow: Flow | None,
     ) -> Call:
-        self._last_id += 1
-        call = Call(self._last_id, method, frame.now_us() + int(timeout_s * 1e6), sink, flow)
+        self._last_id = number = self._last_id + 1
+        deadline_us = now_us() + int(timeout_s * 1e6)
         packer = self._packer
-        record: tuple[object, ...] = (call.id, method, call.deadline_us, packer.lift_arguments(arguments))
-        if trace or flow:
-            record = (*record, trace, FIRST_CREDIT if flow else 0)
-        call.record = packer.pack(record)
+        lifted = packer.lift_arguments(arguments)
+        if flow:
+            record = packer.pack((number, method, deadline_us, lifted, trace, FIRST_CREDIT))
+        elif trace:
+            record = packer.pack((number, method, deadline_us, lifted, trace))
+        else:
+            record = packer.pack((number, method, deadline_us, lifted))
+        call = Call(number, method, deadline_us, sink, flow, record)
         if packer.frames:
             call.buffers = packer.take_frames()
-        if len(call.record) > codec.LARGEST_BYTES or (
-            call.buffers and call.largest_bytes > codec.LARGEST_BYTES
-        ):
+        elif len(record) <= codec.LARGEST_BYTES:
+            return call
+        if call.largest_bytes > codec.LARGEST_BYTES:
             reason = f"{call.largest_bytes} bytes, at most {codec.LARGEST_BYTES} are carried"
             raise errors.TooLarge(self.peer, method, reason)
         return call
@@ -175,6 +189,15 @@ class Channel:
 
     # -- sending ----------------------------------------------------------------------------
 
+    def _may_go_now(self) -> bool:
+        """Tell whether there is no point in waiting for more of this tick.
+
+        A thread that blocks makes one call at a time; what ended an idle ZeroMQ lane is seen first.
+        """
+        if len(self._waiting) >= codec.BATCH_RECORDS or self._waiting_bytes >= codec.BATCH_BYTES:
+            return True
+        return not self._is_shared and isinstance(self._dialer.lane, Link)
+
     def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
@@ -185,40 +208,51 @@ class Channel:
         self._flush()
 
     def _flush(self) -> None:
-        """Send what waits and may be sent; then look once whether something came."""
-        if not self._waiting:
+        """Send what waits and may be sent; then look once, where that is needed, whether something came."""
+        lane = self._dialer.lane
+        if not self._waiting or self._is_closed:
             return
-        if not self._welcome:
+        if not self._welcome or not lane:
             self._dialer.need()
             return
         was_idle = not self._sent
         room = self._welcome.credit - len(self._sent)
         while self._waiting and room > 0:
-            room -= self._send_batch(min(room, codec.BATCH_RECORDS))
+            taken = self._send_batch(lane, min(room, codec.BATCH_RECORDS))
+            if not taken:
+                break
+            room -= taken
         self._waiting_bytes = sum(len(c.record) for c in self._waiting) if self._waiting else 0
         self._vigil.begin(was_idle)
-        self._on_readable()
+        if lane.is_edge_triggered:
+            self._on_readable()
 
-    def _send_batch(self, room: int) -> int:
-        """Send one message of at most `room` calls and BATCH_BYTES; a call with buffers goes alone."""
-        waiting, sent = self._waiting, self._sent
-        batch: list[bytes] = []
-        size = 0
-        buffers: Sequence[frame.Bytes] = ()
-        while waiting and len(batch) < room and size < codec.BATCH_BYTES and not buffers:
-            if waiting[0].buffers and batch:
+    def _send_batch(self, lane: Lane | Link, room: int) -> int:
+        """Send one message of at most `room` calls and BATCH_BYTES; a call with buffers goes alone.
+
+        Returns how many went; none when the peer has just gone, and they wait as before.
+        """
+        waiting = self._waiting
+        call = waiting.popleft()
+        calls, records, size, buffers = [call], [call.record], len(call.record), call.buffers
+        while waiting and len(calls) < room and size < codec.BATCH_BYTES and not buffers:
+            if waiting[0].buffers:
                 break
             call = waiting.popleft()
+            calls.append(call)
+            records.append(call.record)
+            size += len(call.record)
+        if not lane.send(codec.body(frame.CALL, self._incarnation, records, len(buffers)), buffers):
+            waiting.extendleft(reversed(calls))
+            return 0
+        sent = self._sent
+        for call in calls:
             call.is_uncertain = True
             call.tries += 1
-            self._streams += call.flow is not None
             sent[call.id] = call
-            batch.append(call.record)
-            size += len(call.record)
-            buffers = call.buffers
-        assert self._dialer.lane is not None
-        self._dialer.lane.send(codec.body(frame.CALL, self._incarnation, batch, len(buffers)), buffers)
-        return len(batch)
+            if call.flow:
+                self._streams += 1
+        return len(calls)
 
     def _send_after_waiting(self, kind: int, value: object) -> None:
         """Send a message about calls in flight, behind those that wait to be sent."""
@@ -226,14 +260,15 @@ class Channel:
             self._flush()
         if self._welcome and (lane := self._dialer.lane):
             lane.send(codec.single(kind, self._incarnation, value))
-            self._reactor.soon(self._on_readable)
+            if lane.is_edge_triggered:
+                self._reactor.soon(self._on_readable)
 
     # -- the lane ---------------------------------------------------------------------------
 
     def _on_lost(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
         """The lane has ended; what arrived before is taken first."""
         lane = self._dialer.lane
-        self._drain()
+        self._drain(is_last=True)
         if lane is self._dialer.lane:
             self._drop_lane(reason, error)
             self._dialer.again()
@@ -266,13 +301,15 @@ class Channel:
         if self._waiting and self._welcome:
             self._flush_soon()
 
-    def _drain(self, most: int = 1 << 30, *, is_told: bool = False) -> bool:
+    def _drain(self, most: int = 1 << 30, *, is_told: bool = False, is_last: bool = False) -> bool:
         """Take messages; tell whether it stopped at `most`.
 
         Once nothing is owed no more is looked for: the look after the next send finds it.
+        is_last: what comes next is judged by what has arrived, so each look is a thorough one.
         """
         lane = self._dialer.lane
         for _ in range(most):
+            is_told = is_told or is_last
             message = lane.receive(is_told=is_told) if lane and lane is self._dialer.lane else None
             if message is None:
                 return False
@@ -282,17 +319,18 @@ class Channel:
             except codec.UNREADABLE:
                 self._drop_lane("it sent what cannot be read")
                 self._dialer.again()
-            if self._welcome and not self._sent and not self._waiting:
+            if not self._sent and not self._waiting and self._welcome and lane and lane.is_edge_triggered:
                 return False
         return True
 
     def _take(self, message: list[memoryview]) -> None:
-        if not frame.is_argosy(message[0]):
+        head = frame.read_head(message[0])
+        if head is None:
             return
-        kind, _, _, _ = frame.read_head(message[0])
-        self._vigil.heard_us = frame.now_us()
-        if message[0][frame.STATE_AT] != self._standing.code:
-            self._standing.take(message[0][frame.STATE_AT])
+        kind, _, state, _, _ = head
+        self._vigil.heard_us = now_us()
+        if state != self._standing.code:
+            self._standing.take(state)
         if kind == frame.REPLY:
             buffers = message[1:]
             for record in codec.read_replies(message[0]):
@@ -342,7 +380,7 @@ class Channel:
     def _on_item(self, record: codec.ReplyRecord, buffers: list[memoryview]) -> None:
         call = self._sent.get(record.id)
         if call and call.flow:
-            call.deadline_us = frame.now_us() + call.flow.gap_us
+            call.deadline_us = now_us() + call.flow.gap_us
             call.flow.item((record.value, buffers))
         else:
             self._late += 1
@@ -362,14 +400,14 @@ class Channel:
         if self._alarm:
             self._alarm.cancel()
         self._alarm_us = deadline_us
-        delay_s = max(0.0, (deadline_us - frame.now_us()) / 1e6)
+        delay_s = max(0.0, (deadline_us - now_us()) / 1e6)
         self._alarm = self._reactor.later(delay_s, self._on_alarm)
 
     def _on_alarm(self) -> None:
         """End what is past its deadline; a reply that has arrived is taken before."""
         self._alarm, self._alarm_us = None, 0
-        self._drain()
-        now = frame.now_us()
+        self._drain(is_last=True)
+        now = now_us()
         self._end_overdue(now)
         for call in [c for c in self._waiting if c.deadline_us <= now]:
             self._waiting.remove(call)
@@ -392,7 +430,7 @@ class Channel:
             self._send_after_waiting(frame.CANCEL, ended)
 
     def _look(self) -> bool:
-        self._drain()
+        self._drain(is_last=True)
         return bool(self._sent)
 
     def _on_frozen(self, quiet_s: float) -> None:

@@ -24,7 +24,7 @@ from argosy.wire.frame import HEADER_BYTES, Bytes, head
 
 BUFFER_BYTES: Final = 64 * 1024  # below that pyzmq copies anyway
 BATCH_BYTES: Final = 64 * 1024
-BATCH_RECORDS: Final = 128
+BATCH_RECORDS: Final = 16
 LARGEST_BYTES: Final = 256 * 1024 * 1024  # of one frame
 
 EXTENSION: Final = 1

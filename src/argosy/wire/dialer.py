@@ -14,7 +14,9 @@ from typing import Final
 import zmq
 
 from argosy.fault import ArgosyError
+from argosy.wire.doorway import connect_link
 from argosy.wire.lane import Lane, Secure
+from argosy.wire.link import Link
 from argosy.wire.reactor import Act, Reactor, Timer
 from argosy.wire.standing import Standing
 
@@ -45,7 +47,7 @@ class Dialer:
         lost: Callable[[str], object],
         standing: Standing,
     ) -> None:
-        self.lane: Lane | None = None
+        self.lane: Lane | Link | None = None
         self.why_not = "it was not dialled yet"
         self.dials = 0
         self._where = where
@@ -92,8 +94,9 @@ class Dialer:
         self._cancel_greeting()
         lane, self.lane = self.lane, None
         if lane:
-            self._reactor.unwatch(lane.fd)
-            self._reactor.unwatch(lane.monitor_fd)
+            if isinstance(lane, Lane):
+                self._reactor.unwatch(lane.fd)
+                self._reactor.unwatch(lane.monitor_fd)
             lane.close()
 
     def close(self, reason: str) -> None:
@@ -108,7 +111,8 @@ class Dialer:
         if not self._wanted():
             return
         try:
-            self.lane = lane = Lane(self._where(), self._secure)
+            endpoint = self._where()
+            self.lane = lane = connect_link(endpoint, self._reactor) or Lane(endpoint, self._secure)
         except (ArgosyError, zmq.ZMQError) as error:  # a key or an entry of the book may still come
             self.why_not = str(error).partition("\n")[0]
             self.again()
@@ -116,15 +120,24 @@ class Dialer:
         self.dials += 1
         if self.dials == 1:  # later on, why the last lane ended tells more
             self.why_not = f"`{lane.endpoint}` did not answer"
-        self._reactor.watch(lane.fd, self._readable)
-        self._reactor.watch(lane.monitor_fd, self._on_monitor)
         self._greeting = self._reactor.later(GREETING_S, self._on_silence)
+        if isinstance(lane, Link):
+            self._reactor.watch(lane.fd, self._on_link)
+            lane.send(self._greet())
+            return
+        self._reactor.watch(lane.fd, self._readable)
+        self._reactor.watch(lane.monitor_fd, self._on_ending)
         lane.send(self._greet())
         # A descriptor tells of what comes after its socket was found empty, and not before.
         self._reactor.soon(self._readable)
-        self._reactor.soon(self._on_monitor)
+        self._reactor.soon(self._on_ending)
 
-    def _on_monitor(self) -> None:
+    def _on_link(self) -> None:
+        """Take what came; the end of a link comes after it on the same descriptor."""
+        self._readable()
+        self._on_ending()
+
+    def _on_ending(self) -> None:
         lane = self.lane
         reason = lane.ending() if lane else ""
         if reason and lane:

@@ -37,7 +37,6 @@ KINDS: Final = frozenset(range(HELLO, EVENT + 1))
 
 # What a callee says of itself in each header, as `Status` of the health standard.
 STATES: Final = ("", "starting", "ok", "degraded", "failing", "stopping")
-STATE_AT: Final = 7
 
 ENVELOPE_FRAMES: Final = 8  # the longest REQ envelope that is looked through
 
@@ -65,18 +64,18 @@ def head(kind: int, incarnation: int, buffers: int = 0, state: int = 0) -> bytes
     return _pack(MAGIC, VERSION, kind, buffers, state, incarnation, _monotonic_ns() // 1000)
 
 
-def read_head(body: Bytes) -> tuple[int, int, int, int]:
-    """Return (kind, buffers, incarnation, stamp in us) of a body that `is_argosy`.
+def read_head(body: Bytes) -> tuple[int, int, int, int, int] | None:
+    """Return (kind, buffers, state, incarnation, stamp in us) of a message's first frame.
 
-    Kind is 0 when the layout is of another version: nothing else in it can be trusted.
+    None when it is not argosy's own; kind is 0 when the layout is of another version: nothing
+    else in it can be trusted.
     """
-    _, version, kind, buffers, _, incarnation, stamp_us = _unpack_from(body)
-    return (kind if version == VERSION else 0), buffers, incarnation, stamp_us
-
-
-def is_argosy(body: Bytes) -> bool:
-    """Tell whether the first frame of a message is argosy's own."""
-    return len(body) >= HEADER_BYTES and bytes(body[:3]) == MAGIC
+    if len(body) < HEADER_BYTES:
+        return None
+    magic, version, kind, buffers, state, incarnation, stamp_us = _unpack_from(body)
+    if magic != MAGIC:
+        return None
+    return (kind if version == VERSION else 0), buffers, state, incarnation, stamp_us
 
 
 def split_json(frames: Sequence[Bytes]) -> tuple[Sequence[Bytes], Bytes] | None:

@@ -13,6 +13,10 @@ import msgspec
 from msgspec import Raw
 
 from argosy.wire import codec, frame
+from argosy.wire.link import Link
+
+# What tells callers apart: the identity that a ROUTER gave them, or their own connection.
+Key = bytes | Link
 
 
 class Decoder(Protocol):
@@ -64,18 +68,32 @@ class Desk(Protocol):
     ) -> None: ...
 
 
+class Way(Protocol):
+    """How a callee reaches one caller."""
+
+    def send(self, body: frame.Bytes, buffers: Sequence[frame.Bytes] = (), /) -> bool | None:
+        """Send one message now: True, False when its receiver has gone, None when its queue is full."""
+
+
 class Caller:
     """One lane as its callee sees it.
 
+    key: tells it from others. way: its messages go that way.
+    is_routed: that is the agent's ROUTER.
     least_us: the least (receipt - stamp) seen, so the difference of the two clocks plus the
     fastest journey; a deadline plus that can only err towards executing.
     due: whole messages that could not leave yet.
     """
 
-    __slots__ = ("due", "full_since_s", "heard_s", "identity", "inquiries", "least_us", "name", "outbox")
+    __slots__ = (
+        *("due", "full_since_s", "heard_s", "inquiries", "is_routed", "key", "least_us", "name", "outbox"),
+        "way",
+    )
 
-    def __init__(self, identity: bytes, name: str, least_us: int) -> None:
-        self.identity = identity
+    def __init__(self, key: Key, way: Way, name: str, least_us: int) -> None:
+        self.key = key
+        self.way = way
+        self.is_routed = isinstance(key, bytes)
         self.name = name
         self.least_us = least_us
         self.inquiries: dict[int, ArgosyInquiry] = {}
@@ -85,71 +103,50 @@ class Caller:
         self.full_since_s = 0.0
 
 
-class ArgosyInquiry:
-    """A request that came as a CallRecord."""
+class ArgosyInquiry(msgspec.Struct, eq=False, weakref=False):
+    """A request that came as a CallRecord; a struct, since one is made per request.
 
-    __slots__ = (
-        "_buffers",
-        "_desk",
-        "_raw",
-        "abort",
-        "caller",
-        "credit",
-        "deadline_us",
-        "id",
-        "is_over",
-        "method",
-        "on_credit",
-        "since_us",
-        "trace",
-        "wants_stream",
-    )
+    deadline_us: on this process's clock. credit: bytes of items that may be sent now.
+    since_us: when it arrived. on_credit: called once when credit has come.
+    """
 
-    def __init__(
-        self,
-        desk: Desk,
-        caller: Caller,
-        record: codec.CallRecord,
-        buffers: Sequence[memoryview],
-        now_us: int,
-    ) -> None:
-        self._desk = desk
-        self._raw = record.arguments
-        self._buffers = buffers
-        self.caller = caller
-        self.id = record.id
-        self.method = record.method
-        self.deadline_us = record.deadline_us + caller.least_us
-        self.trace = record.trace
-        self.credit = record.credit
-        self.wants_stream = record.credit > 0
-        self.on_credit: Callable[[], object] | None = None
-        self.abort: Callable[[], object] | None = None
-        self.is_over = False
-        self.since_us = now_us
+    desk: Desk
+    caller: Caller
+    id: int
+    method: str
+    deadline_us: int
+    raw: Raw
+    buffers: Sequence[memoryview]
+    trace: str
+    credit: int
+    wants_stream: bool
+    since_us: int
+    on_credit: Callable[[], object] | None = None
+    abort: Callable[[], object] | None = None
+    is_over: bool = False
 
     def arguments(self, decoder: Decoder) -> Any:
-        return decoder.from_msgpack(self._raw, self._buffers)
+        return decoder.from_msgpack(self.raw, self.buffers)
 
     def expired(self) -> bool:
         return frame.now_us() > self.deadline_us
 
     def reply(self, value: object) -> None:
-        self._desk.answer(self, codec.RESULT, value)
+        self.desk.answer(self, codec.RESULT, value)
 
     def fail(self, code: str, message: str) -> None:
-        self._desk.answer(self, codec.ERROR, (code, message))
+        self.desk.answer(self, codec.ERROR, (code, message))
 
     def refuse(self, code: str, message: str) -> None:
-        self._desk.answer(self, codec.REFUSED, (code, message))
+        self.desk.answer(self, codec.REFUSED, (code, message))
 
     def item(self, value: object) -> None:
         """Send one item of a stream; more only once `credit` is above 0."""
-        self.credit -= self._desk.answer(self, codec.ITEM, value)
+        self.credit -= self.desk.answer(self, codec.ITEM, value)
 
     def end(self) -> None:
         """End a stream."""
-        self._desk.answer(self, codec.END, None)
+        self.desk.answer(self, codec.END, None)
 
     def add_credit(self, amount_bytes: int) -> None:
         """Take what the consumer gives back, and wake who waits for it."""

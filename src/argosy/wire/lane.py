@@ -43,8 +43,13 @@ Secure = Callable[[zmq.Socket[bytes], str], None]
 class Lane:
     """One connection to one incarnation; `receive` and `ending` never block.
 
+    is_edge_triggered: its descriptor may be silent while a message is there; a look after each
+    send finds that one.
+
     Raises RefusedError: a key is needed and is not here; zmq.ZMQError: this is no endpoint.
     """
+
+    is_edge_triggered = True
 
     def __init__(self, endpoint: str, secure: Secure | None = None) -> None:
         self.endpoint = endpoint
@@ -60,15 +65,16 @@ class Lane:
         self.fd: int = self.socket.fileno()
         self.monitor_fd: int = self._monitor.fd
 
-    def send(self, body: Bytes, buffers: Sequence[Bytes] = ()) -> None:
+    def send(self, body: Bytes, buffers: Sequence[Bytes] = ()) -> bool:
         """Queue one message; the queue has no bound of its own, its owner's limits are the bound."""
         if not buffers:
             Plain.send(self.socket, body, _NOBLOCK)
-            return
+            return True
         Plain.send(self.socket, body, _MORE)
         for buffer in buffers[:-1]:
             Plain.send(self.socket, buffer, _MORE, False)
         Plain.send(self.socket, buffers[-1], _NOBLOCK, False)
+        return True
 
     def receive(self, *, is_told: bool = False) -> list[memoryview] | None:
         """Return the frames of the next message, None when there is none; as `receive`."""

@@ -23,13 +23,24 @@ class Timer(Protocol):
 
 
 class Reactor(Protocol):
-    """One thread's source of events; every method is for that thread only."""
+    """One thread's source of events; every method is for that thread only.
+
+    is_shared: others may act before this tick ends, so that what they send can leave together.
+    """
+
+    is_shared: bool
 
     def watch(self, fd: int, ready: Act) -> None:
         """Call `ready` whenever the descriptor is readable."""
 
     def unwatch(self, fd: int) -> None:
         """Forget the descriptor."""
+
+    def watch_writable(self, fd: int, ready: Act) -> None:
+        """Call `ready` whenever the descriptor takes more."""
+
+    def unwatch_writable(self, fd: int) -> None:
+        """Forget that."""
 
     def later(self, delay_s: float, act: Act) -> Timer:
         """Call `act` once, in so many seconds."""
@@ -41,6 +52,8 @@ class Reactor(Protocol):
 class LoopReactor:
     """An asyncio loop (or uvloop) as a reactor."""
 
+    is_shared = True
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
 
@@ -49,6 +62,12 @@ class LoopReactor:
 
     def unwatch(self, fd: int) -> None:
         self.loop.remove_reader(fd)
+
+    def watch_writable(self, fd: int, ready: Act) -> None:
+        self.loop.add_writer(fd, ready)
+
+    def unwatch_writable(self, fd: int) -> None:
+        self.loop.remove_writer(fd)
 
     def later(self, delay_s: float, act: Act) -> Timer:
         return self.loop.call_later(delay_s, act)
@@ -77,19 +96,39 @@ class _Alarm:
 class BlockingReactor:
     """A thread that turns its own events for as long as it waits; idle, it costs nothing."""
 
+    is_shared = False
+
     def __init__(self) -> None:
         self._poll = select.poll()
-        self._ready: dict[int, Act] = {}
+        self._readable: dict[int, Act] = {}
+        self._writable: dict[int, Act] = {}
         self._alarms: list[_Alarm] = []
         self._soon: list[Act] = []
         self._count = 0
 
     def watch(self, fd: int, ready: Act) -> None:
-        self._ready[fd] = ready
-        self._poll.register(fd, select.POLLIN)
+        self._readable[fd] = ready
+        self._register(fd)
 
     def unwatch(self, fd: int) -> None:
-        if self._ready.pop(fd, None):
+        if self._readable.pop(fd, None):
+            self._register(fd)
+
+    def watch_writable(self, fd: int, ready: Act) -> None:
+        self._writable[fd] = ready
+        self._register(fd)
+
+    def unwatch_writable(self, fd: int) -> None:
+        if self._writable.pop(fd, None):
+            self._register(fd)
+
+    def _register(self, fd: int) -> None:
+        mask = (select.POLLIN if fd in self._readable else 0) | (
+            select.POLLOUT if fd in self._writable else 0
+        )
+        if mask:
+            self._poll.register(fd, mask)
+        else:
             self._poll.unregister(fd)
 
     def later(self, delay_s: float, act: Act) -> Timer:
@@ -102,16 +141,18 @@ class BlockingReactor:
         self._soon.append(act)
 
     def run_until(self, done: Callable[[], bool]) -> None:
-        """Turn events until `done` is true; what happened meanwhile to idle lanes is seen first."""
-        self._turn(0)
+        """Turn events until `done` is true; what is due at once first looks at what has happened."""
+        if self._soon:
+            self._turn(0)
         while not done():
             self._turn(self._patience_ms())
 
     def _turn(self, timeout_ms: float | None) -> None:
-        for fd, _ in self._poll.poll(timeout_ms):
-            ready = self._ready.get(fd)
-            if ready:
-                ready()
+        for fd, what in self._poll.poll(timeout_ms):
+            if what != select.POLLOUT and (readable := self._readable.get(fd)):
+                readable()
+            if what & select.POLLOUT and (writable := self._writable.get(fd)):
+                writable()
         if self._alarms:
             self._ring()
         if self._soon:

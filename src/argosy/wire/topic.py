@@ -207,10 +207,10 @@ class Subscriber:
             self._dropped += 1
 
     def _take(self, message: list[memoryview]) -> None:
-        if len(message) != 2 or not frame.is_argosy(message[1]):
+        if len(message) != 2 or not (head := frame.read_head(message[1])):
             self._dropped += 1
             return
-        kind, _, incarnation, _ = frame.read_head(message[1])
+        kind, _, _, incarnation, _ = head
         if kind != frame.EVENT:
             self._dropped += 1
             return
