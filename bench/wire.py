@@ -44,7 +44,6 @@ METHOD = [
     "argosy: uvloop where installed, with ids, deadlines, types, figures and a trace; 32 callers at once",
     "typed: a struct of two fields in and out, checked at both ends; frames: the 64 bytes as they are",
     "raw_req_rep: REQ and REP in blocking loops; raw_dealer_router: a blocking DEALER with 32 in flight",
-    "raw_dealer_by_hand: 32 tasks and a DEALER whose descriptor is drained by hand, on the same loop",
     "array: 1 MiB of float32 there and back, one caller; copying: REQ and REP with the array in msgpack",
     "figures: processor time per request of caller and callee, against an agent without them",
     "killed, stopped: from the signal until the last of 100 requests in flight has ended by name",

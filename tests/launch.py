@@ -70,14 +70,17 @@ class Running:
 
 
 class LittleFleet:
-    """A book and a runtime folder; agents are told by name which class to be."""
+    """A book and a runtime folder; agents are told by name which class to be.
 
-    def __init__(self, folder: Path) -> None:
+    is_afar: callers take the agents to be on another machine, so they come by TCP.
+    """
+
+    def __init__(self, folder: Path, *, is_afar: bool = False) -> None:
         self.folder = folder
         self.path = folder / "book.json"
         self.running: list[Running] = []
         self._address = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(1, 254)}"
-        self.book = Book("little", "testing", ("here",), str(folder), {})
+        self.book = Book("little", "testing", ("elsewhere" if is_afar else "here",), str(folder), {})
         self._write()
 
     def add(self, name: str, **fields: object) -> Entry:
@@ -140,10 +143,10 @@ class LittleFleet:
 
 
 @contextmanager
-def little_fleet() -> Iterator[LittleFleet]:
+def little_fleet(*, is_afar: bool = False) -> Iterator[LittleFleet]:
     """A fleet in a folder with a short path, so that its sockets have room for their names."""
     folder = Path(tempfile.mkdtemp(prefix="argosy-"))
-    fleet = LittleFleet(folder)
+    fleet = LittleFleet(folder, is_afar=is_afar)
     try:
         yield fleet
     finally:

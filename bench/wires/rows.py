@@ -24,9 +24,9 @@ _CORE: Final = (
     ("one_sync", "one_sync", "req", "raw_req_rep", 0.75),
     ("one_async", "one_async", "req", "raw_req_rep", 0.75),
     ("threads", "32_threads", "dealer", "raw_dealer_router", 0.5),
-    ("typed", "32_async_typed", "by_hand", "raw_dealer_by_hand", 1.0),
-    ("frames", "32_async_frames", "by_hand", "raw_dealer_by_hand", 1.4),
-    ("frames_128", "128_async_frames", "by_hand", "raw_dealer_by_hand", 2.4),
+    ("typed", "32_async_typed", "dealer", "raw_dealer_router", 1.0),
+    ("frames", "32_async_frames", "dealer", "raw_dealer_router", 1.4),
+    ("frames_128", "128_async_frames", "dealer", "raw_dealer_router", 2.4),
 )
 _ON_A_LOOP: Final = ("one_async", "typed", "frames", "frames_128")
 

@@ -140,7 +140,7 @@ def test_both_sides_of_a_duel_are_asked_and_answer(crew):
     echo, raw = crew.agent("Echo", "wires.echo:Echo"), crew.server("by_raw")
     argosy, bare = crew.caller("by_argosy"), crew.caller("by_raw")
 
-    for way, raw_way in (("one_sync", "req"), ("threads", "dealer"), ("frames", "by_hand")):
+    for way, raw_way in (("one_sync", "req"), ("threads", "dealer"), ("frames", "dealer")):
         bout = fight(Side(argosy, way, echo), Side(bare, raw_way, raw), 0.05)
         assert bout.left_rate > 100
         assert bout.right_rate > 100

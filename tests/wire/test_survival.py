@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -20,9 +20,17 @@ from argosy.wire.channel import MOST_STREAMS, MOST_WAITING
 from argosy.wire.errors import DeadlineExceeded, PeerLost
 from argosy.wire.peer import Peer
 from argosy.wire.reactor import LoopReactor
-from launch import LittleFleet, Running, until
+from launch import LittleFleet, Running, little_fleet, until
 
 T = TypeVar("T")
+
+
+@pytest.fixture(params=["link", "tcp"])
+def fleet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleFleet]:
+    """The same must hold between neighbours and between machines."""
+    with little_fleet(is_afar=request.param == "tcp") as made:
+        monkeypatch.setenv("ARGOSY_BOOK", str(made.path))
+        yield made
 
 
 @asynccontextmanager

@@ -20,13 +20,14 @@ def bind(socket: zmq.Socket[Any], name: str, endpoint: str) -> str:
             os.makedirs(os.path.dirname(endpoint[6:]), 0o700, exist_ok=True)
         socket.bind(endpoint)
     except (zmq.ZMQError, OSError) as error:
-        raise RefusedError(_cannot_bind(name, endpoint, error)) from error
+        raise RefusedError(cannot_bind(name, endpoint, error)) from error
     last = socket.get(zmq.LAST_ENDPOINT)
     assert isinstance(last, bytes)
     return last.rstrip(b"\0").decode()
 
 
-def _cannot_bind(name: str, endpoint: str, error: OSError | zmq.ZMQError) -> Fault:
+def cannot_bind(name: str, endpoint: str, error: OSError | zmq.ZMQError) -> Fault:
+    """Return the fault of an endpoint that could not be bound, with who may hold it."""
     reason = (error.strerror or str(error)).lower()
     if not endpoint.startswith("tcp://"):
         return Fault(name, "cannot-bind", f"`{name}` cannot bind `{endpoint}`: {reason}")

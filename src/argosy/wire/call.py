@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Raw
 
 from argosy.wire import codec, errors
-from argosy.wire.frame import Bytes
+from argosy.wire.frame import Bytes, now_us
 
+FIRST_CREDIT: Final = 256 * 1024  # bytes of a stream that may come before any is taken
 MOST_TRIES: Final = 3  # of an idempotent call: one that kills its peer does not kill it for ever
 
 Answer = tuple[Raw, list[memoryview]]
@@ -61,11 +62,6 @@ class Call(msgspec.Struct, eq=False, weakref=False):
         """The size of the largest frame that the call needs."""
         return max(len(self.record), *(memoryview(b).nbytes for b in self.buffers), 0)
 
-    def end(self, answer: Answer) -> None:
-        """End with a reply."""
-        if not self.sink.done():
-            self.sink.set_result(answer)
-
     def fail(self, error: errors.WireError) -> None:
         """End with an error."""
         if not self.sink.done():
@@ -75,6 +71,45 @@ class Call(msgspec.Struct, eq=False, weakref=False):
         """End while it is on no lane; one whose last lane was lost may have been executed."""
         kind = errors.DeadlineExceeded if self.is_uncertain else errors.NotSent
         self.fail(kind(peer, self.method, reason))
+
+
+class Maker:
+    """Makes the calls to one peer: numbers them, and encodes them as they will travel."""
+
+    def __init__(self, peer: str) -> None:
+        self._peer = peer
+        self._packer = codec.Packer()
+        self._last_id = 0
+
+    def make(
+        self,
+        method: str,
+        arguments: Mapping[str, Any],
+        timeout_s: float,
+        sink: Sink,
+        trace: str,
+        flow: Flow | None,
+    ) -> Call:
+        """Raises TooLarge: it cannot be carried; TypeError: an argument has no encoding."""
+        self._last_id = number = self._last_id + 1
+        deadline_us = now_us() + int(timeout_s * 1e6)
+        packer = self._packer
+        lifted = packer.lift_arguments(arguments)
+        if flow:
+            record = packer.pack((number, method, deadline_us, lifted, trace, FIRST_CREDIT))
+        elif trace:
+            record = packer.pack((number, method, deadline_us, lifted, trace))
+        else:
+            record = packer.pack((number, method, deadline_us, lifted))
+        call = Call(number, method, deadline_us, sink, flow, record)
+        if packer.frames:
+            call.buffers = packer.take_frames()
+        elif len(record) <= codec.LARGEST_BYTES:
+            return call
+        if call.largest_bytes > codec.LARGEST_BYTES:
+            reason = f"{call.largest_bytes} bytes, at most {codec.LARGEST_BYTES} are carried"
+            raise errors.TooLarge(self._peer, method, reason)
+        return call
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):

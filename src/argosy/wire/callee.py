@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -20,7 +19,7 @@ import zmq
 
 from argosy.wire import codec, frame
 from argosy.wire.binding import bind
-from argosy.wire.doorway import Doorway, doorway_path
+from argosy.wire.doorway import DRAIN_MESSAGES, Doorway, doorway_path
 from argosy.wire.frame import now_us
 from argosy.wire.inquiry import (
     ArgosyInquiry,
@@ -49,7 +48,6 @@ CREDIT: Final = 1024  # calls in flight per lane
 MOST_IN_FLIGHT: Final = 8192  # per agent, of all callers
 BEAT_S: Final = 0.5
 IDLE_PROBE_S: Final = 300.0
-DRAIN_MESSAGES: Final = 128  # in one go, so that a flood does not starve handlers and timers
 LINGER_MS: Final = 500
 
 _COUNTED: Final = {codec.ERROR: "failed", codec.REFUSED: "refused"}
@@ -85,7 +83,6 @@ class Callee:
         self._socket = _router()
         self._outbox = Outbox(self.incarnation, reactor, self._on_readable, self._on_gone)
         self._doorways: list[Doorway] = []
-        self._links: set[Link] = set()
         self.tell(self.state)
         self._packer = codec.Packer()
         self._encode_json = msgspec.json.Encoder(enc_hook=_listed).encode
@@ -109,7 +106,8 @@ class Callee:
         for endpoint in endpoints:
             bind(self._socket, self.name, endpoint)
             if path := doorway_path(endpoint):
-                self._doorways.append(Doorway(self.name, path, self._reactor, self._on_link_came))
+                take, gone = self._take_from_link, self._on_link_gone
+                self._doorways.append(Doorway(self.name, path, self._reactor, self._outbox, take, gone))
         self._on_readable()
 
     def open(self) -> None:
@@ -141,8 +139,6 @@ class Callee:
         self._socket.close(LINGER_MS)
         for doorway in self._doorways:
             doorway.close()
-        for link in self._links:
-            link.close(linger=True)
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and what is in flight and known now."""
@@ -211,52 +207,11 @@ class Callee:
         except codec.UNREADABLE:
             self._counts["dropped"] += 1
 
-    # -- neighbours -------------------------------------------------------------------------
-
-    def _on_link_came(self, link: Link) -> None:
-        self._links.add(link)
-        self._reactor.watch(link.fd, partial(self._on_link, link, is_told=True))
-
-    def _on_link(self, link: Link, *, is_told: bool = False) -> None:
-        """Take what is there, and send what was answered on the spot, then see whether it has ended."""
-        if link not in self._links:  # it may have ended within this tick
-            return
-        is_held = self._outbox.hold()
-        try:
-            is_more = self._take_from(link, is_told)
-        finally:
-            if is_held and self._outbox.release():
-                self._outbox.look_soon()
-        if is_more:
-            self._reactor.soon(partial(self._on_link, link))
-        elif link.ending():
-            self._drop_link(link)
-
-    def _take_from(self, link: Link, is_told: bool) -> bool:
-        for _ in range(DRAIN_MESSAGES):
-            message = link.receive(is_told=is_told)
-            if message is None:
-                return False
-            is_told = False
-            if head := frame.read_head(message[0]):
-                self._take_argosy(link, head, message)
-            else:
-                self._counts["dropped"] += 1
-        return True
-
-    def _on_gone(self, caller: Caller) -> None:
-        """A caller cannot be reached any more; a link that only stays full is of no more use."""
-        if isinstance(caller.key, Link):
-            self._drop_link(caller.key)
+    def _take_from_link(self, link: Link, message: list[memoryview]) -> None:
+        if head := frame.read_head(message[0]):
+            self._take_argosy(link, head, message)
         else:
-            self._forget(caller)
-
-    def _drop_link(self, link: Link) -> None:
-        self._links.discard(link)
-        link.close()
-        self._greeted.pop(link, None)
-        if caller := self._callers.get(link):
-            self._forget(caller)
+            self._counts["dropped"] += 1
 
     # -- requests ---------------------------------------------------------------------------
 
@@ -407,6 +362,19 @@ class Callee:
         return bool(sent)
 
     # -- callers that go --------------------------------------------------------------------
+
+    def _on_gone(self, caller: Caller) -> None:
+        """A caller cannot be reached any more; a link that only stays full is of no more use."""
+        if isinstance(caller.key, Link):
+            for doorway in self._doorways:
+                doorway.drop(caller.key)
+        else:
+            self._forget(caller)
+
+    def _on_link_gone(self, link: Link) -> None:
+        self._greeted.pop(link, None)
+        if caller := self._callers.get(link):
+            self._forget(caller)
 
     def _forget(self, caller: Caller) -> None:
         """Drop a caller that has gone, and what is being done for it."""

@@ -6,8 +6,8 @@ the next one, and is NotSent at its deadline) or *sent* (its lane's end, or its 
 it OutcomeUnknown, or puts it back when its method is idempotent). What the peer reports as
 stale or stopping was not executed, and waits again until its deadline.
 
-Calls made in one tick leave in one message at its end. Sending them "at once when idle" was
-tried and splits every batch.
+Calls made in one tick leave together at its end, in messages of 16: the peer works on the first
+while the next is made. Sending "at once when idle" was tried and splits every batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from argosy.wire import codec, errors, frame
-from argosy.wire.call import MOST_TRIES, Call, Flow, Sink, read_failure, remote_error
+from argosy.wire.call import MOST_TRIES, Call, Flow, Maker, Sink, read_failure, remote_error
 from argosy.wire.dialer import Dialer
 from argosy.wire.frame import now_us
 from argosy.wire.lane import Lane, Secure
@@ -29,7 +29,6 @@ from argosy.wire.vigil import Vigil
 MOST_WAITING: Final = 4096
 MOST_STREAMS: Final = 64
 DRAIN_MESSAGES: Final = 256  # in one go, so that a flood does not keep the loop from its timers
-FIRST_CREDIT: Final = 256 * 1024
 
 _FAR_US: Final = 20_000  # a deadline that no brief wait reaches
 _CLOSED: Final = "this side closed the channel"
@@ -61,8 +60,7 @@ class Channel:
         hello = codec.Hello(frame.VERSION, caller)
         self._incarnation = frame.new_incarnation()
         self._idempotent = idempotent
-        self._packer = codec.Packer()
-        self._last_id = 0
+        self._maker = Maker(peer)
         self._is_shared = reactor.is_shared
         self._waiting: deque[Call] = deque()
         self._waiting_bytes = 0
@@ -105,14 +103,14 @@ class Channel:
         """
         if len(self._waiting) >= MOST_WAITING or self._is_closed or (flow and self._streams >= MOST_STREAMS):
             raise self._no_room(method)
-        call = self._make(method, arguments, timeout_s, sink, trace, flow)
+        call = self._maker.make(method, arguments, timeout_s, sink, trace, flow)
         self._waiting.append(call)
         self._waiting_bytes += len(call.record)
         if not self._alarm_us or call.deadline_us < self._alarm_us:
             self._set_alarm(call.deadline_us)
         if self._may_go_now():
             self._flush()
-        else:
+        elif not self._flushing:
             self._flush_soon()
         return call
 
@@ -149,37 +147,6 @@ class Channel:
         """Return counts of calls waiting and in flight, late replies, lanes used."""
         calls = {"waiting": len(self._waiting), "in_flight": len(self._sent)}
         return {**calls, "late": self._late, "lanes": self._dialer.dials}
-
-    # -- making calls -----------------------------------------------------------------------
-
-    def _make(
-        self,
-        method: str,
-        arguments: Mapping[str, Any],
-        timeout_s: float,
-        sink: Sink,
-        trace: str,
-        flow: Flow | None,
-    ) -> Call:
-        self._last_id = number = self._last_id + 1
-        deadline_us = now_us() + int(timeout_s * 1e6)
-        packer = self._packer
-        lifted = packer.lift_arguments(arguments)
-        if flow:
-            record = packer.pack((number, method, deadline_us, lifted, trace, FIRST_CREDIT))
-        elif trace:
-            record = packer.pack((number, method, deadline_us, lifted, trace))
-        else:
-            record = packer.pack((number, method, deadline_us, lifted))
-        call = Call(number, method, deadline_us, sink, flow, record)
-        if packer.frames:
-            call.buffers = packer.take_frames()
-        elif len(record) <= codec.LARGEST_BYTES:
-            return call
-        if call.largest_bytes > codec.LARGEST_BYTES:
-            reason = f"{call.largest_bytes} bytes, at most {codec.LARGEST_BYTES} are carried"
-            raise errors.TooLarge(self.peer, method, reason)
-        return call
 
     def _no_room(self, method: str) -> errors.WireError:
         if self._is_closed:
@@ -357,25 +324,29 @@ class Channel:
         self._dialer.again()
 
     def _on_reply(self, record: codec.ReplyRecord, buffers: list[memoryview]) -> None:
-        if record.tag == codec.ITEM:
+        tag = record.tag
+        if tag == codec.ITEM:
             self._on_item(record, buffers)
             return
-        is_result = record.tag == codec.RESULT or record.tag == codec.END
+        is_result = tag == codec.RESULT or tag == codec.END
         # Read before the call leaves the table: what cannot be read ends the lane and every call on it.
         failure = None if is_result else read_failure(record.value)
         call = self._sent.pop(record.id, None)
         if call is None:
             self._late += 1
             return
-        self._streams -= call.flow is not None
+        flow, sink = call.flow, call.sink
+        if flow:
+            self._streams -= 1
+            if tag == codec.RESULT:  # asked as a stream, answered at once
+                flow.item((record.value, buffers))
         if failure is None:
-            if call.flow and record.tag == codec.RESULT:  # asked as a stream, answered at once
-                call.flow.item((record.value, buffers))
-            call.end((record.value, buffers))
-        elif record.tag == codec.REFUSED and failure.code == codec.STOPPING:
+            if not sink.done():
+                sink.set_result((record.value, buffers))
+        elif tag == codec.REFUSED and failure.code == codec.STOPPING:
             self._on_stopping(call)
         else:
-            call.fail(remote_error(self.peer, call.method, record.tag, failure))
+            call.fail(remote_error(self.peer, call.method, tag, failure))
 
     def _on_item(self, record: codec.ReplyRecord, buffers: list[memoryview]) -> None:
         call = self._sent.get(record.id)

@@ -6,29 +6,45 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from argosy.fault import Fault, RefusedError
+from argosy.fault import RefusedError
+from argosy.wire.binding import cannot_bind
 from argosy.wire.book import SOCKET_PATH_BYTES
 from argosy.wire.link import Link
+from argosy.wire.outbox import Outbox
 from argosy.wire.reactor import Reactor
 
 MOST_UNSENT_BYTES: Final = 16 * 1024 * 1024
 BACKLOG: Final = 1024
 RETRY_ACCEPT_S: Final = 0.1
+DRAIN_MESSAGES: Final = 128  # in one go, so that a flood does not starve handlers and timers
 
 
 class Doorway:
-    """Where an agent's neighbours come in: a listening Unix socket, mode 0600.
+    """A listening Unix socket, mode 0600, and the links of those who came in by it.
 
-    came: called with each new link; who takes it watches and closes it.
+    take: called with each message and the link that it came by. gone: called when a link has ended.
+    outbox: what `take` answers on the spot leaves once the link has been read.
     Raises RefusedError: the socket cannot be bound.
     """
 
-    def __init__(self, name: str, path: str, reactor: Reactor, came: Callable[[Link], object]) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        reactor: Reactor,
+        outbox: Outbox,
+        take: Callable[[Link, list[memoryview]], object],
+        gone: Callable[[Link], object],
+    ) -> None:
         self._path = path
         self._reactor = reactor
-        self._came = came
+        self._outbox = outbox
+        self._take = take
+        self._gone = gone
+        self._links: set[Link] = set()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
@@ -38,17 +54,35 @@ class Doorway:
             self._inode = os.stat(path).st_ino
         except OSError as error:
             self._listener.close()
-            reason = (error.strerror or str(error)).lower()
-            fault = Fault(name, "cannot-bind", f"`{name}` cannot bind `{path}`: {reason}")
-            raise RefusedError(fault) from error
+            raise RefusedError(cannot_bind(name, path, error)) from error
         self._listener.listen(BACKLOG)
         self._listener.setblocking(False)
         self._watch()
 
-    def _watch(self) -> None:
-        self._reactor.watch(self._listener.fileno(), self._on_readable)
+    def drop(self, link: Link) -> None:
+        """Close a link that has ended, or is of no more use."""
+        if link in self._links:
+            self._links.discard(link)
+            link.close()
+            self._gone(link)
 
-    def _on_readable(self) -> None:
+    def close(self) -> None:
+        """Listen no more, close the links; the path goes, unless another process has taken it over."""
+        self._reactor.unwatch(self._listener.fileno())
+        self._listener.close()
+        for link in self._links:
+            link.close(linger=True)
+        self._links.clear()
+        try:
+            if os.stat(self._path).st_ino == self._inode:
+                os.unlink(self._path)
+        except FileNotFoundError:
+            return
+
+    def _watch(self) -> None:
+        self._reactor.watch(self._listener.fileno(), self._on_listener)
+
+    def _on_listener(self) -> None:
         while True:
             try:
                 stream, _ = self._listener.accept()
@@ -60,21 +94,38 @@ class Doorway:
                 self._reactor.unwatch(self._listener.fileno())
                 self._reactor.later(RETRY_ACCEPT_S, self._again)
                 return
-            self._came(Link(stream, self._reactor, most_unsent_bytes=MOST_UNSENT_BYTES))
+            link = Link(stream, self._reactor, most_unsent_bytes=MOST_UNSENT_BYTES)
+            self._links.add(link)
+            self._reactor.watch(link.fd, partial(self._on_readable, link, is_told=True))
 
     def _again(self) -> None:
         if self._listener.fileno() >= 0:
             self._watch()
 
-    def close(self) -> None:
-        """Listen no more; the path goes, unless another process has taken it over."""
-        self._reactor.unwatch(self._listener.fileno())
-        self._listener.close()
-        try:
-            if os.stat(self._path).st_ino == self._inode:
-                os.unlink(self._path)
-        except FileNotFoundError:
+    def _on_readable(self, link: Link, *, is_told: bool = False) -> None:
+        """Take what is there, and send what was answered on the spot; then see whether it has ended."""
+        if link not in self._links:  # it may have been dropped within this tick
             return
+        is_held = self._outbox.hold()
+        try:
+            is_more = self._take_some(link, is_told)
+        finally:
+            if is_held and self._outbox.release():
+                self._outbox.look_soon()
+        if is_more:
+            self._reactor.soon(partial(self._on_readable, link))
+        elif link.ending():
+            self.drop(link)
+
+    def _take_some(self, link: Link, is_told: bool) -> bool:
+        """Take messages; tell whether it stopped before the last."""
+        for _ in range(DRAIN_MESSAGES):
+            message = link.receive(is_told=is_told)
+            if message is None:
+                return False
+            is_told = False
+            self._take(link, message)
+        return True
 
 
 def doorway_path(endpoint: str) -> str | None:
@@ -90,7 +141,10 @@ def connect_link(endpoint: str, reactor: Reactor) -> Link | None:
     path = doorway_path(endpoint)
     if not path:
         return None
-    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError:  # no descriptor is free; the other way says so
+        return None
     try:
         stream.connect(path)
     except OSError:

@@ -25,11 +25,12 @@ class Peer:
     def __init__(self, channel: Channel, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._channel = channel
         self._timeout_s = timeout_s
+        self._new_future: Callable[[], asyncio.Future[Answer]] | None = None
 
-    async def call(
+    def call(
         self, method: str, /, *, timeout: float | None = None, returns: Any = Any, **arguments: Any
-    ) -> Any:
-        """Ask for one method and return its result.
+    ) -> Awaitable[Any]:
+        """Ask for one method and return its result, once awaited.
 
         `timeout` and `returns` are argosy's; a method with parameters of these names is asked by
         its own name, as `peer.within(2.0).method(timeout=…)`: there every keyword is an argument.
@@ -38,12 +39,15 @@ class Peer:
         returns: the type to decode the result as.
         Raises an error of `argosy.wire.errors`; TypeError when an argument has no encoding.
         """
-        return await self._ask(method, arguments, timeout, returns)
+        return self._ask(method, arguments, timeout, returns)
 
     async def _ask(
         self, method: str, arguments: dict[str, Any], timeout: float | None = None, returns: Any = Any
     ) -> Any:
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        # Asking for the loop asks the kernel for the process, in Python 3.11 at each call.
+        if self._new_future is None:
+            self._new_future = asyncio.get_running_loop().create_future
+        future = self._new_future()
         limit_s = self._timeout_s if timeout is None else timeout
         call = self._channel.submit(method, arguments, limit_s, future, trace_id.get())
         try:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from argosy.wire import codec
-from argosy.wire.call import Answer, Call, read_answer
-from argosy.wire.channel import FIRST_CREDIT, Channel
+from argosy.wire.call import FIRST_CREDIT, Answer, Call, read_answer
+from argosy.wire.channel import Channel
 
 ITEM_BYTES: Final = 1024
 _GIVE_BACK: Final = FIRST_CREDIT // 2
