@@ -26,6 +26,17 @@ from argosy.wire.trace import trace_id
 
 _WHERE = ("tcp://", "ipc://", "inproc://")
 
+# Counts forks: what a thread had before one is its parent's. Asking for the pid is a system call.
+_life = 0
+
+
+def _begin_life() -> None:
+    global _life
+    _life += 1
+
+
+os.register_at_fork(after_in_child=_begin_life)
+
 
 class _Slot:
     """Where one blocking call ends."""
@@ -59,7 +70,7 @@ class _Line:
         self.reactor = BlockingReactor()
         self.channel = make(self.reactor)
         self._unpackers: dict[Any, codec.Unpacker] = {}
-        self.pid = os.getpid()
+        self.life = _life
 
     def unpacker(self, of: Any) -> codec.Unpacker:
         """Return this thread's decoder of a type, made once."""
@@ -69,7 +80,7 @@ class _Line:
         return found
 
     def close(self) -> None:
-        if self.pid == os.getpid():
+        if self.life == _life:
             self.channel.close()
 
     __del__ = close
@@ -138,7 +149,7 @@ class SyncPeer:
 
     def _line(self) -> _Line:
         line: _Line | None = getattr(self._lines, "line", None)
-        if line is None or line.pid != os.getpid():
+        if line is None or line.life != _life:
             line = self._lines.line = _Line(self._make)
         return line
 

@@ -130,7 +130,7 @@ class Channel:
     def wait_briefly(self, call: Call) -> None:
         """Take what comes within a few milliseconds, which most answers do; for a thread that blocks."""
         lane = self._dialer.lane
-        if isinstance(lane, Link) and call.deadline_us - now_us() > _FAR_US and lane.wait():
+        if self._sent and isinstance(lane, Link) and call.deadline_us - now_us() > _FAR_US and lane.wait():
             self._on_readable()
 
     def close(self) -> None:
@@ -201,14 +201,14 @@ class Channel:
         """
         waiting = self._waiting
         call = waiting.popleft()
-        calls, records, size, buffers = [call], [call.record], len(call.record), call.buffers
-        while waiting and len(calls) < room and size < codec.BATCH_BYTES and not buffers:
-            if waiting[0].buffers:
-                break
-            call = waiting.popleft()
-            calls.append(call)
-            records.append(call.record)
-            size += len(call.record)
+        calls, records, buffers = [call], [call.record], call.buffers
+        if waiting and not buffers:
+            size = len(call.record)
+            while waiting and len(calls) < room and size < codec.BATCH_BYTES and not waiting[0].buffers:
+                call = waiting.popleft()
+                calls.append(call)
+                records.append(call.record)
+                size += len(call.record)
         if not lane.send(codec.body(frame.CALL, self._incarnation, records, len(buffers)), buffers):
             waiting.extendleft(reversed(calls))
             return 0

@@ -277,6 +277,8 @@ def unpacker(of: Any) -> Unpacker:
 def body(kind: int, incarnation: int, records: Sequence[bytes], buffers: int = 0, state: int = 0) -> bytes:
     """Return a body that holds encoded records."""
     count = len(records)
+    if count == 1:
+        return head(kind, incarnation, buffers, state) + b"\x91" + records[0]
     array = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
     return b"".join((head(kind, incarnation, buffers, state), array, *records))
 

@@ -24,6 +24,7 @@ from argosy.wire.frame import Bytes
 from argosy.wire.reactor import Reactor
 
 READ_BYTES: Final = 64 * 1024
+KERNEL_BYTES: Final = 2 * 1024 * 1024  # on their way, where the machine allows it: a large array in one go
 MOST_BUFFERS: Final = 0xFFFF
 LINGER_S: Final = 0.5
 BRIEF_S: Final = 0.002
@@ -55,6 +56,7 @@ class Link:
         # Blocking, for `wait`; each other call says that it does not.
         stream.settimeout(None)
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _BRIEF)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         self.endpoint = endpoint
         self.fd = stream.fileno()
         self._stream = stream
@@ -141,7 +143,7 @@ class Link:
         In one system call, where asking the descriptor first takes two: each is a chance to lose
         the interpreter to another thread.
         """
-        return self._fill(0)
+        return not self._unsent and self._fill(0)
 
     def ending(self) -> str:
         """Return why the connection has ended, empty while it has not; what had arrived is kept."""
@@ -229,11 +231,14 @@ class Link:
 
     def _fill_large(self, filling: _Filling) -> bool:
         while filling.missing:
-            count = self._stream.recv_into(filling.missing[0], 0, _NOWAIT)
+            wanted = filling.missing[0]
+            count = self._stream.recv_into(wanted, 0, _NOWAIT)
             if not count:
                 self._end(_GONE)
                 return False
             filling.advance(count)
+            if count < wanted.nbytes:  # the rest has not arrived
+                break
         return True
 
     def _end(self, reason: str) -> None:
