@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -136,3 +136,13 @@ class TestArrays:
         value = msgspec.msgpack.encode(msgspec.msgpack.Ext(codec.EXTENSION, msgspec.msgpack.encode(place)))
         with pytest.raises(msgspec.ValidationError):
             codec.Unpacker().unpack(value, [memoryview(b"12345678")])
+
+
+def test_decoders_are_made_once_and_an_unhashable_type_still_has_one() -> None:
+    """`Annotated` with a list or a dict in its metadata cannot be a key."""
+    unpackers = codec.Unpackers()
+    assert unpackers.of(int) is unpackers.of(int)
+    odd = Annotated[list[int], msgspec.Meta(extra={"unit": ["m"]}), ["anything"]]
+    assert unpackers.of(odd).unpack(Raw(codec.Packer().pack([1, 2]))) == [1, 2]
+    with pytest.raises(msgspec.ValidationError):
+        unpackers.of(odd).unpack(Raw(codec.Packer().pack(["x"])))

@@ -69,15 +69,8 @@ class _Line:
     def __init__(self, make: Callable[[BlockingReactor], Channel]) -> None:
         self.reactor = BlockingReactor()
         self.channel = make(self.reactor)
-        self._unpackers: dict[Any, codec.Unpacker] = {}
+        self.unpackers = codec.Unpackers()
         self.life = _life
-
-    def unpacker(self, of: Any) -> codec.Unpacker:
-        """Return this thread's decoder of a type, made once."""
-        found = self._unpackers.get(of)
-        if found is None:
-            found = self._unpackers[of] = codec.Unpacker(of)
-        return found
 
     def close(self) -> None:
         if self.life == _life:
@@ -116,7 +109,7 @@ class SyncPeer:
         if slot.error is not None:
             raise slot.take_error()
         assert slot.answer is not None
-        return read_answer(line.unpacker(returns).unpack, slot.answer, line.channel.peer, method)
+        return read_answer(line.unpackers.of(returns).unpack, slot.answer, line.channel.peer, method)
 
     def stream(
         self,

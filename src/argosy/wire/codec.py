@@ -263,15 +263,24 @@ def _same(wanted: type, value: Any) -> Any:
     raise msgspec.ValidationError(f"Expected `{name}`, got `{type(value).__name__}`")
 
 
-_unpackers: dict[Any, Unpacker] = {}
+class Unpackers:
+    """The decoders of one thread, each made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[Any, Unpacker] = {}
+
+    def of(self, wanted: Any) -> Unpacker:
+        """Return the decoder of a type; one that cannot be a key, such as some annotations, is made anew."""
+        try:
+            found = self._made.get(wanted)
+        except TypeError:
+            return Unpacker(wanted)
+        if found is None:
+            found = self._made[wanted] = Unpacker(wanted)
+        return found
 
 
-def unpacker(of: Any) -> Unpacker:
-    """Return the process's decoder of a type (made once); for the thread of the loop only."""
-    found = _unpackers.get(of)
-    if found is None:
-        found = _unpackers[of] = Unpacker(of)
-    return found
+unpackers = Unpackers()  # of the thread of the loop
 
 
 def body(kind: int, incarnation: int, records: Sequence[bytes], buffers: int = 0, state: int = 0) -> bytes:

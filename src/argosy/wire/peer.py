@@ -55,7 +55,7 @@ class Peer:
         except asyncio.CancelledError:
             self._channel.cancel(call)
             raise
-        return read_answer(codec.unpacker(returns).unpack, answer, self._channel.peer, method)
+        return read_answer(codec.unpackers.of(returns).unpack, answer, self._channel.peer, method)
 
     def stream(
         self,

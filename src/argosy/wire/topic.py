@@ -238,4 +238,4 @@ class Subscriber:
 
 def decode_event(event: Event, of: Any = Any) -> Any:
     """Decode an event's value; raises msgspec.DecodeError with the path of what does not fit."""
-    return codec.unpacker(of).unpack(event.raw)
+    return codec.unpackers.of(of).unpack(event.raw)
