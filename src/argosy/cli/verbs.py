@@ -15,6 +15,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "status": "what is running, and how it is",
         "logs": "the agents' output, merged, oldest first",
         "restart": "restart agents in place",
+        "timeline": "the last start: who waited for whom, and how long",
         "call": "send one request to an agent",
     },
     "describe a fleet": {

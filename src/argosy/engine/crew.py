@@ -146,6 +146,7 @@ class Crew:
 
     def spawn(self, unit: Unit, output: int) -> None:
         """Have the unit's process forked; takes over the descriptor `output`."""
+        self.diary.note("order", agent=unit.name)
         self._unborn[unit.incarnation] = unit
         self.loop.call_later(_BIRTH_PATIENCE_S, self._check_birth, unit.incarnation)
         if self._forker is None:

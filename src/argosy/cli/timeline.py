@@ -1,0 +1,114 @@
+"""Show the last start: what each agent waited for and how long, and the chain that decided the end.
+
+One bar an agent, in the order in which they could start. `*` marks the critical path: had one of
+these been ready sooner, the fleet might have been too. What each need cost is told below.
+
+example: argosy timeline --html start.html
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.report import is_colourful, print_json
+from argosy.cli.timeline_text import render_text
+from argosy.engine.diary import read_diary
+from argosy.engine.folder import folder_of
+from argosy.engine.roster import read_roster
+from argosy.engine.timeline import Phase, Timeline, last_start
+from argosy.fault import Fault, RefusedError
+from argosy.fleet.graph import graph_of
+
+if TYPE_CHECKING:
+    import argparse
+
+_PIPE_WIDTH = 100
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy timeline`."""
+    add_fleet(parser)
+    parser.add_argument("--html", metavar="FILE", help="write it as one page that needs nothing else")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the last start; returns 0 however it ended.
+
+    Raises RefusedError: this fleet was never started, or FILE cannot be written.
+    """
+    path, _ = take_fleet(args)
+    folder = folder_of(path)
+    roster = read_roster(folder)
+    timeline = None
+    if roster is not None:
+        needs = {name: spec.need_names() for name, spec in roster.plan.processes.items()}
+        timeline = last_start(read_diary(folder.diary), graph_of(needs), time.monotonic())
+    if roster is None or timeline is None:
+        raise RefusedError(
+            Fault(str(path), "never-started", "no start of this fleet is known", "`argosy up -d`")
+        )
+    if args.html:
+        _write_page(Path(args.html), timeline, roster.plan.fleet)
+    if args.as_json:
+        print_json(timeline_object(timeline, roster.plan.fleet, roster.plan.environment))
+    elif not args.html:
+        is_terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns if is_terminal else _PIPE_WIDTH
+        sys.stdout.write(render_text(timeline, roster.plan.fleet, width, is_rich=is_colourful(sys.stdout)))
+    return 0
+
+
+def _write_page(path: Path, timeline: Timeline, fleet: str) -> None:
+    from argosy.cli.timeline_page import render_page  # noqa: PLC0415 - for who asks only
+
+    try:
+        path.write_text(render_page(timeline, fleet), encoding="utf-8")
+    except OSError as error:
+        message = f"`{path}` cannot be written: {error.strerror}"
+        raise RefusedError(Fault("--html", "not-written", message)) from error
+    sys.stderr.write(f"written to {path}\n")
+
+
+def timeline_object(timeline: Timeline, fleet: str, environment: str) -> dict[str, object]:
+    """Return the object `timeline/1`; times are seconds from the start of the fleet."""
+    return {
+        "argosy": "timeline/1",
+        "fleet": fleet,
+        "environment": environment,
+        "at": timeline.at_s,
+        "seconds": round(timeline.seconds, 4),
+        "is_over": timeline.is_over,
+        "agents": {
+            bar.agent: {
+                "ready": None if bar.ready_s is None else round(bar.ready_s, 4),
+                "waited_for": bar.gate or None,
+                "spent": {phase.value: round(bar.spent(phase), 4) for phase in Phase},
+                "stretches": [
+                    [each.phase.value, round(each.from_s, 4), round(each.to_s, 4)] for each in bar.stretches
+                ],
+                "starts": bar.starts,
+                "end": bar.end or None,
+            }
+            for bar in timeline.bars
+        },
+        "critical_path": [
+            {"agent": step.agent, "started": round(step.started_s, 4), "ready": round(step.ready_s, 4)}
+            for step in timeline.critical_path
+        ],
+        "critical_path_seconds": round(timeline.critical_path_s, 4),
+        "needs_alone_seconds": round(timeline.needs_alone_s, 4),
+        "edges": [
+            {
+                "from": cost.agent,
+                "to": cost.need,
+                "agent_seconds": round(cost.agent_s, 4),
+                "fleet_seconds": round(cost.fleet_s, 4),
+            }
+            for cost in timeline.costs
+        ],
+    }

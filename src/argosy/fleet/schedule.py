@@ -1,0 +1,115 @@
+"""When each agent can be ready, what each need costs in time, and why a need is redundant.
+
+Pure arithmetic over the graph (critical path method, Kelley and Walker 1959): every agent starts in
+the instant its last need is ready and takes its own time from there. How many start at once is no
+matter here; `engine.rehearsal` plays a start through with admission.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from argosy.fleet.graph import Graph, UnknownAgentError
+
+
+class EdgeCost(msgspec.Struct, frozen=True):
+    """What one need costs: how much sooner without it the agent, and the whole fleet, would be ready."""
+
+    agent: str
+    need: str
+    agent_s: float
+    fleet_s: float
+
+
+def ready_times(graph: Graph, takes_s: Mapping[str, float]) -> dict[str, float]:
+    """Return when each agent is ready, in seconds from the start; needs are ready before.
+
+    takes_s: seconds from the readiness of the last need to the agent's own.
+    Raises UnknownAgentError: an agent of the graph has no entry in `takes_s`.
+    """
+    ready: dict[str, float] = {}
+    for name in graph.start_order():
+        if name not in takes_s:
+            raise UnknownAgentError(name)
+        # Within a cycle a need may have no time yet; a start refuses such a file.
+        ready[name] = _last(graph.needs[name], ready) + takes_s[name]
+    return ready
+
+
+def edge_costs(graph: Graph, takes_s: Mapping[str, float]) -> tuple[EdgeCost, ...]:
+    """Return the cost of each need, the costliest first: for the fleet, then for the agent.
+
+    Each is counted alone: two needs that are ready at the same time cost nothing each, and together all.
+    Raises UnknownAgentError: an agent of the graph has no entry in `takes_s`.
+    """
+    ready = ready_times(graph, takes_s)
+    whole_s = max(ready.values(), default=0.0)
+    below = _longest_after(graph, takes_s)
+    costs = []
+    for agent, need in graph.edges():
+        others = [other for other in graph.needs[agent] if other != need]
+        agent_s = max(0.0, ready[need] - _last(others, ready))
+        # Only what stands on a longest chain can make the whole sooner.
+        is_tight = agent_s > 0 and ready[agent] + below[agent] >= whole_s - 1e-9
+        fleet_s = whole_s - max(_moved(graph, takes_s, ready, agent, agent_s)) if is_tight else 0.0
+        costs.append(EdgeCost(agent, need, agent_s, max(0.0, fleet_s)))
+    return tuple(sorted(costs, key=lambda cost: (-cost.fleet_s, -cost.agent_s)))
+
+
+def implied_by(graph: Graph, agent: str, need: str) -> tuple[str, ...]:
+    """Return the shortest other chain of needs from `agent` to `need`, both included; empty without one.
+
+    It is the proof that the need is redundant: each of the chain waits for the next.
+    Raises UnknownAgentError: the graph has no such agent.
+    """
+    if agent not in graph.needs:
+        raise UnknownAgentError(agent)
+    came_from: dict[str, str] = {}
+    queue = deque([agent])
+    while queue:
+        name = queue.popleft()
+        for other in graph.needs[name]:
+            if (name, other) == (agent, need) or other in came_from or other == agent:
+                continue
+            came_from[other] = name
+            if other == need:
+                return _chain(agent, need, came_from)
+            queue.append(other)
+    return ()
+
+
+def _chain(first: str, last: str, came_from: Mapping[str, str]) -> tuple[str, ...]:
+    way = [last]
+    while way[-1] != first:
+        way.append(came_from[way[-1]])
+    return tuple(reversed(way))
+
+
+def _last(names: Iterable[str], ready: Mapping[str, float]) -> float:
+    return max((ready[name] for name in names if name in ready), default=0.0)
+
+
+def _longest_after(graph: Graph, takes_s: Mapping[str, float]) -> dict[str, float]:
+    """Return, for each agent, how long the longest chain takes that waits for it, itself not counted."""
+    after: dict[str, float] = {}
+    for name in graph.stop_order():
+        after[name] = max(
+            (takes_s[other] + after.get(other, 0.0) for other in graph.needed_by[name]), default=0.0
+        )
+    return after
+
+
+def _moved(
+    graph: Graph, takes_s: Mapping[str, float], ready: Mapping[str, float], agent: str, sooner_s: float
+) -> Iterable[float]:
+    """Return when all are ready if `agent` is so much sooner."""
+    moved = dict(ready)
+    moved[agent] -= sooner_s
+    touched = set(graph.affected([agent])) - {agent}
+    for name in graph.start_order():
+        if name in touched:
+            moved[name] = _last(graph.needs[name], moved) + takes_s[name]
+    return moved.values()
