@@ -437,6 +437,24 @@ def test_values_of_env_are_shown_nowhere(pair: Rig) -> None:
     assert (folder / "applied.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_secret_that_an_agent_says_itself_is_hidden_in_what_argosy_says_of_it(pair: Rig) -> None:
+    pair.write("import os, sys\nprint('no access with', os.environ['API_TOKEN'])\nsys.exit(3)\n", "teller.py")
+    restart = "restart: never, env: {API_TOKEN: hunter2-secret, DB: 'redis://me:swordfish@db'}"
+    pair.write((PAIR % "") + f"  C: {{run: teller.py, {restart}}}\n")
+    said = [
+        pair.argosy("up", "-d"),
+        pair.argosy("up", "-d", "--json"),
+        pair.argosy("status"),
+        pair.argosy("status", "--json"),
+    ]
+    assert "no access with ***" in said[0].stderr + said[0].stdout
+    said[0].stdout += (state_folder(pair) / "diary").read_text()
+    pair.write((PAIR % "") + "  C: {run: teller.py, env: API_TOKEN=hunter2-secret}\n")
+    said += [pair.argosy("check"), pair.argosy("check", "--json"), pair.argosy("up", "-d")]
+    assert "API_TOKEN=***" in said[-1].stderr
+    assert all("hunter2" not in done.stdout + done.stderr for done in said)
+
+
 def test_a_variable_that_is_no_text_reaches_the_agents(rig: Rig) -> None:
     rig.write("""
         fleet: toy

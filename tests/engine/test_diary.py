@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from binascii import crc32
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.diary import Diary, read_diary
+from argosy.engine.diary import Diary, put_aside, read_diary
 
 
 def note(path: Path, *kinds: str) -> None:
@@ -70,3 +71,24 @@ def test_a_full_disk_is_counted_and_a_half_line_spoils_no_other(
     diary.close()
     assert diary.lost == 2
     assert [entry.kind for entry in read_diary(path)] == ["before", "after"]
+
+
+def test_a_long_diary_is_put_aside_once_and_its_numbers_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("argosy.engine.diary._LONG_BYTES", 1000)
+    path = tmp_path / "diary"
+    note(path, *map(str, range(50)))
+    assert path.stat().st_size + put_aside(path).stat().st_size <= 2500
+    note(path, "last")
+    entries = list(read_diary(path))
+    assert [entry.kind for entry in entries] == [*map(str, range(51 - len(entries), 50)), "last"]
+    assert [entry.sequence for entry in entries] == list(range(52 - len(entries), 52))
+
+
+def test_a_line_of_a_later_version_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "diary"
+    body = b'{"version":9,"sequence":4,"at_s":1.0,"mono_s":1.0,"kind":"x","added":{"y":1}}'
+    path.write_bytes(b"%08x %s\n" % (crc32(body), body))
+    note(path, "next")
+    assert [(entry.kind, entry.sequence) for entry in read_diary(path)] == [("x", 4), ("next", 5)]

@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.logs import (
-    Mark,
-    Reader,
-    append_mark,
-    index_of,
-    last_line,
-    open_log,
-    read_marks,
-    tail_offset,
-)
+from argosy.engine.logreader import Reader, tail_offset
+from argosy.engine.logs import Mark, append_mark, index_of, last_line, open_log, read_marks
 from argosy.engine.logwatch import LogWatch
 from argosy.fault import MissingError
 

@@ -21,6 +21,7 @@ STRUCTS = [
     spec.FleetKeys,
     spec.Machine,
     spec.Hub,
+    spec.Logs,
     spec.AgentKeys,
     spec.Need,
     spec.Probe,

@@ -1,6 +1,7 @@
 """The agents' output, merged, oldest line first, each with the name of its agent.
 
-`-f` goes on as lines come, across restarts; where a new process begins it says so.
+`-f` goes on as lines come, across restarts; where a new process begins it says so. What the fleet
+file's `logs` allows is kept: the oldest lines go first.
 
 example: argosy logs Translator -n 40 -f
 """
@@ -11,6 +12,7 @@ import asyncio
 import difflib
 import heapq
 import sys
+from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,9 +20,10 @@ import msgspec
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint
 from argosy.engine.folder import folder_of
-from argosy.engine.logs import Reader, tail_offset
+from argosy.engine.logreader import Reader, tail_offset
 from argosy.engine.logwatch import LogWatch
 from argosy.fault import Fault, InputError
+from argosy.fleet.units import shown_size
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.folder import Folder
-    from argosy.engine.logs import Line
+    from argosy.engine.logreader import Line
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
         Reader(name, log, tail_offset(log, args.lines) if args.lines is not None else 0)
         for name, log in logs.items()
     ]
-    lines = list(heapq.merge(*(reader.read() for reader in readers), key=lambda line: line.at_s))
+    lines = _merged(readers)
     if args.lines is not None:
-        lines = lines[len(lines) - min(args.lines, len(lines)) :]
+        lines = deque(lines, maxlen=args.lines)
     width = max((len(name) for name in logs), default=0)
     _print(lines, width, as_json=args.as_json)
     if args.follow:
@@ -60,6 +63,10 @@ def run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             return 0  # the way to end a follow
     return 0
+
+
+def _merged(readers: Iterable[Reader]) -> Iterable[Line]:
+    return heapq.merge(*(reader.read() for reader in readers), key=lambda line: line.at_s)
 
 
 def _logs_of(folder: Folder, names: list[str]) -> dict[str, Path]:
@@ -85,18 +92,16 @@ async def _follow(
     known = {reader.agent: reader for reader in readers}
 
     def grown(logs: list[Path]) -> None:
-        lines: list[Line] = []
-        for log in logs:
-            if names and log.stem not in names:
-                continue
-            lines.extend(known.setdefault(log.stem, Reader(log.stem, log)).read())
-        _print(sorted(lines, key=lambda line: line.at_s), width, as_json=as_json)
+        wanted = [log for log in logs if not names or log.stem in names]
+        readers = [known.setdefault(log.stem, Reader(log.stem, log)) for log in wanted]
+        _print(_merged(readers), width, as_json=as_json)
 
     if not folder.logs.is_dir():
         raise InputError(
             Fault(str(folder.logs), "no-log", "this fleet has not been started here yet", "`argosy up`")
         )
     watch = LogWatch(folder.logs, asyncio.get_running_loop(), grown)
+    grown([*folder.logs.glob("*.log")])  # also what came before the watch
     try:
         await asyncio.Event().wait()
     finally:
@@ -112,11 +117,15 @@ def _print(lines: Iterable[Line], width: int, *, as_json: bool) -> None:
                 "line": line.text,
                 "seam": bool(line.seam),
                 "pid": line.seam or None,
+                "lost_bytes": line.lost_bytes,
             }
             sys.stdout.write(msgspec.json.encode(entry).decode() + "\n")
         elif line.seam:
             text = f"{line.agent:<{width}} | --- starts, pid {line.seam} ---"
             sys.stdout.write(paint(text, "dim") + "\n")
+        elif line.lost_bytes:
+            text = f"{line.agent:<{width}} | --- {shown_size(line.lost_bytes)} went before they were read ---"
+            sys.stdout.write(paint(text, "yellow") + "\n")
         else:
             sys.stdout.write(f"{line.agent:<{width}} | {line.text}\n")
     sys.stdout.flush()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from argosy.engine.generation import is_at
 from argosy.engine.messages import (
     PROTOCOL,
     READY,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _ERRORS = {1: RefusedError, 2: InputError, 3: MissingError}
 _ANSWER_WITHIN_S = 30.0
+_LONG_LOG_BYTES = 2**20
 
 
 class SupervisorLostError(RefusedError):
@@ -175,7 +177,6 @@ def connect_or_start(fleet_path: Path, fleet_name: str, folder: Folder, name: st
     client = connect(folder, name)
     if client is not None:
         return client
-    folder.make()
     try:
         with _spawn_lock(folder):
             client = connect(folder, name)
@@ -193,13 +194,18 @@ def connect_or_start(fleet_path: Path, fleet_name: str, folder: Folder, name: st
 @contextlib.contextmanager
 def _spawn_lock(folder: Folder) -> Iterator[None]:
     """Let one client at a time start a supervisor."""
-    with open(folder.spawn_lock, "wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        folder.make()
+        with open(folder.spawn_lock, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if is_at(folder.spawn_lock, file.fileno()):  # else `argosy clean` has removed it meanwhile
+                yield
+                return
 
 
 def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None:
     """Start a supervisor in a session of its own and wait until it has adopted what runs."""
+    _turn_over(folder.supervisor_log)
     ready, ready_in = os.pipe()
     with open(folder.supervisor_log, "ab") as log:
         process = subprocess.Popen(
@@ -235,6 +241,13 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
             f"its last words are in `{folder.supervisor_log}`",
         )
     )
+
+
+def _turn_over(log: Path) -> None:
+    """Put a long log of supervisors aside; none of them lives."""
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > _LONG_LOG_BYTES:
+            log.replace(log.with_name(log.name + ".1"))
 
 
 def _error_of(refused: Refused) -> ArgosyError:

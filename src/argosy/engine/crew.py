@@ -14,8 +14,8 @@ from argosy.engine import lease, process
 from argosy.engine.admission import chain_lengths, read_pressure, room_for
 from argosy.engine.diary import Diary
 from argosy.engine.forkerlink import ForkerLink
-from argosy.engine.logs import Mark, append_mark, mark_growth
-from argosy.engine.logwatch import LogWatch
+from argosy.engine.logkeeper import LogKeeper
+from argosy.engine.logs import Mark, append_mark
 from argosy.engine.memory import read_memory
 from argosy.engine.order import Exit, Order
 from argosy.engine.plan import full_environment
@@ -65,7 +65,7 @@ class Crew:
         self._room_timer: asyncio.TimerHandle | None = None
         self._unborn: dict[int, Unit] = {}
         self._is_closing = False
-        self._watch = LogWatch(folder.logs, loop, mark_growth)
+        self._logs = LogKeeper(folder.logs, loop)
         self._forker: ForkerLink | None = None
         self._forker_since = 0.0
         self._start_forker()
@@ -78,6 +78,7 @@ class Crew:
     def adopt_plan(self, plan: Plan) -> None:
         """Make `plan` the one in force: new units for new agents; known ones are left to the change."""
         self.plan = plan
+        self._logs.keep(plan.logs)
         self.add(plan.processes)
         self._chains = chain_lengths({name: spec.need_names() for name, spec in plan.processes.items()})
         self._dependents = {name: [] for name in self.units}
@@ -342,7 +343,7 @@ class Crew:
         self._memory_timer.cancel()
         if self._room_timer is not None:
             self._room_timer.cancel()
-        self._watch.close()
+        self._logs.close()
         if self._forker is not None:
             self._forker.close()
         for unit in self.units.values():

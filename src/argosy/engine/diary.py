@@ -1,11 +1,14 @@
 """The diary: what happened to the fleet, a line an event, for the timeline and the hub.
 
 One O_APPEND write a line: `crc32 JSON`. No decision rests on it, so it may fail when the disk is
-full; a torn tail is passed over by readers and cut when it is opened for writing again.
+full; a torn tail is passed over by readers and cut when it is opened for writing again. A long one
+is put aside as `diary.1`, in place of the one before. Each line tells its version: later versions
+add keys, and readers pass over those that they do not know.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from binascii import crc32
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VERSION = 1
+_LONG_BYTES = 8 * 2**20
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,9 +43,11 @@ class Diary:
 
     def __init__(self, path: Path) -> None:
         self.lost = 0
+        self._path = path
         self._is_torn = False
-        self._sequence = _cut_torn_tail(path)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._sequence = _cut_torn_tail(path) or _cut_torn_tail(put_aside(path))
+        self._file = _open(path)
+        self._length = os.fstat(self._file).st_size
 
     def note(
         self, kind: str, *, agent: str = "", state: str = "", pid: int | None = None, text: str = ""
@@ -63,8 +69,22 @@ class Diary:
         if self._is_torn:
             line = b"\n" + line
         written = self._write(line)
+        self._length += written
         self.lost += written < len(line)
         self._is_torn = 0 < written < len(line) or (self._is_torn and not written)
+        if self._length > _LONG_BYTES and not self._is_torn:
+            self._turn_over()
+
+    def _turn_over(self) -> None:
+        """Go on in a new file; with a full disk in this one."""
+        self._length = 0
+        try:
+            os.rename(self._path, put_aside(self._path))
+            file = _open(self._path)
+        except OSError:
+            return
+        os.close(self._file)
+        self._file = file
 
     def _write(self, line: bytes) -> int:
         """Return how much of the line went to the disk, which may be full."""
@@ -78,15 +98,23 @@ class Diary:
         os.close(self._file)
 
 
+def put_aside(path: Path) -> Path:
+    """Return where the diary at `path` is put when it is long."""
+    return path.with_name(path.name + ".1")
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
 def read_diary(path: Path) -> Iterator[Entry]:
-    """Yield the events of a diary, oldest first; damaged lines are passed over."""
-    if not path.exists():
-        return
-    with open(path, "rb") as file:
-        for line in file:
-            entry = _parse(line)
-            if entry is not None:
-                yield entry
+    """Yield the events of a diary and of the one put aside, oldest first; damaged lines are passed over."""
+    for each in (put_aside(path), path):
+        with contextlib.suppress(FileNotFoundError), open(each, "rb") as file:
+            for line in file:
+                entry = _parse(line)
+                if entry is not None:
+                    yield entry
 
 
 def _parse(line: bytes) -> Entry | None:

@@ -110,10 +110,20 @@ def folder_of(fleet_path: str | Path, variables: Mapping[str, str] | None = None
     """
     variables = os.environ if variables is None else variables
     path = Path(fleet_path).resolve()
-    home = variables.get("XDG_STATE_HOME") or str(Path(variables.get("HOME") or Path.home(), ".local/state"))
     stem = path.parent.name or "fleet"
-    state = Path(home, "argosy", f"{stem}-{_digest(str(path))[:10]}")
+    return folder_of_state(state_home(variables) / f"{stem}-{_digest(str(path))[:10]}", variables)
+
+
+def folder_of_state(state: Path, variables: Mapping[str, str] | None = None) -> Folder:
+    """Return both folders of the fleet whose state folder is `state`."""
+    variables = os.environ if variables is None else variables
     return Folder(state, runtime_base(variables) / _digest(str(state))[:12])
+
+
+def state_home(variables: Mapping[str, str]) -> Path:
+    """Return the folder of the state folders: `$XDG_STATE_HOME/argosy`."""
+    home = variables.get("XDG_STATE_HOME") or str(Path(variables.get("HOME") or Path.home(), ".local/state"))
+    return Path(home, "argosy")
 
 
 def runtime_base(variables: Mapping[str, str]) -> Path:
@@ -125,6 +135,15 @@ def runtime_base(variables: Mapping[str, str]) -> Path:
     is_short = given and len(os.fsencode(given)) <= _LONGEST_BASE
     if given and is_short and os.path.isdir(given) and os.stat(given).st_uid == os.getuid():
         return Path(given, "argosy")
+    return _fallback_base()
+
+
+def runtime_bases(variables: Mapping[str, str]) -> list[Path]:
+    """Return every folder under which runtime folders of this user may have been made."""
+    return list(dict.fromkeys([runtime_base(variables), _fallback_base()]))
+
+
+def _fallback_base() -> Path:
     return Path(f"/tmp/argosy-{os.getuid()}")
 
 

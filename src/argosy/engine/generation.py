@@ -3,15 +3,20 @@
 A start that is under way when the supervisor dies has either locked and recorded its lease before
 it read the generation, and then the next supervisor's scan sees it, or it reads the new number
 and ends itself. No timing is assumed.
+
+The first number of a folder is random: a folder that was deleted and made anew must not count
+from where a start of its former self may still be.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 
 from argosy.engine.lease import lock_within, open_lease
 
 _WIDTH = 20
+_FIRST_BITS = 48
 
 
 def read_generation(path: str | os.PathLike[str]) -> int:
@@ -25,11 +30,23 @@ def read_generation(path: str | os.PathLike[str]) -> int:
 
 def hold(path: str | os.PathLike[str], within_s: float) -> int | None:
     """Return a descriptor that holds the supervisor's lock, or None when another has it."""
-    descriptor = open_lease(path)
-    if lock_within(descriptor, within_s):
-        return descriptor
-    os.close(descriptor)
-    return None
+    while True:
+        descriptor = open_lease(path)
+        if lock_within(descriptor, within_s):
+            if is_at(path, descriptor):
+                return descriptor
+            os.close(descriptor)  # it was removed meanwhile
+            continue
+        os.close(descriptor)
+        return None
+
+
+def is_at(path: str | os.PathLike[str], descriptor: int) -> bool:
+    """Return whether `path` names the open file, and not another one or none."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def raise_generation(descriptor: int) -> int:
@@ -37,6 +54,7 @@ def raise_generation(descriptor: int) -> int:
 
     The width is fixed and the write is one piece, so a reader meets the old number or the new.
     """
-    number = int(os.pread(descriptor, _WIDTH, 0) or b"0") + 1
+    before = os.pread(descriptor, _WIDTH, 0)
+    number = int(before) + 1 if before else secrets.randbits(_FIRST_BITS) + 1
     os.pwrite(descriptor, b"%0*d" % (_WIDTH, number), 0)
     return number

@@ -5,8 +5,10 @@ before any user code runs, so no supervisor's memory can be wrong about them. A 
 that a process (the agent, or one it started) lives; a free lock proves nothing until the recorded
 process is dead too, since an agent may close every descriptor it has.
 
-The record is one write of fixed size with a checksum. It is not flushed to disk: only a power
-loss could tear it, and the boot id in it makes it void after one.
+The record is one write with a checksum. It is not flushed to disk: only a power loss could tear it,
+and the boot id in it makes it void after one. It tells its version and its length, and a later
+version only adds fields before the checksum: a running agent that another argosy started, older or
+newer, is read and adopted like any other.
 
 Used by the forked child before it becomes the agent, so only small standard modules here.
 """
@@ -23,10 +25,15 @@ from typing import NamedTuple
 
 from argosy.engine.process import Identity
 
-_VERSION = 1
-_RECORD = struct.Struct("<I16sQQQI")
+_VERSION = 2
+# version, length of all with the checksum, boot id, incarnation, start time, generation, pid
+_RECORD = struct.Struct("<II16sQQQI")
 _CRC = struct.Struct("<I")
 LENGTH = _RECORD.size + _CRC.size
+# Version 1 told no length.
+_RECORD_1 = struct.Struct("<I16sQQQI")
+# A length beyond this is no length.
+_LONGEST = 4096
 
 
 class Record(NamedTuple):
@@ -46,6 +53,7 @@ def pack(record: Record) -> bytes:
     """Return the record as it stands in the file."""
     body = _RECORD.pack(
         _VERSION,
+        LENGTH,
         record.boot,
         record.incarnation,
         record.identity.started,
@@ -56,16 +64,33 @@ def pack(record: Record) -> bytes:
 
 
 def unpack(data: bytes) -> Record | None:
-    """Return the record in `data`, or None when it is torn, empty or of another version."""
-    if len(data) != LENGTH:
+    """Return the record in `data`, of this version, of an earlier or a later one; None when it is void.
+
+    A record of zeros has the length 0, which is none (its checksum alone would be right).
+    """
+    if len(data) < 8:
         return None
-    body, crc = data[: _RECORD.size], _CRC.unpack(data[_RECORD.size :])[0]
-    if crc32(body) != crc:
+    version, length = struct.unpack_from("<II", data)
+    if version == 1:
+        return _unpack_1(data)
+    if version == 0 or not LENGTH <= length <= min(len(data), _LONGEST) or not _is_whole(data[:length]):
         return None
-    version, boot, incarnation, started, generation, pid = _RECORD.unpack(body)
-    if version != _VERSION or pid == 0:
+    _, _, boot, incarnation, started, generation, pid = _RECORD.unpack_from(data)
+    return Record(boot, incarnation, Identity(pid, started), generation) if pid else None
+
+
+def _unpack_1(data: bytes) -> Record | None:
+    body = data[: _RECORD_1.size + _CRC.size]
+    if len(body) < _RECORD_1.size + _CRC.size or not _is_whole(body):
         return None
-    return Record(boot, incarnation, Identity(pid, started), generation)
+    _, boot, incarnation, started, generation, pid = _RECORD_1.unpack_from(body)
+    return Record(boot, incarnation, Identity(pid, started), generation) if pid else None
+
+
+def _is_whole(data: bytes) -> bool:
+    """Return whether the checksum at the end is right."""
+    crc: int = _CRC.unpack(data[-_CRC.size :])[0]
+    return crc32(data[: -_CRC.size]) == crc
 
 
 def read_record(path: str | os.PathLike[str]) -> Record | None:
@@ -126,16 +151,3 @@ def is_free(path: str | os.PathLike[str]) -> bool:
         return try_lock(descriptor)
     finally:
         os.close(descriptor)
-
-
-def is_on_network(path: str | os.PathLike[str]) -> bool:
-    """Return whether `path` lies on NFS, by the longest mount point that holds it."""
-    real = os.path.realpath(path)
-    best = ("", "")
-    with open("/proc/self/mounts") as file:
-        for line in file:
-            _, point, kind, *_ = line.split(" ")
-            inside = real == point or real.startswith(point.rstrip("/") + "/")
-            if inside and len(point) >= len(best[0]):
-                best = (point, kind)
-    return best[1].startswith("nfs")

@@ -3,23 +3,24 @@
 An agent owns its log as descriptors 1 and 2 (O_APPEND), so a dead supervisor loses no line. Lines
 need not carry a time: the supervisor notes (time, offset) whenever a file has grown, and
 (time, offset, pid) at every start, which readers use to merge the files and to mark the seams.
+
+The beginning of a long log is a hole (see `retention`): offsets stay, and readers pass over it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
-import time
-from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _MARK = struct.Struct("<dQI")
 _TAIL_BYTES = 4096
-_BLOCK_BYTES = 65536
+# An index of so many marks is thinned out to half of it.
+_MOST_MARKS = 8192
 
 
 class Mark(NamedTuple):
@@ -28,15 +29,6 @@ class Mark(NamedTuple):
     at_s: float
     offset: int
     pid: int = 0
-
-
-class Line(NamedTuple):
-    """One line of an agent. seam: the pid of a process that starts here, text empty."""
-
-    at_s: float
-    agent: str
-    text: str
-    seam: int = 0
 
 
 def open_log(path: Path) -> int:
@@ -57,19 +49,28 @@ def append_mark(log: Path, mark: Mark) -> None:
             if torn:
                 file.truncate(file.tell() - torn)
             file.write(_MARK.pack(*mark))
+            is_long = file.tell() >= _MOST_MARKS * _MARK.size
     except OSError:
         return
+    if is_long:
+        shorten_index(log, 0)
 
 
-def mark_growth(logs: Iterable[Path]) -> None:
-    """Note that these logs have grown, now."""
-    now = time.time()
-    for log in logs:
-        try:
-            size = log.stat().st_size
-        except FileNotFoundError:
-            continue
-        append_mark(log, Mark(now, size))
+def shorten_index(log: Path, start: int) -> None:
+    """Drop the marks before the offset `start`, and of many every second; a full disk leaves it as it is."""
+    marks = [mark for mark in read_marks(log) if mark.offset >= start]
+    while len(marks) > _MOST_MARKS // 2:
+        thinned = [mark for at, mark in enumerate(marks) if mark.pid or at % 2]
+        # Where there is nothing but seams, the oldest go.
+        marks = thinned if len(thinned) < len(marks) else marks[-_MOST_MARKS // 2 :]
+    index = index_of(log)
+    beside = index.with_suffix(".new")
+    try:
+        beside.write_bytes(b"".join(_MARK.pack(*mark) for mark in marks))
+        os.replace(beside, index)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def read_marks(log: Path) -> list[Mark]:
@@ -88,76 +89,8 @@ def last_line(log: Path) -> str:
         with open(log, "rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - _TAIL_BYTES))
-            lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+            text = file.read().replace(b"\0", b"").decode(errors="replace")
     except OSError:
         return ""
+    lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].strip()[:200] if lines else ""
-
-
-class Reader:
-    """Reads one agent's log from some offset on, and goes on from there when it has grown."""
-
-    def __init__(self, agent: str, log: Path, offset: int = 0) -> None:
-        self.agent = agent
-        self._log = log
-        self._offset = offset
-
-    def read(self) -> Iterator[Line]:
-        """Yield the whole lines that have come since, each with its time, and the seams between them.
-
-        What a process wrote last without ending the line is a line too, once the next has begun.
-        """
-        try:
-            with open(self._log, "rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return
-        marks = read_marks(self._log)
-        seams = {mark.offset: mark for mark in marks if mark.pid}
-        offsets = [mark.offset for mark in marks]
-        for raw in _cut(data, sorted(seam - self._offset for seam in seams if seam > self._offset)):
-            seam = seams.get(self._offset)
-            if seam is not None:
-                yield Line(seam.at_s, self.agent, "", seam.pid)
-            # The first mark beyond the line's first byte was made when the line was there.
-            beyond = bisect_right(offsets, self._offset)
-            at_s = marks[min(beyond, len(marks) - 1)].at_s if marks else 0.0
-            self._offset += len(raw)
-            yield Line(at_s, self.agent, raw.rstrip(b"\r\n").decode(errors="replace"))
-
-
-def _cut(data: bytes, seams: list[int]) -> Iterator[bytes]:
-    """Yield the pieces of `data` that end with a line feed or where a seam is; not what is left after."""
-    start = 0
-    for seam in [*seams, None]:
-        piece = data[start:seam]
-        end = 0
-        while (feed := piece.find(b"\n", end)) >= 0:
-            yield piece[end : feed + 1]
-            end = feed + 1
-        if seam is None or seam > len(data):
-            return
-        if end < len(piece):
-            yield piece[end:]
-        start = seam
-
-
-def tail_offset(log: Path, lines: int) -> int:
-    """Return the offset from which a log has its last `lines` lines."""
-    try:
-        with open(log, "rb") as file:
-            position = file.seek(0, os.SEEK_END)
-            while position:
-                step = min(_BLOCK_BYTES, position)
-                position -= step
-                file.seek(position)
-                block = file.read(step)
-                feed = len(block)
-                while (feed := block.rfind(b"\n", 0, feed)) >= 0:
-                    if lines == 0:
-                        return position + feed + 1
-                    lines -= 1
-    except FileNotFoundError:
-        return 0
-    return 0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _IN_MODIFY = 0x2
+_IN_Q_OVERFLOW = 0x4000
 _EVENT = struct.Struct("iIII")
 _BURST_S = 0.02
 
@@ -60,8 +61,10 @@ class LogWatch:
                 return names
             at = 0
             while at < len(data):
-                *_, length = _EVENT.unpack_from(data, at)
+                _, kind, _, length = _EVENT.unpack_from(data, at)
                 at += _EVENT.size
+                if kind & _IN_Q_OVERFLOW:  # events were lost: any may have grown
+                    names.update(os.listdir(self._folder))
                 names.add(os.fsdecode(data[at : at + length].rstrip(b"\0")))
                 at += length
 

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.engine.envfile import read_env_file
+from argosy.engine.retention import Limits
 from argosy.fault import Fault, InputError
 from argosy.fleet.spec import Need, Probe
-from argosy.fleet.units import duration_s
+from argosy.fleet.units import duration_s, size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from argosy.engine.folder import Folder
     from argosy.fleet.placement import Placement
-    from argosy.fleet.spec import AgentSpec, Fleet
+    from argosy.fleet.spec import AgentSpec, Fleet, Logs
 
 # What one service manager tells its child must not reach the children of that child.
 _OF_THE_CALLER = frozenset(
@@ -87,6 +88,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All processes of this machine, and the agents that are not its to run.
 
     declared: every agent of the fleet file, in its order. left_out: name to reason.
+    logs: how much of the agents' output is kept.
     """
 
     fleet: str
@@ -96,6 +98,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     processes: dict[str, ProcessSpec]
     left_out: dict[str, str]
     max_starting: int | None = None
+    logs: Limits = Limits()
 
 
 def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], folder: Folder) -> Plan:
@@ -120,6 +123,15 @@ def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], f
         processes=processes,
         left_out=left_out,
         max_starting=fleet.max_starting,
+        logs=_limits(fleet.logs),
+    )
+
+
+def _limits(logs: Logs) -> Limits:
+    return Limits(
+        size_bytes=size_bytes(logs.size),
+        age_s=duration_s(logs.age) if logs.age else None,
+        total_bytes=size_bytes(logs.total),
     )
 
 

@@ -14,6 +14,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine.process import all_pids, read_stat
+from argosy.fleet.secret import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -127,5 +128,6 @@ def _socket_inodes(pid: int) -> Iterator[int]:
 
 def _title(pid: int) -> str:
     with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-        return file.read().replace(b"\0", b" ").decode(errors="replace").strip()[:80]
+        words = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+        return without_secrets(words)[:80]
     return ""

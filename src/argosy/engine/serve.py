@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 import setproctitle
 
-from argosy.engine import lease
 from argosy.engine.control import ControlServer
+from argosy.engine.filesystem import is_on_network
 from argosy.engine.folder import folder_of
 from argosy.engine.generation import hold, raise_generation
 from argosy.engine.messages import READY, Refused, encode_line
 from argosy.engine.process import holders_of_file
+from argosy.engine.sockets import sweep
 from argosy.engine.supervisor import Supervisor
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 
@@ -40,22 +41,23 @@ def serve(fleet_path: Path, fleet_name: str, on_ready: Callable[[], None]) -> No
     """Supervise the fleet of this file until told to end.
 
     Raises RefusedError: another supervisor holds it. Raises MissingError: the state folder cannot be
-    made, or is on NFS.
+    made, or is on a network.
     """
     folder = folder_of(fleet_path)
     folder.make()
-    if lease.is_on_network(folder.state):
+    if is_on_network(folder.state):
         raise MissingError(
             Fault(
                 str(folder.state),
                 "nfs",
-                "the state folder is on NFS, where file locks do not prove that a process lives",
+                "the state folder is on NFS or SMB, where file locks do not prove that a process lives",
                 "set XDG_STATE_HOME to a folder on a local disk",
             )
         )
     lock = hold(folder.lock, _LOCK_PATIENCE_S)
     if lock is None:
         raise RefusedError(_held(folder))
+    folder.make()  # the one before may have swept it away
     generation = raise_generation(lock)
     os.set_inheritable(lock, False)
     setproctitle.setproctitle(f"argosy: supervisor {fleet_name}")
@@ -98,6 +100,7 @@ async def _serve(folder: Folder, generation: int, open_files: int, on_ready: Cal
     finally:
         await control.close()
         supervisor.close()
+        sweep(folder.runtime)
 
 
 def main() -> int:

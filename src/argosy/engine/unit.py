@@ -23,6 +23,7 @@ from argosy.engine.state import READY_STATES, RUNNING_STATES, Action, Event, Sta
 from argosy.engine.timers import Timers
 from argosy.engine.will import Will, read_will, will_of, write_will
 from argosy.engine.words import words_of_end, words_of_lateness
+from argosy.fleet.secret import Veil
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,7 @@ class Unit:
         self.memory_at = 0.0
         self.lost_needs: set[str] = set()
         self._crew = crew
+        self._veil = Veil(spec.env)
         self._budget = Budget(spec.restart_times, spec.restart_within_s)
         self._timers = Timers(crew.loop)
         path = crew.folder.notify(spec.name)
@@ -166,7 +168,7 @@ class Unit:
         if self.state is before and action is Action.NONE:
             return
         if reason or self.state is not before:
-            self.reason = reason
+            self.reason = self._veil.over(reason)  # its last words may hold what it was told
         if self.state is not before:
             self.since_s = time.time()
             self._crew.changed(self)
@@ -382,6 +384,7 @@ class Unit:
     def _take_next_spec(self) -> None:
         if self._next_spec is not None:
             self.spec, self._next_spec = self._next_spec, None
+            self._veil = Veil(self.spec.env)
             self._budget = Budget(self.spec.restart_times, self.spec.restart_within_s)
 
     def _write_will(self) -> None:

@@ -15,6 +15,7 @@ from msgspec import inspect
 from argosy.fleet import spec
 from argosy.fleet.document import Mapping, Scalar, Sequence
 from argosy.fleet.scalars import resolve
+from argosy.fleet.secret import without_secrets
 from argosy.fleet.spelling import nearest, suggestion
 
 if TYPE_CHECKING:
@@ -230,7 +231,8 @@ def shown(node: Node) -> str:
         return "a list"
     if _is_null(node):
         return "empty"
-    text = node.text if len(node.text) <= _LONGEST_SHOWN else node.text[:_LONGEST_SHOWN] + "…"
+    text = without_secrets(node.text)
+    text = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
     return f"`{text}`" if node.is_plain else f'`"{text}"`'
 
 

@@ -69,6 +69,14 @@ class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alerts: Annotated[dict[str, object], Meta(description="where alerts go")] = {}
 
 
+class Logs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of the agents' output is kept; the oldest lines go first."""
+
+    size: Annotated[Size, Meta(description="of each agent")] = "64MiB"
+    age: Annotated[Duration | None, Meta(description="so long; default no limit")] = None
+    total: Annotated[Size, Meta(description="of all agents together")] = "1GiB"
+
+
 class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An agent that must be ready before this one starts, and what its death means."""
 
@@ -249,6 +257,7 @@ class FleetKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         AgentKeys, Meta(description="keys that hold for every agent that does not say otherwise")
     ] = AgentKeys()
     hub: Annotated[Hub, Meta(description="the observability hub")] = Hub()
+    logs: Annotated[Logs, Meta(description="how much of the agents' output is kept")] = Logs()
     max_starting: Annotated[
         Count | None,
         Meta(description="at most so many starts at once; default: admitted by what is scarce"),
@@ -314,6 +323,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     machines: dict[str, Machine] = {}
     environments: dict[str, dict[str, str]] = {}
     hub: Hub = Hub()
+    logs: Logs = Logs()
     max_starting: int | None = None
     preload: Literal["auto", "none"] | tuple[str, ...] = "auto"
     agents: dict[str, AgentSpec]

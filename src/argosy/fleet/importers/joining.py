@@ -8,6 +8,7 @@ import msgspec
 
 from argosy.fleet.importers.found import Decision, FoundAgent
 from argosy.fleet.importers.names import fleet_name, unlike
+from argosy.fleet.secret import without_secrets
 
 # What two rows of one agent may say, with the word for it in a startup config.
 _FACTS = {
@@ -83,7 +84,8 @@ def _tell_merge(name: str, first: FoundAgent, other: FoundAgent) -> Iterator[Dec
 
 
 def _shown(value: object) -> str:
-    return f"`{' '.join(map(str, value)) if isinstance(value, tuple) else value}`"
+    text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"`{without_secrets(text)}`"
 
 
 def _name(agent: FoundAgent, machine: str, taken: Mapping[str, Placed]) -> str:

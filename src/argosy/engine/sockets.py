@@ -1,0 +1,49 @@
+"""The sockets in a fleet's runtime folder: whether anybody listens, and the removal of the dead ones."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_INNER = ("notify", "z")
+
+
+def sockets_in(runtime: Path) -> Iterator[Path]:
+    """Yield the socket files of a runtime folder."""
+    for folder in (runtime, *(runtime / name for name in _INNER)):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for path in sorted(folder.iterdir()):
+                if stat.S_ISSOCK(path.lstat().st_mode):
+                    yield path
+
+
+def is_listening(path: Path) -> bool:
+    """Return whether the socket file is bound by a living process; it is not disturbed.
+
+    A datagram socket is refused by a stream socket (EPROTOTYPE) before that hears of it, and by
+    nobody with ECONNREFUSED (unix(7)).
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(str(path))
+        except OSError as error:
+            return error.errno not in (errno.ECONNREFUSED, errno.ENOENT)
+    return True
+
+
+def sweep(runtime: Path) -> None:
+    """Remove the sockets that nobody listens on, such as those of killed agents, and folders left empty."""
+    for path in sockets_in(runtime):
+        if not is_listening(path):
+            path.unlink(missing_ok=True)
+    for folder in (*(runtime / name for name in _INNER), runtime):
+        with contextlib.suppress(OSError):  # somebody is in it
+            os.rmdir(folder)

@@ -1,0 +1,63 @@
+"""Secrets of the environment: which values look like one, and texts without them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+HIDDEN = "***"
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_PASSWORDS = ("password", "passwd", "pass", "passphrase", "pw")
+_LOGINS = ("credential", "credentials", "auth", "authorization", "bearer", "jwt", "cookie", "dsn")
+_SECRET_WORDS = frozenset({*_PASSWORDS, *_LOGINS, "secret", "secrets", "token", "apikey", "salt"})
+# The last word says that the value is where the secret is, not the secret.
+_PLACES = frozenset(["file", "path", "dir", "folder", "name", "url", "uri", "host", "port"])
+_IN_URL = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)(?=@)")
+_ASSIGNED = re.compile(r"""(--[A-Za-z][\w-]*[= ]|\b[A-Za-z_]\w*(?:=|: ?))([^\s"'`,;]+)""")
+# What is shorter may stand in any text by chance.
+_SHORTEST = 6
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable or option of this name holds a secret: `API_KEY`, `--db-password`."""
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not words or words[-1] in _PLACES:
+        return False
+    return (words[-1] == "key" and len(words) > 1) or not _SECRET_WORDS.isdisjoint(words)
+
+
+def without_secrets(text: str) -> str:
+    """Return `text` with what it assigns to secret names, and passwords in URLs, hidden.
+
+    Knows `NAME=value`, `NAME: value` and `--name value`.
+    """
+    return _ASSIGNED.sub(_hidden, _IN_URL.sub(rf"\1:{HIDDEN}", text))
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return found[1] + HIDDEN if is_secret_name(found[1]) else found[0]
+
+
+class Veil:
+    """Hides the secrets of one environment wherever their values stand in a text."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        found = {value for value in _secrets_of(env) if len(value) >= _SHORTEST}
+        # The longest first: one may be a part of another.
+        parts = map(re.escape, sorted(found, key=len, reverse=True))
+        self._pattern = re.compile("|".join(parts)) if found else None
+
+    def over(self, text: str) -> str:
+        """Return `text` without them."""
+        return text if self._pattern is None else self._pattern.sub(HIDDEN, text)
+
+
+def _secrets_of(env: Mapping[str, str]) -> Iterator[str]:
+    for name, value in env.items():
+        if is_secret_name(name):
+            yield value
+        for login in _IN_URL.finditer(value):
+            yield login[2]
