@@ -10,9 +10,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from .conftest import ARGOSY, is_alive
+import argosy
+
+from .conftest import is_alive
 
 if TYPE_CHECKING:
     from .conftest import Rig
@@ -24,6 +27,21 @@ agents:
   A: {run: speaker.py}
   B: {run: speaker.py, needs: [A]}
 """
+
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+MAIN = "import sys; from argosy.cli import main; sys.exit(main())"
+
+
+def interpreter_of_all(env: dict[str, str]) -> str:
+    """Return an interpreter that another user may start, and that finds argosy."""
+    for python in (sys.executable, f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"):
+        # Twice, since the first one after setpriv still has what root may.
+        again = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', sys.argv[1]]))"
+        command = [*NOBODY, python, "-c", again, "import argosy.engine.serve"]
+        if not subprocess.run(command, cwd="/", env=env, capture_output=True, check=False).returncode:
+            return python
+    pytest.skip("another user may not read this checkout, or has no interpreter for it")
 
 
 def test_same_names_in_two_files_are_two_fleets(rig: Rig) -> None:
@@ -48,22 +66,22 @@ def test_same_names_in_two_files_are_two_fleets(rig: Rig) -> None:
 def test_another_user_has_a_fleet_of_the_same_file_and_is_kept_from_this_one(rig: Rig) -> None:
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root can be another user")
+    places = [Path(module.__file__ or "").parents[1] for module in (argosy, msgspec)]
+    env = {"PYTHONPATH": os.pathsep.join(map(str, places))}
+    python = interpreter_of_all(env)
     rig.write(FLEET)
     rig.json("up", "-d")
     home = Path(tempfile.mkdtemp(prefix="argosy-t-", dir="/tmp"))
     os.chown(home, 65534, 65534)
-    env = {"PATH": os.environ["PATH"], "HOME": str(home), "ENV_TYPE": "testing"}
+    env = {**env, "PATH": os.environ["PATH"], "HOME": str(home), "ENV_TYPE": "testing"}
     (home / "fleet").mkdir()
     for name in ("fleet.yaml", "speaker.py"):
         shutil.copyfile(rig.folder / name, home / "fleet" / name)
-    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
     def nobody(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [*as_nobody, ARGOSY, *words, "--fleet", str(home / "fleet")]
+        command = [*NOBODY, python, "-c", MAIN, *words, "--fleet", str(home / "fleet")]
         return subprocess.run(command, cwd="/", env={**env, **more}, capture_output=True, text=True)
 
-    if subprocess.run([*as_nobody, sys.executable, "-c", "import argosy"], cwd="/", check=False).returncode:
-        pytest.skip("another user may not read this checkout")
     try:
         up = nobody("up", "-d")
         assert up.returncode == 0, up.stderr
