@@ -86,6 +86,7 @@ class Supervisor:
         self._loop = loop
         self._crew = Crew(folder, generation, loop, open_files)
         self._crew.on_change = self._on_change
+        self._crew.diary.note("supervisor", pid=os.getpid(), text=f"generation {generation}")
         self._graph: Graph = graph_of({})
         self._sessions: Collection[Session] = ()
         self._holders: list[Holder] = []
