@@ -1,6 +1,9 @@
 """Restart agents in place; what needs them is restarted too only where its `on_death` asks for it.
 
-example: argosy restart Translator Memory
+`--dry-run` restarts nothing, and tells who would be touched, in which order, and for how long, by what
+earlier starts and stops took.
+
+example: argosy restart Translator Memory --dry-run
 """
 
 from __future__ import annotations
@@ -10,32 +13,56 @@ from typing import TYPE_CHECKING
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
 from argosy.engine.client import connect
+from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import Restart, Restarted
+from argosy.engine.messages import Report, Restart, Restarted, Status
+from argosy.engine.past import read_past
+from argosy.engine.radius import radius_of
+from argosy.engine.roster import read_roster
 from argosy.fault import Fault, InputError, RefusedError
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
+
+    from argosy.engine.client import Client
+    from argosy.engine.folder import Folder
+    from argosy.engine.past import Estimate
+    from argosy.engine.radius import Outage, Radius
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy restart`."""
     add_fleet(parser, words="AGENT...", words_help="the agents to restart")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="tell who would be touched, and restart nothing"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Restart; returns 0 when all that was touched is ready again."""
+    """Restart; returns 0 when all that was touched is ready again.
+
+    Raises InputError: no agent is named, or one that is not here. Raises RefusedError: nothing runs.
+    """
     path, names = take_fleet(args)
     if not names:
         raise InputError(Fault("AGENT", "usage", "no agent is named", "`argosy restart NAME...`"))
-    client = connect(folder_of(path), "restart")
+    folder = folder_of(path)
+    client = connect(folder, "restart")
     if client is None:
         raise RefusedError(Fault(str(path), "not-running", "this fleet is not running", "`argosy up -d`"))
     with client:
+        if args.dry_run:
+            return _foretell(_radius(client, folder, path, names), as_json=args.as_json)
         client.send(Restart(names=names))
         answer = client.receive(None)
     assert isinstance(answer, Restarted), "a restart is answered by its outcome"
-    if args.as_json:
+    _show(answer, as_json=args.as_json)
+    return 1 if answer.not_ready else 0
+
+
+def _show(answer: Restarted, *, as_json: bool) -> None:
+    if as_json:
         print_json(
             {
                 "argosy": "restart/1",
@@ -45,11 +72,91 @@ def run(args: argparse.Namespace) -> int:
                 "seconds": round(answer.seconds, 4),
             }
         )
-    else:
-        for name, reason in answer.not_ready.items():
-            print(f"{paint('not ready', 'red')}  {name}: {reason}")
-        print(
-            f"{len(answer.restarted)} restarted in {answer.seconds:.2f} s; "
-            f"{len(answer.reconnected)} that need them were left running"
+        return
+    for name, reason in answer.not_ready.items():
+        print(f"{paint('not ready', 'red')}  {name}: {reason}")
+    print(
+        f"{len(answer.restarted)} restarted in {answer.seconds:.2f} s; "
+        f"{len(answer.reconnected)} that need them were left running"
+    )
+
+
+def _radius(client: Client, folder: Folder, path: Path, names: list[str]) -> Radius:
+    """Return what a restart of `names` would touch.
+
+    Raises InputError: there is no such agent here.
+    """
+    report = client.ask(Status())
+    assert isinstance(report, Report), "a status is answered by a report"
+    roster = read_roster(folder)
+    if roster is None:
+        words = "the plan that this fleet runs by cannot be read"
+        raise RefusedError(
+            Fault(str(folder.applied), "no-plan", words, f"`argosy up -d {path}` writes it anew")
         )
-    return 1 if answer.not_ready else 0
+    processes = roster.plan.processes
+    unknown = [name for name in names if name not in processes]
+    if unknown:
+        hint = "`argosy status` lists them"
+        faults = (Fault(name, "unknown-agent", f"no agent `{name}` runs here", hint) for name in unknown)
+        raise InputError(*faults)
+    running = {name for name, agent in report.agents.items() if agent.pid is not None}
+    return radius_of(names, processes, running, read_past(read_diary(folder.diary)))
+
+
+def _foretell(radius: Radius, *, as_json: bool) -> int:
+    if as_json:
+        print_json(radius_object(radius))
+        return 0
+    runs_on = [*radius.degraded, *radius.reconnected]
+    print(
+        f"{len(radius.outages)} would restart, {radius.seconds:.2f} s in all; "
+        f"{len(runs_on)} that need them would run on; {len(radius.through)} more rest on these"
+    )
+    for outage in radius.outages:
+        print(f"  {paint('restart', 'yellow')}  {outage.agent}: {_words(outage)}")
+    for name in runs_on:
+        word = "degraded" if name in radius.degraded else "runs on"
+        print(f"  {word:<8} {name}: without what it needs for {radius.waiting_s[name]:.2f} s")
+    if radius.through:
+        print(f"  through these: {', '.join(radius.through)}")
+    return 0
+
+
+def _words(outage: Outage) -> str:
+    why = {"named": "named", "stop": f"stops with {outage.because}", "restart": f"after {outage.because}"}
+    return (
+        f"{why[outage.how]}; away from {outage.from_s:.2f} to {outage.to_s:.2f} s "
+        f"(stop {_measure(outage.stop)}, start {_measure(outage.start)})"
+    )
+
+
+def _measure(estimate: Estimate) -> str:
+    how = f"median of {estimate.measured}" if estimate.measured else "not measured"
+    return f"{estimate.seconds:.2f} s, {how}"
+
+
+def radius_object(radius: Radius) -> dict[str, object]:
+    """Return the object `restart/1` of a restart that is not made."""
+    return {
+        "argosy": "restart/1",
+        "dry_run": True,
+        "restarted": sorted(outage.agent for outage in radius.outages),
+        "not_ready": {},
+        "reconnected": sorted([*radius.degraded, *radius.reconnected]),
+        "seconds": round(radius.seconds, 4),
+        "degraded": list(radius.degraded),
+        "through": list(radius.through),
+        "stop_order": radius.stop_order(),
+        "start_order": [outage.agent for outage in radius.outages],
+        "outages": {
+            outage.agent: {
+                "why": outage.how,
+                "because": outage.because or None,
+                "from": round(outage.from_s, 4),
+                "to": round(outage.to_s, 4),
+                "measured": outage.start.measured,
+            }
+            for outage in radius.outages
+        },
+    }

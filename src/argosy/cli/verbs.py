@@ -22,6 +22,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "describe a fleet": {
         "check": "every fault of the fleet file and of the scripts it names",
         "graph": "needs, levels, cycles, redundant edges",
+        "plan": "the start as it will go, and what each need costs",
         "address": "the address one agent gets for another, and why",
         "import": "write a fleet file from what is there today",
         "stub": "typed peers of the agents, for editors and type checkers",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_STARTS_PER_PROCESSOR = 2
+STARTS_PER_PROCESSOR = 2
 _RECENT_S = 2.0
 
 
@@ -41,7 +41,7 @@ def room_for(ages_s: Iterable[float], most: int | None, pressure: Pressure) -> b
     ages = list(ages_s)
     if most is not None and len(ages) >= most:
         return False
-    limit = _STARTS_PER_PROCESSOR * pressure.processors
+    limit = STARTS_PER_PROCESSOR * pressure.processors
     recent = sum(age < _RECENT_S for age in ages)
     return recent < limit or pressure.runnable < limit
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from statistics import median
 from typing import NamedTuple
 
@@ -85,3 +85,36 @@ def _spans(entries: Iterable[Entry]) -> Iterator[Span]:
                 ended_s = entry.mono_s - stopping.pop(name)
                 if ended_s >= 0:  # below zero: another boot
                     yield Span(name, "stop", ended_s)
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """How long a start or a stop will take: the median of `measured` earlier ones, 0 for a default."""
+
+    seconds: float
+    measured: int
+
+
+# What a start is taken for that no agent of the fleet has ever shown.
+DEFAULT_START_S = 1.0
+# And a stop.
+DEFAULT_STOP_S = 0.1
+
+
+def estimate_starts(names: Iterable[str], past: Mapping[str, Past]) -> dict[str, Estimate]:
+    """Return what the start of each agent will take.
+
+    One that was never measured is taken for the median of those that were, without any for `DEFAULT_START_S`.
+    """
+    names = list(names)
+    known = [start_s for name in names if name in past and (start_s := past[name].start_s) is not None]
+    default_s = median(known) if known else DEFAULT_START_S
+    return {name: _estimate(past.get(name, Past()), default_s) for name in names}
+
+
+def estimate_stop(past: Past) -> Estimate:
+    """Return what the stop of an agent will take; `DEFAULT_STOP_S` when it was never measured."""
+    return Estimate(DEFAULT_STOP_S if past.stop_s is None else past.stop_s, len(past.stops_s))
+
+
+def _estimate(past: Past, default_s: float) -> Estimate:
+    return Estimate(default_s if past.start_s is None else past.start_s, len(past.starts_s))
