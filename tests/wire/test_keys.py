@@ -336,12 +336,12 @@ class Harbour:
     def env(self, machine: str) -> dict[str, str]:
         return {**os.environ, "ARGOSY_BOOK": str(self.root / f"{machine}.json")}
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start the Echo and wait until it listens; its log is `log()`."""
+    def start(self, target: str = "sample_agents:Echo") -> subprocess.Popen[str]:
+        """Start the Echo, as a class of any kind, and wait until it listens; its log is `log()`."""
         log = open(self.root / "log", "w")  # noqa: SIM115 - the process's for as long as it lives
         with log:
             process = self.machines["mainpc"].popen(
-                [sys.executable, "-m", "argosy.agent", "sample_agents:Echo"],
+                [sys.executable, "-m", "argosy.agent", target],
                 cwd=HERE,
                 env={**self.env("mainpc"), "ARGOSY_AGENT": "Echo"},
                 stdout=log,
@@ -400,6 +400,15 @@ def test_machines_with_their_keys_talk(harbour: Harbour) -> None:
     harbour.start()
     assert harbour.caller().ask() == "reply ahoy"
     assert "refused" not in harbour.log()
+
+
+def test_an_old_agent_has_the_same_door(harbour: Harbour) -> None:
+    """Its base used to bind its ports open to all, in a fleet with keys too."""
+    harbour.start("agent.old_agents:Plain")
+    assert "'text': 'ahoy'" in harbour.caller().ask()
+    harbour.write_book("pc2", keys="")
+    assert harbour.caller(timeout_s=0.5).ask().startswith("NotSent")
+    until(lambda: "refused a peer at 192.168.100.17" in harbour.log())
 
 
 def test_on_its_own_machine_an_agent_needs_no_key(harbour: Harbour) -> None:

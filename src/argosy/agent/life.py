@@ -15,12 +15,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from argosy.agent.agent import Agent
 from argosy.agent.dispatch import Dispatcher
+from argosy.agent.door import Door
 from argosy.agent.events import Listener
 from argosy.agent.handlers import Interval, handlers_of, marked
 from argosy.agent.health import Figures, Health, Status, normal_status, payload
@@ -30,14 +31,10 @@ from argosy.agent.settings import Settings
 from argosy.wire.blocking import SyncPeer, connect, named_channel, named_peer
 from argosy.wire.callee import Callee
 from argosy.wire.channel import Channel
-from argosy.wire.keys import is_keyed_endpoint
 from argosy.wire.peer import Peer
 from argosy.wire.reactor import LoopReactor
 from argosy.wire.topic import Publisher
 from argosy.wire.trace import trace_id
-
-if TYPE_CHECKING:
-    from argosy.wire.admission import Admission
 
 DRAIN_S: Final = 2.0
 
@@ -138,30 +135,12 @@ class Life:
         self._publisher = Publisher(self.name, self._callee.incarnation, self._reactor)
         self._notifier = Notifier(self._settings.notify, self._settings.watchdog_s)
         self._listener: Listener | None = None
-        self._admission: Admission | None = None
+        self._door = Door(self._settings, self._reactor)
 
     def _bind(self) -> None:
         """Bind what anyone on this machine may use, then what the fleet's machines may."""
-        plain, keyed = self._settings.apart()
-        self._callee.bind(plain)
-        if keyed and (door := self._door()):
-            self._callee.guard(door)
-            self._callee.bind(keyed)
-        if self._settings.topics:
-            self._publisher.bind(self._settings.topics)
-        if endpoint := self._settings.topics_afar:
-            if is_keyed_endpoint(endpoint) and (door := self._door()):
-                self._publisher.guard(door)
-            self._dispatcher.port_of_topics = int(self._publisher.bind(endpoint).rpartition(":")[2])
-
-    def _door(self) -> Admission | None:
-        """Return the agent's door to other machines, None in a fleet without keys."""
-        keyring = self._settings.keyring
-        if keyring and not self._admission:
-            from argosy.wire.admission import Admission  # noqa: PLC0415 - only where keys are in use
-
-            self._admission = Admission(self.name, keyring, self._reactor)
-        return self._admission
+        self._door.bind(self._callee, self._settings.endpoints)
+        self._dispatcher.port_of_topics = self._door.bind_topics(self._publisher)
 
     async def _serve(self) -> int:
         try:
@@ -246,8 +225,7 @@ class Life:
         for peer in self._sync_peers.values():
             peer.close()
         self._publisher.close()
-        if self._admission:
-            self._admission.close()
+        self._door.close()
         self._callee.close()
         self._notifier.close()
 

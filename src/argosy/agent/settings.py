@@ -9,7 +9,7 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.wire.book import Directory, Entry, socket_path
-from argosy.wire.keys import Keyring, is_keyed_endpoint
+from argosy.wire.keys import Keyring
 
 # Its place when nobody says otherwise: reachable from this machine only.
 ALONE = Entry(machine="", host="127.0.0.1", bind="127.0.0.1")
@@ -47,11 +47,6 @@ class Settings(msgspec.Struct, frozen=True):
         """Return the agent's entry as the book has it now; what it binds stays as it was."""
         found = self.directory.book.agents.get(self.name) if self.directory else None
         return found or self.entry
-
-    def apart(self) -> tuple[list[str], list[str]]:
-        """Return the endpoints that anyone may use, and those for which the fleet's keys are needed."""
-        keyed = list(filter(is_keyed_endpoint, self.endpoints)) if self.keyring else []
-        return [endpoint for endpoint in self.endpoints if endpoint not in keyed], keyed
 
     @property
     def topics(self) -> str | None:

@@ -16,12 +16,12 @@ from typing import Any, Final
 from argosy.agent.compat.arbiter import exempt
 from argosy.agent.compat.bell import Bell
 from argosy.agent.compat.desk import read_old_letter
+from argosy.agent.door import Door
 from argosy.agent.notify import Notifier
 from argosy.agent.settings import Settings
 from argosy.wire.callee import Callee
 from argosy.wire.frame import new_incarnation
 from argosy.wire.inquiry import Inquiry
-from argosy.wire.keys import is_keyed_endpoint
 from argosy.wire.reactor import BlockingReactor, Timer
 from argosy.wire.topic import Publisher
 
@@ -44,6 +44,7 @@ class Responder:
         self._acts: deque[Callable[[], object]] = deque()
         self._bell = Bell()
         self._reactor = BlockingReactor()
+        self._door = Door(settings, self._reactor)
         self._desks: dict[str, Callee] = {}
         self._closed_counts: dict[str, int] = {}
         self.port_of_topics = 0
@@ -103,7 +104,7 @@ class Responder:
         """Answer on these endpoints; raises RefusedError that names one that cannot be bound."""
         desk = Callee(self.name, self._reactor, lambda inquiry: self._deliver(key, inquiry), read_old_letter)
         try:
-            desk.bind(endpoints)
+            self._door.bind(desk, endpoints)
         except Exception:
             desk.close()
             raise
@@ -127,12 +128,7 @@ class Responder:
 
     def bind_topics(self) -> None:
         """Publish where the fleet has a place for it; the agent's own endpoint has made the folder."""
-        if self._settings.topics:
-            self._publisher.bind(self._settings.topics)
-        afar = self._settings.topics_afar
-        # The ports of an old agent have no door, so where keys are needed it publishes here alone.
-        if afar and not (self._settings.keyring and is_keyed_endpoint(afar)):
-            self.port_of_topics = int(self._publisher.bind(afar).rpartition(":")[2])
+        self.port_of_topics = self._door.bind_topics(self._publisher)
         self._beacon()
 
     def has(self, key: str) -> bool:
@@ -199,5 +195,6 @@ class Responder:
         for key in list(self._desks):
             self.unbind(key)
         self._publisher.close()
+        self._door.close()
         self.notifier.close()
         self._is_over = True
