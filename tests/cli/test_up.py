@@ -561,7 +561,7 @@ def test_status_and_logs_of_a_fleet_that_never_ran(rig: Rig) -> None:
 
 
 def test_a_refused_up_leaves_no_supervisor(rig: Rig) -> None:
-    rig.write("fleet: toy\nagents:\n  A: {run: speaker.py, ready: {probe: http, port: 18450}}\n")
+    rig.write("fleet: toy\nagents:\n  A: {run: speaker.py, ready: {probe: http}}\n")
     for words in (["up", "-d"], ["check"]):
         done = rig.argosy(*words)
         assert done.returncode == 2

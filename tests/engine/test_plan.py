@@ -9,10 +9,11 @@ import pytest
 
 from argosy.engine.difference import Change, compare, scope_of
 from argosy.engine.folder import Folder
-from argosy.engine.plan import Plan, full_environment, plan_fleet, unsupported
+from argosy.engine.plan import Plan, Rhythm, full_environment, plan_fleet
 from argosy.fault import InputError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import load_fleet
+from argosy.fleet.spec import Probe
 
 
 def plan_of(root: Path, agents: str, **variables: str) -> Plan:
@@ -76,12 +77,15 @@ def test_what_is_missing_is_a_refusal_with_its_place(root: Path) -> None:
     assert plan.processes["Z"].refusal == ""
 
 
-def test_what_this_version_cannot_do_is_all_said_at_once(root: Path) -> None:
+def test_a_liveness_probe_and_the_port_of_a_readiness_probe(root: Path) -> None:
     agents = (
-        "{X: {run: a.py, ready: {probe: http, port: 1}}, Y: {run: a.py, port: 2, liveness: {probe: tcp}}}"
+        "X: {run: a.py, port: 2, liveness: {probe: tcp, every: 2s, failures: 5}}\n"
+        "Y: {run: a.py, port: 3, health_port: 4, ready: {probe: http}}"
     )
-    fleet = load_fleet(root / "fleet.yaml", f"fleet: f\nagents: {agents}\n")
-    assert [fault.code for fault in unsupported(fleet)] == ["unsupported-probe", "unsupported-liveness"]
+    plan = plan_of(root, agents)
+    x, y = plan.processes["X"], plan.processes["Y"]
+    assert (x.liveness, x.rhythm, x.probe_port) == (Probe(probe="tcp", port=2), Rhythm(2.0, 5), None)
+    assert (y.liveness, y.probe_port, y.probe.path) == (None, 4, "/health")
 
 
 BASE = "A: {run: a.py}\nB: {run: a.py, args: [x], env: {K: v}, needs: [A]}"

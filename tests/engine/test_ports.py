@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from argosy.engine.ports import Holder, holder_of, is_free, is_held_by, obstacle
+from argosy.engine.ports import Holder, find_listener, holder_of, is_free, obstacle
 
 
 def test_a_listener_is_named_and_a_free_port_is_free() -> None:
@@ -21,10 +21,11 @@ def test_a_listener_is_named_and_a_free_port_is_free() -> None:
         assert holder.pid == os.getpid()
         assert str(holder).startswith(f"port {port} held by pid {os.getpid()} (")
         assert obstacle([("127.0.0.1", port)]) == str(holder)
-        assert is_held_by(port, os.getpid())
+        assert obstacle([], port) == str(holder)
+        assert find_listener(port, os.getpid()) == (Holder(port, os.getpid(), ""), True)
     assert is_free("127.0.0.1", port)
-    assert obstacle([("127.0.0.1", port)]) == ""
-    assert not is_held_by(port, os.getpid())
+    assert obstacle([("127.0.0.1", port)], port) == ""
+    assert find_listener(port, os.getpid()) == (None, False)
 
 
 def test_a_child_of_the_session_holds_it_for_its_leader_and_for_no_other() -> None:
@@ -44,8 +45,10 @@ def test_a_child_of_the_session_holds_it_for_its_leader_and_for_no_other() -> No
         assert leader.stdout
         assert leader.stdin
         port = int(leader.stdout.readline())
-        assert is_held_by(port, leader.pid)
-        assert not is_held_by(port, os.getsid(0))
+        own, is_own = find_listener(port, leader.pid)
+        assert (is_own, own is not None and own.title) == (True, "cat")
+        foreign, is_own = find_listener(port, os.getsid(0))
+        assert (is_own, foreign) == (False, own)
         leader.stdin.close()
 
 

@@ -6,12 +6,13 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from argosy.engine.errand import Outcome
 from argosy.engine.notify import NotifySocket, parse_fields
 from argosy.engine.plan import ProcessSpec
 from argosy.engine.signs import Signs
@@ -22,6 +23,11 @@ from .test_policy import SPEC
 NOTIFY = msgspec.structs.replace(SPEC, probe=Probe(probe="notify"))
 
 
+async def no_command(command: Sequence[str], within_s: float) -> Outcome:
+    """Run nothing."""
+    return Outcome(None, "", f"`{command[0]}` is not run here within {within_s} s")
+
+
 class Listening:
     """Signs of a process that is this one, and what was heard."""
 
@@ -29,10 +35,13 @@ class Listening:
         self.path = folder / "A.sock"
         self.heard: list[str | None] = []
         self.frozen = 0
+        self.why = ""
         self.births: Callable[[], None] = lambda: None
         self.signs = Signs(
             self.path,
+            folder / "A.log",
             asyncio.get_running_loop(),
+            no_command,
             lambda: self.births(),
             self.heard.append,
             self._has_frozen,
@@ -41,8 +50,9 @@ class Listening:
         self._out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._out.setblocking(False)
 
-    def _has_frozen(self) -> None:
+    def _has_frozen(self, why: str) -> None:
         self.frozen += 1
+        self.why = why
 
     def say(self, *fields: str) -> None:
         """Speak as this process."""
@@ -145,7 +155,7 @@ def test_the_watchdog_rings_once_and_starts_with_ready(listen: Listen) -> None:
         async with asyncio.timeout(20):
             while not it.frozen:
                 await asyncio.sleep(0)
-        assert it.frozen == 1
+        assert (it.frozen, it.why) == (1, f"gave no sign of life for 0.0 s (pid {os.getpid()})")
 
     listen(test)
 

@@ -18,7 +18,6 @@ import msgspec
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import paint, print_json
-from argosy.engine.plan import unsupported
 from argosy.engine.preflight import Report, preflight
 from argosy.fault import Fault, InputError
 from argosy.fleet import Fleet, place, read_fleet
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         return _print_json(error.faults, None)
     fleet, faults = read_fleet(path)
     if fleet is not None:
-        faults = [*faults, *_environment_faults(fleet, environment_name(args), faults), *unsupported(fleet)]
+        faults = [*faults, *_environment_faults(fleet, environment_name(args), faults)]
     report = preflight(fleet) if fleet is not None else None
     if args.as_json:
         return _print_json(faults, report)

@@ -17,8 +17,8 @@ from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, Report, Status
 from argosy.engine.remains import living_leases
 from argosy.engine.roster import read_roster
-from argosy.engine.state import READY_STATES, State
-from argosy.engine.will import read_will
+from argosy.engine.state import FINAL_STATES, READY_STATES, State
+from argosy.engine.will import Will, read_will
 
 if TYPE_CHECKING:
     import argparse
@@ -61,7 +61,7 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
         will = read_will(folder.will(agent))
         identity = living.get(agent)
         was_ready = will is not None and will.ready_s is not None
-        state = (State.READY if was_ready else State.STARTING) if identity else State.EXITED
+        state = (State.READY if was_ready else State.STARTING) if identity else _state_left(will)
         agents[agent] = AgentStatus(
             state=state,
             health=None,
@@ -76,6 +76,7 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
             rss_bytes=None,
             pss_bytes=None,
             sampled_s=None,
+            last_lines=will.last_lines if will and not identity else [],
         )
     return Report(
         fleet=roster.plan.fleet if roster else name,
@@ -85,6 +86,11 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
         machines=roster.machines if roster else [],
         agents=agents,
     )
+
+
+def _state_left(will: Will | None) -> State:
+    """Return the state that an agent without a process was left in."""
+    return will.state if will is not None and will.state in FINAL_STATES else State.EXITED
 
 
 def status_json(report: Report, folder: Folder) -> dict[str, object]:
@@ -113,6 +119,7 @@ def status_json(report: Report, folder: Folder) -> dict[str, object]:
                 "rss": agent.rss_bytes,
                 "pss": agent.pss_bytes,
                 "sampled_s": agent.sampled_s,
+                "last_lines": agent.last_lines,
             }
             for name, agent in report.agents.items()
         },
@@ -145,6 +152,8 @@ def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int
         f"{agent.port or '':>5}  pid {agent.pid or '-':<7} {memory}  {restarts}{note}"
     )
     print(line.rstrip())
+    for said in agent.last_lines:
+        print(paint(f"  | {said}", "dim"))
 
 
 def _duration(seconds: float) -> str:

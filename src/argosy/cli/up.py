@@ -30,7 +30,6 @@ from argosy.engine.messages import (
     Stopped,
     Subscribe,
 )
-from argosy.engine.plan import unsupported
 from argosy.fault import Fault, InputError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import load_fleet
@@ -81,8 +80,6 @@ def run(args: argparse.Namespace) -> int:
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
     here(placement, args.machine, variables)
-    if faults := unsupported(fleet):
-        raise InputError(*faults)
     apply = Apply(
         fleet=fleet,
         environment=placement.environment,
@@ -220,6 +217,7 @@ def account_json(account: Account, seconds: float) -> dict[str, object]:
         "degraded": account.degraded,
         "not_ready": account.not_ready,
         "left_out": account.left_out,
+        "last_lines": account.last_lines,
         "adopted": account.adopted,
         "seconds": round(seconds, 4),
         "critical_path": [

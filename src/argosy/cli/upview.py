@@ -101,6 +101,8 @@ class UpView:
         for name, reason in account.not_ready.items():
             note = " (not required)" if name in account.optional else ""
             print(f"{paint('not ready', 'red')}  {name}{note}: {reason}")
+            for said in account.last_lines.get(name, ()):
+                print(paint(f"  | {said}", "dim"))
         for reason, names in _by_reason(account.left_out).items():
             print(f"left out   {len(names)} {reason}" + (f": {', '.join(names)}" if len(names) <= 8 else ""))
         extra = [f"{len(account.degraded)} degraded"] if account.degraded else []

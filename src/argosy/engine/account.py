@@ -67,6 +67,7 @@ def close_account(
         critical_path=path,
         critical_path_seconds=path[-1].ready if path else 0.0,
         interrupted=interrupted,
+        last_lines={name: units[name].last_lines for name in not_ready if units[name].last_lines},
     )
 
 

@@ -30,7 +30,8 @@ def become_agent(order: Order, output: int, boot: bytes) -> NoReturn:
     try:
         os.setsid()
         _wire_output(output)
-        _take_lease(order, boot)
+        if order.lease:
+            _take_lease(order, boot)
     except OSError as error:
         _refuse(order, f"its lease `{order.lease}` cannot be used: {error.strerror}", codes.LEASE_UNUSABLE)
     _reset_signals()

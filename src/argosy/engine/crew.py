@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING
 from argosy.engine import lease, process
 from argosy.engine.admission import chain_lengths, read_pressure, room_for
 from argosy.engine.diary import Diary
+from argosy.engine.errand import Errands
 from argosy.engine.forkerlink import ForkerLink
 from argosy.engine.logkeeper import LogKeeper
 from argosy.engine.logs import Mark, append_mark
 from argosy.engine.memory import read_memory
 from argosy.engine.order import Exit, Order
-from argosy.engine.plan import full_environment
+from argosy.engine.plan import errand_environment, full_environment
 from argosy.engine.state import FINAL_STATES, State
 from argosy.engine.surroundings import Needs
 from argosy.engine.unit import Unit
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from argosy.engine.errand import Outcome
     from argosy.engine.folder import Folder
     from argosy.engine.order import Birth, NoBirth
     from argosy.engine.plan import Plan, ProcessSpec
@@ -64,6 +66,7 @@ class Crew:
         self._room_wanted: dict[str, None] = {}  # in the order of asking
         self._room_timer: asyncio.TimerHandle | None = None
         self._unborn: dict[int, Unit] = {}
+        self._errands = Errands(loop, self._send_bare)
         self._is_closing = False
         self._logs = LogKeeper(folder.logs, loop)
         self._forker: ForkerLink | None = None
@@ -150,10 +153,20 @@ class Crew:
         self.diary.note("order", agent=unit.name)
         self._unborn[unit.incarnation] = unit
         self.loop.call_later(_BIRTH_PATIENCE_S, self._check_birth, unit.incarnation)
+        self._send_bare(self._order_of(unit), output)  # without a forker: again when there is one
+
+    def _send_bare(self, order: Order, output: int) -> bool:
+        """Have the bare forker fork; takes over the descriptor. Returns False when there is none."""
         if self._forker is None:
-            os.close(output)  # ordered again when there is a forker
-        else:
-            self._forker.send(self._order_of(unit), output)
+            os.close(output)
+            return False
+        self._forker.send(order, output)
+        return True
+
+    async def run_beside(self, unit: Unit, command: Sequence[str], within_s: float) -> Outcome:
+        """Run a command in the unit's folder and environment."""
+        env = errand_environment(self.environ, unit.spec)
+        return await self._errands.run(command, env, unit.spec.cwd, within_s)
 
     def _order_of(self, unit: Unit) -> Order:
         return Order(
@@ -175,7 +188,14 @@ class Crew:
 
     def changed(self, unit: Unit) -> None:
         """Tell everyone who listens."""
-        self.diary.note("state", agent=unit.name, state=unit.state.value, pid=unit.pid, text=unit.reason)
+        self.diary.note(
+            "state",
+            agent=unit.name,
+            state=unit.state.value,
+            pid=unit.pid,
+            text=unit.reason,
+            lines=unit.last_lines,
+        )
         self.on_change(unit)
         if unit.state is State.WAITING:
             for other in self.dependents_of(unit.name):
@@ -265,13 +285,15 @@ class Crew:
 
     def on_birth(self, birth: Birth, pidfd: int) -> None:
         """A child was forked."""
+        if self._errands.take_birth(birth, pidfd):
+            return
         unit = self._unborn.pop(birth.incarnation, None)
         if unit is None:
             # Too late: it was ordered again, or is wanted no more.
             process.send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
             return
-        append_mark(self.folder.log(unit.name), Mark(time.time(), self._log_size(unit), birth.pid))
+        append_mark(self.folder.log(unit.name), Mark(time.time(), unit.log_start, birth.pid))
         unit.born(birth, pidfd)
 
     def on_no_birth(self, failure: NoBirth) -> None:
@@ -279,15 +301,12 @@ class Crew:
         unit = self._unborn.pop(failure.incarnation, None)
         if unit is not None:
             unit.not_born(f"not started, no process could be forked: {failure.reason}")
-
-    def _log_size(self, unit: Unit) -> int:
-        try:
-            return self.folder.log(unit.name).stat().st_size
-        except FileNotFoundError:
-            return 0
+        self._errands.take_no_birth(failure.incarnation, failure.reason)
 
     def on_exit(self, end: Exit) -> None:
         """A child has ended. Told twice when its forker died between telling and reaping."""
+        if self._errands.take_exit(end):
+            return
         for unit in self.units.values():
             if unit.pid == end.pid:
                 unit.ended(end.status)
@@ -299,6 +318,7 @@ class Crew:
             return
         self.diary.note("forker-lost")
         self._forker = None
+        self._errands.forker_lost()
         self._reap()
         # One that cannot live is not started in a tight loop.
         has_lived = self.loop.time() - self._forker_since > _FORKER_PAUSE_S

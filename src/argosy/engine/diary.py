@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _VERSION = 1
@@ -25,7 +25,7 @@ _LONG_BYTES = 8 * 2**20
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event. at_s: epoch seconds; mono_s: the monotonic clock of this boot."""
+    """One event. at_s: epoch seconds; mono_s: the monotonic clock of this boot. lines: of its output."""
 
     version: int = _VERSION
     sequence: int
@@ -36,6 +36,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: str = ""
     pid: int | None = None
     text: str = ""
+    lines: list[str] = []
 
 
 class Diary:
@@ -50,7 +51,14 @@ class Diary:
         self._length = os.fstat(self._file).st_size
 
     def note(
-        self, kind: str, *, agent: str = "", state: str = "", pid: int | None = None, text: str = ""
+        self,
+        kind: str,
+        *,
+        agent: str = "",
+        state: str = "",
+        pid: int | None = None,
+        text: str = "",
+        lines: Sequence[str] = (),
     ) -> None:
         """Append one event, now."""
         self._sequence += 1
@@ -63,6 +71,7 @@ class Diary:
             state=state,
             pid=pid,
             text=text,
+            lines=list(lines),
         )
         body = msgspec.json.encode(entry)
         line = b"%08x %s\n" % (crc32(body), body)

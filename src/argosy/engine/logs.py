@@ -83,14 +83,26 @@ def read_marks(log: Path) -> list[Mark]:
     return [Mark(*fields) for fields in _MARK.iter_unpack(data[:whole])]
 
 
+def log_size(log: Path) -> int:
+    """Return the size of a log, 0 when there is none."""
+    try:
+        return log.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def last_line(log: Path) -> str:
     """Return the last line with something in it, shortened; empty when there is none."""
+    return "".join(last_lines(log, 0, most=1)).strip()
+
+
+def last_lines(log: Path, start: int, most: int = 10) -> list[str]:
+    """Return the last lines after the byte `start` that have something in them, shortened, oldest first."""
     try:
         with open(log, "rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - _TAIL_BYTES))
-            text = file.read().replace(b"\0", b"").decode(errors="replace")
+            file.seek(max(start, file.tell() - _TAIL_BYTES))
+            lines = file.read().replace(b"\0", b"").decode(errors="replace").splitlines()
     except OSError:
-        return ""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip()[:200] if lines else ""
+        return []
+    return [line.rstrip()[:200] for line in lines if line.strip()][-most:]

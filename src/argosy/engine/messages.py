@@ -106,7 +106,7 @@ class Difference(Message, frozen=True):
 
 
 class Changed(Message, frozen=True):
-    """One agent's transition. at_s: wall clock, epoch seconds."""
+    """One agent's transition. at_s: wall clock, epoch seconds. last_lines: of one that is given up."""
 
     agent: str
     state: State
@@ -114,6 +114,7 @@ class Changed(Message, frozen=True):
     reason: str = ""
     pid: int | None = None
     waiting_on: list[str] = []
+    last_lines: list[str] = []
 
 
 class Milestone(msgspec.Struct, frozen=True):
@@ -127,7 +128,8 @@ class Milestone(msgspec.Struct, frozen=True):
 class Account(Message, frozen=True):
     """The closed account of an apply: ready + not_ready + left_out = declared; degraded is part of ready.
 
-    optional: those of `not_ready` that are not required.
+    optional: those of `not_ready` that are not required. last_lines: what those that were given up
+    printed last, by name.
     """
 
     declared: int
@@ -141,6 +143,7 @@ class Account(Message, frozen=True):
     critical_path: list[Milestone]
     critical_path_seconds: float
     interrupted: bool = False
+    last_lines: dict[str, list[str]] = {}
 
 
 class Stopped(Message, frozen=True):
@@ -164,6 +167,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One agent now.
 
     since_s: epoch seconds of its state. Memory is sampled; sampled_s is the age of the sample.
+    last_lines: what it printed last, of one that was given up.
     """
 
     state: State
@@ -179,6 +183,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     rss_bytes: int | None
     pss_bytes: int | None
     sampled_s: float | None
+    last_lines: list[str] = []
 
 
 class Farewell(Message, frozen=True):

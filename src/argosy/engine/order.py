@@ -36,7 +36,8 @@ WORDS = {
 class Order(NamedTuple):
     """Everything a child needs to become an agent.
 
-    lease, generation_file: paths. incarnation, generation: numbers. argv, env, cwd: for execve.
+    lease, generation_file: paths; without a lease it is an errand and no agent. incarnation,
+    generation: numbers. argv, env, cwd: for execve.
     open_files: the soft limit of descriptors, 0 to leave it.
     """
 

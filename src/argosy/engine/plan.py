@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from argosy.engine.envfile import read_env_file
 from argosy.engine.retention import Limits
-from argosy.fault import Fault, InputError
-from argosy.fleet.spec import Need, Probe
+from argosy.fault import InputError
+from argosy.fleet.spec import Liveness, Need, Probe
 from argosy.fleet.units import duration_s, size_bytes
 
 if TYPE_CHECKING:
@@ -38,7 +38,13 @@ _OF_THE_CALLER = frozenset(
         "MAINPID",
     }
 )
-_UNSUPPORTED_PROBES = frozenset({"http", "log", "exec"})
+
+
+class Rhythm(NamedTuple):
+    """How often a running agent is asked for life, and how many failures in a row are too many."""
+
+    every_s: float
+    failures: int
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +53,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     env: what is set on top of the caller's environment.
     ports: (interface, port) pairs that must be free before a start.
     host, port: where others reach it; None without a declared port.
-    probe_port: where a zmq or tcp probe knocks.
+    probe_port: where a zmq, http or tcp probe of readiness knocks.
+    liveness, rhythm: the probe of a running one, and how often.
     refusal: why it cannot be started at all, such as a script that is missing; empty when it can.
     digest: of everything that a running process would have to be restarted for.
     """
@@ -76,6 +83,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     backoff_first_s: float
     backoff_most_s: float
     open_files: int
+    liveness: Probe | None = None
+    rhythm: Rhythm = Rhythm(10.0, 3)
     refusal: str = ""
     digest: str = ""
 
@@ -105,7 +114,6 @@ def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], f
     """Return the plan of the agents whose machine is one of `here`.
 
     What an agent lacks (its script, folder or env_file) is its own `refusal`; the others can start.
-    A fleet with `unsupported` wishes is not for this.
     """
     mine = set(here)
     processes: dict[str, ProcessSpec] = {}
@@ -135,6 +143,12 @@ def _limits(logs: Logs) -> Limits:
     )
 
 
+def errand_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, str]:
+    """Return the environment of a command beside an agent: the agent's, but it may not speak for it."""
+    env = full_environment(base, spec)
+    return {key: value for key, value in env.items() if key not in _OF_THE_CALLER}
+
+
 def full_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, str]:
     """Return an agent's whole environment: the caller's, less what was for the caller alone, and its own."""
     kept = {key: value for key, value in base.items() if key not in _OF_THE_CALLER}
@@ -151,7 +165,7 @@ def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: 
     declared = [port for port in (endpoint.port if endpoint else None, agent.health_port) if port is not None]
     # An SDK agent binds the interface it is told; what a plain script binds is not known.
     bound_on = interface if agent.kind == "class" else "0.0.0.0"
-    watchdog = agent.liveness.watchdog if agent.liveness else None
+    liveness = agent.liveness or Liveness()
     spec = ProcessSpec(
         name=agent.name,
         argv=_command_line(agent, root),
@@ -164,11 +178,13 @@ def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: 
         host=endpoint.host if endpoint else "127.0.0.1",
         port=endpoint.port if endpoint else None,
         probe=agent.ready,
-        probe_port=agent.ready.port or agent.health_port or agent.port,
+        probe_port=agent.ready.port,
+        liveness=_liveness_probe(liveness),
+        rhythm=Rhythm(duration_s(liveness.every), liveness.failures),
         needs=agent.needs,
         wants=agent.wants,
         required=agent.required,
-        watchdog_s=duration_s(watchdog) if watchdog else None,
+        watchdog_s=duration_s(liveness.watchdog) if liveness.watchdog else None,
         start_timeout_s=agent.start_timeout_s,
         stop_timeout_s=agent.stop_timeout_s,
         restart=agent.restart,
@@ -180,6 +196,18 @@ def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: 
         refusal=refusal or _missing_file(agent, root, cwd),
     )
     return msgspec.structs.replace(spec, digest=_digest(spec))
+
+
+def _liveness_probe(liveness: Liveness) -> Probe | None:
+    if liveness.probe is None:
+        return None
+    return Probe(
+        probe=liveness.probe,
+        port=liveness.port,
+        send=liveness.send,
+        path=liveness.path,
+        command=liveness.command,
+    )
 
 
 def _command_line(agent: AgentSpec, root: Path) -> tuple[str, ...]:
@@ -230,36 +258,6 @@ def _missing_file(agent: AgentSpec, root: Path, cwd: Path) -> str:
     if not cwd.is_dir():
         return f"{agent.where}: its `cwd` is missing: `{cwd}`"
     return ""
-
-
-def unsupported(fleet: Fleet) -> list[Fault]:
-    """Return what a fleet file asks for and this version cannot do."""
-    return [fault for agent in fleet.agents.values() for fault in _unsupported(agent)]
-
-
-def _unsupported(agent: AgentSpec) -> Iterable[Fault]:
-    kind = agent.ready.probe
-    if kind in _UNSUPPORTED_PROBES:
-        yield Fault(
-            agent.where,
-            "unsupported-probe",
-            f"`{agent.name}` asks for the probe `{kind}`, which this version does not have",
-            "use notify, zmq, tcp or alive",
-        )
-    if agent.liveness and agent.liveness.probe:
-        yield Fault(
-            agent.where,
-            "unsupported-liveness",
-            f"`{agent.name}` asks for a liveness probe, which this version does not have",
-            "use `liveness: {watchdog: 30s}`",
-        )
-    if kind in ("zmq", "tcp") and not (agent.ready.port or agent.health_port or agent.port):
-        yield Fault(
-            agent.where,
-            "no-probe-port",
-            f"the {kind} probe of `{agent.name}` has no port to ask",
-            "add `port`",
-        )
 
 
 def _digest(spec: ProcessSpec) -> str:

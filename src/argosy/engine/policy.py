@@ -80,6 +80,14 @@ def _shall_restart(restart: str, ending: Ending) -> bool:
     return ending.cause != "exit" or ending.code != 0
 
 
+def jittered(delay_s: float, chance: float) -> float:
+    """Return between half and all of a wait, by `chance` from 0 to 1, so that a crowd comes back one by one.
+
+    "Equal jitter" (Brooker, Exponential Backoff And Jitter, 2015).
+    """
+    return delay_s * (0.5 + 0.5 * chance)
+
+
 def _delay(spec: ProcessSpec, count: int, was_ready: bool) -> float:
     """Double from `first` to `most`; what was ready and died once is started again at once."""
     doublings = count - 2 if was_ready else count - 1

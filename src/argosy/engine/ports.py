@@ -54,15 +54,20 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def obstacle(wanted: Iterable[tuple[str, int]]) -> str:
-    """Return what keeps one of these (interface, port) pairs from being bound, empty when nothing does."""
+def obstacle(wanted: Iterable[tuple[str, int]], probed: int | None = None) -> str:
+    """Return what is in the way of an agent's ports, empty when nothing is.
+
+    wanted: (interface, port) pairs that it shall bind. probed: where its probe will knock: whoever
+    listens there already is not the agent.
+    """
     for host, port in wanted:
         try:
             if not is_free(host, port):
                 return str(holder_of(port))
         except OSError as error:
             return f"port {port} cannot be bound on {host}: {error.strerror}"
-    return ""
+    stale, _ = find_listener(probed, 0) if probed else (None, False)
+    return str(stale) if stale else ""
 
 
 def holder_of(port: int) -> Holder:
@@ -73,23 +78,20 @@ def holder_of(port: int) -> Holder:
     return Holder(port, 0, "")
 
 
-def is_open(port: int) -> bool:
-    """Return whether anybody listens on `port`."""
-    return any(True for _ in _listening_inodes(port))
-
-
-def is_held_by(port: int, session: int) -> bool:
-    """Return whether a process of `session` listens on `port`."""
+def find_listener(port: int, session: int) -> tuple[Holder | None, bool]:
+    """Return who listens on `port` (None: nobody), and whether that is a process of `session`."""
     inodes = set(_listening_inodes(port))
     if not inodes:
-        return False
+        return None, False
     if any(True for _ in _owners(inodes, [session])):
-        return True  # the leader itself, the common case: one folder of /proc instead of all
+        return Holder(port, session, ""), True  # the leader itself, the common case: one folder of /proc
+    stranger = 0
     for pid in _owners(inodes, all_pids()):
         found = read_stat(pid)
         if found is not None and found.session == session:
-            return True
-    return False
+            return Holder(port, pid, _title(pid)), True
+        stranger = stranger or pid
+    return Holder(port, stranger, _title(stranger) if stranger else ""), False
 
 
 def _listening_inodes(port: int) -> Iterator[int]:

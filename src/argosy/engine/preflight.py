@@ -95,6 +95,7 @@ class _Look:
         if not os.path.isdir(cwd):
             where = self.place(agent, "cwd")
             yield Note(agent.name, Fault(where, "cwd-missing", f"there is no folder `{displayed_path(cwd)}`"))
+        yield from self.probe_commands(agent, env, cwd)
         if agent.kind == "command":
             yield from self.command(agent, env, cwd)
             return
@@ -119,6 +120,14 @@ class _Look:
         """Return where `key` of the agent stands; under `defaults`, when it is from there."""
         places = self.fleet.places
         return places.get(f"agents.{agent.name}.{key}") or places.get(f"defaults.{key}") or agent.where
+
+    def probe_commands(self, agent: AgentSpec, env: Mapping[str, str], cwd: str) -> Iterator[Note]:
+        """Yield the commands of its exec probes that are not there."""
+        for key, probe in (("ready", agent.ready), ("liveness", agent.liveness)):
+            word = probe.command[0] if probe and probe.probe == "exec" and probe.command else None
+            if word is not None and _which(word, env, cwd) is None:
+                message = f"there is no command `{word}`, which the `{key}` probe runs"
+                yield Note(agent.name, Fault(self.place(agent, key), "command-missing", message))
 
     def command(self, agent: AgentSpec, env: Mapping[str, str], cwd: str) -> Iterator[Note]:
         word = agent.run[0] if agent.run else ""

@@ -46,4 +46,5 @@ def _status_of(unit: Unit, crew: Crew) -> AgentStatus:
         rss_bytes=unit.memory.rss_bytes if unit.memory else None,
         pss_bytes=unit.memory.pss_bytes if unit.memory else None,
         sampled_s=crew.loop.time() - unit.memory_at if unit.memory else None,
+        last_lines=unit.last_lines,
     )

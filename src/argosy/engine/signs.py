@@ -1,4 +1,4 @@
-"""The signs of life of one agent: what its notify socket, its probe and its watchdog tell."""
+"""The signs of life of one agent: what its notify socket, its probes and its watchdog tell."""
 
 from __future__ import annotations
 
@@ -6,34 +6,44 @@ from typing import TYPE_CHECKING
 
 from argosy.agent.health import Status
 from argosy.engine.notify import NotifySocket
-from argosy.engine.probe import wait_ready
+from argosy.engine.probe import View, wait_ready
+from argosy.engine.pulse import watch_pulse
 from argosy.fleet.spec import Probe
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from pathlib import Path
 
+    from argosy.engine.errand import Outcome
     from argosy.engine.plan import ProcessSpec
 
 
 class Signs:
     """Listens to one agent, from `begin` or `recognise` of a process to `end`.
 
+    path: its notify socket. log: its output. run(command, seconds): runs a command beside it.
     hear_births(): called before a message of an unknown process is judged. on_ready(health): it is
     ready, again with each thing it says; health is its own word, None when it has none.
-    on_frozen(): the watchdog ran out.
+    on_frozen(why): the watchdog ran out, or a liveness probe failed too often.
+    found: what was seen of it last instead of readiness.
     """
 
     def __init__(
         self,
         path: Path,
+        log: Path,
         loop: asyncio.AbstractEventLoop,
+        run: Callable[[Sequence[str], float], Awaitable[Outcome]],
         hear_births: Callable[[], None],
         on_ready: Callable[[str | None], None],
-        on_frozen: Callable[[], None],
+        on_frozen: Callable[[str], None],
     ) -> None:
+        self.found = ""
         self._path = path
+        self._log = log
+        self._log_start = 0
+        self._run = run
         self._loop = loop
         self._hear_births = hear_births
         self._on_ready = on_ready
@@ -43,7 +53,7 @@ class Signs:
         self._pid = 0
         self._is_ready = False
         self._health: str | None = None
-        self._probe: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._watchdog: asyncio.TimerHandle | None = None
 
     def listen(self) -> None:
@@ -51,21 +61,21 @@ class Signs:
         if self._socket is None:
             self._socket = NotifySocket(self._path, self._loop, self._on_notify)
 
-    def begin(self, spec: ProcessSpec, pid: int) -> None:
-        """Wait for the signs of a process that was just born."""
-        self._expect(spec, pid)
+    def begin(self, spec: ProcessSpec, pid: int, log_start: int = 0) -> None:
+        """Wait for the signs of a process that was just born; its output begins at `log_start`."""
+        self._expect(spec, pid, log_start)
         if spec.probe.probe != "notify":
             self._ask(spec.probe, spec.probe_port)
 
-    def recognise(self, spec: ProcessSpec, pid: int, *, was_ready: bool) -> None:
+    def recognise(self, spec: ProcessSpec, pid: int, log_start: int = 0, *, was_ready: bool) -> None:
         """Find out how a process is that an earlier supervisor started; what says so once is believed."""
-        self._expect(spec, pid)
+        self._expect(spec, pid, log_start)
         kind = spec.probe.probe
         if spec.is_sdk:
             # Its next beat may be seconds away, and it answers health on its port at once.
             if spec.port is not None:
                 self._ask(Probe(probe="zmq"), spec.port)
-        elif was_ready and kind in ("notify", "alive"):
+        elif was_ready and kind in ("notify", "alive", "log"):
             self._tell(None)
         elif kind != "notify":
             self._ask(spec.probe, spec.probe_port)
@@ -73,18 +83,41 @@ class Signs:
             # It may have said READY while nobody listened, and says it once.
             self._ask(Probe(probe="tcp"), spec.port)
 
-    def _expect(self, spec: ProcessSpec, pid: int) -> None:
+    def _expect(self, spec: ProcessSpec, pid: int, log_start: int) -> None:
         self.end()
-        self._spec, self._pid = spec, pid
+        self._spec, self._pid, self._log_start = spec, pid, log_start
         self._is_ready, self._health = False, None
+        self.found = "READY=1 never came" if spec.probe.probe == "notify" else ""
 
     def _ask(self, probe: Probe, port: int | None) -> None:
-        assert self._spec is not None, "a process is expected"
-        self._probe = self._loop.create_task(self._await(probe, self._spec.host, port))
+        self._keep_task(self._await(probe, port))
 
-    async def _await(self, probe: Probe, host: str, port: int | None) -> None:
-        status = await wait_ready(probe, host, port, self._pid)
-        self._tell(None if probe.probe == "alive" else status.value)
+    def _keep_task(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _view(self) -> View:
+        assert self._spec is not None, "a process is expected"
+        return View(self._spec.host, self._pid, self._log, self._log_start, self._run)
+
+    async def _await(self, probe: Probe, port: int | None) -> None:
+        status = await wait_ready(probe, port, self._view(), self._note_found)
+        self._tell(status.value if probe.probe in ("zmq", "http", "tcp") else None)
+
+    def _note_found(self, words: str) -> None:
+        self.found = words
+
+    async def _feel_pulse(self, spec: ProcessSpec) -> None:
+        """Ask on and on whether it lives."""
+        assert spec.liveness is not None, "only a process with a liveness probe is asked"
+        why = await watch_pulse(spec.liveness, self._view(), spec.rhythm, self._is_alive)
+        self._on_frozen(f"{why} (pid {self._pid})")
+
+    def _is_alive(self, status: Status) -> None:
+        """Only an answer in the words of the health standard says how it is."""
+        if self._spec is not None and self._spec.liveness is not None and self._spec.liveness.probe == "zmq":
+            self._tell(status.value)
 
     def _on_notify(self, sender: int, fields: dict[str, str]) -> None:
         if sender != self._pid:
@@ -103,6 +136,8 @@ class Signs:
             self._tell(told or self._health or Status.OK.value)
 
     def _tell(self, health: str | None) -> None:
+        if not self._is_ready and self._spec is not None and self._spec.liveness is not None:
+            self._keep_task(self._feel_pulse(self._spec))
         self._is_ready, self._health = True, health
         self._on_ready(health)
 
@@ -115,8 +150,8 @@ class Signs:
         """The watchdog ran out. After a stall of the supervisor itself, what waits is heard first."""
         self._watchdog = None
         self.hear()
-        if self._watchdog is None:
-            self._on_frozen()
+        if self._watchdog is None and self._spec is not None:
+            self._on_frozen(f"gave no sign of life for {self._spec.watchdog_s:.1f} s (pid {self._pid})")
 
     def _stop_watchdog(self) -> None:
         if self._watchdog is not None:
@@ -133,9 +168,8 @@ class Signs:
         self._spec = None
         self._pid = 0
         self._stop_watchdog()
-        if self._probe is not None:
-            self._probe.cancel()
-            self._probe = None
+        for task in self._tasks:
+            task.cancel()
 
     def close(self) -> None:
         """End, and remove the socket."""

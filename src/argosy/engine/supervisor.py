@@ -379,6 +379,7 @@ class Supervisor:
                 reason=unit.reason,
                 pid=unit.pid,
                 waiting_on=waiting_on(unit, self._crew),
+                last_lines=unit.last_lines,
             )
         )
 

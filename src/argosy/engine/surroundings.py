@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
+    from argosy.engine.errand import Outcome
     from argosy.engine.folder import Folder
     from argosy.engine.unit import Unit
 
@@ -35,6 +37,9 @@ class Surroundings(Protocol):
 
     def spawn(self, unit: Unit, output: int) -> None:
         """Have its process forked; takes over the descriptor `output`."""
+
+    async def run_beside(self, unit: Unit, command: Sequence[str], within_s: float) -> Outcome:
+        """Run a command in its folder and environment, that may not speak for it."""
 
     def hear_forker(self) -> None:
         """Take what the forker has told."""

@@ -6,16 +6,19 @@ agents, tell clients) it asks of its `Surroundings`, the crew.
 
 from __future__ import annotations
 
+import os
+import random
 import secrets
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from argosy.agent.health import Status
 from argosy.engine import process
+from argosy.engine.condition import judge
 from argosy.engine.departure import Departure
 from argosy.engine.held import HeldProcess
-from argosy.engine.logs import open_log
-from argosy.engine.policy import Budget, Ending, decide_exit
+from argosy.engine.logs import last_lines, log_size, open_log
+from argosy.engine.policy import Budget, Ending, decide_exit, jittered
 from argosy.engine.ports import obstacle
 from argosy.engine.process import Identity
 from argosy.engine.signs import Signs
@@ -39,7 +42,8 @@ class Unit:
 
     identity: of its process, until nothing of that is left. waits_for_room: it may start but for
     `max_starting`. started_at, ready_at: loop time of the last spawn and of the readiness that
-    followed. since_s: epoch seconds of the last change of state.
+    followed. since_s: epoch seconds of the last change of state. log_start: the size of its log when
+    its process was ordered. last_lines: what it printed last, of one that is given up.
     """
 
     def __init__(self, spec: ProcessSpec, crew: Surroundings) -> None:
@@ -60,13 +64,16 @@ class Unit:
         self.was_killed = False
         self.memory: Memory | None = None
         self.memory_at = 0.0
+        self.log_start = 0
+        self.last_lines: list[str] = []
         self.lost_needs: set[str] = set()
         self._crew = crew
         self._veil = Veil(spec.env)
         self._budget = Budget(spec.restart_times, spec.restart_within_s)
         self._timers = Timers(crew.loop)
-        path = crew.folder.notify(spec.name)
-        self._signs = Signs(path, crew.loop, crew.hear_forker, self._has_spoken, self._frozen)
+        self._log = crew.folder.log(spec.name)
+        path, run = crew.folder.notify(spec.name), partial(crew.run_beside, self)
+        self._signs = Signs(path, self._log, crew.loop, run, crew.hear_forker, self._has_spoken, self._frozen)
         self._held: HeldProcess | None = None
         self._is_unborn = self._is_adopted = False
         self._departure: Departure | None = None
@@ -99,17 +106,17 @@ class Unit:
 
     def stop(self) -> None:
         """Want it down."""
-        self.wanted = False
-        self._restart_asked = False
-        self._write_will()
+        self._want_down()
         self._fire(Event.STOP, "stopped")
 
     def kill(self) -> None:
         """Want it down, and kill its process group now."""
-        self.wanted = False
-        self._restart_asked = False
-        self._write_will()
+        self._want_down()
         self._kill()
+
+    def _want_down(self) -> None:
+        self.wanted = self._restart_asked = False
+        self._write_will()
 
     def restart(self, spec: ProcessSpec | None = None) -> None:
         """Stop it and start it again, as `spec` from then on when one is given."""
@@ -171,10 +178,15 @@ class Unit:
             self.reason = self._veil.over(reason)  # its last words may hold what it was told
         if self.state is not before:
             self.since_s = time.time()
+            said = last_lines(self._log, self.log_start) if self._is_given_up() else []
+            self.last_lines = [self._veil.over(line) for line in said]
             self._crew.changed(self)
             if before in READY_STATES and not self.is_ready:
                 self._crew.is_falling(self)
         self._act(action)
+
+    def _is_given_up(self) -> bool:
+        return self.state is State.GIVEN_UP and self.started_at > 0.0
 
     def _act(self, action: Action) -> None:
         if action is Action.CHECK_NEEDS:
@@ -203,14 +215,9 @@ class Unit:
 
     def _judge(self) -> None:
         """Turn the health it tells, and the needs it has lost, into an event."""
-        if self.health == Status.FAILING:
-            self._fire(Event.UNHEALTHY, "its own health says failing")
-        elif self.health == Status.DEGRADED:
-            self._fire(Event.DEGRADED, "its own health says degraded")
-        elif self.lost_needs:
-            self._fire(Event.DEGRADED, f"without `{'`, `'.join(sorted(self.lost_needs))}`")
-        elif self.health in (Status.OK, None):
-            self._fire(Event.READY, "")
+        found = judge(self.health, self.lost_needs)
+        if found is not None:
+            self._fire(*found)
 
     # ---- start
 
@@ -236,7 +243,7 @@ class Unit:
 
     def _order(self) -> None:
         """Have the process forked; a held port is a failed start like any other."""
-        held = obstacle(self.spec.ports)
+        held = obstacle(self.spec.ports, self.spec.probe_port)
         if held:
             self._not_started(held)
             return
@@ -244,7 +251,8 @@ class Unit:
         self.incarnation = secrets.randbits(62)
         try:
             self._signs.listen()
-            output = open_log(self._crew.folder.log(self.name))
+            output = open_log(self._log)
+            self.log_start = os.fstat(output).st_size
         except OSError as error:
             self._not_started(f"{error.filename or 'its notify socket'}: {error.strerror}")
             return
@@ -264,7 +272,7 @@ class Unit:
         if self.state is State.STOPPING:
             self._terminate()
         else:
-            self._signs.begin(self.spec, birth.pid)
+            self._signs.begin(self.spec, birth.pid, self.log_start)
         self._crew.changed(self)
 
     def not_born(self, why: str) -> None:
@@ -291,10 +299,12 @@ class Unit:
         self.started_at = self._crew.loop.time()
         self.state, self.reason = State.STARTING, "adopted, not heard of yet"
         self.since_s = time.time()
+        self.log_start = will.log_start if is_same else log_size(self._log)
         self._signs.listen()
         if self.wanted:
+            was_ready = is_same and will.ready_s is not None
             self._timers.arm("deadline", self.spec.start_timeout_s, self._too_late)
-            self._signs.recognise(self.spec, identity.pid, was_ready=is_same and will.ready_s is not None)
+            self._signs.recognise(self.spec, identity.pid, self.log_start, was_ready=was_ready)
         else:
             self._fire(Event.STOP, "stopped")  # its supervisor died over it
 
@@ -302,12 +312,11 @@ class Unit:
 
     def _too_late(self) -> None:
         self._cause = "unheard" if self._is_adopted else "timeout"
-        log = self._crew.folder.log(self.name)
-        self._fire(Event.TIMEOUT, words_of_lateness(self.spec, self.pid, log))
+        self._fire(Event.TIMEOUT, words_of_lateness(self.spec, self.pid, self._log, self._signs.found))
 
-    def _frozen(self) -> None:
+    def _frozen(self, why: str) -> None:
         self._cause = "frozen"
-        self._fire(Event.FROZEN, f"gave no sign of life for {self.spec.watchdog_s:.1f} s (pid {self.pid})")
+        self._fire(Event.FROZEN, why)
 
     def _terminate(self) -> None:
         self._timers.cancel("deadline")
@@ -336,8 +345,8 @@ class Unit:
         self._let_go()
         ending = Ending(process.exit_code(status), self._cause, self.ready_at is not None)
         is_told = self._cause != "exit" or self.state is State.STOPPING
-        lived_s, log = self._crew.loop.time() - self.started_at, self._crew.folder.log(self.name)
-        why = self.reason if is_told else words_of_end(ending, lived_s, log)
+        lived_s = self._crew.loop.time() - self.started_at
+        why = self.reason if is_told else words_of_end(ending, lived_s, self._log)
         self._depart(lambda: self._after_end(ending, why))
         if self._departure is not None and not self._departure.is_over:
             self._fire(Event.UNHEALTHY, f"{why}; something of it still runs")
@@ -379,7 +388,8 @@ class Unit:
         self.restarts += 1
         self._fire(event, why)
         self._write_will()
-        self._timers.arm("backoff", delay_s, lambda: self._fire(Event.BACKOFF_OVER, why))
+        wait_s = jittered(delay_s, random.random())
+        self._timers.arm("backoff", wait_s, lambda: self._fire(Event.BACKOFF_OVER, why))
 
     def _take_next_spec(self) -> None:
         if self._next_spec is not None:

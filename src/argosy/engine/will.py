@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from argosy.engine.state import State
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,7 +24,8 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     """The wish and the past of one agent.
 
     wanted: up. digest: of the plan it was started by. incarnation: of the process that
-    all this is about. ready_s: epoch seconds, None when it was not ready.
+    all this is about. log_start: the size of the log when that was ordered. ready_s: epoch seconds,
+    None when it was not ready. last_lines: what it printed last, of one that was given up.
     """
 
     wanted: bool
@@ -32,6 +35,9 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     ready_s: float | None = None
     exit_code: int | None = None
     reason: str = ""
+    state: State = State.EXITED
+    log_start: int = 0
+    last_lines: list[str] = []
 
 
 def will_of(unit: Unit) -> Will:
@@ -43,6 +49,9 @@ def will_of(unit: Unit) -> Will:
         restarts=unit.restarts,
         ready_s=unit.since_s if unit.is_ready else None,
         reason=unit.reason,
+        state=unit.state,
+        log_start=unit.log_start,
+        last_lines=unit.last_lines,
     )
 
 

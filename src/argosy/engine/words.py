@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from argosy.engine import order as codes
 from argosy.engine.logs import last_line
-from argosy.engine.ports import holder_of, is_held_by, is_open
 from argosy.engine.process import describe_exit
 
 if TYPE_CHECKING:
@@ -26,23 +25,9 @@ def words_of_end(ending: Ending, lived_s: float, log: Path) -> str:
     return words
 
 
-def words_of_lateness(spec: ProcessSpec, pid: int | None, log: Path) -> str:
-    """Return that a process missed its start deadline, and what it was waited for."""
+def words_of_lateness(spec: ProcessSpec, pid: int | None, log: Path, found: str) -> str:
+    """Return that a process missed its start deadline, and what its probe found instead."""
     alive = f"process alive, pid {pid}" if pid else "no process"
     said = last_line(log)
     tail = f"last line: {said}" if said else "no output"
-    missed = _missed(spec, pid)
-    return f"was not ready after {spec.start_timeout_s:.1f} s: {missed} ({alive}, {tail})"
-
-
-def _missed(spec: ProcessSpec, pid: int | None) -> str:
-    """Return which sign of readiness did not come."""
-    if spec.probe.probe == "notify":
-        return "READY=1 never came"
-    if spec.probe_port is None:
-        return "it did not live that long"
-    if not is_open(spec.probe_port):
-        return f"port {spec.probe_port} was never opened"
-    if pid is None or not is_held_by(spec.probe_port, pid):
-        return f"{holder_of(spec.probe_port)}, not by this agent"
-    return f"port {spec.probe_port} is open and does not answer the {spec.probe.probe} probe"
+    return f"was not ready after {spec.start_timeout_s:.1f} s: {found} ({alive}, {tail})"

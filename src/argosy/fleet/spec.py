@@ -141,7 +141,7 @@ class Liveness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[str | None, Meta(description="what http asks for; default /health")] = None
     command: Annotated[list[Text] | None, Meta(description="what exec runs")] = None
     every: Annotated[Duration, Meta(description="the time between two probes")] = "10s"
-    failures: Annotated[Count, Meta(description="so many failures in a row mean failing")] = 3
+    failures: Annotated[Count, Meta(description="so many failures in a row end it")] = 3
 
 
 class RestartLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,51 @@
+"""One HTTP request for a probe: the status code that a GET is answered with (RFC 9112)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from urllib.parse import quote
+
+_LARGEST_ANSWER = 1 << 16
+# What a path may hold as it is; the rest is escaped, a `%` of an escape is left.
+_PATH_CHARACTERS = "/?&=+:;,@!$'()*~%-._"
+
+
+async def get_status(host: str, port: int, path: str, within_s: float) -> int | None:
+    """Return the status of `GET path`, or None when nobody answers in HTTP within the time."""
+    status = None
+    try:
+        async with asyncio.timeout(within_s):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(_request(host, port, path))
+                status = _status_of(await reader.readline())
+                await _read_on(reader)
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ValueError):
+        return status
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return status
+
+
+def _request(host: str, port: int, path: str) -> bytes:
+    target = quote("/" + path.removeprefix("/"), safe=_PATH_CHARACTERS)
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    head = f"GET {target} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: argosy\r\nAccept: */*\r\n"
+    return f"{head}Connection: close\r\n\r\n".encode()
+
+
+def _status_of(line: bytes) -> int | None:
+    """Return the code in a status line such as `HTTP/1.1 200 OK`, None when it is none."""
+    version, _, rest = line.partition(b" ")
+    code = rest[:3]
+    return int(code) if version.startswith(b"HTTP/") and len(code) == 3 and code.isdigit() else None
+
+
+async def _read_on(reader: asyncio.StreamReader) -> None:
+    """Take the rest of the answer: many servers complain in their log when it is left in the socket."""
+    taken = 0
+    while taken < _LARGEST_ANSWER and (data := await reader.read(_LARGEST_ANSWER)):
+        taken += len(data)

@@ -1,0 +1,57 @@
+"""A pattern looked for in what an agent prints: whole lines, from the byte on at which its process began."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_AT_ONCE = 1 << 18
+_LONGEST_LINE = 1 << 14
+
+
+class LineSearch:
+    """Reads a log that grows, each byte once.
+
+    start: the size that the log had when the process was ordered.
+    Raises re.error: `pattern` is no regular expression (the loader refuses such a one).
+    """
+
+    def __init__(self, log: Path, start: int, pattern: str) -> None:
+        self._log = log
+        self._offset = start
+        self._pattern = re.compile(pattern)
+        self._rest = b""
+        self.has_matched = False
+
+    def read_on(self) -> bool:
+        """Look at the next part of the log; return whether there may be more to read at once.
+
+        A line without its line feed is not judged yet, unless it is longer than 16 KiB.
+        """
+        data = self._next_part()
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        if len(self._rest) > _LONGEST_LINE:
+            lines.append(self._rest)
+            self._rest = b""
+        self.has_matched = self.has_matched or any(map(self._is_match, lines))
+        return len(data) == _AT_ONCE and not self.has_matched
+
+    def _next_part(self) -> bytes:
+        try:
+            if os.stat(self._log).st_size <= self._offset:
+                return b""
+            with open(self._log, "rb") as file:
+                file.seek(self._offset)
+                data = file.read(_AT_ONCE)
+        except FileNotFoundError:
+            return b""
+        self._offset += len(data)
+        return data
+
+    def _is_match(self, line: bytes) -> bool:
+        return self._pattern.search(line.rstrip(b"\r").decode(errors="replace")) is not None

@@ -1,0 +1,44 @@
+"""Liveness by probe: a ready agent is asked again and again, and too many failures in a row are its death.
+
+What it says of its own health is told and never counts against it: only silence does, a port that
+somebody else has taken, a status or an exit code that says no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from argosy.engine.probe import COMMAND_WITHIN_S, look
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from argosy.agent.health import Status
+    from argosy.engine.plan import Rhythm
+    from argosy.engine.probe import View
+    from argosy.fleet.spec import Probe
+
+# A look that took this much longer than any may: this process itself was stopped meanwhile.
+_STALL_S = 1.0
+
+
+async def watch_pulse(probe: Probe, view: View, rhythm: Rhythm, on_alive: Callable[[Status], None]) -> str:
+    """Return, in words, why the agent is no more alive.
+
+    on_alive(status): told after each look that found it alive.
+    """
+    failed = 0
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(rhythm.every_s)
+        began = loop.time()
+        finding = await look(probe, probe.port, view)
+        if finding.status is not None:
+            failed = 0
+            on_alive(finding.status)
+        elif loop.time() - began < COMMAND_WITHIN_S + _STALL_S:
+            failed += 1
+            if failed >= rhythm.failures:
+                times = "once" if failed == 1 else f"{failed} times in a row"
+                return f"failed its liveness probe {times}: {finding.words}"
