@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.engine.plan import ProcessSpec
-from argosy.engine.policy import Budget, Ending, decide_exit
+from argosy.engine.policy import Budget, Ending, decide_exit, jittered
 from argosy.engine.state import Event
 from argosy.fleet.spec import Probe
 
@@ -102,3 +102,25 @@ def test_never_more_restarts_in_a_window_than_allowed(times: list[float], most: 
     granted = [now for now in times if budget.spend(now) is not None]
     for now in granted:
         assert sum(1 for other in granted if now - 60.0 < other <= now) <= most
+
+
+@given(st.floats(0, 3600), st.floats(0, 1), st.floats(0, 1))
+def test_jitter_keeps_between_half_and_all_of_a_wait_and_grows_with_chance(
+    wait_s: float, one: float, other: float
+) -> None:
+    waits = sorted(jittered(wait_s, lambda chance=chance: chance) for chance in (one, other))
+    assert wait_s / 2 <= waits[0] <= waits[1] <= wait_s
+    assert jittered(wait_s, lambda: 1.0) == wait_s
+
+
+@given(st.integers(1, 40), st.floats(0.001, 10), st.floats(0.001, 100), st.booleans())
+def test_a_backoff_never_shrinks_and_never_passes_its_most(
+    times: int, first_s: float, most_s: float, was_ready: bool
+) -> None:
+    spec = msgspec.structs.replace(SPEC, backoff_first_s=first_s, backoff_most_s=most_s)
+    budget = Budget(times, 60.0)
+    waits = [decide_exit(spec, Ending(1, "exit", was_ready), True, budget, 0.0).delay_s for _ in range(times)]
+    assert waits == sorted(waits)
+    assert all(0.0 <= wait_s <= most_s for wait_s in waits)
+    assert waits[0] == (0.0 if was_ready else min(first_s, most_s))
+    assert decide_exit(spec, Ending(1, "exit", was_ready), True, budget, 0.0).event is Event.GIVE_UP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,8 @@ from argosy.engine.order import NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED
 from argosy.engine.state import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from argosy.engine.plan import ProcessSpec
 
 
@@ -80,12 +83,12 @@ def _shall_restart(restart: str, ending: Ending) -> bool:
     return ending.cause != "exit" or ending.code != 0
 
 
-def jittered(delay_s: float, chance: float) -> float:
+def jittered(delay_s: float, chance: Callable[[], float] = random.random) -> float:
     """Return between half and all of a wait, by `chance` from 0 to 1, so that a crowd comes back one by one.
 
     "Equal jitter" (Brooker, Exponential Backoff And Jitter, 2015).
     """
-    return delay_s * (0.5 + 0.5 * chance)
+    return delay_s * (0.5 + 0.5 * chance())
 
 
 def _delay(spec: ProcessSpec, count: int, was_ready: bool) -> float:

@@ -7,14 +7,13 @@ agents, tell clients) it asks of its `Surroundings`, the crew.
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from argosy.engine import process
-from argosy.engine.condition import judge
+from argosy.engine.condition import judge_health, judge_needs
 from argosy.engine.departure import Departure
 from argosy.engine.held import HeldProcess
 from argosy.engine.logs import last_lines, log_size, open_log
@@ -136,14 +135,7 @@ class Unit:
 
     def needs_changed(self) -> None:
         """Look again at what it needs: it may start now, or never."""
-        needs = self._crew.needs_of(self)
-        if needs.failed:
-            why = "; ".join(f"`{name}`, which {reason}" for name, reason in needs.failed.items())
-            self._fire(Event.NEED_FAILED, f"needs {why}")
-        elif not needs.waiting_on:
-            self._fire(Event.NEEDS_READY, "")
-        elif self.state is State.BLOCKED:
-            self._fire(Event.NEED_REVIVED, "")
+        self._follow(judge_needs(self._crew.needs_of(self), self.state))
 
     def need_lost(self, name: str) -> None:
         """Be degraded while `name` is away."""
@@ -178,15 +170,13 @@ class Unit:
             self.reason = self._veil.over(reason)  # its last words may hold what it was told
         if self.state is not before:
             self.since_s = time.time()
-            said = last_lines(self._log, self.log_start) if self._is_given_up() else []
-            self.last_lines = [self._veil.over(line) for line in said]
+            is_given_up = self.state is State.GIVEN_UP and self.started_at
+            said = last_lines(self._log, self.log_start) if is_given_up else ()
+            self.last_lines = list(map(self._veil.over, said))
             self._crew.changed(self)
             if before in READY_STATES and not self.is_ready:
                 self._crew.is_falling(self)
         self._act(action)
-
-    def _is_given_up(self) -> bool:
-        return self.state is State.GIVEN_UP and self.started_at > 0.0
 
     def _act(self, action: Action) -> None:
         if action is Action.CHECK_NEEDS:
@@ -215,7 +205,9 @@ class Unit:
 
     def _judge(self) -> None:
         """Turn the health it tells, and the needs it has lost, into an event."""
-        found = judge(self.health, self.lost_needs)
+        self._follow(judge_health(self.health, self.lost_needs))
+
+    def _follow(self, found: tuple[Event, str] | None) -> None:
         if found is not None:
             self._fire(*found)
 
@@ -388,8 +380,7 @@ class Unit:
         self.restarts += 1
         self._fire(event, why)
         self._write_will()
-        wait_s = jittered(delay_s, random.random())
-        self._timers.arm("backoff", wait_s, lambda: self._fire(Event.BACKOFF_OVER, why))
+        self._timers.arm("backoff", jittered(delay_s), lambda: self._fire(Event.BACKOFF_OVER, why))
 
     def _take_next_spec(self) -> None:
         if self._next_spec is not None:
