@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .conftest import SPEAKER
+
 if TYPE_CHECKING:
     from .conftest import Rig
 
@@ -72,3 +74,26 @@ def test_faults_are_told(rig: Rig) -> None:
     rig.json("up", "-d", "--only", "A")
     assert rig.json("restart", "B", "--dry-run", code=2)["errors"][0]["code"] == "unknown-agent"
     assert rig.json("restart", "--dry-run", code=2)["errors"][0]["code"] == "usage"
+
+
+def test_changed_restarts_those_whose_code_differs(rig: Rig) -> None:
+    (rig.folder / "shared.py").write_text("X = 1\n")
+    (rig.folder / "other.py").write_text("import shared\n" + SPEAKER)
+    rig.write(FLEET.replace("Other: {run: speaker.py}", "Other: {run: other.py}"))
+    rig.json("up", "-d")
+    before = {name: agent["pid"] for name, agent in rig.agents().items()}
+    (rig.folder / "shared.py").touch()
+    (rig.folder / "speaker.py").write_text(SPEAKER)
+    none = rig.json("restart", "--changed")
+    assert (none["restarted"], none["changed"]) == ([], {})
+    (rig.folder / "shared.py").write_text("X = 2\n")
+    told = rig.json("restart", "--changed", "--dry-run")
+    assert (told["restarted"], told["changed"]) == (["Other"], {"Other": ["shared.py"]})
+    assert rig.json("restart", "A", "--changed")["restarted"] == []
+    done = rig.argosy("restart", "--changed")
+    assert done.returncode == 0, done.stderr
+    assert "changed  Other: shared.py\n1 restarted" in done.stdout
+    after = {name: agent["pid"] for name, agent in rig.agents().items()}
+    assert {name for name in after if after[name] != before[name]} == {"Other"}
+    assert "no running agent has older code" in rig.argosy("restart", "--changed").stdout
+    assert rig.json("restart", "B", "--changed", code=2)["errors"][0]["code"] == "unknown-agent"

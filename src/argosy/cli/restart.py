@@ -1,13 +1,17 @@
 """Restart agents in place; what needs them is restarted too only where its `on_death` asks for it.
 
-`--dry-run` restarts nothing, and tells who would be touched, in which order, and for how long, by what
-earlier starts and stops took.
+`--changed` restarts, of those that are named or of all, the ones whose own files, or what these import
+from the tree, have another content than when the agent started; a file that was only touched counts
+for nothing. `--dry-run` restarts nothing, and tells who would be touched, in which order, and for how
+long, by what earlier starts and stops took.
 
 example: argosy restart Translator Memory --dry-run
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, take_fleet
@@ -15,15 +19,16 @@ from argosy.cli.report import paint, print_json
 from argosy.engine.client import connect
 from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
+from argosy.engine.imprint import leave_imprint, read_imprint
 from argosy.engine.messages import Report, Restart, Restarted, Status
 from argosy.engine.past import read_past
 from argosy.engine.radius import radius_of
 from argosy.engine.roster import read_roster
 from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.places import displayed
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from argosy.engine.client import Client
     from argosy.engine.folder import Folder
@@ -34,34 +39,92 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy restart`."""
     add_fleet(parser, words="AGENT...", words_help="the agents to restart")
+    parser.add_argument("--changed", action="store_true", help="those whose code changed since they started")
     parser.add_argument(
         "--dry-run", action="store_true", help="tell who would be touched, and restart nothing"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Restart; returns 0 when all that was touched is ready again.
+    """Restart; returns 0 when all that was touched is ready again, and when nothing had to be.
 
     Raises InputError: no agent is named, or one that is not here. Raises RefusedError: nothing runs.
     """
     path, names = take_fleet(args)
-    if not names:
-        raise InputError(Fault("AGENT", "usage", "no agent is named", "`argosy restart NAME...`"))
+    if not names and not args.changed:
+        hint = "`argosy restart NAME...`, or `--changed` for all whose code changed"
+        raise InputError(Fault("AGENT", "usage", "no agent is named", hint))
     folder = folder_of(path)
     client = connect(folder, "restart")
     if client is None:
         raise RefusedError(Fault(str(path), "not-running", "this fleet is not running", "`argosy up -d`"))
     with client:
+        stale: dict[str, tuple[str, ...]] | None = None
+        if args.changed:
+            stale = _stale(client, path, folder, names)
+            names = list(stale)
+            _show_stale(stale, is_quiet=args.as_json)
         if args.dry_run:
-            return _foretell(_radius(client, folder, path, names), as_json=args.as_json)
-        client.send(Restart(names=names))
-        answer = client.receive(None)
-    assert isinstance(answer, Restarted), "a restart is answered by its outcome"
-    _show(answer, as_json=args.as_json)
+            return _foretell(_radius(client, folder, path, names), stale, as_json=args.as_json)
+        if not names:
+            answer = Restarted(restarted=[], not_ready={}, reconnected=[], seconds=0.0)
+        else:
+            answer = _restart(client, names)
+            leave_imprint(folder.imprint, str(path.parent))
+    _show(answer, stale, as_json=args.as_json)
     return 1 if answer.not_ready else 0
 
 
-def _show(answer: Restarted, *, as_json: bool) -> None:
+def _restart(client: Client, names: list[str]) -> Restarted:
+    client.send(Restart(names=names))
+    answer = client.receive(None)
+    assert isinstance(answer, Restarted), "a restart is answered by its outcome"
+    return answer
+
+
+def _stale(client: Client, path: Path, folder: Folder, names: list[str]) -> dict[str, tuple[str, ...]]:
+    """Return the running agents (of `names`, when there are any) whose code changed, with the files.
+
+    Raises InputError: there is no such agent here, or the fleet file is faulty.
+    """
+    from argosy.engine.staleness import stale_agents, started_at  # noqa: PLC0415 - reads sources
+    from argosy.fleet.load import load_fleet  # noqa: PLC0415
+
+    agents = _report(client).agents
+    unknown = [name for name in names if name not in agents]
+    if unknown:
+        raise _unknown(unknown)
+    started: dict[str, float] = {}
+    for name in names or agents:
+        pid = agents[name].pid
+        at_s = started_at(pid) if pid is not None else None
+        if at_s is not None:
+            started[name] = at_s
+    return stale_agents(load_fleet(path), started, read_imprint(folder.imprint), os.environ)
+
+
+def _show_stale(stale: dict[str, tuple[str, ...]], *, is_quiet: bool) -> None:
+    if is_quiet:
+        return
+    for name, files in stale.items():
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        print(f"{paint('changed', 'yellow')}  {name}: {displayed(Path(files[0]))}{more}")
+    if not stale:
+        print("no running agent has older code than the tree")
+
+
+def _report(client: Client) -> Report:
+    report = client.ask(Status())
+    assert isinstance(report, Report), "a status is answered by a report"
+    return report
+
+
+def _unknown(names: list[str]) -> InputError:
+    hint = "`argosy status` lists them"
+    return InputError(*(Fault(name, "unknown-agent", f"no agent `{name}` runs here", hint) for name in names))
+
+
+def _show(answer: Restarted, stale: dict[str, tuple[str, ...]] | None, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -70,6 +133,7 @@ def _show(answer: Restarted, *, as_json: bool) -> None:
                 "not_ready": answer.not_ready,
                 "reconnected": answer.reconnected,
                 "seconds": round(answer.seconds, 4),
+                **_changed(stale),
             }
         )
         return
@@ -81,13 +145,18 @@ def _show(answer: Restarted, *, as_json: bool) -> None:
     )
 
 
+def _changed(stale: dict[str, tuple[str, ...]] | None) -> dict[str, object]:
+    if stale is None:
+        return {}
+    return {"changed": {name: [displayed(Path(file)) for file in files] for name, files in stale.items()}}
+
+
 def _radius(client: Client, folder: Folder, path: Path, names: list[str]) -> Radius:
     """Return what a restart of `names` would touch.
 
     Raises InputError: there is no such agent here.
     """
-    report = client.ask(Status())
-    assert isinstance(report, Report), "a status is answered by a report"
+    report = _report(client)
     roster = read_roster(folder)
     if roster is None:
         words = "the plan that this fleet runs by cannot be read"
@@ -97,16 +166,14 @@ def _radius(client: Client, folder: Folder, path: Path, names: list[str]) -> Rad
     processes = roster.plan.processes
     unknown = [name for name in names if name not in processes]
     if unknown:
-        hint = "`argosy status` lists them"
-        faults = (Fault(name, "unknown-agent", f"no agent `{name}` runs here", hint) for name in unknown)
-        raise InputError(*faults)
+        raise _unknown(unknown)
     running = {name for name, agent in report.agents.items() if agent.pid is not None}
     return radius_of(names, processes, running, read_past(read_diary(folder.diary)))
 
 
-def _foretell(radius: Radius, *, as_json: bool) -> int:
+def _foretell(radius: Radius, stale: dict[str, tuple[str, ...]] | None, *, as_json: bool) -> int:
     if as_json:
-        print_json(radius_object(radius))
+        print_json({**radius_object(radius), **_changed(stale)})
         return 0
     runs_on = [*radius.degraded, *radius.reconnected]
     print(

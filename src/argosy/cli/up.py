@@ -19,6 +19,7 @@ from argosy.cli.report import print_json
 from argosy.cli.upview import UpView
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect_or_start
 from argosy.engine.folder import folder_of
+from argosy.engine.imprint import leave_imprint, own_files
 from argosy.engine.messages import (
     Account,
     Apply,
@@ -143,6 +144,7 @@ def _converse(client: Client, apply: Apply, view: UpView, began: float, args: ar
             elif isinstance(answer, Account):
                 account = answer
         _show_account(account, view, time.monotonic() - began, args)
+        _leave_imprint(apply.fleet)
         if not args.detach and account.ready:
             _follow(client, view)
     except KeyboardInterrupt:
@@ -161,6 +163,13 @@ def _show_account(account: Account, view: UpView, seconds: float, args: argparse
         print_json(account_json(account, seconds))
     else:
         view.show_account(account, seconds)
+
+
+def _leave_imprint(fleet: Fleet) -> None:
+    """Remember the code that the agents run, for `restart --changed`; the account is out already."""
+    root = os.path.dirname(fleet.path)
+    named = [file for agent in fleet.agents.values() for file in own_files(agent, root)]
+    leave_imprint(folder_of(fleet.path).imprint, root, named)
 
 
 def _hear_changes(client: Client) -> list[str]:

@@ -51,6 +51,11 @@ class Folder(NamedTuple):
         return self.state / "applied.json"
 
     @property
+    def imprint(self) -> Path:
+        """What the tree's sources were when agents started."""
+        return self.state / "imprint.json"
+
+    @property
     def book(self) -> Path:
         """The addresses of the fleet, for its agents."""
         return self.state / "book.json"

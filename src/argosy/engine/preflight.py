@@ -7,7 +7,6 @@ a path that only a run can choose is a warning.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from argosy.engine.envfile import read_env_file
+from argosy.engine.sources import assumed_folders, python_path, script_of
 from argosy.fault import Fault, InputError
 from argosy.fleet.places import displayed
 from argosy.fleet.spec import AgentSpec, Fleet
@@ -25,8 +25,6 @@ from argosy.source.facts import Facts, Library
 from argosy.source.modules import Finder, Folders, Module, is_installed
 from argosy.source.startup import Finding, Setting, find_findings
 from argosy.source.text import Unparsed
-
-_PYTHON = re.compile(r"python[0-9.]*")
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -136,7 +134,7 @@ class _Look:
             hint = "" if "/" in word else "name it with its path, or add its folder to PATH under `env`"
             message = f"there is no command `{word}`" + ("" if "/" in word else " on PATH")
             yield Note(agent.name, Fault(self.place(agent, "run"), "command-missing", message, hint))
-        script = _script_of(agent.run)
+        script = script_of(agent.run)
         if script is not None:
             yield from self.read_script(agent, os.path.join(cwd, script), env, cwd, program)
 
@@ -156,26 +154,16 @@ class _Look:
             yield Note(agent.name, Fault(self.place(agent, "run"), "script-missing", message, hint))
             return
         beside = os.path.dirname(os.path.realpath(path))
-        finder = self.finder([beside, *_python_path(env, cwd)], self.assumed(path))
+        finder = self.finder([beside, *python_path(env, cwd)], assumed_folders(path, self.root, self.library))
         closure = close(path, finder, self.library)
         yield from self.read_code(agent, closure, finder, cwd, python)
         facts = closure.entry.facts
         if isinstance(facts, Facts):
             yield from _differing_port(agent, facts, is_alone=len(closure.nodes) == 1)
 
-    def assumed(self, path: str) -> list[str]:
-        """Return the folders that count as the script's own: what it adds to sys.path, and those above it."""
-        facts = self.library.facts(path)
-        folders = list(facts.additions.folders) if isinstance(facts, Facts) else []
-        folder = os.path.dirname(path)
-        while folder.startswith(self.root + os.sep):
-            folders.append(folder)
-            folder = os.path.dirname(folder)
-        return [*folders, self.root]
-
     def class_(self, agent: AgentSpec, env: Mapping[str, str], cwd: str) -> Iterator[Note]:
         name, _, class_name = str(agent.run).partition(":")
-        finder = self.finder([self.root, *([cwd] if agent.cwd else []), *_python_path(env, cwd)], [])
+        finder = self.finder([self.root, *([cwd] if agent.cwd else []), *python_path(env, cwd)], [])
         module = finder.find(name)
         if module is not None and module.kind != "namespace":
             closure = close_module(module, finder, self.library)
@@ -277,25 +265,8 @@ def _which(word: str, env: Mapping[str, str], cwd: str) -> str | None:
     return shutil.which(word, path=env.get("PATH", os.defpath))
 
 
-def _script_of(run: str | tuple[str, ...]) -> str | None:
-    """Return the script of a command such as `python3 -u agent.py`, or None."""
-    if isinstance(run, str) or not run or not _PYTHON.fullmatch(os.path.basename(run[0])):
-        return None
-    for word in run[1:]:
-        if word in ("-m", "-c"):
-            return None
-        if not word.startswith("-"):
-            return word if word.endswith(".py") else None
-    return None
-
-
 def _is_same_python(python: str | None) -> bool:
     return python is None or os.path.abspath(python) == sys.executable
-
-
-def _python_path(env: Mapping[str, str], cwd: str) -> list[str]:
-    entries = env.get("PYTHONPATH", "").split(os.pathsep)
-    return [os.path.normpath(os.path.join(cwd, entry)) for entry in entries if entry]
 
 
 def _merge(notes: Iterable[Note]) -> tuple[tuple[Fault, ...], tuple[Fault, ...]]:
