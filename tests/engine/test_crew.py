@@ -15,10 +15,12 @@ import msgspec
 import pytest
 
 from argosy.engine import lease, process
+from argosy.engine.appetite import Appetite
 from argosy.engine.change import OrderedStop
 from argosy.engine.crew import Crew
 from argosy.engine.diary import read_diary
 from argosy.engine.folder import Folder
+from argosy.engine.free import Free
 from argosy.engine.generation import hold, raise_generation
 from argosy.engine.plan import Plan, ProcessSpec
 from argosy.engine.state import State
@@ -45,7 +47,7 @@ def spec(name: str, *argv: str, needs: tuple[str, ...] = (), **fields: object) -
     return msgspec.structs.replace(made, **fields)
 
 
-def plan(*specs: ProcessSpec, max_starting: int | None = None) -> Plan:
+def plan(*specs: ProcessSpec, max_starting: int | None = None, gpu_bytes: int | None = None) -> Plan:
     names = tuple(each.name for each in specs)
     processes = {each.name: each for each in specs}
     return Plan(
@@ -56,6 +58,7 @@ def plan(*specs: ProcessSpec, max_starting: int | None = None) -> Plan:
         processes=processes,
         left_out={},
         max_starting=max_starting,
+        gpu_memory_bytes={} if gpu_bytes is None else {"here": gpu_bytes},
     )
 
 
@@ -163,6 +166,98 @@ def test_room_that_becomes_free_is_given_on(sail: Sail) -> None:
         names = [f"N{at}" for at in range(6)]
         sea.start(plan(*map(spec, names), max_starting=2))
         await sea.until(*names, state=State.READY)
+
+    sail(test)
+
+
+GIB = 1 << 30
+
+
+def test_a_start_waits_for_memory_and_says_so_and_smaller_ones_pass(
+    sail: Sail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = [Free(10 * GIB, 2 * GIB)]
+    monkeypatch.setattr("argosy.engine.room.read_free", lambda: there[0])
+
+    async def test(sea: Sea) -> None:
+        sea.start(plan(spec("Large", memory_bytes=4 * GIB), spec("Small", memory_bytes=GIB)))
+        await sea.until("Small", state=State.READY)
+        large = sea.crew.units["Large"]
+        assert (large.state, large.pid) == (State.STARTING, None)
+        assert large.reason.startswith("waits for memory: needs 4 GiB, ")
+        there[0] = Free(10 * GIB, 5 * GIB)
+        await sea.until("Large", state=State.READY)
+        assert large.reason == ""
+
+    sail(test)
+
+
+def test_what_starts_counts_with_what_it_has_not_taken_yet(
+    sail: Sail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("argosy.engine.room.read_free", lambda: Free(10 * GIB, 3 * GIB))
+
+    async def test(sea: Sea) -> None:
+        silent = Probe(probe="notify")
+        sea.start(plan(spec("A", probe=silent, memory_bytes=2 * GIB), spec("B", memory_bytes=2 * GIB)))
+        await sea.born("A")
+        async with asyncio.timeout(20):
+            while not sea.crew.units["B"].reason:
+                await asyncio.sleep(0)
+        assert sea.crew.units["B"].reason.startswith("waits for memory: needs 2 GiB, ")
+        sea.crew.units["A"].stop()
+        await sea.until("B", state=State.READY)
+
+    sail(test)
+
+
+def test_an_agent_is_let_in_by_what_it_needed_last_time(sail: Sail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("argosy.engine.room.read_free", lambda: Free(10 * GIB, 1 * GIB))
+
+    async def test(sea: Sea) -> None:
+        sea.crew._appetite.note("A", 1, 2 * GIB)
+        sea.start(plan(spec("A"), spec("B")))
+        await sea.until("B", state=State.READY)
+        assert sea.crew.units["A"].reason.startswith("waits for memory: needs 2 GiB, ")
+        assert Appetite(sea.folder.appetite).of("A") == 2 * GIB, "the next supervisor knows it too"
+
+    sail(test)
+
+
+def test_the_gpu_budget_of_a_machine_holds_while_agents_run(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        keys = {"machine": "here", "gpu_memory_bytes": 5 * GIB}
+        sea.start(plan(spec("A", **keys), spec("B", **keys), spec("C"), gpu_bytes=8 * GIB))
+        await sea.until("A", "C", state=State.READY)
+        b = sea.crew.units["B"]
+        async with asyncio.timeout(20):
+            while not b.reason:
+                await asyncio.sleep(0)
+        assert b.reason == "waits for GPU memory: needs 5 GiB, 5 GiB of the machine's 8 GiB are held"
+        sea.crew.units["A"].stop()
+        await sea.until("B", state=State.READY)
+
+    sail(test)
+
+
+def test_what_the_gpu_tells_counts_too(sail: Sail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text('#!/bin/sh\ncase "$1" in --query-gpu=memory.free) cat free;; *) exit 6;; esac\n')
+    smi.write_text(smi.read_text().replace("cat free", f"cat {tmp_path}/free"))
+    smi.chmod(0o755)
+    (tmp_path / "free").write_text("1024\n2048\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("argosy.engine.gpu._FRESH_S", 0.02)
+
+    async def test(sea: Sea) -> None:
+        sea.start(plan(spec("A", machine="here", gpu_memory_bytes=4 * GIB)))
+        unit = sea.crew.units["A"]
+        async with asyncio.timeout(20):
+            while not unit.reason:
+                await asyncio.sleep(0)
+        assert unit.reason == "waits for GPU memory: needs 4 GiB, 3 GiB are free"
+        (tmp_path / "free").write_text("4096\n2048\n")
+        await sea.until("A", state=State.READY)
 
     sail(test)
 

@@ -11,15 +11,17 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.engine import lease, process
-from argosy.engine.admission import chain_lengths, read_pressure, room_for
+from argosy.engine.appetite import Appetite
 from argosy.engine.diary import Diary
 from argosy.engine.errand import Errands
 from argosy.engine.forkerlink import ForkerLink
+from argosy.engine.gpu import GpuWatch
 from argosy.engine.logkeeper import LogKeeper
 from argosy.engine.logs import Mark, append_mark
 from argosy.engine.memory import read_memory
 from argosy.engine.order import Exit, Order
 from argosy.engine.plan import errand_environment, full_environment
+from argosy.engine.room import Room
 from argosy.engine.state import FINAL_STATES, State
 from argosy.engine.surroundings import Needs
 from argosy.engine.unit import Unit
@@ -37,8 +39,6 @@ _MEMORY_EVERY_S = 1.0
 _MEMORY_FIRST_S = 0.1
 _BIRTH_PATIENCE_S = 5.0
 _FORKER_PAUSE_S = 0.5
-# Pressure falls without anybody telling.
-_ROOM_AGAIN_S = 0.01
 
 
 class Crew:
@@ -62,11 +62,11 @@ class Crew:
         self.on_change: Callable[[Unit], None] = lambda _: None
         self.diary = Diary(folder.diary)
         self._dependents: dict[str, list[str]] = {}
-        self._chains: dict[str, int] = {}
-        self._room_wanted: dict[str, None] = {}  # in the order of asking
-        self._room_timer: asyncio.TimerHandle | None = None
         self._unborn: dict[int, Unit] = {}
         self._errands = Errands(loop, self._send_bare)
+        self._appetite = Appetite(folder.appetite)
+        gpu = GpuWatch(loop, self._run_alone, lambda: self._room.look_soon())
+        self._room = Room(loop, self.units, self._appetite, gpu, self.changed)
         self._is_closing = False
         self._logs = LogKeeper(folder.logs, loop)
         self._forker: ForkerLink | None = None
@@ -83,7 +83,7 @@ class Crew:
         self.plan = plan
         self._logs.keep(plan.logs)
         self.add(plan.processes)
-        self._chains = chain_lengths({name: spec.need_names() for name, spec in plan.processes.items()})
+        self._room.adopt_plan(plan)
         self._dependents = {name: [] for name in self.units}
         for name, spec in plan.processes.items():
             for need in spec.need_names():
@@ -145,8 +145,7 @@ class Crew:
 
     def ask_room(self, unit: Unit) -> None:
         """Let the unit start in its turn, by what hangs on it, once there is room."""
-        self._room_wanted[unit.name] = None
-        self._let_in_soon(0.0)
+        self._room.ask(unit)
 
     def spawn(self, unit: Unit, output: int) -> None:
         """Have the unit's process forked; takes over the descriptor `output`."""
@@ -181,6 +180,10 @@ class Crew:
             open_files=unit.spec.open_files or self.open_files,
         )
 
+    async def _run_alone(self, command: Sequence[str], within_s: float) -> Outcome:
+        """Run a command for the engine itself."""
+        return await self._errands.run(command, self.environ, "/", within_s)
+
     def hear_forker(self) -> None:
         """Take what the forker has told: a pid that is unknown now is not the engine's."""
         if self._forker is not None:
@@ -210,7 +213,7 @@ class Crew:
             elif unit.name in other.lost_needs:
                 is_renewed = self._on_death(other, unit.name) == "restart" and other.wanted
                 other.need_back(unit.name, is_renewed=is_renewed)
-        self._let_in_soon(0.0)
+        self._room.look_soon()
 
     def is_falling(self, unit: Unit) -> None:
         """A ready unit is ready no more: its running dependents do what their `on_death` says."""
@@ -229,39 +232,11 @@ class Crew:
             if other.state is State.WAITING:
                 # Not at once: a chain of hundreds would be as many calls deep.
                 self.loop.call_soon(other.needs_changed)
-        self._let_in_soon(0.0)
+        self._room.look_soon()
 
     def has_ended(self, unit: Unit) -> None:
         """A unit's process is gone."""
-        self._let_in_soon(0.0)
-
-    def _let_in_soon(self, delay_s: float) -> None:
-        """Look for room after this tick, so that all who ask in it are there to choose from."""
-        if self._room_wanted:
-            if self._room_timer is not None:
-                self._room_timer.cancel()
-            self._room_timer = self.loop.call_later(delay_s, self._let_in)
-
-    def _let_in(self) -> None:
-        """Give the room there is to those who wait for it, the longest chain first."""
-        self._room_timer = None
-        waiting = [self.units[name] for name in self._room_wanted if name in self.units]
-        waiting = [unit for unit in waiting if unit.waits_for_room and unit.state is State.STARTING]
-        waiting.sort(key=lambda unit: -self._chains.get(unit.name, 1))
-        self._room_wanted = {unit.name: None for unit in waiting}
-        now = self.loop.time()
-        starting = [unit for unit in self.units.values() if unit.state is State.STARTING]
-        ages = [now - unit.started_at for unit in starting if not unit.waits_for_room]
-        most = self.plan.max_starting if self.plan else None
-        pressure = read_pressure()
-        for unit in waiting:
-            if not room_for(ages, most, pressure):
-                self._let_in_soon(_ROOM_AGAIN_S)
-                return
-            ages.append(0.0)
-            pressure = pressure._replace(runnable=pressure.runnable + 1)
-            del self._room_wanted[unit.name]
-            unit.spawn_now()
+        self._room.look_soon()
 
     @staticmethod
     def _on_death(unit: Unit, need: str) -> str:
@@ -354,6 +329,8 @@ class Crew:
             unit = unread[0] if unread else units[self._memory_turn]
             unit.memory = read_memory(unit.pid or 0)
             unit.memory_at = self.loop.time()
+            if unit.memory is not None and unit.pid is not None:
+                self._appetite.note(unit.name, unit.pid, unit.memory.pss_bytes)
         pause_s = _MEMORY_FIRST_S if is_calm and len(unread) > 1 else _MEMORY_EVERY_S
         self._memory_timer = self.loop.call_later(pause_s, self._sample_memory)
 
@@ -361,8 +338,7 @@ class Crew:
         """Let everything go; the agents run on."""
         self._is_closing = True
         self._memory_timer.cancel()
-        if self._room_timer is not None:
-            self._room_timer.cancel()
+        self._room.close()
         self._logs.close()
         if self._forker is not None:
             self._forker.close()

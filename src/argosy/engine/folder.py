@@ -56,6 +56,11 @@ class Folder(NamedTuple):
         return self.state / "imprint.json"
 
     @property
+    def appetite(self) -> Path:
+        """How much memory each agent needed last time."""
+        return self.state / "appetite.json"
+
+    @property
     def book(self) -> Path:
         """The addresses of the fleet, for its agents."""
         return self.state / "book.json"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Memory(NamedTuple):
@@ -10,6 +13,15 @@ class Memory(NamedTuple):
 
     rss_bytes: int
     pss_bytes: int
+
+
+def read_resident(pid: int) -> int:
+    """Return the resident bytes of `pid` by the quick /proc/PID/statm, 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_BYTES
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
 
 
 def read_memory(pid: int) -> Memory | None:

@@ -54,6 +54,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     ports: (interface, port) pairs that must be free before a start.
     host, port: where others reach it; None without a declared port.
     probe_port: where a zmq, http or tcp probe of readiness knocks.
+    memory_bytes, gpu_memory_bytes: what it is admitted by; None and 0 when it does not say.
     liveness, rhythm: the probe of a running one, and how often.
     refusal: why it cannot be started at all, such as a script that is missing; empty when it can.
     digest: of everything that a running process would have to be restarted for.
@@ -85,6 +86,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     open_files: int
     liveness: Probe | None = None
     rhythm: Rhythm = Rhythm(10.0, 3)
+    memory_bytes: int | None = None
+    gpu_memory_bytes: int = 0
     refusal: str = ""
     digest: str = ""
 
@@ -97,7 +100,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All processes of this machine, and the agents that are not its to run.
 
     declared: every agent of the fleet file, in its order. left_out: name to reason.
-    logs: how much of the agents' output is kept.
+    logs: how much of the agents' output is kept. gpu_memory_bytes: what the agents of a machine share.
     """
 
     fleet: str
@@ -108,6 +111,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     left_out: dict[str, str]
     max_starting: int | None = None
     logs: Limits = Limits()
+    gpu_memory_bytes: dict[str, int] = {}
 
 
 def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], folder: Folder) -> Plan:
@@ -132,6 +136,11 @@ def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], f
         left_out=left_out,
         max_starting=fleet.max_starting,
         logs=_limits(fleet.logs),
+        gpu_memory_bytes={
+            name: size_bytes(machine.gpu_memory)
+            for name, machine in fleet.machines.items()
+            if machine.gpu_memory is not None
+        },
     )
 
 
@@ -181,6 +190,8 @@ def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: 
         probe_port=agent.ready.port,
         liveness=_liveness_probe(liveness),
         rhythm=Rhythm(duration_s(liveness.every), liveness.failures),
+        memory_bytes=agent.memory_bytes,
+        gpu_memory_bytes=agent.gpu_memory_bytes or 0,
         needs=agent.needs,
         wants=agent.wants,
         required=agent.required,

@@ -1,0 +1,49 @@
+"""How much memory each agent needed last time: the most that was sampled of its last process.
+
+One small file in the state folder. Only admission goes by it, so a full disk costs nothing but that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# A change smaller than this is not written.
+_NOTABLE = 0.05
+
+
+class Appetite:
+    """The figures of all agents; read from `path` at once, and written there when one has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pids: dict[str, int] = {}
+        self._most: dict[str, int] = {}
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            self._most = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+        self._written = dict(self._most)
+
+    def of(self, agent: str) -> int | None:
+        """Return the bytes that an agent needed last time, None when that is not known."""
+        return self._most.get(agent)
+
+    def note(self, agent: str, pid: int, sampled_bytes: int) -> None:
+        """Take note of a sample of its process."""
+        before = self._most.get(agent, 0) if self._pids.get(agent) == pid else 0
+        self._pids[agent] = pid
+        most = self._most[agent] = max(before, sampled_bytes)
+        if abs(most - self._written.get(agent, 0)) > _NOTABLE * most:
+            self._write()
+
+    def _write(self) -> None:
+        beside = self._path.with_suffix(".new")
+        self._written = dict(self._most)
+        with contextlib.suppress(OSError):
+            beside.write_bytes(msgspec.json.encode(self._most))
+            os.replace(beside, self._path)

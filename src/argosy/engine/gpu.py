@@ -1,0 +1,67 @@
+"""Free GPU memory as nvidia-smi tells it; asked for only when an agent wants some."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from argosy.engine.errand import Outcome
+
+_QUERY = ("--query-gpu=memory.free", "--format=csv,noheader,nounits")
+_WITHIN_S = 5.0
+_FRESH_S = 2.0
+_MIB = 1 << 20
+
+
+def parse_free(text: str) -> int | None:
+    """Return the bytes that are free on all GPUs together, by a line of MiB each; None when none tells."""
+    lines = [line.strip() for line in text.splitlines()]
+    numbers = [int(line) for line in lines if line.isdigit()]
+    return sum(numbers) * _MIB if numbers else None
+
+
+class GpuWatch:
+    """The last answer of nvidia-smi. run(command, seconds): runs it. on_news(): there is an answer.
+
+    free_bytes: None where nobody tells.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        run: Callable[[Sequence[str], float], Awaitable[Outcome]],
+        on_news: Callable[[], None],
+    ) -> None:
+        self.free_bytes: int | None = None
+        self._loop = loop
+        self._run = run
+        self._on_news = on_news
+        self._command = shutil.which("nvidia-smi")
+        self._answered_at: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def is_fresh(self) -> bool:
+        """Return whether the answer may be used; asks anew when not, and tells of it by `on_news`."""
+        if self._command is None:
+            return True
+        if self._answered_at is not None and self._loop.time() - self._answered_at < _FRESH_S:
+            return True
+        if self._task is None:
+            self._task = self._loop.create_task(self._ask(self._command))
+        return False
+
+    async def _ask(self, command: str) -> None:
+        outcome = await self._run([command, *_QUERY], _WITHIN_S)
+        self.free_bytes = parse_free(outcome.output) if outcome.code == 0 else None
+        self._answered_at = self._loop.time()
+        self._task = None
+        self._on_news()
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._task is not None:
+            self._task.cancel()

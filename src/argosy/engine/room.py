@@ -1,0 +1,149 @@
+"""The agents that may start but for what is scarce, and who of them goes next.
+
+Who asks in one tick is there to choose from; the longest chain goes first. One that memory or a GPU
+is short for lets the others pass: they may be what frees it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from argosy.engine.admission import chain_lengths, read_pressure, room_for
+from argosy.engine.free import read_free
+from argosy.engine.memory import read_resident
+from argosy.engine.scarcity import lacks_gpu_memory, lacks_memory, needed_bytes
+from argosy.engine.state import State
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable, Mapping
+
+    from argosy.engine.appetite import Appetite
+    from argosy.engine.free import Free
+    from argosy.engine.gpu import GpuWatch
+    from argosy.engine.plan import Plan
+    from argosy.engine.unit import Unit
+
+# Nobody tells when the pressure falls or memory becomes free.
+_PRESSURE_AGAIN_S = 0.01
+_MEMORY_AGAIN_S = 0.25
+
+
+class Room:
+    """Lets units in. units: all of the crew. tell(unit): it has something new to say."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        units: Mapping[str, Unit],
+        appetite: Appetite,
+        gpu: GpuWatch,
+        tell: Callable[[Unit], None],
+    ) -> None:
+        self._loop = loop
+        self._units = units
+        self._appetite = appetite
+        self._gpu = gpu
+        self._tell = tell
+        self._most_starting: int | None = None
+        self._gpu_budgets: dict[str, int] = {}
+        self._chains: dict[str, int] = {}
+        self._wanted: dict[str, None] = {}  # in the order of asking
+        self._timer: asyncio.TimerHandle | None = None
+
+    def adopt_plan(self, plan: Plan) -> None:
+        """Go by this plan from now on."""
+        self._most_starting = plan.max_starting
+        self._gpu_budgets = plan.gpu_memory_bytes
+        self._chains = chain_lengths({name: spec.need_names() for name, spec in plan.processes.items()})
+
+    def ask(self, unit: Unit) -> None:
+        """Let the unit start in its turn."""
+        self._wanted[unit.name] = None
+        self.look_soon()
+
+    def look_soon(self, delay_s: float = 0.0) -> None:
+        """Look for room after this tick, or so long after it."""
+        if self._wanted:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(delay_s, self._let_in)
+
+    def _let_in(self) -> None:
+        """Give the room there is to those who wait for it."""
+        self._timer = None
+        waiting = [self._units[name] for name in self._wanted if name in self._units]
+        waiting = [unit for unit in waiting if unit.waits_for_room and unit.state is State.STARTING]
+        waiting.sort(key=lambda unit: -self._chains.get(unit.name, 1))
+        self._wanted = {unit.name: None for unit in waiting}
+        now = self._loop.time()
+        starting = [unit for unit in self._units.values() if unit.state is State.STARTING]
+        ages = [now - unit.started_at for unit in starting if not unit.waits_for_room]
+        pressure = read_pressure()
+        free = None
+        for unit in waiting:
+            if not room_for(ages, self._most_starting, pressure):
+                self.look_soon(_PRESSURE_AGAIN_S)
+                return
+            free = free or read_free()
+            if not self._fits(unit, free):
+                continue
+            ages.append(0.0)
+            pressure = pressure._replace(runnable=pressure.runnable + 1)
+            del self._wanted[unit.name]
+            unit.spawn_now()
+        if self._timer is None:
+            self.look_soon(_MEMORY_AGAIN_S)
+
+    def _fits(self, unit: Unit, free: Free) -> bool:
+        """Return whether memory suffices; says what it waits for when not."""
+        if unit.spec.gpu_memory_bytes and not self._gpu.is_fresh():
+            return False  # looked at again when the answer is there
+        need = self._need(unit)
+        short = lacks_memory(need, self._promised(unit, free, need), free) or self._lacks_gpu(unit)
+        if short and unit.reason != short:
+            unit.reason = short
+            self._tell(unit)
+        elif not short:
+            unit.reason = ""
+        return not short
+
+    def _need(self, unit: Unit) -> int:
+        return needed_bytes(unit.spec.memory_bytes, self._appetite.of(unit.name))
+
+    def _promised(self, unit: Unit, free: Free, need: int) -> int:
+        """Return what others that start were promised and have not taken yet."""
+        others = [(self._need(other), other.pid) for other in self._others_starting(unit)]
+        whole = sum(bytes_ for bytes_, _ in others)
+        if not lacks_memory(need, whole, free):
+            return whole  # the common case, without a look at each process
+        return sum(max(0, bytes_ - (read_resident(pid) if pid else 0)) for bytes_, pid in others)
+
+    def _others_starting(self, unit: Unit) -> Iterable[Unit]:
+        return (
+            other
+            for other in self._units.values()
+            if other is not unit and other.state is State.STARTING and not other.waits_for_room
+        )
+
+    def _lacks_gpu(self, unit: Unit) -> str:
+        need, machine = unit.spec.gpu_memory_bytes, unit.spec.machine
+        if not need:
+            return ""
+        held = sum(
+            other.spec.gpu_memory_bytes
+            for other in self._units.values()
+            if other is not unit
+            and other.spec.machine == machine
+            and other.has_process
+            and not other.waits_for_room
+        )
+        promised = sum(other.spec.gpu_memory_bytes for other in self._others_starting(unit))
+        budget = self._gpu_budgets.get(machine or "")
+        return lacks_gpu_memory(need, held, budget, promised, self._gpu.free_bytes)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._gpu.close()
