@@ -37,6 +37,7 @@ class UpView:
         self._states: dict[str, State] = {}
         self._since: dict[str, float] = {}
         self._reasons: dict[str, str] = {}
+        self._plights: dict[str, str] = {}  # what those that may start wait for
         self._has_status_line = False
 
     def next_answer(self, client: Client) -> Answer:
@@ -82,8 +83,7 @@ class UpView:
         self._states[change.agent] = change.state
         if change.state is not before:
             self._since[change.agent] = time.monotonic()
-        if change.state is State.STARTING:
-            self._reasons[change.agent] = change.reason
+        self._plights[change.agent] = change.reason if change.state is State.STARTING else ""
         mark = _MARKS.get(change.state)
         if mark is None or change.state is before or change.state is State.EXITED:
             self._draw_status_line()
@@ -131,17 +131,13 @@ class UpView:
     def _say_what_is_waited_for(self) -> None:
         now = time.monotonic()
         waited = [
-            f"{name} ({self._plight(name) or state.value} for {now - self._since[name]:.0f} s)"
+            f"{name} ({self._plights.get(name) or state.value} for {now - self._since[name]:.0f} s)"
             for name, state in self._states.items()
             if state in (State.STARTING, State.STOPPING, State.RESTART_PENDING, State.FAILING)
         ]
         if waited:
             more = f" and {len(waited) - 5} more" if len(waited) > 5 else ""
             self.say(f"{now - self._began:7.2f} s  waiting for {', '.join(waited[:5])}{more}")
-
-    def _plight(self, name: str) -> str:
-        """Return what an agent that may start waits for, empty when it is on its way."""
-        return self._reasons.get(name, "") if self._states[name] is State.STARTING else ""
 
     def _draw_status_line(self) -> None:
         if not self._is_live:
