@@ -182,3 +182,68 @@ def test_html_boxes_do_not_overlap(capsys: pytest.CaptureFixture[str]) -> None:
     for index, (x, y, width, height) in enumerate(boxes):
         for x2, y2, width2, height2 in boxes[index + 1 :]:
             assert x + width < x2 or x2 + width2 < x or y + height < y2 or y2 + height2 < y
+
+
+SPEAKING = """\
+fleet: harbour
+agents:
+  Registry: {run: registry.py, port: 7200}
+  Twin: {run: twin.py, needs: [Registry]}
+  Memory: {run: memory.py, needs: [Registry], wants: [Twin]}
+  Idle: {run: idle.py, needs: [Registry]}
+  Told: {run: idle.py, args: [--ask, Registry], needs: [Registry]}
+  Broken: {run: broken.py, needs: [Registry]}
+  Typed: {run: "typed:Typed", needs: [Registry]}
+"""
+
+
+@pytest.fixture
+def speaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fleet.yaml").write_text(SPEAKING)
+    (tmp_path / "registry.py").write_text("s.bind('tcp://*:7200')\n")
+    (tmp_path / "twin.py").write_text("import shared\ns.connect(f'tcp://{host}:7200')\nask('Memory')\n")
+    (tmp_path / "memory.py").write_text("peer('Registry')\npeer('Twin')\n")
+    (tmp_path / "shared.py").write_text("peer('Idle')\n")
+    (tmp_path / "idle.py").write_text("print(1)\n")
+    (tmp_path / "broken.py").write_text("def\n")
+    (tmp_path / "typed.py").write_text(
+        "class Base:\n    def a(self): self.peer('Idle')\n"
+        "class Typed(Base):\n    def b(self): self.peer('Registry'), self.peer('Memory')\n"
+        "class Another(Base):\n    def c(self): self.peer('Twin')\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.usefixtures("speaking")
+def test_code_names_what_is_not_declared_and_what_is_not_used(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["graph", "--code", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    found = {(each["from"], each["to"]): each for each in answer["differences"]}
+    assert {edge: each["code"] for edge, each in found.items()} == {
+        ("Twin", "Memory"): "D503",
+        ("Typed", "Memory"): "D503",
+        ("Idle", "Registry"): "D504",
+    }
+    assert found["Twin", "Memory"]["written"] == ["twin.py:3:5"]
+    assert found["Twin", "Memory"]["proposal"] == "wants: [Memory]"
+    assert found["Idle", "Registry"]["where"] == "fleet.yaml:6:32"
+    assert answer["unread"] == ["Broken"]
+    assert {"from": "Twin", "to": "Registry", "evidence": ["twin.py:2:11"]} in answer["written"]
+    assert "real" not in answer
+
+
+@pytest.mark.usefixtures("speaking")
+def test_code_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["graph", "--code"]) == 0
+    out = capsys.readouterr().out
+    assert "differences: 3\n" in out
+    assert "`Twin` talks to `Memory` (twin.py:3:5) and declares neither" in out
+    assert "`Idle` needs `Registry`, and no file that it loads names it or its port" in out
+    assert "1 agents could not be read whole: Broken" in out
+
+
+@pytest.mark.usefixtures("speaking")
+def test_only_text_and_json_can_tell_differences(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["graph", "--code", "--format", "dot"]) == 2
+    assert "not as dot" in capsys.readouterr().err

@@ -3,6 +3,9 @@
 An arrow goes from an agent to what it needs. With a cycle the graph is shown all the same, the
 cycle is told, and the exit code is 1; any other fault of the file is told in place of the graph.
 
+`--code` and `--real` compare the declared edges with those that the sources state and with those that
+the running processes hold at this moment: what is not declared, and what is declared and not used.
+
 example: argosy graph --format html > graph.html
 """
 
@@ -12,11 +15,12 @@ import argparse
 import sys
 
 from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.graph_edges import Compared, compare_edges, edges_object, edges_text
 from argosy.cli.graph_page import render_page
 from argosy.cli.graph_text import render_dot, render_mermaid, render_text
-from argosy.cli.graph_view import graph_object, view_graph
+from argosy.cli.graph_view import GraphView, graph_object, view_graph
 from argosy.cli.report import print_json, report_error
-from argosy.fault import InputError, RefusedError
+from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.load import read_fleet
 
 _RENDERERS = {"text": render_text, "mermaid": render_mermaid, "dot": render_dot, "html": render_page}
@@ -33,12 +37,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FORM",
         help=f"{', '.join(_RENDERERS)} or json (default: text)",
     )
+    parser.add_argument("--code", action="store_true", help="compare with the edges in the sources")
+    parser.add_argument("--real", action="store_true", help="compare with the sockets of what runs")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the graph; return 1 when it has a cycle.
 
-    Raises InputError: the file has faults other than cycles.
+    Raises InputError: the file has faults other than cycles. Raises RefusedError: nothing runs for `--real`.
     """
     path, _ = take_fleet(args)
     fleet, faults = read_fleet(path)
@@ -46,11 +52,19 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(*faults)
     view = view_graph(fleet)
     as_json = args.as_json or args.format == "json"
+    compared = _compared(view, args) if args.code or args.real else None
     if as_json:
-        print_json(graph_object(view))
+        print_json({**graph_object(view), **(edges_object(compared) if compared else {})})
     else:
-        sys.stdout.write(_RENDERERS[args.format](view))
+        sys.stdout.write(_RENDERERS[args.format](view) + (edges_text(compared) if compared else ""))
         sys.stdout.flush()
     if not faults:
         return 0
     return 1 if as_json else report_error(RefusedError(*faults), as_json=False)
+
+
+def _compared(view: GraphView, args: argparse.Namespace) -> Compared:
+    if not args.as_json and args.format not in ("text", "json"):
+        message = f"`--code` and `--real` are told as text or json, not as {args.format}"
+        raise InputError(Fault("--format", "usage", message, "leave `--format` out"))
+    return compare_edges(view, is_code=args.code, is_real=args.real)

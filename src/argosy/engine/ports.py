@@ -114,11 +114,12 @@ def _listening() -> Iterator[tuple[int, int]]:
 
 def _owners(inodes: set[int], pids: Iterable[int]) -> Iterator[int]:
     for pid in pids:
-        if any(inode in inodes for inode in _socket_inodes(pid)):
+        if any(inode in inodes for inode in socket_inodes(pid)):
             yield pid
 
 
-def _socket_inodes(pid: int) -> Iterator[int]:
+def socket_inodes(pid: int) -> Iterator[int]:
+    """Yield the inodes of the sockets that a process has open, as far as this user may see."""
     folder = f"/proc/{pid}/fd"
     with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
         for name in os.listdir(folder):

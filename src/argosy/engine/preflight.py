@@ -17,7 +17,7 @@ import msgspec
 from argosy.engine.envfile import read_env_file
 from argosy.engine.sources import assumed_folders, python_path, script_of
 from argosy.fault import Fault, InputError
-from argosy.fleet.places import displayed
+from argosy.fleet.places import displayed_path
 from argosy.fleet.spec import AgentSpec, Fleet
 from argosy.fleet.spelling import nearest, suggestion
 from argosy.source.closure import Closure, Step, close, close_module
@@ -215,11 +215,6 @@ class _Look:
         setting = Setting(finder, cwd, installed, displayed_path)
         for finding in find_findings(closure, setting):
             yield Note(agent.name, _fault(finding), finding.is_certain, finding.is_certain, finding.way)
-
-
-def displayed_path(path: str) -> str:
-    """Return how messages name a file: relative to this folder when it lies below it."""
-    return displayed(Path(path))
 
 
 def _fault(finding: Finding) -> Fault:

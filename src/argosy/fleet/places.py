@@ -46,3 +46,8 @@ def displayed(path: Path) -> str:
     absolute = path.absolute()
     here = Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+
+
+def displayed_path(path: str) -> str:
+    """Return how messages name a file, as `displayed`."""
+    return displayed(Path(path))

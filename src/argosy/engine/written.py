@@ -1,0 +1,127 @@
+"""The edges that the sources of a fleet state: whom each agent's code asks by name or by port.
+
+An edge is *written* where the agent's own script, or its own class, hands another's name or port to
+what connects or asks. What stands in files and bases that several agents share may be another's:
+it makes no edge, and only keeps a declared one from being called unused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from argosy.engine.sources import Shelf, Sources
+from argosy.fleet.places import displayed_path
+from argosy.fleet.spec import AgentSpec, Fleet
+from argosy.source.closure import Node
+from argosy.source.facts import collector_paused
+from argosy.source.mentions import Mention, Speech, find_speech
+from argosy.source.parse import Parsed, parse
+from argosy.source.text import Source, Unparsed, read_source
+
+Edge = tuple[str, str]
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What the sources tell. edges: (agent, other) to the places, as `file:line:column`.
+
+    named: edges that may be meant somewhere in what the agent loads or is given. unread: agents of which
+    not all files could be read, so that nothing can be said to be missing.
+    """
+
+    edges: dict[Edge, tuple[str, ...]]
+    named: frozenset[Edge]
+    unread: frozenset[str]
+
+
+def written_edges(fleet: Fleet, variables: Mapping[str, str]) -> Written:
+    """Return the edges in the sources of all agents; reads files, runs nothing.
+
+    variables: the environment that agents inherit.
+    """
+    reader = _Reader(fleet)
+    shelf = Shelf(os.path.dirname(fleet.path), variables)
+    edges: dict[Edge, list[str]] = {}
+    named: set[Edge] = set()
+    unread: set[str] = set()
+    for agent in fleet.agents.values():
+        sources = shelf.sources_of(agent)
+        if not reader.is_whole(sources):
+            unread.add(agent.name)
+        for other, where in reader.written(agent, sources):
+            edges.setdefault((agent.name, other), []).append(where)
+        named.update((agent.name, other) for other in reader.named(agent, sources))
+    places = {edge: tuple(dict.fromkeys(found)) for edge, found in edges.items()}
+    return Written(places, frozenset(named), frozenset(unread))
+
+
+class _Reader:
+    """Reads what files say of others; each file once."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._speech: dict[str, Speech | None] = {}
+        self._ports: dict[int, list[str]] = {}
+        for agent in fleet.agents.values():
+            for port in (agent.port, agent.health_port):
+                if port is not None:
+                    self._ports.setdefault(port, []).append(agent.name)
+
+    def is_whole(self, sources: Sources) -> bool:
+        """Return whether every file of an agent is there and parses."""
+        if sources.closure is None:
+            return False
+        return not any(isinstance(node.facts, Unparsed) for node in sources.closure.nodes.values())
+
+    def written(self, agent: AgentSpec, sources: Sources) -> Iterator[tuple[str, str]]:
+        """Yield (other, place) for each time that the agent's own code reaches another."""
+        for node in _own_nodes(sources):
+            speech = self._read(node.path)
+            for mention in speech.mentions if speech else ():
+                if not sources.class_name or mention.scope == sources.class_name:
+                    where = f"{displayed_path(node.path)}:{mention.line}:{mention.column}"
+                    yield from ((other, where) for other in self._meant(agent, mention))
+
+    def named(self, agent: AgentSpec, sources: Sources) -> set[str]:
+        """Return whom anything that the agent loads, or is given, might mean."""
+        words = {word for text in (*agent.args, *agent.env.values()) for word in _words(text)}
+        numbers: set[int] = set()
+        for path in sources.closure.nodes if sources.closure else ():
+            speech = self._read(path)
+            if speech is not None:
+                words |= speech.words
+                numbers |= speech.numbers
+        found = {name for name in self._fleet.agents if name in words}
+        found.update(name for port, names in self._ports.items() if port in numbers for name in names)
+        return found - {agent.name}
+
+    def _meant(self, agent: AgentSpec, mention: Mention) -> list[str]:
+        """Return the agents that a mention means; a port of two machines means the one on the agent's own."""
+        if mention.port is None:
+            known = mention.text in self._fleet.agents and mention.text != agent.name
+            return [mention.text] if known else []
+        holders = [name for name in self._ports.get(mention.port, ()) if name != agent.name]
+        near = [name for name in holders if self._fleet.agents[name].machine == agent.machine]
+        return near or holders
+
+    def _read(self, path: str) -> Speech | None:
+        if path not in self._speech:
+            source = read_source(path)
+            with collector_paused():
+                parsed = parse(source, is_compiled=False) if isinstance(source, Source) else None
+                self._speech[path] = find_speech(parsed) if isinstance(parsed, Parsed) else None
+        return self._speech[path]
+
+
+def _own_nodes(sources: Sources) -> Iterator[Node]:
+    if sources.closure is None:
+        return
+    for node in sources.closure.nodes.values():
+        if node.module is None or node.path in sources.own:
+            yield node
+
+
+def _words(text: str) -> list[str]:
+    return "".join(char if char.isalnum() or char in "_-." else " " for char in text).split()

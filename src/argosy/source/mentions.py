@@ -1,0 +1,119 @@
+"""Whom a file speaks to: names and ports of others that it hands to what connects or asks."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from argosy.source import flow
+from argosy.source.parse import Parsed
+
+# What a function is called that reaches another program by name. Others (loggers, lists, prints)
+# take names too, and reach nobody.
+_REACHING = re.compile(
+    r"connect|peer|ask|meet|call|request|discover|lookup|resolve|endpoint|address|service|agent|"
+    r"pass_on|send|query|fetch|subscribe",
+    re.IGNORECASE,
+)
+_ENDPOINT = re.compile(r"(?:tcp|http)://[^/\s]*:(\d{1,5})(?:/\S*)?")
+_WORD = re.compile(r"[A-Za-z][\w.-]*")
+_LONGEST = 2000
+
+
+class Mention(msgspec.Struct, frozen=True):
+    """A text or a port that is handed on to reach somebody.
+
+    scope: the class or function at the top of the file that it stands in, or empty. call: what takes it.
+    """
+
+    text: str
+    port: int | None
+    line: int
+    column: int
+    scope: str
+    call: str
+
+
+class Speech(msgspec.Struct, frozen=True):
+    """All that a file says of others. words, numbers: every word in its texts and every number in it."""
+
+    mentions: tuple[Mention, ...]
+    words: frozenset[str]
+    numbers: frozenset[int]
+
+
+def find_speech(parsed: Parsed) -> Speech:
+    """Return whom a file speaks to, in the order of its lines."""
+    values = _module_values(parsed.tree)
+    found: list[Mention] = []
+    words: set[str] = set()
+    numbers: set[int] = set()
+    for top in parsed.tree.body:
+        is_named = isinstance(top, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        scope = top.name if is_named else ""  # type: ignore[attr-defined]
+        for node in ast.walk(top):
+            if isinstance(node, ast.Call):
+                found += _of_call(node, scope, values, parsed)
+            elif isinstance(node, ast.Constant):
+                _count(node.value, words, numbers)
+    found.sort(key=lambda mention: (mention.line, mention.column))
+    return Speech(tuple(found), frozenset(words), frozenset(numbers))
+
+
+def _count(value: object, words: set[str], numbers: set[int]) -> None:
+    if isinstance(value, str) and len(value) <= _LONGEST:
+        words.update(_WORD.findall(value))
+        numbers.update(int(digits) for digits in re.findall(r"\d{2,5}", value))
+    elif isinstance(value, int) and not isinstance(value, bool):
+        numbers.add(value)
+
+
+def _of_call(node: ast.Call, scope: str, values: dict[str, str | int], parsed: Parsed) -> Iterator[Mention]:
+    call = _last_name(node.func)
+    if call == "bind" or not _REACHING.search(call):
+        return
+    for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+        text = _text(argument, values)
+        if text is not None:
+            endpoint = _ENDPOINT.fullmatch(text)
+            port = int(endpoint[1]) if endpoint else None
+            yield Mention(text, port, argument.lineno, parsed.column(argument), scope, call)
+
+
+def _last_name(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return flow.dotted(node)
+
+
+def _text(node: ast.expr, values: dict[str, str | int]) -> str | None:
+    """Return an argument's text: a literal, a constant of the module, an f-string; `?` for what varies."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.Name):
+        value = values.get(node.id)
+        return value if isinstance(value, str) else None
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_part(part, values) for part in node.values)
+    return None
+
+
+def _part(node: ast.expr, values: dict[str, str | int]) -> str:
+    if isinstance(node, ast.FormattedValue):
+        inner = node.value
+        return str(values.get(inner.id, "?")) if isinstance(inner, ast.Name) else "?"
+    return str(node.value) if isinstance(node, ast.Constant) else "?"
+
+
+def _module_values(tree: ast.Module) -> dict[str, str | int]:
+    """Return the texts and numbers that are assigned to names at module level."""
+    values: dict[str, str | int] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name) and isinstance(node.value.value, str | int):
+                    values[target.id] = node.value.value
+    return values
