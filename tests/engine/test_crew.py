@@ -135,7 +135,9 @@ Sail = Callable[[Test], None]
 
 
 def kinds(folder: Folder) -> list[str]:
-    return [entry.kind for entry in read_diary(folder.diary) if entry.kind not in ("state", "order")]
+    return [
+        entry.kind for entry in read_diary(folder.diary) if entry.kind not in ("state", "order", "spawned")
+    ]
 
 
 def test_a_chain_of_hundreds_is_blocked_without_end_of_stack(sail: Sail) -> None:

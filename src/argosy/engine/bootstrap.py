@@ -1,4 +1,4 @@
-"""From a forked child to an agent: detach, take the lease, check the generation, become the program.
+"""From a forked child to an agent: detach, take the lease, check the generation, then the program.
 
 The steps and their order are the proof that no agent runs twice (see `lease` and `generation`);
 the user's code starts only after the last of them.
@@ -21,21 +21,27 @@ from argosy.engine.process import Identity, open_process, read_stat
 _LOCK_PATIENCE_S = 1.0
 
 
-def become_agent(order: Order, output: int, boot: bytes) -> NoReturn:
-    """Turn this freshly forked process into the agent; never returns.
+def settle(order: Order, output: int, boot: bytes) -> int | None:
+    """Make this freshly forked process the agent, short of its program.
+
+    Returns the descriptor of its lease, None for an errand, which has none.
 
     Exits 113 when the lease cannot be used, 114 when it stays busy, 115 when the recorded process
-    lives, 116 when a newer supervisor has come, 126 or 127 when the program cannot be run.
+    lives, 116 when a newer supervisor has come, 126 when the agent's folder cannot be entered.
     """
     try:
         os.setsid()
         _wire_output(output)
-        if order.lease:
-            _take_lease(order, boot)
+        lease = _take_lease(order, boot) if order.lease else None
     except OSError as error:
-        _refuse(order, f"its lease `{order.lease}` cannot be used: {error.strerror}", codes.LEASE_UNUSABLE)
+        refuse(order, f"its lease `{order.lease}` cannot be used: {error.strerror}", codes.LEASE_UNUSABLE)
     _reset_signals()
-    _run_program(order)
+    try:
+        _limit_open_files(order.open_files)
+        os.chdir(order.cwd)
+    except OSError as error:
+        refuse(order, f"its folder `{order.cwd}` cannot be entered: {error.strerror}", codes.NOT_EXECUTABLE)
+    return lease
 
 
 def _wire_output(output: int) -> None:
@@ -45,7 +51,7 @@ def _wire_output(output: int) -> None:
     os.dup2(output, 2)
 
 
-def _take_lease(order: Order, boot: bytes) -> None:
+def _take_lease(order: Order, boot: bytes) -> int:
     lease = open_lease(order.lease)
     if not lock_within(lease, _LOCK_PATIENCE_S):
         os._exit(codes.LEASE_BUSY)
@@ -59,6 +65,7 @@ def _take_lease(order: Order, boot: bytes) -> None:
         os._exit(codes.OLD_GENERATION)
     # The lock lives as long as any copy of this descriptor: an exec must keep it.
     os.set_inheritable(lease, True)
+    return lease
 
 
 def _reset_signals() -> None:
@@ -72,20 +79,16 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _run_program(order: Order) -> NoReturn:
-    try:
-        _limit_open_files(order.open_files)
-        os.chdir(order.cwd)
-    except OSError as error:
-        _refuse(order, f"its folder `{order.cwd}` cannot be entered: {error.strerror}", codes.NOT_EXECUTABLE)
+def exec_program(order: Order) -> NoReturn:
+    """Run the agent's command in place of this process; exits 126 or 127 when it cannot be run."""
     try:
         os.execvpe(order.argv[0], order.argv, order.env)
     except FileNotFoundError:
-        _refuse(order, f"`{order.argv[0]}` was not found", codes.NOT_FOUND)
+        refuse(order, f"`{order.argv[0]}` was not found", codes.NOT_FOUND)
     except OSError as error:
-        _refuse(order, f"`{order.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE)
+        refuse(order, f"`{order.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE)
     except ValueError as error:  # a zero byte, or a character that the locale has not
-        _refuse(order, f"its command or environment cannot be passed on: {error}", codes.NOT_EXECUTABLE)
+        refuse(order, f"its command or environment cannot be passed on: {error}", codes.NOT_EXECUTABLE)
 
 
 def _limit_open_files(wanted: int) -> None:
@@ -95,7 +98,8 @@ def _limit_open_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
 
 
-def _refuse(order: Order, why: str, code: int) -> NoReturn:
+def refuse(order: Order, why: str, code: int) -> NoReturn:
+    """Say in the agent's log why it was not started, and exit."""
     stamp = time.strftime("%H:%M:%S")
     try:
         os.write(2, f"{stamp} argosy: {order.name} was not started: {why}\n".encode(errors="replace"))

@@ -5,6 +5,7 @@ The crew connects the units; it decides nothing about one unit that the unit can
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -17,14 +18,15 @@ from argosy.engine.errand import Errands
 from argosy.engine.forkerlink import ForkerLink
 from argosy.engine.gpu import GpuWatch
 from argosy.engine.logkeeper import LogKeeper
-from argosy.engine.logs import Mark, append_mark
+from argosy.engine.logs import Mark, append_mark, open_log
 from argosy.engine.memory import read_memory
-from argosy.engine.order import Exit, Order
+from argosy.engine.order import Exit, NoBirth, Order
 from argosy.engine.plan import errand_environment, full_environment
 from argosy.engine.room import Room
 from argosy.engine.state import FINAL_STATES, State
 from argosy.engine.surroundings import Needs
 from argosy.engine.unit import Unit
+from argosy.engine.zygotes import Zygotes
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from argosy.engine.errand import Outcome
     from argosy.engine.folder import Folder
-    from argosy.engine.order import Birth, NoBirth
+    from argosy.engine.order import Birth, Declined, Warm
     from argosy.engine.plan import Plan, ProcessSpec
 
 _MEMORY_EVERY_S = 1.0
@@ -69,6 +71,7 @@ class Crew:
         self._room = Room(loop, self.units, self._appetite, gpu, self.changed)
         self._is_closing = False
         self._logs = LogKeeper(folder.logs, loop)
+        self._zygotes = Zygotes(loop, self)
         self._forker: ForkerLink | None = None
         self._forker_since = 0.0
         self._start_forker()
@@ -82,6 +85,7 @@ class Crew:
         """Make `plan` the one in force: new units for new agents; known ones are left to the change."""
         self.plan = plan
         self._logs.keep(plan.logs)
+        self._zygotes.prepare(plan, self.environ)
         self.add(plan.processes)
         self._room.adopt_plan(plan)
         self._dependents = {name: [] for name in self.units}
@@ -152,7 +156,22 @@ class Crew:
         self.diary.note("order", agent=unit.name)
         self._unborn[unit.incarnation] = unit
         self.loop.call_later(_BIRTH_PATIENCE_S, self._check_birth, unit.incarnation)
-        self._send_bare(self._order_of(unit), output)  # without a forker: again when there is one
+        order = self._order_of(unit)
+        if not self._zygotes.take(order, output, is_one_of_many=self._starts_many()):
+            self._send_bare(order, output)  # without a forker: again when there is one
+
+    def _starts_many(self) -> bool:
+        """Return whether more than one agent is to start now or soon."""
+        unborn = (unit for unit in self.units.values() if unit.wanted and unit.identity is None)
+        return len(list(itertools.islice(unborn, 2))) == 2
+
+    def spawn_bare(self, order: Order) -> None:
+        """Have the forker spawn what a zygote did not fork."""
+        if order.incarnation in self._unborn:
+            try:
+                self._send_bare(order, open_log(self.folder.log(order.name)))
+            except OSError as error:
+                self.on_no_birth(NoBirth(order.incarnation, error.strerror or str(error)))
 
     def _send_bare(self, order: Order, output: int) -> bool:
         """Have the bare forker fork; takes over the descriptor. Returns False when there is none."""
@@ -188,6 +207,7 @@ class Crew:
         """Take what the forker has told: a pid that is unknown now is not the engine's."""
         if self._forker is not None:
             self._forker.drain()
+        self._zygotes.drain()
 
     def changed(self, unit: Unit) -> None:
         """Tell everyone who listens."""
@@ -256,7 +276,8 @@ class Crew:
             self.loop.call_later(_FORKER_PAUSE_S, self._start_forker)
             return
         for incarnation in list(self._unborn):
-            self._order_again(incarnation)
+            if not self._zygotes.holds(incarnation):
+                self.order_again(incarnation)
 
     def on_birth(self, birth: Birth, pidfd: int) -> None:
         """A child was forked."""
@@ -303,17 +324,29 @@ class Crew:
         """Order a child again that nobody has reported; its lease keeps a late twin from running."""
         if incarnation in self._unborn:
             self.diary.note("no-birth", agent=self._unborn[incarnation].name)
-            self._order_again(incarnation)
+            self.order_again(incarnation)
 
-    def _order_again(self, incarnation: int) -> None:
-        self._unborn.pop(incarnation).not_born("")
+    def order_again(self, incarnation: int) -> None:
+        """Order a child anew that will not be borne."""
+        unit = self._unborn.pop(incarnation, None)
+        if unit is not None:
+            unit.not_born("")
+
+    def on_word(self, word: Warm | Declined) -> None:
+        """A bare forker says nothing else."""
+        raise AssertionError(f"the forker is no zygote: {word}")
+
+    def on_zygote_lost(self) -> None:
+        """Take the exits of what it bore and had not told."""
+        if not self._is_closing:
+            self._reap()
 
     def _reap(self) -> None:
         """Take the exits of what has fallen to this process; the forker is reaped by its link."""
         self.hear_forker()
         while (found := process.next_zombie()) is not None:
             pid, status = found
-            if self._forker is not None and pid == self._forker.pid:
+            if pid in self._zygotes.pids or (self._forker is not None and pid == self._forker.pid):
                 return
             process.kill_group_of_zombie(pid)
             os.waitpid(pid, 0)
@@ -340,6 +373,7 @@ class Crew:
         self._memory_timer.cancel()
         self._room.close()
         self._logs.close()
+        self._zygotes.close()
         if self._forker is not None:
             self._forker.close()
         for unit in self.units.values():

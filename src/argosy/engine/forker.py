@@ -17,8 +17,18 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from argosy.engine.bootstrap import become_agent
-from argosy.engine.order import LARGEST_MESSAGE, Birth, Exit, ForkerEvent, NoBirth, pack_event, take_order
+from argosy.engine.bootstrap import exec_program, settle
+from argosy.engine.order import (
+    LARGEST_MESSAGE,
+    NOT_EXECUTABLE,
+    Birth,
+    Declined,
+    Exit,
+    ForkerEvent,
+    NoBirth,
+    pack_event,
+    take_order,
+)
 from argosy.engine.process import boot_id, kill_group_of_zombie, next_zombie, read_stat
 
 if TYPE_CHECKING:
@@ -28,15 +38,20 @@ if TYPE_CHECKING:
 
 
 class Forker:
-    """The loop over orders and exits; `channel` is the socket to the supervisor."""
+    """The loop over orders and exits; `channel` is the socket to the supervisor.
+
+    descriptors: those of the loop itself.
+    """
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._boot = boot_id()
+        self.descriptors = {0, 1, 2, channel.fileno()}
 
     def run(self) -> None:
         """Fork and report until the supervisor is gone."""
         wake, wake_in = os.pipe()
+        self.descriptors |= {wake, wake_in}
         os.set_blocking(wake, False)
         os.set_blocking(wake_in, False)
         signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
@@ -63,28 +78,53 @@ class Forker:
         if not data:
             return False
         order, output = take_order(descriptors)
+        try:
+            obstacle = self.obstacle(order, output, int(data))
+            return self._tell(obstacle) if obstacle else self._bear(order, output)
+        finally:
+            os.close(output)
+
+    def obstacle(self, order: Order, output: int, sent_ns: int) -> Declined | None:
+        """Return why an order, sent at this time of CLOCK_MONOTONIC, is not carried out; None: it is."""
+        return None
+
+    def become(self, order: Order, lease: int | None) -> NoReturn:
+        """In the settled child: turn into the program."""
+        try:
+            exec_program(order)
+        finally:
+            os._exit(NOT_EXECUTABLE)  # nothing may unwind into the forker's loop
+
+    def _bear(self, order: Order, output: int) -> bool:
         gate, gate_in = os.pipe()
         try:
             pid = os.fork()
-            if pid == 0:
-                os.close(gate_in)
-                self._wait_and_become(order, output, gate)
-            return self._report_birth(order.incarnation, pid, gate_in)
         except OSError as error:  # no more processes or memory: others may still be forked later
+            os.close(gate)
+            os.close(gate_in)
             return self._tell(NoBirth(order.incarnation, error.strerror or str(error)))
+        if pid == 0:
+            os.close(gate_in)
+            self.become(order, self._wait_and_settle(order, output, gate))
+        try:
+            return self._report_birth(order.incarnation, pid, gate_in)
         finally:
-            for descriptor in (gate, gate_in, output):
-                os.close(descriptor)
+            os.close(gate)
+            os.close(gate_in)
 
-    def _wait_and_become(self, order: Order, output: int, gate: int) -> NoReturn:
-        """In the child: go on once the supervisor has been told of it."""
+    def _wait_and_settle(self, order: Order, output: int, gate: int) -> int | None:
+        """In the child: go on once the supervisor has been told of it; return the lease's descriptor."""
+        is_settled = False
         try:
             signal.set_wakeup_fd(-1)
             self._channel.close()
             if os.read(gate, 1):
-                become_agent(order, output, self._boot)
+                lease = settle(order, output, self._boot)
+                is_settled = True
         finally:
-            os._exit(0)  # the forker died before it could report; nothing may unwind into its loop
+            if not is_settled:
+                os._exit(0)  # the forker died before it could report; nothing may unwind into its loop
+        return lease
 
     def _report_birth(self, incarnation: int, pid: int, gate_in: int) -> bool:
         found = read_stat(pid)

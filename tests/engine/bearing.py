@@ -1,0 +1,108 @@
+"""A forker or a zygote of one's own, as a real process, and the folder that its orders speak of."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from argosy.engine.forkerlink import _SOURCE, BARE
+from argosy.engine.generation import hold, raise_generation
+from argosy.engine.order import (
+    LARGEST_MESSAGE,
+    Birth,
+    Exit,
+    ForkerEvent,
+    Order,
+    Warm,
+    send_order,
+    unpack_event,
+)
+from argosy.engine.zygote import CODE, Recipe
+
+ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+
+
+class Bearing:
+    """recipe: of a zygote; None for a bare forker. python: the interpreter of the zygote and its programs."""
+
+    def __init__(self, folder: Path, recipe: Recipe | None = None, python: str = sys.executable) -> None:
+        self.folder = folder
+        self.python = python
+        self.log = folder / "log"
+        self.lock = hold(folder / "lock", 1.0)
+        assert self.lock is not None
+        self.generation = raise_generation(self.lock)
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel.settimeout(20)
+        descriptors = [theirs.fileno()]
+        if recipe is not None:
+            memory = os.memfd_create("recipe", 0)
+            os.write(memory, json.dumps(recipe._asdict()).encode())
+            descriptors.insert(0, memory)
+        words = BARE if recipe is None else ("-c", CODE)
+        self.process = subprocess.Popen(
+            [python, *words, _SOURCE, *map(str, descriptors)],
+            pass_fds=descriptors,
+            env=None if recipe is None else ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+        )
+        theirs.close()
+        self.warm: Warm | None = None
+        if recipe is not None:
+            os.close(descriptors[0])
+            told = self.told()
+            assert isinstance(told, Warm)
+            self.warm = told
+
+    def order(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+        """Order `python WORDS`."""
+        made = Order(
+            name="A",
+            incarnation=1,
+            generation=self.generation,
+            lease=str(self.folder / "lease"),
+            generation_file=str(self.folder / "lock"),
+            argv=[self.python, *words],
+            env=ENVIRONMENT | (env or {}),
+            cwd=str(cwd or self.folder),
+        )
+        self.log.write_bytes(b"")
+        output = os.open(self.log, os.O_WRONLY | os.O_APPEND)
+        send_order(self.channel, made, output)
+        os.close(output)
+
+    def told(self) -> ForkerEvent:
+        """Return the next event; pidfds are closed."""
+        data, descriptors, _, _ = socket.recv_fds(self.channel, LARGEST_MESSAGE, 1)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return unpack_event(data)
+
+    def run(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> int:
+        """Order a program, wait for its end and return how it did."""
+        self.order(*words, cwd=cwd, env=env)
+        birth = self.told()
+        assert isinstance(birth, Birth), birth
+        end = self.told()
+        assert isinstance(end, Exit)
+        return os.waitstatus_to_exitcode(end.status)
+
+    def said(self) -> str:
+        """Return what the program wrote."""
+        return self.log.read_text()
+
+    def close(self) -> None:
+        """End it; what it bore runs on."""
+        self.channel.close()
+        self.process.send_signal(signal.SIGCONT)
+        self.process.wait(20)
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None

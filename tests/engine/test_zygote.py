@@ -1,0 +1,329 @@
+"""A forked program against the same one spawned: whatever it can notice is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import sysconfig
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from argosy.engine.order import Declined
+from argosy.engine.zygote import Recipe
+
+from .bearing import Bearing
+
+PROBE = Path(__file__).with_name("probe_program.py")
+MODULES = ["json", "dataclasses", "random", "numpy", "yaml", "msgspec", "asyncio", "zmq", "multiprocessing"]
+
+
+def recipe(*modules: str) -> Recipe:
+    return Recipe([], "/", list(modules))
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bearing]:
+    made = Bearing(tmp_path_factory.mktemp("zygote"), recipe(*MODULES))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def forker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bearing]:
+    made = Bearing(tmp_path_factory.mktemp("forker"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """Return where a test writes its script."""
+    return tmp_path / "agent.py"
+
+
+def seen(bearing: Bearing, *words: str, **given: object) -> dict[str, object]:
+    assert bearing.run(*words, **given) == 0, bearing.said()  # type: ignore[arg-type]
+    first, last = bearing.said().splitlines()
+    assert last == "at exit"
+    found: dict[str, object] = json.loads(first)["seen"]
+    return found
+
+
+def assert_same(forked: dict[str, object], spawned: dict[str, object]) -> None:
+    differing = {key: (forked[key], spawned[key]) for key in spawned if forked[key] != spawned[key]}
+    assert differing == {}
+
+
+def test_a_script_notices_nothing(zygote: Bearing, forker: Bearing, tmp_path: Path) -> None:
+    words = (str(PROBE), "--voice", "en", "two words")
+    env = {"ODD": "ä = b", "ARGOSY_AGENT": "A"}
+    assert_same(*(seen(each, *words, cwd=tmp_path, env=env) for each in (zygote, forker)))
+
+
+def test_a_script_behind_a_link_notices_nothing(zygote: Bearing, forker: Bearing, tmp_path: Path) -> None:
+    link = tmp_path / "link.py"
+    link.symlink_to(PROBE)
+    assert_same(*(seen(each, str(link), cwd=tmp_path) for each in (zygote, forker)))
+
+
+def test_a_module_notices_nothing(zygote: Bearing, forker: Bearing, tmp_path: Path) -> None:
+    package = tmp_path / "pack"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    shutil.copy(PROBE, package / "__main__.py")
+    shutil.copy(PROBE, package / "other.py")
+    for name in ("pack", "pack.other"):
+        assert_same(*(seen(each, "-m", name, "--x", cwd=tmp_path) for each in (zygote, forker)))
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("pass", 0),
+        ("raise SystemExit", 0),
+        ("raise SystemExit(7)", 7),
+        ("raise SystemExit('words')", 1),
+        ("import sys; sys.exit(None)", 0),
+        ("import os; os._exit(9)", 9),
+        ("def f():\n    raise ValueError('why')\nf()", 1),
+        ("try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise KeyError('k') from error", 1),
+        ("raise KeyboardInterrupt", -signal.SIGINT),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+        ("def (", 1),
+        ("import atexit; atexit.register(print, 'last'); raise RuntimeError", 1),
+        (
+            "import threading as t, time\nt.Thread(target=lambda: (time.sleep(0.05), print('late'))).start()",
+            0,
+        ),
+        ("import sys; sys.excepthook = lambda *a: print('mine', a[0]); raise OSError", 1),
+        ("import sys; sys.stdout.write('no newline')", 0),
+        ("class A:\n    def __del__(self): print('deleted')\na = A()", 0),
+        ("import no_such_module", 1),
+    ],
+)
+def test_its_end_is_the_same(zygote: Bearing, forker: Bearing, script: Path, text: str, code: int) -> None:
+    script.write_text(text)
+    ends = [(each.run(str(script)), each.said()) for each in (zygote, forker)]
+    assert ends[0] == ends[1]
+    assert ends[0][0] == code
+
+
+def test_a_module_that_is_missing_or_fails_says_the_same(
+    zygote: Bearing, forker: Bearing, tmp_path: Path
+) -> None:
+    (tmp_path / "failing.py").write_text("raise ValueError('why')")
+    for name in ("failing", "missing"):
+        ends = [(each.run("-m", name, cwd=tmp_path), each.said()) for each in (zygote, forker)]
+        assert ends[0] == ends[1]
+        assert ends[0][0] == 1
+
+
+def test_processes_of_an_agent_find_its_classes(zygote: Bearing, script: Path, tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("def double(x): return 2 * x")
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "from beside import double\n"
+        "def triple(x): return 3 * x\n"
+        "if __name__ == '__main__':\n"
+        "    for kind in ('fork', 'spawn', 'forkserver'):\n"
+        "        with multiprocessing.get_context(kind).Pool(1) as pool:\n"
+        "            print(kind, pool.map(double, [1, 2]), pool.map(triple, [1, 2]), flush=True)\n"
+    )
+    assert zygote.run(str(script), cwd=tmp_path) == 0, zygote.said()
+    assert zygote.said().splitlines() == [f"{kind} [2, 4] [3, 6]" for kind in ("fork", "spawn", "forkserver")]
+
+
+def test_random_numbers_are_each_childs_own(zygote: Bearing, script: Path) -> None:
+    script.write_text(
+        "import random, uuid, numpy, multiprocessing\n"
+        "print(random.random(), numpy.random.random(), uuid.uuid4(), "
+        "bytes(multiprocessing.current_process().authkey).hex())"
+    )
+    drawn = []
+    for _ in range(2):
+        assert zygote.run(str(script)) == 0
+        drawn.append(zygote.said().split())
+    assert not set(drawn[0]) & set(drawn[1])
+
+
+def test_the_zygote_says_what_it_loaded_and_shows_itself(zygote: Bearing) -> None:
+    assert zygote.warm is not None
+    assert list(zygote.warm.loaded) == MODULES
+    assert zygote.warm.left_out == {}
+    shown = Path(f"/proc/{zygote.process.pid}/cmdline").read_bytes()
+    assert shown == b"argosy: zygote\0"
+    assert len(os.listdir(f"/proc/{zygote.process.pid}/task")) == 1
+
+
+def test_what_is_loaded_is_not_loaded_again(zygote: Bearing, script: Path) -> None:
+    script.write_text("import sys; print('numpy' in sys.modules, 'argosy.engine.preload' in sys.modules)")
+    assert zygote.run(str(script)) == 0
+    assert zygote.said() == "True False\n"
+
+
+def test_a_lock_of_a_thread_is_not_inherited_locked(zygote: Bearing, script: Path) -> None:
+    script.write_text("import logging, threading\nlogging.warning('x')\nprint(threading.active_count())")
+    assert zygote.run(str(script)) == 0
+    assert zygote.said() == "WARNING:root:x\n1\n"
+
+
+def declined(bearing: Bearing, *words: str, **given: object) -> Declined:
+    bearing.order(*words, **given)  # type: ignore[arg-type]
+    event = bearing.told()
+    assert isinstance(event, Declined), event
+    return event
+
+
+def test_a_module_beside_the_script_is_never_hidden_by_a_loaded_one(
+    zygote: Bearing, script: Path, tmp_path: Path
+) -> None:
+    script.write_text("import yaml")
+    (tmp_path / "yaml.py").write_text("print('mine')")
+    event = declined(zygote, str(script))
+    assert "yaml" in event.reason
+    assert not event.is_spent
+    (tmp_path / "yaml.py").unlink()
+    assert zygote.run(str(script)) == 0, "and the zygote serves others, and this one again"
+
+
+class Hatchery:
+    """Zygotes of an interpreter with packages of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        venv.create(folder / "venv", symlinks=True)
+        self.python = str(folder / "venv/bin/python")
+        version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        self.packages = folder / "venv/lib" / version / "site-packages"
+        (self.packages / "real.pth").write_text(sysconfig.get_path("purelib"))
+        self.made: list[Bearing] = []
+
+    def install(self, name: str, text: str) -> Path:
+        """Install a package of one file."""
+        file = self.packages / f"{name}.py"
+        file.write_text(text)
+        return file
+
+    def hatch(self, *modules: str, is_careful: bool = False) -> Bearing:
+        """Return a zygote that was to load these."""
+        self.made.append(Bearing(self.folder, recipe(*modules)._replace(is_careful=is_careful), self.python))
+        return self.made[-1]
+
+
+@pytest.fixture
+def hatchery(tmp_path: Path) -> Iterator[Hatchery]:
+    made = Hatchery(tmp_path)
+    yield made
+    for each in made.made:
+        each.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()", "threads"),
+        ("import socket\nkept = socket.socket()", "socket:"),
+        ("kept = open('/dev/zero')", "/dev/zero"),
+        ("import os\ncopy = dict(os.environ)", "whole environment"),
+        ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        ("import os\nos.abort()", "signal 6"),
+    ],
+)
+def test_what_is_not_fit_for_a_fork_is_left_out_and_named(
+    hatchery: Hatchery, script: Path, text: str, reason: str
+) -> None:
+    hatchery.install("harmless", "")
+    hatchery.install("unfit", text)
+    script.write_text("import sys; print('unfit' in sys.modules, 'harmless' in sys.modules)")
+    # A zygote that dies of a package is started again as a careful one by the supervisor.
+    zygote = hatchery.hatch("harmless", "unfit", is_careful="abort" in text)
+    assert zygote.warm is not None
+    assert reason in zygote.warm.left_out["unfit"]
+    assert list(zygote.warm.loaded) == ["harmless"]
+    assert zygote.run(str(script)) == 0
+    assert zygote.said() == "False True\n"
+
+
+def test_what_loads_cuda_or_is_no_package_is_left_out_unseen(hatchery: Hatchery) -> None:
+    hatchery.install("torch", "raise AssertionError")
+    zygote = hatchery.hatch("torch", "nowhere_to_be_found")
+    assert zygote.warm is not None
+    assert "CUDA" in zygote.warm.left_out["torch"]
+    assert "not installed" in zygote.warm.left_out["nowhere_to_be_found"]
+
+
+def test_code_that_has_changed_is_never_run_in_its_old_form(hatchery: Hatchery, script: Path) -> None:
+    file = hatchery.install("package", "NUMBER = 1")
+    script.write_text("import package; print(package.NUMBER)")
+    zygote = hatchery.hatch("package")
+    assert zygote.run(str(script)) == 0
+    assert zygote.said() == "1\n"
+    file.write_text("NUMBER = 22")
+    event = declined(zygote, str(script))
+    assert str(file) in event.reason
+    assert event.is_spent
+    zygote.close()
+    zygote = hatchery.hatch("package")
+    assert zygote.run(str(script)) == 0
+    assert zygote.said() == "22\n"
+
+
+def test_a_package_that_is_installed_later_makes_the_zygote_spent(hatchery: Hatchery, script: Path) -> None:
+    hatchery.install("package", "")
+    zygote = hatchery.hatch("package")
+    hatchery.install("another", "")
+    script.write_text("")
+    assert declined(zygote, str(script)).is_spent
+
+
+def test_a_variable_that_a_package_has_read_must_be_the_same(hatchery: Hatchery, script: Path) -> None:
+    hatchery.install("package", "import os\nMODE = os.environ.get('MODE', 'plain')")
+    zygote = hatchery.hatch("package")
+    script.write_text("import package; print(package.MODE)")
+    event = declined(zygote, str(script), env={"MODE": "loud"})
+    assert "`MODE`" in event.reason
+    assert not event.is_spent
+    assert zygote.run(str(script), env={"OTHER": "x"}) == 0
+
+
+def test_a_zygote_with_a_second_thread_refuses(hatchery: Hatchery, script: Path) -> None:
+    hatchery.install(
+        "late",
+        "import os, threading\n"
+        "forks = []\n"
+        "def after():\n"
+        "    forks.append(1)\n"
+        "    if len(forks) == 2: threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "os.register_at_fork(after_in_parent=after)\n",
+    )
+    zygote = hatchery.hatch("late")  # the first fork is the trial
+    script.write_text("")
+    assert zygote.run(str(script)) == 0
+    event = declined(zygote, str(script))
+    assert "second thread" in event.reason
+    assert event.is_spent
+
+
+def test_a_zygote_with_a_socket_of_its_own_refuses(hatchery: Hatchery, script: Path) -> None:
+    hatchery.install(
+        "late",
+        "import os, socket\n"
+        "forks, kept = [], []\n"
+        "def after():\n"
+        "    forks.append(1)\n"
+        "    if len(forks) == 2: kept.append(socket.socket())\n"
+        "os.register_at_fork(after_in_parent=after)\n",
+    )
+    zygote = hatchery.hatch("late")
+    script.write_text("")
+    assert zygote.run(str(script)) == 0
+    event = declined(zygote, str(script))
+    assert "socket:" in event.reason
+    assert event.is_spent
