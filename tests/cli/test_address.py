@@ -34,10 +34,11 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["address", "Memory", "--from", "Registry"]) == 0
     assert capsys.readouterr().out == (
         "tcp://192.168.100.17:7300\n"
-        "  machine    `Memory` is on `pc2` (fleet.yaml:8:23)\n"
-        "  host       `pc2` in `development` has host 192.168.100.17 (fleet.yaml:4:41)\n"
-        "  port       its port is 7300 (fleet.yaml:8:37)\n"
-        "  interface  it binds that address alone\n"
+        "  environment  `development`, by default\n"
+        "  machine      `Memory` is on `pc2` (fleet.yaml:8:23)\n"
+        "  host         `pc2` in `development` has host 192.168.100.17 (fleet.yaml:4:41)\n"
+        "  port         its port is 7300 (fleet.yaml:8:37)\n"
+        "  interface    it binds that address alone\n"
     )
 
 
@@ -47,6 +48,31 @@ def test_json_names_the_variable(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     answer = json.loads(capsys.readouterr().out)
     assert (answer["argosy"], answer["endpoint"]) == ("address/1", "tcp://10.0.0.5:7300")
     assert [part["where"] for part in answer["because"] if part["part"] == "host"] == ["MEMORY_HOST"]
+
+
+@pytest.mark.parametrize(
+    ("words", "variable", "origin"),
+    [
+        ([], "", ("default", "")),
+        ([], "testing", ("variable", "ENV_TYPE")),
+        (["--env", "testing"], "", ("option", "--env")),
+    ],
+)
+def test_the_environment_has_its_origin_too(
+    words: list[str],
+    variable: str,
+    origin: tuple[str, str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "fleet.yaml").write_text(FLEET.replace("production", "testing"))
+    monkeypatch.setenv("ENV_TYPE", variable)
+    monkeypatch.setenv("MAINPC_IP", "10.0.0.5")
+    monkeypatch.setenv("PC2_IP", "10.0.0.6")
+    assert main(["address", "Memory", "--json", *words]) == 0
+    first = json.loads(capsys.readouterr().out)["because"][0]
+    assert (first["part"], first["source"], first["where"]) == ("environment", *origin)
 
 
 def test_a_service(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,11 +35,28 @@ def test_before_any_start_everything_is_a_stated_guess(rig: Rig) -> None:
             "where": "fleet.yaml:5:35",
             "why": "redundant",
             "proof": ["C", "B", "A"],
-        }
+            "fleet_seconds": 0.0,
+        },
+        *(
+            {
+                "from": agent,
+                "to": need,
+                "where": f"fleet.yaml:{place}",
+                "why": "unused",
+                "proof": [],
+                "fleet_seconds": cost_s,
+            }
+            for agent, need, place, cost_s in [
+                ("C", "B", "5:32", 1.0),
+                ("B", "A", "6:32", 1.0),
+                ("C", "A", "5:35", 0.0),
+            ]
+        ),
     ]
     text = rig.argosy("plan").stdout
     assert "0 of 3 measured in earlier starts, the others taken for 1.000 s each" in text
     assert "C needs A  fleet.yaml:5:35: C -> B -> A" in text
+    assert "needs that the code does not use: 3, the costliest first" in text
     assert not (rig.folder / "state").exists(), "a plan makes nothing"
 
 
@@ -64,6 +81,13 @@ def test_slots_are_the_files_or_those_of_so_many_machines(rig: Rig) -> None:
     for wrong in ("0", "x", "-1"):
         error = rig.json("plan", f"--machines={wrong}", code=2)["errors"][0]
         assert f"found `{wrong}`" in error["message"]
+
+
+def test_a_need_that_the_code_uses_is_no_cut(rig: Rig) -> None:
+    rig.write(CHAIN.replace("B: {run: speaker.py", "B: {run: asker.py"))
+    rig.write("connect('A')\n", "asker.py")
+    cuts = {(cut["from"], cut["to"]) for cut in rig.json("plan")["cuts"] if cut["why"] == "unused"}
+    assert cuts == {("C", "B"), ("C", "A")}
 
 
 def test_a_faulty_file_is_told(rig: Rig) -> None:

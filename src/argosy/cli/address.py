@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     fleet = load_fleet(path)
     placement = place(fleet, environment_name(args), os.environ)
     endpoint, reasons = _answer(placement, words[0], args.asker)
+    reasons = (_environment_reason(args, placement.environment), *reasons)
     if args.as_json:
         print_json(
             {
@@ -53,8 +54,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(endpoint.url)
     for reason in reasons:
-        print(f"  {reason.part:<9}  {reason.text}")
+        print(f"  {reason.part:<11}  {reason.text}")
     return 0
+
+
+def _environment_reason(args: argparse.Namespace, name: str) -> Reason:
+    """Return where the choice of the environment came from."""
+    if args.env:
+        return Reason("environment", name, "option", "--env", f"`{name}`, by `--env`")
+    if os.environ.get("ENV_TYPE"):
+        return Reason("environment", name, "variable", "ENV_TYPE", f"$ENV_TYPE is {name}")
+    return Reason("environment", name, "default", "", f"`{name}`, by default")
 
 
 def _answer(placement: Placement, name: str, asker: str | None) -> tuple[Endpoint, tuple[Reason, ...]]:

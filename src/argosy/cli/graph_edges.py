@@ -140,8 +140,7 @@ def _missing_traces(compared: Compared, edge: Pair, kind: str) -> list[str]:
     """Return what each view lacks; nothing as soon as one of them has the edge, or cannot tell."""
     traces = []
     if compared.written is not None:
-        is_known = edge in compared.written.edges or edge in compared.written.named
-        if is_known or edge[0] in compared.written.unread:
+        if not compared.written.has_no_trace_of(edge):
             return []
         traces.append("no file that it loads names it or its port")
     if compared.held is not None:

@@ -10,7 +10,9 @@ example: argosy plan --simulate
 from __future__ import annotations
 
 import argparse
+import os
 import textwrap
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from argosy.cli.arguments import add_fleet, take_fleet
@@ -21,6 +23,7 @@ from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
 from argosy.engine.past import Estimate, estimate_starts, read_past
 from argosy.engine.rehearsal import rehearse, slots_here
+from argosy.engine.written import written_edges
 from argosy.fault import Fault, InputError
 from argosy.fleet.graph import Step, critical_path
 from argosy.fleet.load import load_fleet
@@ -33,7 +36,8 @@ _WIDTH = 100
 class Forecast(NamedTuple):
     """A start before it is made. steps: each agent's start and readiness, as the needs alone allow.
 
-    slots: how many start at once in `simulated`, None where that was not asked for.
+    unused: needs of which the sources have no trace, the costliest first. slots: how many start at once
+    in `simulated`, None where that was not asked for.
     """
 
     view: GraphView
@@ -41,6 +45,7 @@ class Forecast(NamedTuple):
     steps: dict[str, Step]
     path: tuple[Step, ...]
     costs: tuple[EdgeCost, ...]
+    unused: tuple[EdgeCost, ...]
     slots: int | None
     simulated: dict[str, Step]
 
@@ -79,7 +84,14 @@ def run(args: argparse.Namespace) -> int:
     if args.as_json:
         print_json(plan_object(forecast))
     else:
-        sections = [_heading(forecast), _levels(forecast), _path(forecast), _costs(forecast), _cuts(forecast)]
+        sections = [
+            _heading(forecast),
+            _levels(forecast),
+            _path(forecast),
+            _costs(forecast),
+            _cuts(forecast),
+            _unused(forecast),
+        ]
         print("\n\n".join("\n".join(lines) for lines in sections))
     return 0
 
@@ -98,13 +110,16 @@ def _forecast(view: GraphView, takes: dict[str, Estimate], machines: int) -> For
     graph = view.graph
     takes_s = {name: estimate.seconds for name, estimate in takes.items()}
     ready = ready_times(graph, takes_s)
+    costs = edge_costs(graph, takes_s)
+    written = written_edges(view.fleet, os.environ)
     slots = (view.fleet.max_starting or slots_here(machines)) if machines else None
     return Forecast(
         view=view,
         takes=takes,
         steps={name: Step(name, ready[name] - takes_s[name], ready[name]) for name in graph.agents},
         path=critical_path(graph, ready),
-        costs=edge_costs(graph, takes_s),
+        costs=costs,
+        unused=tuple(cost for cost in costs if written.has_no_trace_of((cost.agent, cost.need))),
         slots=slots,
         simulated=rehearse(graph, takes_s, slots) if slots else {},
     )
@@ -172,6 +187,17 @@ def _cuts(forecast: Forecast) -> list[str]:
     return lines
 
 
+def _unused(forecast: Forecast) -> list[str]:
+    """Return the needs of which no file that the agent loads has a trace."""
+    if not forecast.unused:
+        return ["needs that the code does not use: none"]
+    lines = [f"needs that the code does not use: {len(forecast.unused)}, the costliest first"]
+    return lines + [
+        f"  {cost.fleet_s:7.3f} s  {cost.agent} needs {cost.need}  {forecast.where(cost.agent, cost.need)}"
+        for cost in forecast.unused
+    ]
+
+
 def plan_object(forecast: Forecast) -> dict[str, object]:
     """Return the object `plan/1`; times are seconds from the start of the fleet."""
     steps = forecast.simulated or forecast.steps
@@ -207,15 +233,19 @@ def plan_object(forecast: Forecast) -> dict[str, object]:
             }
             for cost in forecast.costs
         ],
-        "cuts": [
-            {
-                "from": edge.source,
-                "to": edge.target,
-                "where": edge.where,
-                "why": "redundant",
-                "proof": list(implied_by(forecast.view.graph, edge.source, edge.target)),
-            }
-            for edge in forecast.view.edges
-            if forecast.view.is_redundant(edge)
-        ],
+        "cuts": [*_redundant_objects(forecast), *_unused_objects(forecast)],
     }
+
+
+def _redundant_objects(forecast: Forecast) -> Iterator[dict[str, object]]:
+    for edge in forecast.view.edges:
+        if forecast.view.is_redundant(edge):
+            proof = list(implied_by(forecast.view.graph, edge.source, edge.target))
+            ends = {"from": edge.source, "to": edge.target, "where": edge.where}
+            yield {**ends, "why": "redundant", "proof": proof, "fleet_seconds": 0.0}
+
+
+def _unused_objects(forecast: Forecast) -> Iterator[dict[str, object]]:
+    for cost in forecast.unused:
+        ends = {"from": cost.agent, "to": cost.need, "where": forecast.where(cost.agent, cost.need)}
+        yield {**ends, "why": "unused", "proof": [], "fleet_seconds": round(cost.fleet_s, 4)}

@@ -35,6 +35,10 @@ class Written(msgspec.Struct, frozen=True):
     named: frozenset[Edge]
     unread: frozenset[str]
 
+    def has_no_trace_of(self, edge: Edge) -> bool:
+        """Return whether everything that the agent loads was read, and none of it means the other."""
+        return edge not in self.edges and edge not in self.named and edge[0] not in self.unread
+
 
 def written_edges(fleet: Fleet, variables: Mapping[str, str]) -> Written:
     """Return the edges in the sources of all agents; reads files, runs nothing.

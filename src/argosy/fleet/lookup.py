@@ -23,8 +23,8 @@ ALL_HERE = ("development", "testing")
 class Reason(msgspec.Struct, frozen=True):
     """Where one part of an address came from.
 
-    part: machine, host, port or interface.
-    source: file, variable or default.
+    part: environment, machine, host, port or interface.
+    source: file, variable, option or default.
     where: the `file:line:column`, the variable's name, or empty.
     text: the same for people.
     """
