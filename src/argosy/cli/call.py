@@ -17,7 +17,7 @@ from argosy.agent.dispatch import METHODS
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
 from argosy.engine.folder import folder_of
-from argosy.engine.remains import living_leases
+from argosy.engine.remains import living_agents
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.wire.blocking import connect
 from argosy.wire.book import read_book
@@ -95,7 +95,7 @@ def _check_running(agent: str, path: Path, folder: Folder) -> None:
     """Refuse at once what nobody will answer: a dead agent of this machine that nobody would start again."""
     book = read_book(folder.book)
     is_here = book.agents[agent].machine in book.machines
-    if is_here and not folder.control.exists() and agent not in living_leases(folder):
+    if is_here and not folder.control.exists() and agent not in living_agents(folder):
         raise RefusedError(Fault(str(path), "not-running", f"`{agent}` is not running", "`argosy up -d`"))
 
 

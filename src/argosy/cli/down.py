@@ -16,7 +16,7 @@ from argosy.cli.report import print_json
 from argosy.engine.client import connect, connect_or_start
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import Stop, Stopped
-from argosy.engine.remains import living_leases
+from argosy.engine.remains import living_agents
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     path, _ = take_fleet(args)
     folder = folder_of(path)
     client = connect(folder, "down")
-    if client is None and living_leases(folder):
+    if client is None and living_agents(folder):
         client = connect_or_start(path, path.parent.name, folder, "down")
     stopped = Stopped(stopped=[], killed=[], seconds=0.0)
     if client is not None:

@@ -15,8 +15,8 @@ from argosy.cli.report import paint, print_json
 from argosy.engine.client import connect
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, Report, Status
-from argosy.engine.remains import living_leases
-from argosy.engine.roster import read_roster
+from argosy.engine.remains import living_agents
+from argosy.engine.roster import lost_spec, read_roster
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.will import Will, read_will
 
@@ -55,9 +55,10 @@ def run(args: argparse.Namespace) -> int:
 def _without_supervisor(folder: Folder, name: str) -> Report:
     """Return what leases, wills and the roster tell when nobody supervises."""
     roster = read_roster(folder)
-    living = living_leases(folder)
+    living = living_agents(folder)
+    specs = {name: lost_spec(name) for name in living} | (roster.plan.processes if roster else {})
     agents = {}
-    for agent, spec in roster.plan.processes.items() if roster else ():
+    for agent, spec in specs.items():
         will = read_will(folder.will(agent))
         identity = living.get(agent)
         was_ready = will is not None and will.ready_s is not None

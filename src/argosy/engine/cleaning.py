@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine.folder import Folder, folder_of_state
-from argosy.engine.remains import living_leases
+from argosy.engine.remains import living_agents
 from argosy.engine.roster import read_roster
 from argosy.engine.sockets import is_listening, sockets_in
 
@@ -105,7 +105,7 @@ def _what_runs(folder: Folder) -> str:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return "its supervisor runs"
-    if living := sorted(living_leases(folder)):
+    if living := sorted(living_agents(folder)):
         return f"{len(living)} of its agents live: {', '.join(living[:3])}{' …' if len(living) > 3 else ''}"
     bound = next(filter(is_listening, sockets_in(folder.runtime)), None)
     return f"somebody listens at `{bound}`" if bound else ""

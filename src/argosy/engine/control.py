@@ -65,6 +65,7 @@ class ControlServer:
         self._handle = handle
         self._on_gone = on_gone
         self._server: asyncio.Server | None = None
+        self._bound: os.stat_result | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
         self.sessions: set[Session] = set()
@@ -82,6 +83,7 @@ class ControlServer:
     def publish(self) -> None:
         """Take the name that clients know."""
         os.rename(str(self._path) + ".new", self._path)
+        self._bound = os.stat(self._path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pid, uid = _peer_of(writer)
@@ -132,7 +134,8 @@ class ControlServer:
     async def close(self) -> None:
         """Stop listening, flush what was sent, remove the socket."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
+            if self._bound is not None and os.path.samestat(os.stat(self._path), self._bound):
+                os.unlink(self._path)  # and not that of another supervisor
         if self._server is not None:
             self._server.close()
         serving = dict(self._writers)

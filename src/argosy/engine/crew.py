@@ -5,8 +5,13 @@ The crew connects the units; it decides nothing about one unit that the unit can
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import itertools
+=======
+import contextlib
+>>>>>>> 1067666 (engine: what runs is found although its records are lost)
 import os
+import secrets
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -22,11 +27,17 @@ from argosy.engine.logs import Mark, append_mark, open_log
 from argosy.engine.memory import read_memory
 from argosy.engine.order import Exit, NoBirth, Order
 from argosy.engine.plan import errand_environment, full_environment
+from argosy.engine.reign import Reign, Rule
+from argosy.engine.remains import agents_in_proc
 from argosy.engine.room import Room
 from argosy.engine.state import FINAL_STATES, State
 from argosy.engine.surroundings import Needs
 from argosy.engine.unit import Unit
+<<<<<<< HEAD
 from argosy.engine.zygotes import Zygotes
+=======
+from argosy.fault import MissingError
+>>>>>>> 1067666 (engine: what runs is found although its records are lost)
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,7 +58,7 @@ class Crew:
     """The units, the forker that bears them, the records that outlive both.
 
     open_files: the soft limit of descriptors that agents get; the supervisor's own may be higher.
-    on_change(unit): called after every transition.
+    on_change(unit): called after every transition. on_dethroned(): another supervisor rules the folder.
     """
 
     def __init__(
@@ -62,6 +73,8 @@ class Crew:
         self.plan: Plan | None = None
         self.environ: dict[str, str] = dict(os.environ)
         self.on_change: Callable[[Unit], None] = lambda _: None
+        self.on_dethroned: Callable[[], None] = lambda: None
+        self._reign = Reign(folder, generation)
         self.diary = Diary(folder.diary)
         self._dependents: dict[str, list[str]] = {}
         self._unborn: dict[int, Unit] = {}
@@ -117,6 +130,37 @@ class Crew:
         """Take over what an earlier supervisor started and still runs; return the names."""
         return [name for name, unit in self.units.items() if self.adopt(unit)]
 
+    def find_lost(self) -> None:
+        """Make leases anew for what runs although the state folder was deleted."""
+        for name, identity in agents_in_proc(self.folder).items():
+            self._record_again(name, identity, secrets.randbits(62))
+
+    def mend_folder(self) -> None:
+        """Make the state folder anew when somebody has deleted it under the running fleet.
+
+        Raises OSError, MissingError: it cannot be made.
+        """
+        match self._reign.look():
+            case Rule.LOST:
+                self.on_dethroned()
+            case Rule.RENEWED:
+                self.diary.note("folder-lost")
+                self.diary.close()
+                self.diary = Diary(self.folder.diary)
+                self.diary.note("folder-made")
+                self._logs.watch_again()
+                for unit in self.running():
+                    if unit.identity is not None:
+                        self._record_again(unit.name, unit.identity, unit.incarnation)
+
+    def _record_again(self, name: str, identity: process.Identity, incarnation: int) -> None:
+        descriptor = lease.open_lease(self.folder.lease(name))
+        record = lease.Record(self.boot, incarnation, identity, self.generation)
+        try:
+            lease.write_record(descriptor, record)
+        finally:
+            os.close(descriptor)
+
     # ---- what units ask (see Surroundings)
 
     def adopt(self, unit: Unit) -> bool:
@@ -149,6 +193,8 @@ class Crew:
 
     def ask_room(self, unit: Unit) -> None:
         """Let the unit start in its turn, by what hangs on it, once there is room."""
+        with contextlib.suppress(OSError, MissingError):  # the start says why it cannot be
+            self.mend_folder()
         self._room.ask(unit)
 
     def spawn(self, unit: Unit, output: int) -> None:
@@ -378,4 +424,5 @@ class Crew:
             self._forker.close()
         for unit in self.units.values():
             unit.close()
+        self._reign.close()
         self.diary.close()

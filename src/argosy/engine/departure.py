@@ -25,7 +25,7 @@ _LOOK_S = 0.01
 class Departure:
     """Calls `then()` as soon as nothing of `agent` is left, at once where that is so already.
 
-    on_left(text): told whenever something had to be killed.
+    on_left(text): told whenever something had to be killed. is_adopted: an earlier supervisor started it.
     """
 
     def __init__(
@@ -35,6 +35,8 @@ class Departure:
         loop: asyncio.AbstractEventLoop,
         then: Callable[[], None],
         on_left: Callable[[str], None],
+        *,
+        is_adopted: bool = False,
     ) -> None:
         self._lease = str(folder.lease(agent))
         self._notify = str(folder.notify(agent))
@@ -42,11 +44,15 @@ class Departure:
         self._then, self._on_left = then, on_left
         self._patience = loop.time() + _PATIENCE_S
         self._timer: asyncio.TimerHandle | None = None
+        # What an adopted agent left fell to another process long ago: all are looked at, once.
+        notify = self._notify
+        self._elsewhere = [pid for pid in process.all_pids() if is_stray(pid, notify)] if is_adopted else []
         self.is_over = False
 
     def look(self) -> None:
         """Go on if nothing is left, else look again soon."""
-        strays = [pid for pid in process.children() if is_stray(pid, self._notify)]
+        candidates = {*process.children(), *self._elsewhere}
+        strays = [pid for pid in candidates if is_stray(pid, self._notify) and process.is_alive(pid)]
         if not strays and lease.is_free(self._lease):
             self.is_over = True
             self._then()

@@ -56,14 +56,15 @@ def scope_of(plan: Plan, only: Iterable[str] | None, skip: Mapping[str, str]) ->
 def compare(running: Mapping[str, str], plan: Plan, scope: Iterable[str]) -> Change:
     """Return what has to be done so that `scope` runs as planned.
 
-    running: name to the digest that the running process was started from.
+    running: name to the digest that the running process was started from, empty where nobody knows: it
+    is taken as it is.
     """
     change = Change([], [], [], [])
     for name in scope:
         digest = running.get(name)
         if digest is None:
             change.start.append(name)
-        elif digest != plan.processes[name].digest:
+        elif digest and digest != plan.processes[name].digest:
             change.restart.append(name)
         else:
             change.adopted.append(name)

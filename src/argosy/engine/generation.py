@@ -49,12 +49,17 @@ def is_at(path: str | os.PathLike[str], descriptor: int) -> bool:
         return False
 
 
-def raise_generation(descriptor: int) -> int:
-    """Raise the number in the held lock file by one and return it.
+def write_generation(descriptor: int, number: int) -> None:
+    """Write the number into the held lock file.
 
     The width is fixed and the write is one piece, so a reader meets the old number or the new.
     """
+    os.pwrite(descriptor, b"%0*d" % (_WIDTH, number), 0)
+
+
+def raise_generation(descriptor: int) -> int:
+    """Raise the number in the held lock file by one and return it."""
     before = os.pread(descriptor, _WIDTH, 0)
     number = int(before) + 1 if before else secrets.randbits(_FIRST_BITS) + 1
-    os.pwrite(descriptor, b"%0*d" % (_WIDTH, number), 0)
+    write_generation(descriptor, number)
     return number

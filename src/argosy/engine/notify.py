@@ -41,6 +41,7 @@ class NotifySocket:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._socket.bind(str(path))
         os.chmod(path, 0o600)
+        self._bound = os.stat(path)
         loop.add_reader(self._socket, self.drain)
 
     def drain(self) -> None:
@@ -59,8 +60,10 @@ class NotifySocket:
         """Close the socket and remove its file."""
         self._loop.remove_reader(self._socket)
         self._socket.close()
+        # Another supervisor may have bound its own there.
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
+            if os.path.samestat(os.stat(self._path), self._bound):
+                os.unlink(self._path)
 
 
 def parse_fields(data: bytes) -> dict[str, str]:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class Verdict(NamedTuple):
-    """The event for the state machine, and the seconds to wait before a restart."""
+    """The event for the state machine, and the seconds to wait before a restart; whether that is one."""
 
     event: Event
     delay_s: float = 0.0
+    is_counted: bool = True
 
 
 class Budget:
@@ -63,7 +64,7 @@ def decide_exit(spec: ProcessSpec, ending: Ending, wanted: bool, budget: Budget,
     if not wanted:
         return Verdict(Event.FINISHED)
     if ending.code in NOT_STARTED and ending.cause == "exit":
-        return Verdict(Event.RETRY, 0.05)  # no user code has run: counts towards no limit
+        return Verdict(Event.RETRY, 0.05, is_counted=False)  # no user code has run: counts towards no limit
     if not _shall_restart(spec.restart, ending):
         is_clean = ending.code == 0 and ending.cause == "exit"
         return Verdict(Event.FINISHED if is_clean or spec.restart == "never" else Event.GIVE_UP)

@@ -167,6 +167,12 @@ def describe_exit(code: int | None) -> str:
     return f"exited with code {code}"
 
 
+def is_alive(pid: int) -> bool:
+    """Return whether there is a process of this number, zombies aside."""
+    stat = read_stat(pid)
+    return stat is not None and stat.state != "Z"
+
+
 def all_pids() -> list[int]:
     """Return every process number that /proc shows."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
@@ -178,16 +184,18 @@ def children() -> list[int]:
     for thread in os.listdir("/proc/self/task"):
         with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children") as file:
             found.extend(map(int, file.read().split()))
-    return [pid for pid in found if (stat := read_stat(pid)) is not None and stat.state != "Z"]
+    return [pid for pid in found if is_alive(pid)]
 
 
-def has_variable(pid: int, variable: str) -> bool:
-    """Return whether `NAME=value` was in the environment that the program of `pid` was started with."""
+def variables(pid: int) -> dict[str, str]:
+    """Return the environment that the program of `pid` was started with; empty where it is not to be seen."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return os.fsencode(variable) in file.read().split(b"\0")
+            lines = file.read().split(b"\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False
+        return {}
+    pairs = (os.fsdecode(line).partition("=") for line in lines)
+    return {name: value for name, by, value in pairs if by}
 
 
 def kill_holders(path: str) -> list[int]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.engine.plan import Plan, ProcessSpec
+from argosy.fleet.spec import Probe
 from argosy.wire.book import Book, Entry, write_book
 from argosy.wire.keys import folder_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from argosy.engine.folder import Folder
     from argosy.fleet.placement import Placement
@@ -30,20 +32,20 @@ class Roster(msgspec.Struct, frozen=True):
     leaving: dict[str, ProcessSpec] = {}
 
 
-def write_roster(folder: Folder, roster: Roster) -> None:
-    """Write the roster by rename, readable by its owner alone (environments may hold secrets).
+def draft_roster(folder: Folder, roster: Roster) -> Path:
+    """Write the roster beside the one in force, readable by its owner alone; return the path to rename.
 
-    Raises OSError: the disk is full.
+    Environments may hold secrets. Raises OSError: the disk is full.
     """
     beside = folder.applied.with_suffix(".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(msgspec.json.encode(roster))
-        os.replace(beside, folder.applied)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
+    return beside
 
 
 def read_roster(folder: Folder) -> Roster | None:
@@ -52,6 +54,37 @@ def read_roster(folder: Folder) -> Roster | None:
         return msgspec.json.decode(folder.applied.read_bytes(), type=Roster)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def lost_spec(agent: str) -> ProcessSpec:
+    """Return what is known of an agent that runs and is in no roster: it can be stopped, not started."""
+    return ProcessSpec(
+        name=agent,
+        argv=(),
+        env={},
+        cwd="/",
+        is_sdk=False,
+        machine=None,
+        group=None,
+        ports=(),
+        host="127.0.0.1",
+        port=None,
+        probe=Probe(probe="alive", seconds=0.0),
+        probe_port=None,
+        needs=(),
+        wants=(),
+        required=False,
+        watchdog_s=None,
+        start_timeout_s=60.0,
+        stop_timeout_s=10.0,
+        restart="never",
+        restart_times=0,
+        restart_within_s=1.0,
+        backoff_first_s=0.0,
+        backoff_most_s=0.0,
+        open_files=0,
+        refusal="nothing is left of what it was started by; `argosy up` knows it",
+    )
 
 
 def write_book_of(folder: Folder, fleet: Fleet, placement: Placement, machines: Iterable[str]) -> None:

@@ -58,12 +58,13 @@ def serve(fleet_path: Path, fleet_name: str, on_ready: Callable[[], None]) -> No
     if lock is None:
         raise RefusedError(_held(folder))
     folder.make()  # the one before may have swept it away
+    is_new = os.fstat(lock).st_size == 0
     generation = raise_generation(lock)
     os.set_inheritable(lock, False)
     setproctitle.setproctitle(f"argosy: supervisor {fleet_name}")
     # What its forkers leave behind falls to this process instead of to init.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    asyncio.run(_serve(folder, generation, _widen_open_files(), on_ready))
+    asyncio.run(_serve(folder, generation, _widen_open_files(), on_ready, is_new=is_new))
 
 
 def _held(folder: Folder) -> Fault:
@@ -83,7 +84,9 @@ def _widen_open_files() -> int:
     return soft
 
 
-async def _serve(folder: Folder, generation: int, open_files: int, on_ready: Callable[[], None]) -> None:
+async def _serve(
+    folder: Folder, generation: int, open_files: int, on_ready: Callable[[], None], *, is_new: bool
+) -> None:
     loop = asyncio.get_running_loop()
     supervisor = Supervisor(folder, generation, loop, open_files)
     control = ControlServer(folder.control, supervisor.handle, supervisor.end_if_unused)
@@ -92,7 +95,7 @@ async def _serve(folder: Folder, generation: int, open_files: int, on_ready: Cal
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.ended.set)
         await control.bind()
-        supervisor.adopt()
+        supervisor.adopt(is_new=is_new)
         control.publish()
         on_ready()
         await supervisor.ended.wait()

@@ -30,8 +30,9 @@ from argosy.engine.messages import (
     Welcome,
 )
 from argosy.engine.plan import Plan, plan_fleet
+from argosy.engine.remains import living_leases
 from argosy.engine.report import report_of, waiting_on
-from argosy.engine.roster import Roster, read_roster, write_book_of, write_roster
+from argosy.engine.roster import Roster, draft_roster, lost_spec, read_roster, write_book_of
 from argosy.engine.state import FINAL_STATES
 from argosy.fault import ArgosyError, Fault, InputError, RefusedError
 from argosy.fleet.environment import here, place
@@ -86,6 +87,7 @@ class Supervisor:
         self._loop = loop
         self._crew = Crew(folder, generation, loop, open_files)
         self._crew.on_change = self._on_change
+        self._crew.on_dethroned = self.ended.set
         self._crew.diary.note("supervisor", pid=os.getpid(), text=f"generation {generation}")
         self._graph: Graph = graph_of({})
         self._sessions: Collection[Session] = ()
@@ -97,16 +99,22 @@ class Supervisor:
         self._was_used = False
         loop.call_later(_UNUSED_S, self.end_if_unused)
 
-    def adopt(self) -> None:
-        """Take over what runs from an earlier supervisor, by the roster it left."""
+    def adopt(self, *, is_new: bool) -> None:
+        """Take over what runs from an earlier supervisor: by the leases, and by the roster it left.
+
+        is_new: the folder is. It may have been deleted under a running fleet, so /proc is asked too.
+        """
+        if is_new:
+            self._crew.find_lost()
         roster = read_roster(self._folder)
-        if roster is None:
-            return
-        self._crew.adopt_plan(roster.plan)
-        self._crew.add(roster.leaving)
-        self._graph = graph_of({name: spec.need_names() for name, spec in roster.plan.processes.items()})
+        leaving = roster.leaving if roster is not None else {}
+        if roster is not None:
+            self._crew.adopt_plan(roster.plan)
+            self._crew.add(leaving)
+            self._graph = graph_of({name: spec.need_names() for name, spec in roster.plan.processes.items()})
+        self._crew.add({name: lost_spec(name) for name in living_leases(self._folder)})
         self._was_used = bool(self._crew.adopt_running())
-        for name in roster.leaving:
+        for name in leaving:
             unit = self._crew.units[name]
             if unit.has_process:
                 unit.stop()  # it was being stopped
@@ -232,8 +240,10 @@ class Supervisor:
         """
         leaving = {name: self._crew.units[name].spec for name in change.stop}
         try:
-            write_roster(self._folder, Roster(plan=plan, machines=machines, leaving=leaving))
+            self._crew.mend_folder()
+            draft = draft_roster(self._folder, Roster(plan=plan, machines=machines, leaving=leaving))
             write_book_of(self._folder, fleet, placement, machines)
+            os.replace(draft, self._folder.applied)
         except OSError as error:
             raise _cannot_write(self._folder, error) from error
 

@@ -347,7 +347,9 @@ class Unit:
         """Go on with `then` once nothing is left of an earlier process."""
         if self._departure is not None:
             self._departure.cancel()
-        self._departure = Departure(self._crew.folder, self.name, self._crew.loop, then, self._still_left)
+        self._departure = Departure(
+            self._crew.folder, self.name, self._crew.loop, then, self._still_left, is_adopted=self._is_adopted
+        )
         self._departure.look()
 
     def _still_left(self, what: str) -> None:
@@ -370,14 +372,14 @@ class Unit:
             return
         verdict = decide_exit(self.spec, ending, self.wanted, self._budget, self._crew.loop.time())
         if verdict.event is Event.RETRY:
-            self._back_off(verdict.event, why, verdict.delay_s)
+            self._back_off(verdict.event, why, verdict.delay_s, is_counted=verdict.is_counted)
             return
         if verdict.event is Event.GIVE_UP and ending.cause != "timeout" and self.restarts:
             why = f"given up after {self.restarts} restarts: {why}"
         self._fire(verdict.event, why)
 
-    def _back_off(self, event: Event, why: str, delay_s: float) -> None:
-        self.restarts += 1
+    def _back_off(self, event: Event, why: str, delay_s: float, *, is_counted: bool = True) -> None:
+        self.restarts += is_counted
         self._fire(event, why)
         self._write_will()
         self._timers.arm("backoff", jittered(delay_s), lambda: self._fire(Event.BACKOFF_OVER, why))

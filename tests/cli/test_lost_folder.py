@@ -1,0 +1,138 @@
+"""Records that were lost or are of another version: what runs is found, adopted, and never run twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import struct
+from binascii import crc32
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from argosy.engine import lease
+
+from .conftest import is_alive
+from .test_faults import GATED, PAIR, pids, state_folder, supervisor
+
+if TYPE_CHECKING:
+    from .conftest import Rig
+
+
+@pytest.fixture
+def pair(rig: Rig) -> Iterator[Rig]:
+    """Two agents that run, with a witness of their own; never may one of them run twice."""
+    rig.write(GATED, "gated.py")
+    rig.write(PAIR % "")
+    rig.json("up", "-d")
+    yield rig
+    assert list(rig.folder.glob("*.twice")) == []
+
+
+def test_the_state_folder_is_deleted_under_a_fleet_and_its_supervisor(pair: Rig) -> None:
+    before, pid = pids(pair), supervisor(pair)
+    shutil.rmtree(state_folder(pair))
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert (supervisor(pair), pids(pair)) == (pid, before)
+    assert {lease.read_record(state_folder(pair) / "lease" / name).identity.pid for name in before} == set(  # type: ignore[union-attr]
+        before.values()
+    )
+    pair.kill_supervisor()
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert pids(pair) == before
+
+
+def test_an_agent_starts_again_although_the_state_folder_was_deleted(pair: Rig) -> None:
+    before = pids(pair)
+    shutil.rmtree(state_folder(pair))
+    os.kill(before["B"], signal.SIGKILL)
+    pair.until(lambda: pair.agents()["B"]["state"] == "ready" and pair.pid("B") != before["B"])
+    assert pair.pid("A") == before["A"]
+    assert (state_folder(pair) / "log" / "B.log").exists()
+
+
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_the_state_folder_is_deleted_and_the_supervisor_is_dead(pair: Rig, verb: str) -> None:
+    before, folder = pids(pair), state_folder(pair)
+    pair.kill_supervisor()
+    shutil.rmtree(folder)
+    assert pids(pair) == before, "status asks /proc"
+    if verb == "up":
+        assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+        assert pids(pair) == before
+    else:
+        assert sorted(pair.json("down")["stopped"]) == ["A", "B"]
+        assert not any(map(is_alive, before.values()))
+
+
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_a_roster_that_nobody_can_read_keeps_nothing_from_being_found(pair: Rig, verb: str) -> None:
+    before = pids(pair)
+    pair.kill_supervisor()
+    (state_folder(pair) / "applied.json").write_text('{"version": 99}')
+    if verb == "up":
+        assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+        assert pids(pair) == before
+    else:
+        assert sorted(pair.json("down")["stopped"]) == ["A", "B"]
+
+
+def test_a_supervisor_that_lost_both_folders_gives_way_to_the_next(pair: Rig) -> None:
+    before, old = pids(pair), supervisor(pair)
+    shutil.rmtree(state_folder(pair))
+    shutil.rmtree(Path(pair.env["XDG_RUNTIME_DIR"], "argosy"))
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert pids(pair) == before
+    assert supervisor(pair) != old
+    os.kill(before["B"], signal.SIGKILL)
+    pair.until(lambda: not is_alive(old))
+    pair.until(lambda: pair.agents()["B"]["state"] == "ready" and pair.pid("B") != before["B"])
+    assert pair.pid("A") == before["A"]
+
+
+def test_a_lease_of_version_1_is_adopted(pair: Rig) -> None:
+    before = pids(pair)
+    for name in before:
+        path = state_folder(pair) / "lease" / name
+        record = lease.read_record(path)
+        assert record is not None
+        fields = (record.boot, record.incarnation, record.identity.started, record.generation)
+        body = struct.pack("<I16sQQQI", 1, *fields, record.identity.pid)
+        path.write_bytes(body + struct.pack("<I", crc32(body)))
+    pair.kill_supervisor()
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert pids(pair) == before
+
+
+# Starts a daemon that leaves the session and closes all it has, then tells that it is ready.
+DAEMON_MAKER = """
+import os, signal, socket, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.closerange(0, 256)
+        open("daemon.pid", "w").write(str(os.getpid()))
+        signal.pause()
+    os._exit(0)
+os.wait()
+while not os.path.exists("daemon.pid"):
+    pass
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+    out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+signal.pause()
+"""
+
+
+def test_a_daemon_that_an_adopted_agent_left_is_ended_with_it(rig: Rig) -> None:
+    rig.write(DAEMON_MAKER, "maker.py")
+    rig.write("fleet: toy\nagents:\n  A: {run: maker.py, ready: {probe: notify}, restart: never}\n")
+    rig.json("up", "-d")
+    daemon = int((rig.folder / "daemon.pid").read_text())
+    rig.kill_supervisor()
+    assert rig.json("up", "-d")["adopted"] == ["A"]
+    os.kill(rig.pid("A"), signal.SIGKILL)
+    rig.until(lambda: not is_alive(daemon))
+    rig.until(lambda: rig.agents()["A"]["state"] == "exited")
