@@ -30,6 +30,8 @@ _FILES = frozenset(
         "applied.json",
         "applied.new",
         "book.json",
+        "imprint.json",
+        "imprint.new",
         "supervisor.log",
         "supervisor.log.1",
     }
@@ -134,7 +136,7 @@ def _known(place: Path, folder: Folder) -> set[Path]:
     if place == folder.runtime:
         return set(sockets_in(place))
     files = {path for path in place.iterdir() if path.name in _FILES or _is_draft(path.name)}
-    for inner in (folder.leases, folder.state / "will"):
+    for inner in (folder.leases, folder.state / "will", folder.state / "cell"):
         files |= set(inner.glob("*")) | set(inner.glob(".*.new"))
     files |= {path for path in folder.logs.glob("*") if path.name.endswith(_LOG_ENDS)}
     return {path for path in files if path.is_file() and not path.is_symlink()}
@@ -154,7 +156,7 @@ def _leftover(place: Path, why: str, files: set[Path]) -> Leftover:
 
 def _folders_in(place: Path) -> list[Path]:
     """Return the folders that the engine makes in a state or runtime folder, those that are there."""
-    names = ("lease", "will", "log", "notify", "z")
+    names = ("lease", "will", "cell", "log", "notify", "z")
     return [path for name in names if (path := place / name).is_dir() and not path.is_symlink()]
 
 
