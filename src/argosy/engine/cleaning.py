@@ -21,21 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_FILES = frozenset(
-    {
-        "supervisor.lock",
-        "spawn.lock",
-        "diary",
-        "diary.1",
-        "applied.json",
-        "applied.new",
-        "book.json",
-        "imprint.json",
-        "imprint.new",
-        "supervisor.log",
-        "supervisor.log.1",
-    }
-)
+_STEMS = ("supervisor", "spawn", "diary", "applied", "imprint", "appetite", "book")
+_ENDS = (".lock", ".log", ".json", ".new", ".1")
 _LOG_ENDS = (".log", ".idx", ".new")
 # A runtime folder of a fleet that is not known here is not stale before: somebody may be about to use it.
 _SETTLED_S = 60.0
@@ -135,15 +122,17 @@ def _known(place: Path, folder: Folder) -> set[Path]:
     """Return the files in a state or runtime folder that the engine has made."""
     if place == folder.runtime:
         return set(sockets_in(place))
-    files = {path for path in place.iterdir() if path.name in _FILES or _is_draft(path.name)}
+    files = {path for path in place.iterdir() if _is_ours(path.name)}
     for inner in (folder.leases, folder.state / "will", folder.state / "cell"):
         files |= set(inner.glob("*")) | set(inner.glob(".*.new"))
     files |= {path for path in folder.logs.glob("*") if path.name.endswith(_LOG_ENDS)}
     return {path for path in files if path.is_file() and not path.is_symlink()}
 
 
-def _is_draft(name: str) -> bool:
-    return name.startswith("book.json.") and name.endswith(".new")
+def _is_ours(name: str) -> bool:
+    """Return whether the engine makes files of this name in a state folder: `diary.1`, `book.json.4120.new`."""
+    stem, dot, end = name.partition(".")
+    return name == "diary" or (stem in _STEMS and (dot + end).endswith(_ENDS))
 
 
 def _leftover(place: Path, why: str, files: set[Path]) -> Leftover:
