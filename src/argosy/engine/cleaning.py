@@ -130,7 +130,7 @@ def _known(place: Path, folder: Folder) -> set[Path]:
 
 
 def _is_ours(name: str) -> bool:
-    """Return whether the engine makes files of this name in a state folder: `diary.1`, `book.json.4120.new`."""
+    """Return whether the engine makes such a file in a state folder: `diary.1`, `book.json.4120.new`."""
     stem, dot, end = name.partition(".")
     return name == "diary" or (stem in _STEMS and (dot + end).endswith(_ENDS))
 
