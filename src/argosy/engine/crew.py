@@ -5,11 +5,8 @@ The crew connects the units; it decides nothing about one unit that the unit can
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-import itertools
-=======
 import contextlib
->>>>>>> 1067666 (engine: what runs is found although its records are lost)
+import itertools
 import os
 import secrets
 import signal
@@ -33,11 +30,8 @@ from argosy.engine.room import Room
 from argosy.engine.state import FINAL_STATES, State
 from argosy.engine.surroundings import Needs
 from argosy.engine.unit import Unit
-<<<<<<< HEAD
 from argosy.engine.zygotes import Zygotes
-=======
 from argosy.fault import MissingError
->>>>>>> 1067666 (engine: what runs is found although its records are lost)
 
 if TYPE_CHECKING:
     import asyncio
