@@ -61,7 +61,8 @@ def test_before_any_start_everything_is_a_stated_guess(rig: Rig) -> None:
 
 
 def test_after_a_start_the_plan_is_what_it_took(rig: Rig) -> None:
-    rig.write(CHAIN)
+    assert "not known before the first start" in _text_before_a_start(rig)
+    rig.write(CHAIN + '  D: {run: [sleep, "1000"], ready: {probe: alive, seconds: 0.05}}\n')
     rig.json("up", "-d")
     spent = {name: agent["spent"] for name, agent in rig.json("timeline")["agents"].items()}
     plan = rig.json("plan", "--simulate")
@@ -69,7 +70,14 @@ def test_after_a_start_the_plan_is_what_it_took(rig: Rig) -> None:
         assert agent["measured"] == 1
         assert abs(agent["takes"] - spent[name]["start"]) < 0.001
     assert plan["starts_at_once"] >= 2
+    assert plan["spawned"]["D"]
+    assert f"spawned  D: {plan['spawned']['D']}" in rig.argosy("plan").stdout
     assert plan["agents"]["C"]["started"] >= plan["agents"]["B"]["ready"]
+
+
+def _text_before_a_start(rig: Rig) -> str:
+    rig.write(CHAIN)
+    return rig.argosy("plan").stdout
 
 
 def test_slots_are_the_files_or_those_of_so_many_machines(rig: Rig) -> None:

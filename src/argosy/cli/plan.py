@@ -23,6 +23,7 @@ from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
 from argosy.engine.past import Estimate, estimate_starts, read_past
 from argosy.engine.rehearsal import rehearse, slots_here
+from argosy.engine.ways import Ways, read_ways
 from argosy.engine.written import written_edges
 from argosy.fault import Fault, InputError
 from argosy.fleet.graph import Step, critical_path
@@ -34,7 +35,9 @@ _WIDTH = 100
 
 
 class Forecast(NamedTuple):
-    """A start before it is made. steps: each agent's start and readiness, as the needs alone allow.
+    """A start before it is made. ways: how the last one made its agents.
+
+    steps: each agent's start and readiness, as the needs alone allow.
 
     unused: needs of which the sources have no trace, the costliest first. slots: how many start at once
     in `simulated`, None where that was not asked for.
@@ -42,6 +45,7 @@ class Forecast(NamedTuple):
 
     view: GraphView
     takes: dict[str, Estimate]
+    ways: Ways
     steps: dict[str, Step]
     path: tuple[Step, ...]
     costs: tuple[EdgeCost, ...]
@@ -79,8 +83,9 @@ def run(args: argparse.Namespace) -> int:
     path, _ = take_fleet(args)
     machines = _machines(args.machines)
     view = view_graph(load_fleet(path))
-    takes = estimate_starts(view.graph.agents, read_past(read_diary(folder_of(path).diary)))
-    forecast = _forecast(view, takes, machines if args.simulate or args.machines else 0)
+    entries = list(read_diary(folder_of(path).diary))
+    takes = estimate_starts(view.graph.agents, read_past(entries))
+    forecast = _forecast(view, takes, read_ways(entries), machines if args.simulate or args.machines else 0)
     if args.as_json:
         print_json(plan_object(forecast))
     else:
@@ -91,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
             _costs(forecast),
             _cuts(forecast),
             _unused(forecast),
+            _ways(forecast.ways),
         ]
         print("\n\n".join("\n".join(lines) for lines in sections))
     return 0
@@ -106,7 +112,7 @@ def _machines(given: str | None) -> int:
     return int(given)
 
 
-def _forecast(view: GraphView, takes: dict[str, Estimate], machines: int) -> Forecast:
+def _forecast(view: GraphView, takes: dict[str, Estimate], ways: Ways, machines: int) -> Forecast:
     graph = view.graph
     takes_s = {name: estimate.seconds for name, estimate in takes.items()}
     ready = ready_times(graph, takes_s)
@@ -116,6 +122,7 @@ def _forecast(view: GraphView, takes: dict[str, Estimate], machines: int) -> For
     return Forecast(
         view=view,
         takes=takes,
+        ways=ways,
         steps={name: Step(name, ready[name] - takes_s[name], ready[name]) for name in graph.agents},
         path=critical_path(graph, ready),
         costs=costs,
@@ -198,6 +205,14 @@ def _unused(forecast: Forecast) -> list[str]:
     ]
 
 
+def _ways(ways: Ways) -> list[str]:
+    """Return what the warm interpreters of the last start had loaded, and who was not forked from one."""
+    if not ways.zygotes and not ways.spawned:
+        return ["warm interpreters: not known before the first start"]
+    lines = ["warm interpreters, as of the last start", *(f"  loaded {told}" for told in ways.zygotes)]
+    return lines + [f"  spawned  {name}: {why}" for name, why in ways.spawned.items()]
+
+
 def plan_object(forecast: Forecast) -> dict[str, object]:
     """Return the object `plan/1`; times are seconds from the start of the fleet."""
     steps = forecast.simulated or forecast.steps
@@ -233,6 +248,8 @@ def plan_object(forecast: Forecast) -> dict[str, object]:
             }
             for cost in forecast.costs
         ],
+        "zygotes": list(forecast.ways.zygotes),
+        "spawned": forecast.ways.spawned,
         "cuts": [*_redundant_objects(forecast), *_unused_objects(forecast)],
     }
 
