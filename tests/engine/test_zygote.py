@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from argosy.engine.order import Declined
-from argosy.engine.zygote import Recipe
+from argosy.engine.zygote import SURE, Recipe
 
 from .bearing import Bearing
 
@@ -327,3 +327,21 @@ def test_a_zygote_with_a_socket_of_its_own_refuses(hatchery: Hatchery, script: P
     event = declined(zygote, str(script))
     assert "socket:" in event.reason
     assert event.is_spent
+
+
+def test_an_agent_of_the_library_finds_all_of_it_loaded(hatchery: Hatchery, tmp_path: Path) -> None:
+    (tmp_path / "sailor.py").write_text(
+        "import os, sys\n"
+        "before = set(sys.modules)\n"
+        "from argosy.agent import Agent\n"
+        "class Sailor(Agent):\n"
+        "    async def start(self):\n"
+        "        print(sorted(set(sys.modules) - before), flush=True)\n"
+        "        os._exit(0)\n"
+    )
+    folder = tmp_path / "hatching"
+    folder.mkdir()
+    zygote = Bearing(folder, Recipe([], "/", list(SURE)))
+    hatchery.made.append(zygote)
+    assert zygote.run("-m", "argosy.agent", "sailor:Sailor", cwd=tmp_path) == 0, zygote.said()
+    assert zygote.said() == "[]\n"

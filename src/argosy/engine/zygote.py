@@ -40,7 +40,7 @@ CODE = (
 )
 _AT_ONCE_S = 0.0
 # What every agent of the library loads, at the latest when it runs.
-_SURE = ["argosy.agent", "msgspec", "asyncio", "uvloop"]
+SURE = ["argosy.agent.runner", "argosy.wire", "msgspec", "asyncio", "uvloop"]
 
 
 class Recipe(NamedTuple):
@@ -152,7 +152,7 @@ def _load(recipe: Recipe, warmth: Warmth, shadows: Shadows, *, is_careful: bool)
     entries = recipe.modules
     if entries is None:
         runners = {target for is_module, target, *_ in recipe.programs if is_module}
-        sure = _SURE if programs.RUNNER in runners else []
+        sure = SURE if programs.RUNNER in runners else []
         entries, shadows.own = _scouted(recipe, lambda: warmth.load(sure))
     if is_careful:
         warmth.load_carefully(entries)
