@@ -108,7 +108,13 @@ def test_what_a_running_process_need_not_know_does_not_restart_it(root: Path, ch
 
 @pytest.mark.parametrize(
     "changed",
-    ["args: [y], env: {K: v}", "args: [x], env: {K: w}", "args: [x], env: {K: v}, port: 7001", "cwd: s"],
+    [
+        "args: [y], env: {K: v}",
+        "args: [x], env: {K: w}",
+        "args: [x], env: {K: v}, memory: 1GiB",
+        "args: [x], env: {K: v}, port: 7001",
+        "cwd: s",
+    ],
 )
 def test_what_it_must_know_does(root: Path, changed: str) -> None:
     (root / "s").mkdir()

@@ -20,6 +20,7 @@ from argosy.cli.upview import UpView
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect_or_start
 from argosy.engine.folder import folder_of
 from argosy.engine.imprint import leave_imprint, own_files
+from argosy.engine.limits import hard_open_files, unheld
 from argosy.engine.messages import (
     Account,
     Apply,
@@ -91,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
         timeout_s=args.timeout,
     )
     view = UpView(is_quiet=args.as_json)
+    for fault in unheld(fleet, hard_open_files()):
+        view.warn(fault)
     return _bring_up(path, fleet.name, apply, view, began, args)
 
 

@@ -13,6 +13,7 @@ from argosy.engine.state import State
 if TYPE_CHECKING:
     from argosy.engine.client import Client
     from argosy.engine.messages import Account, Answer, Changed, Difference, Stopped
+    from argosy.fault import Fault
 
 _SILENCE_S = 5.0
 _MARKS = {
@@ -56,6 +57,10 @@ class UpView:
         self._out.write(text + "\n")
         self._draw_status_line()
         self._out.flush()
+
+    def warn(self, fault: Fault) -> None:
+        """Say what will not be as it is written, on stderr, whatever stdout is for."""
+        self._out.write(f"{paint('warning:', 'yellow', self._out)} {fault.where}: {fault.message}\n")
 
     def show_difference(self, difference: Difference) -> None:
         """Say what will be done before it is."""

@@ -38,6 +38,7 @@ def settle(order: Order, output: int, boot: bytes) -> int | None:
     _reset_signals()
     try:
         _limit_open_files(order.open_files)
+        _limit_memory(order.memory)
         os.chdir(order.cwd)
     except OSError as error:
         refuse(order, f"its folder `{order.cwd}` cannot be entered: {error.strerror}", codes.NOT_EXECUTABLE)
@@ -89,6 +90,14 @@ def exec_program(order: Order) -> NoReturn:
         refuse(order, f"`{order.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE)
     except ValueError as error:  # a zero byte, or a character that the locale has not
         refuse(order, f"its command or environment cannot be passed on: {error}", codes.NOT_EXECUTABLE)
+
+
+def _limit_memory(most: int) -> None:
+    """Bound what the process may reserve for data (RLIMIT_DATA, since Linux 4.7 also by mmap)."""
+    if most:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _limit_open_files(wanted: int) -> None:

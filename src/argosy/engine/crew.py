@@ -237,6 +237,7 @@ class Crew:
             env=full_environment(self.environ, unit.spec),
             cwd=unit.spec.cwd,
             open_files=unit.spec.open_files or self.open_files,
+            memory=unit.spec.memory_bytes or 0,
         )
 
     async def _run_alone(self, command: Sequence[str], within_s: float) -> Outcome:

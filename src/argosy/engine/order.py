@@ -39,7 +39,7 @@ class Order(NamedTuple):
 
     lease, generation_file: paths; without a lease it is an errand and no agent. incarnation,
     generation: numbers. argv, env, cwd: for execve.
-    open_files: the soft limit of descriptors, 0 to leave it.
+    open_files: the soft limit of descriptors; memory: the bytes it may reserve; 0 to leave it.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Order(NamedTuple):
     env: dict[str, str]
     cwd: str
     open_files: int = 0
+    memory: int = 0
 
 
 class Birth(NamedTuple):

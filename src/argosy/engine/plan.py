@@ -54,7 +54,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     ports: (interface, port) pairs that must be free before a start.
     host, port: where others reach it; None without a declared port.
     probe_port: where a zmq, http or tcp probe of readiness knocks.
-    memory_bytes, gpu_memory_bytes: what it is admitted by; None and 0 when it does not say.
+    memory_bytes, gpu_memory_bytes: what it is admitted by, the first also a limit; None and 0 when it
+    does not say.
     liveness, rhythm: the probe of a running one, and how often.
     start: spawn, or auto: from a warm interpreter where that is safe.
     refusal: why it cannot be started at all, such as a script that is missing; empty when it can.
@@ -279,5 +280,7 @@ def _missing_file(agent: AgentSpec, root: Path, cwd: Path) -> str:
 
 def _digest(spec: ProcessSpec) -> str:
     """Return what tells one running process from another; needs, policies and times are not of it."""
-    seen = (spec.argv, spec.env, spec.cwd, spec.ports, spec.open_files)
+    seen: tuple[object, ...] = (spec.argv, spec.env, spec.cwd, spec.ports, spec.open_files)
+    if spec.memory_bytes is not None:
+        seen = (*seen, spec.memory_bytes)
     return hashlib.sha256(msgspec.json.encode(seen, order="deterministic")).hexdigest()[:16]

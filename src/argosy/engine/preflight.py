@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from argosy.engine.envfile import read_env_file
+from argosy.engine.limits import hard_open_files, unheld
 from argosy.engine.sources import assumed_folders, python_path, script_of
 from argosy.fault import Fault, InputError
 from argosy.fleet.places import displayed_path
@@ -66,6 +67,7 @@ def preflight(
     look = _Look(fleet, variables, installed)
     notes = [note for agent in fleet.agents.values() for note in look.at(agent)]
     errors, warnings = _merge(notes)
+    warnings += tuple(unheld(fleet, hard_open_files()))
     stopped: dict[str, str] = {}
     for note in notes:
         if note.stops:

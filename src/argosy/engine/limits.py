@@ -1,0 +1,69 @@
+"""What of the declared limits is not held, or not for the whole agent: said before a start, never silently.
+
+Limits are those of setrlimit(2), which a process has for itself and each child for itself again.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING
+
+from argosy.fault import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from argosy.fleet.spec import AgentSpec, Fleet
+
+
+def hard_open_files() -> int | None:
+    """Return the most descriptors that an agent can be given, None when there is no such limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if hard == resource.RLIM_INFINITY else hard
+
+
+def unheld(fleet: Fleet, most_open_files: int | None) -> list[Fault]:
+    """Return a warning for each limit that is not held as it is declared, with the agents that declare it."""
+    too_many = f"of which the hard limit here is {most_open_files}"
+
+    def wants_too_many(agent: AgentSpec) -> bool:
+        return most_open_files is not None and (agent.open_files or 0) > most_open_files
+
+    found = [
+        _warning(
+            fleet,
+            lambda agent: agent.memory_bytes is not None,
+            "memory-per-process",
+            "`memory` bounds what each process of {} reserves (RLIMIT_DATA), not their sum",
+            "",
+        ),
+        _warning(
+            fleet,
+            lambda agent: agent.cpus is not None,
+            "cpus-not-held",
+            "`cpus` of {} is not held",
+            "start it with `taskset -c 0,1`, or under a systemd unit with CPUQuota",
+        ),
+        _warning(
+            fleet,
+            wants_too_many,
+            "open-files-not-held",
+            "`open_files` of {} asks for more descriptors than can be given, " + too_many,
+            "raise it with `ulimit -Hn`, or in limits.conf(5)",
+        ),
+    ]
+    return [fault for fault in found if fault is not None]
+
+
+def _warning(
+    fleet: Fleet, concerns: Callable[[AgentSpec], bool], code: str, words: str, hint: str
+) -> Fault | None:
+    agents = [agent for agent in fleet.agents.values() if concerns(agent)]
+    if not agents:
+        return None
+    return Fault(agents[0].where, code, words.format(_listed([agent.name for agent in agents])), hint)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:3])
+    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")
