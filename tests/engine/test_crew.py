@@ -355,6 +355,40 @@ def test_a_restart_that_was_asked_for_reaches_dependents_too(sail: Sail, on_deat
     sail(test)
 
 
+@pytest.mark.parametrize(
+    ("on_death", "state"),
+    [
+        ("wait", State.READY),
+        ("restart", State.DEGRADED),
+        ("degrade", State.DEGRADED),
+        ("stop", State.BLOCKED),
+    ],
+)
+def test_a_need_that_is_given_up_for_good(sail: Sail, on_death: str, state: State) -> None:
+    async def test(sea: Sea) -> None:
+        need = (Need(agent="A", on_death=on_death),)
+        mortal = spec("A", restart="always", restart_times=0)
+        sea.start(plan(mortal, msgspec.structs.replace(spec("B"), needs=need)))
+        await sea.until("A", "B", state=State.READY)
+        a, b = sea.crew.units["A"], sea.crew.units["B"]
+        before = b.pid
+        assert a.pid is not None
+        os.kill(a.pid, signal.SIGKILL)
+        await sea.until("A", state=State.GIVEN_UP)
+        await sea.until("B", state=state)
+        assert b.pid == (None if on_death == "stop" else before)
+        a.start()
+        await sea.until("A", state=State.READY)
+        if on_death in ("restart", "stop"):
+            async with asyncio.timeout(20):
+                while b.pid in (before, None):
+                    await asyncio.sleep(0)
+        await sea.until("B", state=State.READY)
+        assert (b.pid == before) is (on_death in ("wait", "degrade"))
+
+    sail(test)
+
+
 def test_a_need_that_dies_does_not_make_ready_what_is_still_starting(sail: Sail) -> None:
     async def test(sea: Sea) -> None:
         need = (Need(agent="A", on_death="degrade"),)
