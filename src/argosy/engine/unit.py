@@ -40,7 +40,7 @@ class Unit:
     """One agent and its process, if it has one.
 
     identity: of its process, until nothing of that is left. waits_for_room: it may start but for
-    `max_starting`. started_at, ready_at: loop time of the last spawn and of the readiness that
+    what is scarce. started_at, ready_at: loop time of the last spawn and of the readiness that
     followed. since_s: epoch seconds of the last change of state. log_start: the size of its log when
     its process was ordered. last_lines: what it printed last, of one that is given up.
     """
