@@ -85,7 +85,7 @@ def test_a_quick_run_prints_the_ratios_and_leaves_nothing(tmp_path):
     barrier = result["ratios"]["start.argosy/level_barrier"]
     assert barrier["n"] == 2
     assert 0 < barrier["min"] <= barrier["median"] <= barrier["max"]
-    # The barrier runs its own process and three agents; argosy a supervisor, a forker and a zygote beside them.
+    # The barrier runs its own process and three agents; argosy a supervisor, a forker and a zygote too.
     assert result["values"]["start.level_barrier.processes"]["value"] == 4
     assert result["values"]["start.argosy.processes"]["value"] == 6
     assert result["values"]["start.noticed_ms"]["n"] == 4
