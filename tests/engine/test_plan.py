@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.difference import Change, compare, scope_of
+from argosy.engine.difference import Change, Running, compare, scope_of
 from argosy.engine.folder import Folder
 from argosy.engine.plan import Plan, Rhythm, full_environment, plan_fleet
 from argosy.fault import InputError
@@ -133,11 +133,52 @@ def test_a_script_that_was_deleted_does_not_restart_what_runs(root: Path) -> Non
 
 def test_a_difference_has_each_name_once(root: Path) -> None:
     plan = plan_of(root, "A: {run: a.py}\nB: {run: a.py}\nC: {run: a.py}")
-    running = {"A": plan.processes["A"].digest, "B": "another", "Gone": "x"}
+    running = {
+        "A": Running(plan.processes["A"].digest),
+        "B": Running("another"),
+        "Gone": Running("x"),
+    }
     change = compare(running, plan, ["A", "B", "C"])
-    assert change == Change(start=["C"], restart=["B"], stop=["Gone"], adopted=["A"])
+    assert change == Change(start=["C"], restart=["B"], stop=["Gone"], adopted=["A"], move=[])
     told = change.told(3)
-    assert (told.start, told.restart, told.stop, told.adopted, told.declared) == (*change, 3)
+    assert (told.start, told.restart, told.stop, told.adopted) == (["C"], ["B"], ["Gone"], ["A"])
+    assert told.declared == 3
+
+
+CELL = "A: {run: 'm:A', cell: c}\nB: {run: 'm:B', cell: c}\nC: {run: 'm:C'}"
+
+
+def running_as(plan: Plan) -> dict[str, Running]:
+    return {name: Running(spec.digest, spec.cell) for name, spec in plan.processes.items()}
+
+
+def test_an_agent_of_a_cell_that_has_to_restart_takes_the_others_with_it(root: Path) -> None:
+    running = running_as(plan_of(root, CELL))
+    plan = plan_of(root, CELL.replace("'m:A'", "'m:A', args: [--x, 1]"))
+    change = compare(running, plan, ["A"])
+    assert change == Change(start=[], restart=["A", "B"], stop=[], adopted=[], move=[])
+
+
+def test_who_leaves_a_cell_or_joins_one_touches_nobody_else(root: Path) -> None:
+    running = running_as(plan_of(root, CELL))
+    plan = plan_of(root, CELL.replace("'m:B', cell: c", "'m:B'").replace("'m:C'", "'m:C', cell: c"))
+    change = compare(running, plan, ["A", "B", "C"])
+    assert change == Change(start=[], restart=[], stop=[], adopted=["A"], move=["B", "C"])
+    assert change.told(3).restart == ["B", "C"]
+
+
+def test_a_cell_has_the_shortest_watchdog_and_the_longest_times_of_its_agents(root: Path) -> None:
+    plan = plan_of(
+        root,
+        "A: {run: 'm:A', cell: c, liveness: {watchdog: 9s}, stop_timeout: 1s, port: 5555}\n"
+        "B: {run: 'm:B', cell: c, liveness: {watchdog: 4s}, stop_timeout: 3s, env: {}}",
+    )
+    hull = plan.hulls["c"]
+    assert (hull.watchdog_s, hull.stop_timeout_s, hull.ports) == (4.0, 3.0, ())
+    assert hull.env["WATCHDOG_USEC"] == "4000000"
+    assert "ARGOSY_AGENT" not in hull.env
+    assert "ARGOSY_PORT" not in hull.env
+    assert [spec.watchdog_s for spec in plan.processes.values()] == [None, None], "the cell is watched as one"
 
 
 def test_scope_takes_needs_with_it_and_leaves_out_what_is_skipped(root: Path) -> None:

@@ -247,7 +247,7 @@ def test_a_cell_is_one_process() -> None:
         "B: {run: 'm:B', cell: c}",
         "C: {run: 'm:C', cell: c, python: /opt/python}",
     )
-    assert told(text) == ["5:19 cell"]
+    assert told(text) == ["5:28 cell"]
 
 
 def test_the_file_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

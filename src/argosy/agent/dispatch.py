@@ -30,6 +30,7 @@ class Dispatcher:
     def __init__(self, loop: asyncio.AbstractEventLoop, health: Callable[[], Any]) -> None:
         self._loop = loop
         self._health = health
+        self._blank = contextvars.copy_context()  # whose agent it is, and nothing of a request
         self._handlers: dict[str, Handler] = {}
         self._ways: dict[Mode, Callable[[Handler, Any, Inquiry], None]] = {
             "task": self._start_task,
@@ -165,7 +166,7 @@ class Dispatcher:
         def work() -> Any:
             if inquiry.is_over or inquiry.expired():
                 return _NOT_RUN
-            return contextvars.Context().run(_traced, handler, arguments, inquiry.trace)
+            return self._blank.copy().run(_traced, handler, arguments, inquiry.trace)
 
         def done(future: asyncio.Future[Any]) -> None:
             self.in_threads -= 1

@@ -7,6 +7,7 @@ loop that does the work, so that a loop which hangs is silent.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import math
 import signal
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -44,7 +45,7 @@ _log = logging.getLogger("argosy.agent")
 class Life:
     """One agent in the running loop; several may share a process.
 
-    It is also the agent's Host.
+    It is also the agent's Host. failure: why it could not start, empty where it could.
     """
 
     def __init__(self, cls: type[Agent], settings: Settings, options: Any) -> None:
@@ -62,6 +63,8 @@ class Life:
         self._sync_peers: dict[str, SyncPeer] = {}
         self._repeaters: list[asyncio.Task[None]] = []
         self._beat: asyncio.TimerHandle | None = None
+        self._stop = asyncio.Event()
+        self.failure = ""
 
     # -- what the agent gets ----------------------------------------------------------------
 
@@ -111,22 +114,25 @@ class Life:
 
     # -- its life ---------------------------------------------------------------------------
 
-    async def live(self) -> int:
-        """Live until told to stop; return the exit code.
+    async def live(self, signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT)) -> int:
+        """Live until told to stop, by `end` or by one of `signals`; return the exit code.
 
         Raises RefusedError: an endpoint cannot be bound.
         """
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stop.set)
+        for number in signals:
+            self._loop.add_signal_handler(number, self.end)
         self._furnish()
         try:
             self._bind()
             return await self._serve()
         finally:
             self._close()
+
+    def end(self) -> None:
+        """Stop in order; before `live`, as soon as it begins."""
+        self._stop.set()
 
     def _furnish(self) -> None:
         self._reactor = LoopReactor(self._loop)
@@ -183,6 +189,8 @@ class Life:
         return True
 
     def _cannot_start(self, what: str) -> int:
+        error = sys.exception()
+        self.failure = f"could not be {what}: {type(error).__name__}: {error}"
         sys.stderr.write(f"error: `{self.name}` could not be {what}\n")
         traceback.print_exc()
         return 1
@@ -239,7 +247,8 @@ class Life:
                 if asyncio.iscoroutinefunction(method):
                     await method()
                 else:
-                    await self._loop.run_in_executor(self._dispatcher.pool, method)
+                    own = contextvars.copy_context()
+                    await self._loop.run_in_executor(self._dispatcher.pool, own.run, method)
             except Exception:
                 _log.exception("`%s` of `%s` failed", getattr(method, "__name__", method), self.name)
             missed = max(0, math.floor((self._loop.time() - due_s) / seconds))

@@ -23,7 +23,7 @@ def run(cls: type[Agent], argv: Sequence[str] | None = None) -> NoReturn:
     argv: its options, default those of the command line. Exits 0 after an ordered stop, 1 when
     it cannot start, 2 when an option or a variable is wrong.
     """
-    _leave(run_agent(cls, sys.argv[1:] if argv is None else argv))
+    leave(run_agent(cls, sys.argv[1:] if argv is None else argv))
 
 
 def run_agent(cls: type[Agent], argv: Sequence[str]) -> int:
@@ -31,10 +31,10 @@ def run_agent(cls: type[Agent], argv: Sequence[str]) -> int:
     try:
         options, port = parse_options(cls.Options, argv)
         settings = read_settings(cls.__name__, port=port)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(Life(cls, settings, options).live())
     except ArgosyError as error:
-        return _complain(error)
+        return complain(error)
     finally:
         release_shared()
 
@@ -48,7 +48,7 @@ def run_target(words: Sequence[str]) -> NoReturn:
         if not issubclass(cls, Agent):
             sys.exit(importlib.import_module("argosy.agent.compat.program").run_old(cls))
     except ArgosyError as error:
-        sys.exit(_complain(error))
+        sys.exit(complain(error))
     run(cls, words[1:])
 
 
@@ -79,7 +79,7 @@ def _agent_bases() -> tuple[type, ...]:
     return (Agent, compat.BaseAgent) if compat else (Agent,)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return uvloop's factory where it is installed, else asyncio's own."""
     if os.environ.get("ARGOSY_LOOP") == "asyncio":
         return None
@@ -91,15 +91,16 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-def _complain(error: ArgosyError) -> int:
+def complain(error: ArgosyError) -> int:
+    """Write what is wrong to standard error; return the exit code."""
     for fault in error.faults:
         where = f"{fault.where}: " if fault.where and fault.where not in fault.message else ""
         sys.stderr.write(f"error: {where}{fault.message}\n" + (f"hint: {fault.hint}\n" if fault.hint else ""))
     return error.exit_code
 
 
-def _leave(code: int) -> NoReturn:
-    """Exit; a handler that still blocks a thread does not hold the process."""
+def leave(code: int) -> NoReturn:
+    """Exit the process; a handler that still blocks a thread does not hold the process."""
     threads = [t for t in sys.modules["threading"].enumerate() if t.name.startswith("argosy_")]
     if threads:
         sys.stdout.flush()

@@ -100,8 +100,16 @@ def read_settings(
         entry,
         directory,
         environ.get("NOTIFY_SOCKET", ""),
-        (_number(environ, "WATCHDOG_USEC") or 0) / 1e6,
+        told_watchdog_s(environ),
     )
+
+
+def told_watchdog_s(environ: Mapping[str, str] = os.environ) -> float:
+    """Return the watchdog's interval in seconds, 0 for none.
+
+    Raises InputError: the variable is not a number.
+    """
+    return (_number(environ, "WATCHDOG_USEC") or 0) / 1e6
 
 
 def _number(environ: Mapping[str, str], key: str) -> int | None:

@@ -1,5 +1,6 @@
 """The agents' output, merged, oldest line first, each with the name of its agent.
 
+An agent of a cell has its own lines and those of its cell that nobody has signed.
 `-f` goes on as lines come, across restarts; where a new process begins it says so. What the fleet
 file's `logs` allows is kept: the oldest lines go first.
 
@@ -19,6 +20,7 @@ import msgspec
 
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint
+from argosy.engine.celllog import find_sources
 from argosy.engine.folder import folder_of
 from argosy.engine.logreader import Reader, tail_offset
 from argosy.engine.logwatch import LogWatch
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from argosy.engine.celllog import Sources
     from argosy.engine.folder import Folder
     from argosy.engine.logreader import Line
 
@@ -45,56 +48,60 @@ def run(args: argparse.Namespace) -> int:
     """Print the lines; returns 0."""
     path, names = take_fleet(args)
     folder = folder_of(path)
-    logs = _logs_of(folder, names)
+    sources = find_sources(folder)
+    logs = _logs_of(sources, names)
     if args.lines is not None and args.lines < 0:
         raise InputError(Fault("-n", "usage", f"{args.lines} lines cannot be shown", "give 0 or more"))
     readers = [
         Reader(name, log, tail_offset(log, args.lines) if args.lines is not None else 0)
         for name, log in logs.items()
     ]
-    lines = _merged(readers)
+    lines = _merged(readers, sources, names)
     if args.lines is not None:
         lines = deque(lines, maxlen=args.lines)
-    width = max((len(name) for name in logs), default=0)
+    width = max((len(name) for name in (*logs, *(names or sources.cells))), default=0)
     _print(lines, width, as_json=args.as_json)
     if args.follow:
         try:
-            asyncio.run(_follow(folder, names, readers, width, as_json=args.as_json))
+            asyncio.run(_follow(folder, sources, names, readers, width, as_json=args.as_json))
         except KeyboardInterrupt:
             return 0  # the way to end a follow
     return 0
 
 
-def _merged(readers: Iterable[Reader]) -> Iterable[Line]:
-    return heapq.merge(*(reader.read() for reader in readers), key=lambda line: line.at_s)
+def _merged(readers: Iterable[Reader], sources: Sources, names: list[str]) -> Iterable[Line]:
+    return heapq.merge(*(sources.read(each, names) for each in readers), key=lambda line: line.at_s)
 
 
-def _logs_of(folder: Folder, names: list[str]) -> dict[str, Path]:
-    """Return the log of each agent asked for.
+def _logs_of(sources: Sources, names: list[str]) -> dict[str, Path]:
+    """Return the logs of the agents asked for.
 
     Raises InputError: there is none of that name.
     """
-    found = {log.stem: log for log in sorted(folder.logs.glob("*.log"))} if folder.logs.is_dir() else {}
+    found: dict[str, Path] = {}
     faults = []
     for name in names:
-        if name not in found:
-            near = difflib.get_close_matches(name, found, 1)
+        of_it = sources.of(name)
+        found |= of_it
+        if not of_it:
+            near = difflib.get_close_matches(name, [*sources.logs, *sources.cells], 1)
             hint = f"did you mean `{near[0]}`?" if near else "`argosy status` lists the agents"
             faults.append(Fault(name, "no-log", f"there is no log of an agent `{name}`", hint))
     if faults:
         raise InputError(*faults)
-    return {name: found[name] for name in names} if names else found
+    return found if names else sources.logs
 
 
 async def _follow(
-    folder: Folder, names: list[str], readers: list[Reader], width: int, *, as_json: bool
+    folder: Folder, sources: Sources, names: list[str], readers: list[Reader], width: int, *, as_json: bool
 ) -> None:
     known = {reader.agent: reader for reader in readers}
+    wanted = {of_it for name in names for of_it in sources.of(name)}
 
     def grown(logs: list[Path]) -> None:
-        wanted = [log for log in logs if not names or log.stem in names]
-        readers = [known.setdefault(log.stem, Reader(log.stem, log)) for log in wanted]
-        _print(_merged(readers), width, as_json=as_json)
+        told = [log for log in logs if not names or log.stem in wanted]
+        readers = [known.setdefault(log.stem, Reader(log.stem, log)) for log in told]
+        _print(_merged(readers, sources, names), width, as_json=as_json)
 
     if not folder.logs.is_dir():
         raise InputError(

@@ -3,7 +3,7 @@
 `--changed` restarts, of those that are named or of all, the ones whose own files, or what these import
 from the tree, have another content than when the agent started; a file that was only touched counts
 for nothing. `--dry-run` restarts nothing, and tells who would be touched, in which order, and for how
-long, by what earlier starts and stops took.
+long, by what earlier starts and stops took. Agents of one cell share a process, and restart together.
 
 example: argosy restart Translator Memory --dry-run
 """
@@ -132,11 +132,14 @@ def _show(answer: Restarted, stale: dict[str, tuple[str, ...]] | None, *, as_jso
                 "restarted": answer.restarted,
                 "not_ready": answer.not_ready,
                 "reconnected": answer.reconnected,
+                "mates": answer.mates,
                 "seconds": round(answer.seconds, 4),
                 **_changed(stale),
             }
         )
         return
+    for cell, mates in answer.mates.items():
+        print(f"the whole cell `{cell}` was restarted, with {', '.join(f'`{name}`' for name in mates)}")
     for name, reason in answer.not_ready.items():
         print(f"{paint('not ready', 'red')}  {name}: {reason}")
     print(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
+from argosy.engine.cellplan import hull_name
 from argosy.engine.client import connect
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, Report, Status
@@ -56,11 +57,13 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
     """Return what leases, wills and the roster tell when nobody supervises."""
     roster = read_roster(folder)
     living = living_agents(folder)
-    specs = {name: lost_spec(name) for name in living} | (roster.plan.processes if roster else {})
+    hulls = {hull.name for hull in roster.hulls.values()} if roster else set()
+    lost = {name: lost_spec(name) for name in living if name not in hulls}
+    specs = lost | (roster.plan.processes if roster else {})
     agents = {}
     for agent, spec in specs.items():
         will = read_will(folder.will(agent))
-        identity = living.get(agent)
+        identity = living.get(agent if spec.cell is None else hull_name(spec.cell))
         was_ready = will is not None and will.ready_s is not None
         state = (State.READY if was_ready else State.STARTING) if identity else _state_left(will)
         agents[agent] = AgentStatus(
@@ -78,6 +81,7 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
             pss_bytes=None,
             sampled_s=None,
             last_lines=will.last_lines if will and not identity else [],
+            cell=spec.cell,
         )
     return Report(
         fleet=roster.plan.fleet if roster else name,
@@ -121,6 +125,7 @@ def status_json(report: Report, folder: Folder) -> dict[str, object]:
                 "pss": agent.pss_bytes,
                 "sampled_s": agent.sampled_s,
                 "last_lines": agent.last_lines,
+                "cell": agent.cell,
             }
             for name, agent in report.agents.items()
         },
@@ -147,10 +152,11 @@ def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int
     note = agent.reason if agent.state not in (State.READY,) else ""
     if agent.waiting_on:
         note = f"waits for {', '.join(agent.waiting_on)}"
+    cell = f"cell {agent.cell}  " if agent.cell else ""
     restarts = f"{agent.restarts} restarts  " if agent.restarts else ""
     line = (
         f"{name:<{name_width}}  {agent.group or '':<{group_width}}  {state} {age:>6}  "
-        f"{agent.port or '':>5}  pid {agent.pid or '-':<7} {memory}  {restarts}{note}"
+        f"{agent.port or '':>5}  pid {agent.pid or '-':<7} {memory}  {cell}{restarts}{note}"
     )
     print(line.rstrip())
     for said in agent.last_lines:

@@ -30,6 +30,11 @@ class Settling:
             if not self._open:
                 self._woken.set()
 
+    def exchange(self, unit: Unit) -> None:
+        """Take a new unit in the place of the one of its name."""
+        if unit.name in self._units:
+            self._units[unit.name] = unit
+
     def interrupt(self) -> None:
         """End the wait now, and any that begins later."""
         self.is_interrupted = True

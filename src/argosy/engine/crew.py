@@ -11,17 +11,20 @@ import os
 import secrets
 import signal
 import time
+from collections import ChainMap
 from typing import TYPE_CHECKING
 
 from argosy.engine import lease, process
 from argosy.engine.appetite import Appetite
+from argosy.engine.cell import Cell
 from argosy.engine.diary import Diary
 from argosy.engine.errand import Errands
 from argosy.engine.forkerlink import ForkerLink
 from argosy.engine.gpu import GpuWatch
 from argosy.engine.logkeeper import LogKeeper
 from argosy.engine.logs import Mark, append_mark, open_log
-from argosy.engine.memory import read_memory
+from argosy.engine.member import Member
+from argosy.engine.memory import MemorySampler
 from argosy.engine.order import Exit, NoBirth, Order
 from argosy.engine.plan import errand_environment, full_environment
 from argosy.engine.reign import Reign, Rule
@@ -42,8 +45,6 @@ if TYPE_CHECKING:
     from argosy.engine.order import Birth, Declined, Warm
     from argosy.engine.plan import Plan, ProcessSpec
 
-_MEMORY_EVERY_S = 1.0
-_MEMORY_FIRST_S = 0.1
 _BIRTH_PATIENCE_S = 5.0
 _FORKER_PAUSE_S = 0.5
 
@@ -64,6 +65,8 @@ class Crew:
         self.open_files = open_files
         self.boot = process.boot_id()
         self.units: dict[str, Unit] = {}
+        self.cells: dict[str, Cell] = {}
+        self._hulls: dict[str, Unit] = {}
         self.plan: Plan | None = None
         self.environ: dict[str, str] = dict(os.environ)
         self.on_change: Callable[[Unit], None] = lambda _: None
@@ -75,16 +78,15 @@ class Crew:
         self._errands = Errands(loop, self._send_bare)
         self._appetite = Appetite(folder.appetite)
         gpu = GpuWatch(loop, self._run_alone, lambda: self._room.look_soon())
-        self._room = Room(loop, self.units, self._appetite, gpu, self.changed)
+        self._room = Room(loop, ChainMap(self.units, self._hulls), self._appetite, gpu, self._has_news)
         self._is_closing = False
         self._logs = LogKeeper(folder.logs, loop)
         self._zygotes = Zygotes(loop, self)
         self._forker: ForkerLink | None = None
         self._forker_since = 0.0
         self._start_forker()
-        self._memory_turn = 0
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
-        self._memory_timer = loop.call_later(_MEMORY_EVERY_S, self._sample_memory)
+        self._sampler = MemorySampler(loop, self._hosts, self._has_sampled)
 
     # ---- what it holds
 
@@ -93,24 +95,52 @@ class Crew:
         self.plan = plan
         self._logs.keep(plan.logs)
         self._zygotes.prepare(plan, self.environ)
-        self.add(plan.processes)
+        self.add(plan.processes, plan.hulls)
         self._room.adopt_plan(plan)
         self._dependents = {name: [] for name in self.units}
         for name, spec in plan.processes.items():
             for need in spec.need_names():
                 self._dependents.setdefault(need, []).append(name)
 
-    def add(self, specs: Mapping[str, ProcessSpec]) -> None:
-        """Make a unit for each of these that has none."""
+    def add(self, specs: Mapping[str, ProcessSpec], hulls: Mapping[str, ProcessSpec]) -> None:
+        """Make a unit for each of these that has none, or one in another cell that does not run.
+
+        hulls: the processes of the cells by name, those of running cells at least.
+        """
+        for name, spec in hulls.items():
+            if name in self.cells:
+                self.cells[name].renew(spec)
+            else:
+                cell = self.cells[name] = Cell(name, spec, self)
+                self._hulls[spec.name] = cell.hull
         for name, spec in specs.items():
-            if name not in self.units:
-                self.units[name] = Unit(spec, self)
+            known = self.units.get(name)
+            if known is not None and (known.spec.cell == spec.cell or known.has_process):
+                continue
+            self.forget(name)
+            carrier = self.cells[spec.cell] if spec.cell is not None else None
+            self.units[name] = Unit(spec, self) if carrier is None else Member(spec, self, carrier)
 
     def forget(self, name: str) -> None:
-        """Drop a unit that is no more part of the fleet and has no process."""
+        """Drop a unit that is no more part of the fleet and has no process; and a cell with nobody in it."""
         unit = self.units.pop(name, None)
         if unit is not None:
             unit.close()
+        for empty in [each for each in self.cells.values() if not each.members and not each.hull.has_process]:
+            if self.plan is None or empty.name not in self.plan.hulls:
+                del self._hulls[empty.hull.name]
+                self.cells.pop(empty.name).close()
+
+    def exchange(self, name: str) -> Unit:
+        """Put a unit by the plan in the place of one that has no process any more; return it."""
+        assert self.plan is not None, "a plan is in force"
+        self.add({name: self.plan.processes[name]}, {})
+        return self.units[name]
+
+    def _hosts(self) -> list[Unit]:
+        """Return the units with a process of their own, those of cells among them."""
+        alone = [unit for unit in self.units.values() if not isinstance(unit, Member)]
+        return [*alone, *self._hulls.values()]
 
     def dependents_of(self, name: str) -> list[Unit]:
         """Return the units that need `name` directly."""
@@ -122,7 +152,9 @@ class Crew:
 
     def adopt_running(self) -> list[str]:
         """Take over what an earlier supervisor started and still runs; return the names."""
-        return [name for name, unit in self.units.items() if self.adopt(unit)]
+        for cell in self.cells.values():
+            cell.adopt_running()
+        return [name for name, unit in self.units.items() if unit.has_process or self.adopt(unit)]
 
     def find_lost(self) -> None:
         """Make leases anew for what runs although the state folder was deleted."""
@@ -143,7 +175,7 @@ class Crew:
                 self.diary = Diary(self.folder.diary)
                 self.diary.note("folder-made")
                 self._logs.watch_again()
-                for unit in self.running():
+                for unit in self._hosts():
                     if unit.identity is not None:
                         self._record_again(unit.name, unit.identity, unit.incarnation)
 
@@ -266,6 +298,11 @@ class Crew:
                 if other.state is State.BLOCKED and other.wanted:
                     self.loop.call_soon(other.needs_changed)
 
+    def _has_news(self, unit: Unit) -> None:
+        """Tell why a start waits; of a cell's process nobody has heard."""
+        if unit.name not in self._hulls:
+            self.changed(unit)
+
     def is_rising(self, unit: Unit) -> None:
         """A unit is ready: who waited for it may start, who missed it is whole again."""
         for other in self.dependents_of(unit.name):
@@ -344,7 +381,7 @@ class Crew:
         """A child has ended. Told twice when its forker died between telling and reaping."""
         if self._errands.take_exit(end):
             return
-        for unit in self.units.values():
+        for unit in self._hosts():
             if unit.pid == end.pid:
                 unit.ended(end.status)
                 return
@@ -393,25 +430,16 @@ class Crew:
             os.waitpid(pid, 0)
             self.on_exit(Exit(pid, status))
 
-    def _sample_memory(self) -> None:
-        """Read the memory of one agent, in turn, those that were never read first; not while agents start."""
-        units = [unit for unit in self.units.values() if unit.pid is not None]
-        is_calm = not any(unit.state is State.STARTING for unit in units)
-        unread = [unit for unit in units if unit.memory is None]
-        if units and is_calm:
-            self._memory_turn = (self._memory_turn + 1) % len(units)
-            unit = unread[0] if unread else units[self._memory_turn]
-            unit.memory = read_memory(unit.pid or 0)
-            unit.memory_at = self.loop.time()
-            if unit.memory is not None and unit.pid is not None:
-                self._appetite.note(unit.name, unit.pid, unit.memory.pss_bytes)
-        pause_s = _MEMORY_FIRST_S if is_calm and len(unread) > 1 else _MEMORY_EVERY_S
-        self._memory_timer = self.loop.call_later(pause_s, self._sample_memory)
+    def _has_sampled(self, unit: Unit) -> None:
+        if unit.memory is not None and unit.pid is not None:
+            self._appetite.note(unit.name, unit.pid, unit.memory.pss_bytes)
+        for cell in self.cells.values():
+            cell.share_memory()
 
     def close(self) -> None:
         """Let everything go; the agents run on."""
         self._is_closing = True
-        self._memory_timer.cancel()
+        self._sampler.close()
         self._room.close()
         self._logs.close()
         self._zygotes.close()
@@ -419,5 +447,7 @@ class Crew:
             self._forker.close()
         for unit in self.units.values():
             unit.close()
+        for cell in self.cells.values():
+            cell.close()
         self._reign.close()
         self.diary.close()

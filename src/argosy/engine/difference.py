@@ -14,20 +14,32 @@ if TYPE_CHECKING:
     from argosy.engine.plan import Plan
 
 
-class Change(NamedTuple):
-    """Names in the order of the plan. start: not running. restart: running from another spec.
+class Running(NamedTuple):
+    """What a running process was started from, and the cell that carries it."""
 
-    stop: running and no more declared here. adopted: running as they should.
+    digest: str
+    cell: str | None = None
+
+
+class Change(NamedTuple):
+    """Names in the order of the plan. start: not running. restart: running from another spec, or with one.
+
+    move: running, and from now on in another process (into a cell, or out of it). stop: running and
+    no more declared here. adopted: running as they should.
     """
 
     start: list[str]
     restart: list[str]
     stop: list[str]
     adopted: list[str]
+    move: list[str]
 
     def told(self, declared: int) -> Difference:
         """Return it as the message that precedes it, of a fleet with so many agents."""
-        return Difference(**self._asdict(), declared=declared)
+        restart = [*self.restart, *self.move]
+        return Difference(
+            start=self.start, restart=restart, stop=self.stop, adopted=self.adopted, declared=declared
+        )
 
 
 def scope_of(plan: Plan, only: Iterable[str] | None, skip: Mapping[str, str]) -> list[str]:
@@ -53,23 +65,38 @@ def scope_of(plan: Plan, only: Iterable[str] | None, skip: Mapping[str, str]) ->
     return [name for name in plan.processes if name in wanted and name not in skip]
 
 
-def compare(running: Mapping[str, str], plan: Plan, scope: Iterable[str]) -> Change:
+def compare(running: Mapping[str, Running], plan: Plan, scope: Iterable[str]) -> Change:
     """Return what has to be done so that `scope` runs as planned.
 
-    running: name to the digest that the running process was started from, empty where nobody knows: it
-    is taken as it is.
+    running: digest empty where nobody knows it: that one is taken as it is. An agent of a cell that has
+    to restart takes the others with it; one that leaves a cell does not.
     """
-    change = Change([], [], [], [])
+    change = Change([], [], [], [], [])
     for name in scope:
-        digest = running.get(name)
-        if digest is None:
+        found, wanted = running.get(name), plan.processes[name]
+        if found is None:
             change.start.append(name)
-        elif digest and digest != plan.processes[name].digest:
+        elif found.digest and found.cell != wanted.cell:
+            change.move.append(name)
+        elif found.digest and found.digest != wanted.digest:
             change.restart.append(name)
         else:
             change.adopted.append(name)
     change.stop.extend(name for name in running if name not in plan.processes)
-    return change
+    return _with_mates(change, running, plan)
+
+
+def _with_mates(change: Change, running: Mapping[str, Running], plan: Plan) -> Change:
+    cells = {plan.processes[name].cell for name in change.restart} - {None}
+    mates = {
+        name
+        for name, found in running.items()
+        if found.cell in cells and name in plan.processes and plan.processes[name].cell == found.cell
+    }
+    return change._replace(
+        restart=[name for name in plan.processes if name in mates.union(change.restart)],
+        adopted=[name for name in change.adopted if name not in mates],
+    )
 
 
 def _unknown(plan: Plan, name: str) -> Fault:

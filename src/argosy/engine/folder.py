@@ -93,6 +93,14 @@ class Folder(NamedTuple):
         """What only the supervisor knows of one agent."""
         return self.state / "will" / agent
 
+    def roll(self, cell: str) -> Path:
+        """The agents that the process of one cell may carry."""
+        return self.state / "cell" / cell
+
+    def calls(self, cell: str) -> Path:
+        """The socket by which one cell is told who shall live."""
+        return self.runtime / "notify" / f"{short_stem(f'calls:{cell}')}.sock"
+
     def log(self, agent: str) -> Path:
         """The output of one agent."""
         return self.logs / f"{agent}.log"
@@ -106,7 +114,7 @@ class Folder(NamedTuple):
 
         Raises MissingError: a folder cannot be made.
         """
-        for path in (self.state, self.leases, self.logs, self.state / "will"):
+        for path in (self.state, self.leases, self.logs, self.state / "will", self.state / "cell"):
             _make_private(path)
         for path in (self.runtime.parent, self.runtime, self.runtime / "notify", self.runtime / "z"):
             _make_private(path)

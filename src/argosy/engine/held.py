@@ -31,6 +31,10 @@ class HeldProcess:
         # A stopped process takes the signal only when it goes on.
         process.send_signal(self._pidfd, signal.SIGCONT)
 
+    def signal(self, number: int) -> None:
+        """Send it, and it alone, a signal."""
+        process.send_signal(self._pidfd, number)
+
     def kill(self) -> None:
         """Kill its process group."""
         process.kill_group(self._pidfd)

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.engine.state import State
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from argosy.engine.unit import Unit
+
+_EVERY_S = 1.0
+_FIRST_S = 0.1
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -38,3 +49,39 @@ def read_memory(pid: int) -> Memory | None:
     if len(found) != 2:
         return None
     return Memory(found[b"Rss"], found[b"Pss"])
+
+
+class MemorySampler:
+    """Reads the memory of one process after the other, those never read first; not while agents start.
+
+    units(): those with a process of their own. on_sample(unit): called after each reading.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        units: Callable[[], list[Unit]],
+        on_sample: Callable[[Unit], None],
+    ) -> None:
+        self._loop = loop
+        self._units = units
+        self._on_sample = on_sample
+        self._turn = 0
+        self._timer = loop.call_later(_EVERY_S, self._sample)
+
+    def _sample(self) -> None:
+        units = [unit for unit in self._units() if unit.pid is not None]
+        is_calm = not any(unit.state is State.STARTING for unit in units)
+        unread = [unit for unit in units if unit.memory is None]
+        if units and is_calm:
+            self._turn = (self._turn + 1) % len(units)
+            unit = unread[0] if unread else units[self._turn]
+            unit.memory = read_memory(unit.pid or 0)
+            unit.memory_at = self._loop.time()
+            self._on_sample(unit)
+        pause_s = _FIRST_S if is_calm and len(unread) > 1 else _EVERY_S
+        self._timer = self._loop.call_later(pause_s, self._sample)
+
+    def close(self) -> None:
+        """Read no more."""
+        self._timer.cancel()

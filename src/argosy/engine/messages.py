@@ -155,18 +155,23 @@ class Stopped(Message, frozen=True):
 
 
 class Restarted(Message, frozen=True):
-    """How a restart ended: the agents that are ready again, and the others with the reason."""
+    """How a restart ended: the agents that are ready again, and the others with the reason.
+
+    mates: by cell, the agents that were restarted because they share it with one that was to be.
+    """
 
     restarted: list[str]
     not_ready: dict[str, str]
     reconnected: list[str]
     seconds: float
+    mates: dict[str, list[str]] = {}
 
 
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One agent now.
 
-    since_s: epoch seconds of its state. Memory is sampled; sampled_s is the age of the sample.
+    cell: whose process it shares; its proportional memory is then an equal share. since_s: epoch
+    seconds of its state. Memory is sampled; sampled_s is the age of the sample.
     last_lines: what it printed last, of one that was given up.
     """
 
@@ -184,6 +189,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     pss_bytes: int | None
     sampled_s: float | None
     last_lines: list[str] = []
+    cell: str | None = None
 
 
 class Farewell(Message, frozen=True):

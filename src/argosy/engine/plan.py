@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from argosy.engine.cellplan import plan_hulls
 from argosy.engine.envfile import read_env_file
 from argosy.engine.retention import Limits
 from argosy.fault import InputError
@@ -58,6 +59,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     does not say.
     liveness, rhythm: the probe of a running one, and how often.
     start: spawn, or auto: from a warm interpreter where that is safe.
+    cell: the one whose process it shares; its argv is then only what it would be by itself.
     refusal: why it cannot be started at all, such as a script that is missing; empty when it can.
     digest: of everything that a running process would have to be restarted for.
     """
@@ -91,6 +93,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     gpu_memory_bytes: int = 0
     start: str = "auto"
+    cell: str | None = None
     refusal: str = ""
     digest: str = ""
 
@@ -102,9 +105,9 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All processes of this machine, and the agents that are not its to run.
 
-    declared: every agent of the fleet file, in its order. left_out: name to reason.
-    logs: how much of the agents' output is kept. gpu_memory_bytes: what the agents of a machine share.
-    preload: what warm interpreters load: auto, none, or module names.
+    declared: every agent of the fleet file, in its order. left_out: name to reason. hulls: the
+    process of each cell. logs: how much of the agents' output is kept. gpu_memory_bytes: what the
+    agents of a machine share. preload: what warm interpreters load: auto, none, or module names.
     """
 
     fleet: str
@@ -113,6 +116,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     declared: tuple[str, ...]
     processes: dict[str, ProcessSpec]
     left_out: dict[str, str]
+    hulls: dict[str, ProcessSpec] = {}
     max_starting: int | None = None
     logs: Limits = Limits()
     gpu_memory_bytes: dict[str, int] = {}
@@ -132,12 +136,18 @@ def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], f
             left_out[agent.name] = f"on machine `{agent.machine}`, not this one"
         else:
             processes[agent.name] = _plan_process(agent, fleet, placement, folder)
+    hulls = plan_hulls(processes, folder)
     return Plan(
         fleet=fleet.name,
         path=fleet.path,
         environment=placement.environment,
         declared=tuple(fleet.agents),
-        processes=processes,
+        # The process is watched as one: its agents' beats come from the same loop.
+        processes={
+            name: msgspec.structs.replace(spec, watchdog_s=None) if spec.cell else spec
+            for name, spec in processes.items()
+        },
+        hulls={name: _digested(spec) for name, spec in hulls.items()},
         left_out=left_out,
         max_starting=fleet.max_starting,
         logs=_limits(fleet.logs),
@@ -211,8 +221,13 @@ def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: 
         backoff_most_s=agent.backoff_most_s,
         open_files=agent.open_files or 0,
         start=agent.start,
+        cell=agent.cell,
         refusal=refusal or _missing_file(agent, root, cwd),
     )
+    return _digested(spec)
+
+
+def _digested(spec: ProcessSpec) -> ProcessSpec:
     return msgspec.structs.replace(spec, digest=_digest(spec))
 
 
@@ -283,4 +298,6 @@ def _digest(spec: ProcessSpec) -> str:
     seen: tuple[object, ...] = (spec.argv, spec.env, spec.cwd, spec.ports, spec.open_files)
     if spec.memory_bytes is not None:
         seen = (*seen, spec.memory_bytes)
+    if spec.cell is not None:
+        seen = (*seen, spec.cell)
     return hashlib.sha256(msgspec.json.encode(seen, order="deterministic")).hexdigest()[:16]

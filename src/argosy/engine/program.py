@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Runs the class that its first word names.
 RUNNER = "argosy.agent"
+# Carries the cell whose roll its first word is.
+CELL = "argosy.agent.cell"
 
 
 class Program(NamedTuple):
@@ -65,8 +67,9 @@ def take_over(program: Program, argv: Sequence[str], env: Mapping[str, str]) -> 
     """
     os.environ.clear()
     os.environ.update(env)
-    if not show_as(argv, env):
-        setproctitle.setproctitle(" ".join(argv))
+    shown = [f"argosy: cell {os.path.basename(program.words[0])}"] if program.target == CELL else argv
+    if not show_as(shown, env):
+        setproctitle.setproctitle(" ".join(shown))
     sys.orig_argv[:] = argv
     sys.argv[:] = ["-m" if program.is_module else program.target, *program.words]
     if not sys.flags.safe_path:

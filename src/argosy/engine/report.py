@@ -47,4 +47,5 @@ def _status_of(unit: Unit, crew: Crew) -> AgentStatus:
         pss_bytes=unit.memory.pss_bytes if unit.memory else None,
         sampled_s=crew.loop.time() - unit.memory_at if unit.memory else None,
         last_lines=unit.last_lines,
+        cell=unit.spec.cell,
     )

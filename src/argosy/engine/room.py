@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.engine.admission import chain_lengths, read_pressure, room_for
+from argosy.engine.cellplan import hull_name, members_of
 from argosy.engine.free import read_free
 from argosy.engine.memory import read_resident
 from argosy.engine.scarcity import lacks_gpu_memory, lacks_memory, needed_bytes
@@ -30,7 +31,10 @@ _MEMORY_AGAIN_S = 0.25
 
 
 class Room:
-    """Lets units in. units: all of the crew. tell(unit): it has something new to say."""
+    """Lets units in.
+
+    units: all of the crew, and the processes of cells. tell(unit): it has something new to say.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,8 @@ class Room:
         self._most_starting = plan.max_starting
         self._gpu_budgets = plan.gpu_memory_bytes
         self._chains = chain_lengths({name: spec.need_names() for name, spec in plan.processes.items()})
+        for cell, members in members_of(plan.processes).items():
+            self._chains[hull_name(cell)] = max(self._chains[spec.name] for spec in members)
 
     def ask(self, unit: Unit) -> None:
         """Let the unit start in its turn."""
@@ -74,22 +80,25 @@ class Room:
         self._timer = None
         waiting = [self._units[name] for name in self._wanted if name in self._units]
         waiting = [unit for unit in waiting if unit.waits_for_room and unit.state is State.STARTING]
-        waiting.sort(key=lambda unit: -self._chains.get(unit.name, 1))
+        # An agent of a cell asks for no process of its own: only its share of a GPU is to be had.
+        waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chains.get(unit.name, 1)))
         self._wanted = {unit.name: None for unit in waiting}
         now = self._loop.time()
-        starting = [unit for unit in self._units.values() if unit.state is State.STARTING]
+        starting = [u for u in self._units.values() if u.state is State.STARTING and u.spec.cell is None]
         ages = [now - unit.started_at for unit in starting if not unit.waits_for_room]
         pressure = read_pressure()
         free = None
         for unit in waiting:
-            if not room_for(ages, self._most_starting, pressure):
+            is_process = unit.spec.cell is None
+            if is_process and not room_for(ages, self._most_starting, pressure):
                 self.look_soon(_PRESSURE_AGAIN_S)
                 return
             free = free or read_free()
             if not self._fits(unit, free):
                 continue
-            ages.append(0.0)
-            pressure = pressure._replace(runnable=pressure.runnable + 1)
+            if is_process:
+                ages.append(0.0)
+                pressure = pressure._replace(runnable=pressure.runnable + 1)
             del self._wanted[unit.name]
             unit.spawn_now()
         if self._timer is None:
@@ -99,8 +108,7 @@ class Room:
         """Return whether memory suffices; says what it waits for when not."""
         if unit.spec.gpu_memory_bytes and not self._gpu.is_fresh():
             return False  # looked at again when the answer is there
-        need = self._need(unit)
-        short = lacks_memory(need, self._promised(unit, free, need), free) or self._lacks_gpu(unit)
+        short = self._lacks_memory(unit, free) or self._lacks_gpu(unit)
         if short and unit.reason != short:
             unit.reason = short
             self._tell(unit)
@@ -108,12 +116,19 @@ class Room:
             unit.reason = ""
         return not short
 
+    def _lacks_memory(self, unit: Unit, free: Free) -> str:
+        if unit.spec.cell is not None:
+            return ""  # its process has asked for it
+        need = self._need(unit)
+        return lacks_memory(need, self._promised(unit, free, need), free)
+
     def _need(self, unit: Unit) -> int:
         return needed_bytes(unit.spec.memory_bytes, self._appetite.of(unit.name))
 
     def _promised(self, unit: Unit, free: Free, need: int) -> int:
         """Return what others that start were promised and have not taken yet."""
-        others = [(self._need(other), other.pid) for other in self._others_starting(unit)]
+        starting = self._others_starting(unit)
+        others = [(self._need(other), other.pid) for other in starting if other.spec.cell is None]
         whole = sum(bytes_ for bytes_, _ in others)
         if not lacks_memory(need, whole, free):
             return whole  # the common case, without a look at each process

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 class Roster(msgspec.Struct, frozen=True):
     """What a supervisor ran; machines: those that this host is.
 
-    leaving: processes that the plan has no more, which ran when it was written.
+    leaving: processes that the plan has no more, which ran when it was written; hulls: of cells that
+    ran then.
     """
 
     plan: Plan
     machines: list[str]
     leaving: dict[str, ProcessSpec] = {}
+    hulls: dict[str, ProcessSpec] = {}
 
 
 def draft_roster(folder: Folder, roster: Roster) -> Path:

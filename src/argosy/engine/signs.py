@@ -26,7 +26,9 @@ class Signs:
     hear_births(): called before a message of an unknown process is judged. on_ready(health): it is
     ready, again with each thing it says; health is its own word, None when it has none.
     on_frozen(why): the watchdog ran out, or a liveness probe failed too often.
-    found: what was seen of it last instead of readiness.
+    on_over(): of an agent that shares its process, its part of it has ended.
+    found: what was seen of it last instead of readiness. status: what the process has said of itself
+    last, in words (STATUS=).
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class Signs:
         self._socket: NotifySocket | None = None
         self._spec: ProcessSpec | None = None
         self._pid = 0
+        self.on_over: Callable[[], None] = lambda: None
+        self.status = ""
         self._is_ready = False
         self._health: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,6 +92,8 @@ class Signs:
         self._spec, self._pid, self._log_start = spec, pid, log_start
         self._is_ready, self._health = False, None
         self.found = "READY=1 never came" if spec.probe.probe == "notify" else ""
+        self._spec, self._pid = spec, pid
+        self._is_ready, self._health, self.status = False, None, ""
 
     def _ask(self, probe: Probe, port: int | None) -> None:
         self._keep_task(self._await(probe, port))
@@ -124,6 +130,11 @@ class Signs:
             self._hear_births()
         spec = self._spec
         if spec is None or (spec.probe.notify != "all" and sender != self._pid):
+            return
+        if "STATUS" in fields or "READY" in fields:
+            self.status = fields.get("STATUS", "")
+        if "X_ARGOSY_OVER" in fields:
+            self.on_over()
             return
         says_ready = fields.get("READY") == "1"
         if "WATCHDOG" in fields or (says_ready and not self._is_ready):

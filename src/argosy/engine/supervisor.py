@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from argosy.engine.account import close_account, describe
+from argosy.engine.cell import with_mates
+from argosy.engine.cellplan import write_rolls
 from argosy.engine.change import OrderedStop, Settling
 from argosy.engine.crew import Crew
-from argosy.engine.difference import Change, compare, scope_of
+from argosy.engine.difference import Change, Running, compare, scope_of
+from argosy.engine.holder import Holder
 from argosy.engine.messages import (
     PROTOCOL,
     Account,
@@ -53,24 +56,6 @@ _UNUSED_S = 10.0
 _RESTART_WITHIN_S = 300.0
 
 
-class Holder(NamedTuple):
-    """Who is changing the fleet, since when (epoch seconds)."""
-
-    verb: str
-    pid: int
-    since_s: float
-
-    def fault(self) -> Fault:
-        """Return what another one is told."""
-        since = time.strftime("%H:%M:%S", time.localtime(self.since_s))
-        return Fault(
-            "",
-            "busy",
-            f"`argosy {self.verb}` (pid {self.pid}) has been changing this fleet since {since}",
-            "wait for it, or stop it (Ctrl-C there, or `argosy down` here)",
-        )
-
-
 class Supervisor:
     """All that a client can ask, over one crew.
 
@@ -108,11 +93,14 @@ class Supervisor:
             self._crew.find_lost()
         roster = read_roster(self._folder)
         leaving = roster.leaving if roster is not None else {}
+        hulls = roster.hulls if roster is not None else {}
         if roster is not None:
             self._crew.adopt_plan(roster.plan)
-            self._crew.add(leaving)
+            self._crew.add(leaving, hulls)
             self._graph = graph_of({name: spec.need_names() for name, spec in roster.plan.processes.items()})
-        self._crew.add({name: lost_spec(name) for name in living_leases(self._folder)})
+        known = {hull.name for hull in hulls.values()}
+        lost = [name for name in living_leases(self._folder) if name not in known]
+        self._crew.add({name: lost_spec(name) for name in lost}, {})
         self._was_used = bool(self._crew.adopt_running())
         for name in leaving:
             unit = self._crew.units[name]
@@ -208,7 +196,8 @@ class Supervisor:
         machines = here(placement, request.machine, variables)
         plan = plan_fleet(fleet, placement, machines, self._folder)
         scope = scope_of(plan, request.only, request.skip)
-        change = compare({unit.name: unit.running_digest for unit in self._crew.running()}, plan, scope)
+        running = {u.name: Running(u.running_digest, u.spec.cell) for u in self._crew.running()}
+        change = compare(running, plan, scope)
         self._write_down(fleet, placement, plan, sorted(name or "" for name in machines), change)
         self._graph = build_graph(fleet)
         self._crew.environ = variables
@@ -239,9 +228,12 @@ class Supervisor:
         Raises RefusedError: the disk is full. Nothing has been changed then.
         """
         leaving = {name: self._crew.units[name].spec for name in change.stop}
+        hulls = {name: cell.hull.spec for name, cell in self._crew.cells.items()} | plan.hulls
         try:
             self._crew.mend_folder()
-            draft = draft_roster(self._folder, Roster(plan=plan, machines=machines, leaving=leaving))
+            write_rolls(self._folder, plan)
+            roster = Roster(plan=plan, machines=machines, leaving=leaving, hulls=hulls)
+            draft = draft_roster(self._folder, roster)
             write_book_of(self._folder, fleet, placement, machines)
             os.replace(draft, self._folder.applied)
         except OSError as error:
@@ -255,9 +247,11 @@ class Supervisor:
         self._crew.adopt_plan(plan)
         settling = self._settling = Settling([units[name] for name in scope])
         try:
-            await self._stop_units([units[name] for name in change.stop])
+            await self._stop_units([units[name] for name in (*change.stop, *change.move)])
             for name in [name for name in units if name not in plan.processes]:
                 self._crew.forget(name)
+            for name in change.move:
+                settling.exchange(self._crew.exchange(name))
             if not settling.is_interrupted:
                 self._begin(change, plan)
             in_time = await settling.wait(timeout_s)
@@ -278,10 +272,10 @@ class Supervisor:
     def _begin(self, change: Change, plan: Plan) -> None:
         for name in change.restart:
             self._crew.units[name].restart(plan.processes[name])
-        for name in (*change.start, *change.adopted):
+        begun = {*change.start, *change.adopted, *change.move}
+        for name in begun:
             self._crew.units[name].renew(plan.processes[name])
         # Needs first: an agent that looks at them must not meet one that was not told to start yet.
-        begun = {*change.start, *change.adopted}
         for name in self._graph.start_order():
             if name in begun:
                 self._crew.units[name].start()
@@ -304,10 +298,12 @@ class Supervisor:
 
     async def _restart(self, names: Iterable[str]) -> Restarted:
         began = self._loop.time()
-        units = self._known(names)
+        named = self._known(names)
+        units = with_mates(named, self._crew.cells)
+        mates = [unit for unit in units if unit not in named]
         touched = self._followers(units)
         settling = self._settling = Settling(touched)
-        for unit in units:
+        for unit in named:
             unit.restart()
         try:
             await settling.wait(_RESTART_WITHIN_S)
@@ -318,6 +314,7 @@ class Supervisor:
             restarted=sorted(unit.name for unit in touched if unit.is_ready),
             not_ready={unit.name: describe(unit) for unit in touched if not unit.is_ready},
             reconnected=sorted(needing - {unit.name for unit in touched}),
+            mates=_by_cell(mates),
             seconds=self._loop.time() - began,
         )
 
@@ -330,12 +327,14 @@ class Supervisor:
             if unit not in found:
                 found.add(unit)
                 dependents = self._crew.dependents_of(unit.name)
-                stack += [other for other in dependents if other.wanted and _follows(other, unit.name)]
+                following = [other for other in dependents if other.wanted and _follows(other, unit.name)]
+                stack += with_mates(following, self._crew.cells)
         return found
 
     async def _stop(self, names: Iterable[str] | None, *, is_kill: bool) -> Stopped:
         began = self._loop.time()
-        units = list(self._crew.units.values()) if names is None else self._known(names)
+        every = list(self._crew.units.values())
+        units = every if names is None else with_mates(self._known(names), self._crew.cells)
         ran = [unit for unit in units if unit.has_process]
         for unit in ran if is_kill else ():
             unit.kill()
@@ -397,6 +396,13 @@ class Supervisor:
         for session in self._sessions:
             if session.is_subscribed:
                 session.send(message)
+
+
+def _by_cell(units: Iterable[Unit]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for unit in units:
+        found.setdefault(unit.spec.cell or "", []).append(unit.name)
+    return found
 
 
 def _follows(unit: Unit, need: str) -> bool:

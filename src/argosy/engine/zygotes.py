@@ -13,6 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from argosy.engine.cellplan import hosts_of, members_of
 from argosy.engine.forkerlink import ForkerLink, Listener
 from argosy.engine.order import Birth, Declined, Exit, NoBirth, Order, Warm
 from argosy.engine.plan import full_environment
@@ -100,7 +101,7 @@ class Zygotes:
     def _group(self, plan: Plan, environ: Mapping[str, str]) -> dict[Key, list[Kin]]:
         groups: dict[Key, list[Kin]] = {}
         self.spawned = {}
-        for name, spec in plan.processes.items():
+        for name, spec in hosts_of(plan.processes, plan.hulls).items():
             env = full_environment(environ, spec)
             why = "`preload: none`" if plan.preload == "none" else why_spawned(spec, env)
             program = parse_command(spec.argv)
@@ -166,14 +167,23 @@ def _early(env: Mapping[str, str]) -> Key:
 
 
 def _recipe(plan: Plan, group: list[Kin]) -> Recipe:
+    members = members_of(plan.processes)
+    cells = {hull.name: members[cell] for cell, hull in plan.hulls.items()}
     return Recipe(
         programs=[
-            (kin.program.is_module, kin.program.target, list(kin.program.words[:1]), _roots(kin))
+            (program.is_module, program.target, list(program.words[:1]), _roots(kin))
             for kin in group
+            for program in _programs(kin, cells)
         ],
         root=os.path.dirname(plan.path),
         modules=None if isinstance(plan.preload, str) else list(plan.preload),
     )
+
+
+def _programs(kin: Kin, cells: Mapping[str, list[ProcessSpec]]) -> list[Program]:
+    """Return what the process runs; of a cell's, what its agents are by themselves."""
+    found = [parse_command(spec.argv) for spec in cells.get(kin.spec.name, ())]
+    return [kin.program, *(program for program in found if program is not None)]
 
 
 def _roots(kin: Kin) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.fleet.cells import find_discords, find_feuds
 from argosy.fleet.graph import build_graph
 from argosy.fleet.hosts import is_wildcard, parse_address
 from argosy.fleet.places import Place
@@ -235,29 +236,12 @@ def _check_budget(scene: Scene, agent: AgentSpec) -> None:
 
 
 def _check_cells(scene: Scene) -> None:
-    first_of: dict[str, AgentSpec] = {}
-    for agent in scene.fleet.agents.values():
-        if agent.cell is None:
-            continue
-        place = _key(scene, agent, "cell")
-        if agent.kind != "class" and agent.run:
-            scene.faults.add(
-                place,
-                "cell",
-                f"`{agent.name}` is in cell `{agent.cell}` but its `run` is a {agent.kind}",
-                "only `module:Class` agents share a process",
-            )
-        first = first_of.setdefault(agent.cell, agent)
-        for what in ("machine", "python", "cwd"):
-            mine, theirs = getattr(agent, what), getattr(first, what)
-            if mine != theirs:
-                scene.faults.add(
-                    place,
-                    "cell",
-                    f"`{agent.name}` shares cell `{agent.cell}` with `{first.name}`, but its `{what}` is "
-                    f"`{mine}` and not `{theirs}`",
-                    "a cell is one process: give it one name per machine, interpreter and folder",
-                )
+    agents = scene.fleet.agents.values()
+    for discord in find_discords(agents):
+        place = _key(scene, scene.fleet.agents[discord.agent], discord.key)
+        scene.faults.add(place, "cell", discord.message, discord.hint)
+    for feud in find_feuds(agents):
+        scene.faults.add(_edge_place(scene, feud.agent, feud.need), "cell", feud.message, feud.hint)
 
 
 def _check_ports(scene: Scene) -> None:

@@ -1,0 +1,26 @@
+"""Who is changing the fleet, and what another one is told meanwhile."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from argosy.fault import Fault
+
+
+class Holder(NamedTuple):
+    """Who is changing the fleet, since when (epoch seconds)."""
+
+    verb: str
+    pid: int
+    since_s: float
+
+    def fault(self) -> Fault:
+        """Return what another one is told."""
+        since = time.strftime("%H:%M:%S", time.localtime(self.since_s))
+        return Fault(
+            "",
+            "busy",
+            f"`argosy {self.verb}` (pid {self.pid}) has been changing this fleet since {since}",
+            "wait for it, or stop it (Ctrl-C there, or `argosy down` here)",
+        )
