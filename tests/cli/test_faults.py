@@ -45,7 +45,7 @@ while True:  # readiness is a level: nobody may be listening just now
 
 PAIR = """
 fleet: toy
-defaults: {ready: {probe: notify}}
+defaults: {ready: {probe: notify}, start: spawn}
 agents:
   A: {run: gated.py}
   B: {run: gated.py, needs: [A]%s}
