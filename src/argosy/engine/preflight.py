@@ -248,13 +248,6 @@ def _differing_port(agent: AgentSpec, facts: Facts, *, is_alone: bool) -> Iterat
     yield Note(agent.name, Fault(where, "A404", message, hint), stops=False)
 
 
-def _may_tell_port(agent: AgentSpec) -> bool:
-    """Return whether the command line or the variables of an agent seem to tell it its port."""
-    command = agent.run if isinstance(agent.run, tuple) else ()
-    words = (*command, *agent.args, *agent.env.values())
-    return any("port" in word.lower() or str(agent.port) in word for word in words)
-
-
 def _which(word: str, env: Mapping[str, str], cwd: str) -> str | None:
     """Return the program that `word` names for a process in `cwd`, or None."""
     if "/" in word:

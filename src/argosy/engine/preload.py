@@ -7,11 +7,11 @@ an interpreter that has another module of that name loaded.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine.program import Program
+from argosy.engine.sources import assumed_folders
 from argosy.source.closure import Closure, Node, Reach, close, close_module, reach_of
 from argosy.source.facts import Facts, Library, read_outline
 from argosy.source.imports import When
@@ -71,21 +71,11 @@ class _Look:
 
     def _close(self, is_module: bool, name: str, roots: tuple[str, ...]) -> tuple[Closure | None, Finder]:
         if not is_module:
-            finder = Finder(roots, _assumed(name, self._root, self._library), self._folders)
+            finder = Finder(roots, assumed_folders(name, self._root, self._library), self._folders)
             return close(name, finder, self._library), finder
         finder = Finder(roots, (), self._folders)
         module = finder.find(name)
         return (close_module(module, finder, self._library) if module is not None else None), finder
-
-
-def _assumed(path: str, root: str, library: Library) -> list[str]:
-    facts = library.facts(path)
-    folders = list(facts.additions.folders) if isinstance(facts, Facts) else []
-    folder = os.path.dirname(path)
-    while folder.startswith(root + os.sep):
-        folders.append(folder)
-        folder = os.path.dirname(folder)
-    return [*folders, root]
 
 
 def _entries(closure: Closure, finder: Finder) -> Iterator[str]:
