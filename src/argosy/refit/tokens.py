@@ -1,0 +1,80 @@
+"""Tokens of Python source that need not be sound: every character is in a token, nothing raises.
+
+Python's own tokenizer stops at the first fault; what looks at damage has to see past it. A string
+that does not end, ends with its line (a triple-quoted one with the file); a character that no token
+begins with is a token of its own.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from typing import Literal
+
+import msgspec
+
+Kind = Literal[
+    "name", "keyword", "number", "string", "open", "operator", "comment", "newline", "space", "odd"
+]
+
+# Brackets are of kind "operator"; "open" is a string without an end.
+_PATTERN = re.compile(
+    r"""
+    (?P<space>(?:[ \t\f]|\\(?:\r\n|\r|\n))+)
+  | (?P<newline>\r\n|\r|\n)
+  | (?P<comment>\#[^\r\n]*)
+  | (?P<string>(?:[bft]?r|r[bft]|[bftu])?(?:
+        \"\"\"(?:[^\\"]++|\\.|\"(?!\"\"))*+\"\"\"
+      | '''(?:[^\\']++|\\.|'(?!''))*+'''
+      | \"(?!\"\")(?:[^\\"\r\n]++|\\(?:\r\n|.))*+\"
+      | '(?!'')(?:[^\\'\r\n]++|\\(?:\r\n|.))*+'
+    ))
+  | (?P<open>(?:[bft]?r|r[bft]|[bftu])?(?:\"\"\".*|'''.*|\"[^\r\n]*|'[^\r\n]*))
+  | (?P<number>\.?[0-9](?:e[-+][0-9]|[\w.])*)
+  | (?P<name>\w+)
+  | (?P<operator>->|:=|\.\.\.|\*\*=?|//=?|>>=?|<<=?|[-+*/%&|^=<>!@]=|[-+*/%&|^=<>@~.,:;()\[\]{}])
+  | (?P<odd>.)
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
+
+class Token(msgspec.Struct, frozen=True):
+    """One token. start, end: offsets into the text, in characters. line: counted from 1; column: from 0."""
+
+    kind: Kind
+    text: str
+    start: int
+    line: int
+    column: int
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
+
+    @property
+    def is_code(self) -> bool:
+        """Return whether a statement may consist of this; space, line ends and comments are none."""
+        return self.kind not in ("space", "newline", "comment")
+
+
+def scan(text: str) -> list[Token]:
+    """Return the tokens of `text`, which they cover without a gap."""
+    found: list[Token] = []
+    line, line_start = 1, 0
+    for match in _PATTERN.finditer(text):
+        kind, value, start = match.lastgroup, match.group(), match.start()
+        if kind == "name" and keyword.iskeyword(value):
+            kind = "keyword"
+        found.append(Token(kind, value, start, line, start - line_start))  # type: ignore[arg-type]
+        if kind in ("newline", "string", "open", "space"):
+            line, line_start = _after(value, start, line, line_start)
+    return found
+
+
+def _after(value: str, start: int, line: int, line_start: int) -> tuple[int, int]:
+    ends = list(_LINE_END.finditer(value))
+    return (line + len(ends), start + ends[-1].end()) if ends else (line, line_start)
+
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
