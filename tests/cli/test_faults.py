@@ -45,11 +45,12 @@ while True:  # readiness is a level: nobody may be listening just now
 
 PAIR = """
 fleet: toy
-defaults: {ready: {probe: notify}, start: spawn}
+defaults: {ready: {probe: notify}}
 agents:
   A: {run: gated.py}
   B: {run: gated.py, needs: [A]%s}
 """
+SPAWNED = PAIR.replace("notify}", "notify}, start: spawn")
 
 
 @pytest.fixture
@@ -127,6 +128,7 @@ def test_an_up_whose_supervisors_keep_dying_ends(pair: Rig) -> None:
 
 
 def test_an_order_that_its_supervisor_did_not_survive_starts_nothing(pair: Rig) -> None:
+    pair.write(SPAWNED % "")
     pair.json("up", "-d")
     old = forker(pair)
     os.kill(old, signal.SIGSTOP)
@@ -136,13 +138,13 @@ def test_an_order_that_its_supervisor_did_not_survive_starts_nothing(pair: Rig) 
     up = pair.start("up", "-d", "--json")
     pair.until(lambda: is_state(pair, "A", "ready") and is_state(pair, "B", "ready"))
     before = pids(pair)
-    os.kill(old, signal.SIGCONT)
-    pair.until(lambda: not is_alive(old))
+    pair.until(lambda: not is_alive(old))  # the next supervisor ends it, stopped as it is
     up.communicate(timeout=30)
     assert pids(pair) == before
 
 
 def test_a_child_that_waits_for_its_lease_when_its_supervisor_dies_is_adopted_or_ends(pair: Rig) -> None:
+    pair.write(SPAWNED % "")
     pair.json("up", "-d", "--only", "A")
     stopped = forker(pair)
     os.kill(stopped, signal.SIGSTOP)
@@ -230,6 +232,7 @@ def test_a_supervisor_of_nothing_whose_client_left_ends(pair: Rig) -> None:
 
 
 def test_a_dead_forker_is_replaced_and_its_agents_are_watched_as_before(pair: Rig) -> None:
+    pair.write(SPAWNED % "")
     pair.json("up", "-d")
     before, old = pids(pair), forker(pair)
     os.kill(old, signal.SIGKILL)
@@ -242,6 +245,7 @@ def test_a_dead_forker_is_replaced_and_its_agents_are_watched_as_before(pair: Ri
 
 
 def test_a_forker_that_dies_while_a_start_is_under_way(pair: Rig) -> None:
+    pair.write(SPAWNED % "")
     pair.json("up", "-d", "--only", "A")
     old = forker(pair)
     os.kill(old, signal.SIGSTOP)
@@ -251,6 +255,24 @@ def test_a_forker_that_dies_while_a_start_is_under_way(pair: Rig) -> None:
     out, _ = up.communicate(timeout=30)
     assert up.returncode == 0, out
     assert events(pair, "no-birth") == [], "it was ordered again at once"
+
+
+@pytest.mark.parametrize("fleet", [PAIR, SPAWNED], ids=["beside a zygote", "alone"])
+def test_a_stopped_forker_keeps_neither_up_nor_down_waiting(pair: Rig, fleet: str) -> None:
+    pair.write(fleet % "")
+    pair.json("up", "-d")
+    before, old = pids(pair), forker(pair)
+    os.kill(old, signal.SIGSTOP)
+    down = pair.json("down")
+    assert (sorted(down["stopped"]), down["killed"]) == (["A", "B"], [])
+    assert down["seconds"] < 1.0, "the second that a stopped forker has was waited for"
+    assert not any(map(is_alive, [old, *before.values()]))
+    pair.json("up", "-d", "--only", "A")
+    before, old = pids(pair), forker(pair)
+    os.kill(old, signal.SIGSTOP)
+    assert sorted(pair.json("up", "-d")["ready"]) == ["A", "B"]
+    assert pair.pid("A") == before["A"]
+    pair.until(lambda: not is_alive(old) and forker(pair) != old)
 
 
 # ---- an agent

@@ -37,8 +37,8 @@ STEPS = [
     ("control:ControlServer:publish", "after"),
     ("forkerlink:ForkerLink:send", "before"),
     ("forkerlink:ForkerLink:send", "after"),
-    ("crew:Crew:on_birth", "before"),
-    ("crew:Crew:on_birth", "after"),
+    ("nursery:Nursery:on_birth", "before"),
+    ("nursery:Nursery:on_birth", "after"),
     ("crew:Crew:is_rising", "before"),
 ]
 

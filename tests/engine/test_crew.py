@@ -108,8 +108,8 @@ class Sea:
 
     def forker(self) -> int:
         """Return the pid of the forker."""
-        assert self.crew._forker is not None
-        return self.crew._forker.pid
+        assert self.crew.nursery.forker is not None
+        return self.crew.nursery.forker
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ def test_a_stop_while_the_forker_is_dead_ends(sail: Sail) -> None:
 def test_an_order_that_brings_no_birth_is_given_again_and_a_late_twin_is_killed(
     sail: Sail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("argosy.engine.crew._BIRTH_PATIENCE_S", 0.05)
+    monkeypatch.setattr("argosy.engine.nursery._BIRTH_PATIENCE_S", 0.05)
 
     async def test(sea: Sea) -> None:
         os.kill(sea.forker(), signal.SIGSTOP)
@@ -299,7 +299,7 @@ def test_an_order_that_brings_no_birth_is_given_again_and_a_late_twin_is_killed(
         async with asyncio.timeout(20):
             while "no-birth" not in kinds(sea.folder):
                 await asyncio.sleep(0.01)
-        monkeypatch.setattr("argosy.engine.crew._BIRTH_PATIENCE_S", 20.0)
+        monkeypatch.setattr("argosy.engine.nursery._BIRTH_PATIENCE_S", 20.0)
         os.kill(sea.forker(), signal.SIGCONT)
         await sea.until("A", state=State.READY)
 
@@ -523,7 +523,7 @@ def test_ready_reaches_a_unit_whose_birth_waits_in_the_forkers_socket(sail: Sail
         argv = ("sh", "-c", f'sleep 1000 | exec python3 -Sc "{speak}"')
         made = spec("A", *argv, probe=Probe(probe="notify", notify="all"))
         made = msgspec.structs.replace(made, env={"NOTIFY_SOCKET": str(sea.folder.notify("A"))})
-        link = sea.crew._forker
+        link = sea.crew.nursery._forker
         assert link is not None
         loop.remove_reader(link._channel)  # its word waits, as it may when both come in one turn
         sea.start(plan(made))

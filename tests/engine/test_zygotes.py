@@ -48,7 +48,7 @@ def parent_of(sea: Sea, name: str) -> int:
 
 
 def zygotes_of(sea: Sea) -> set[int]:
-    return sea.crew._zygotes.pids
+    return sea.crew.nursery.zygotes
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_agents_are_borne_by_their_zygote_and_the_rest_by_the_forker(sail: Sail,
         await sea.until("A", "B", "C", state=State.READY)
         (zygote,) = zygotes_of(sea)
         assert [parent_of(sea, name) for name in "ABC"] == [zygote, zygote, sea.forker()]
-        assert sea.crew._zygotes.spawned == {"C": "`start: spawn`"}
+        assert sea.crew.nursery.spawned == {"C": "`start: spawn`"}
 
     sail(test)
 

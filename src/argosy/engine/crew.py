@@ -6,11 +6,8 @@ The crew connects the units; it decides nothing about one unit that the unit can
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import secrets
-import signal
-import time
 from collections import ChainMap
 from typing import TYPE_CHECKING
 
@@ -18,22 +15,17 @@ from argosy.engine import lease, process
 from argosy.engine.appetite import Appetite
 from argosy.engine.cell import Cell
 from argosy.engine.diary import Diary
-from argosy.engine.errand import Errands
-from argosy.engine.forkerlink import ForkerLink
 from argosy.engine.gpu import GpuWatch
 from argosy.engine.logkeeper import LogKeeper
-from argosy.engine.logs import Mark, append_mark, open_log
 from argosy.engine.member import Member
 from argosy.engine.memory import MemorySampler
-from argosy.engine.order import Exit, NoBirth, Order
-from argosy.engine.plan import errand_environment, full_environment
+from argosy.engine.nursery import Nursery
 from argosy.engine.reign import Reign, Rule
 from argosy.engine.remains import agents_in_proc
 from argosy.engine.room import Room
 from argosy.engine.state import FINAL_STATES, State
 from argosy.engine.surroundings import Needs
 from argosy.engine.unit import Unit
-from argosy.engine.zygotes import Zygotes
 from argosy.fault import MissingError
 
 if TYPE_CHECKING:
@@ -42,15 +34,11 @@ if TYPE_CHECKING:
 
     from argosy.engine.errand import Outcome
     from argosy.engine.folder import Folder
-    from argosy.engine.order import Birth, Declined, Warm
     from argosy.engine.plan import Plan, ProcessSpec
-
-_BIRTH_PATIENCE_S = 5.0
-_FORKER_PAUSE_S = 0.5
 
 
 class Crew:
-    """The units, the forker that bears them, the records that outlive both.
+    """The units, the nursery that bears their processes, the records that outlive both.
 
     open_files: the soft limit of descriptors that agents get; the supervisor's own may be higher.
     on_change(unit): called after every transition. on_dethroned(): another supervisor rules the folder.
@@ -74,19 +62,12 @@ class Crew:
         self._reign = Reign(folder, generation)
         self.diary = Diary(folder.diary)
         self._dependents: dict[str, list[str]] = {}
-        self._unborn: dict[int, Unit] = {}
-        self._errands = Errands(loop, self._send_bare)
         self._appetite = Appetite(folder.appetite)
-        gpu = GpuWatch(loop, self._run_alone, lambda: self._room.look_soon())
+        self.nursery = Nursery(self)
+        gpu = GpuWatch(loop, self.nursery.run_alone, lambda: self._room.look_soon())
         self._room = Room(loop, ChainMap(self.units, self._hulls), self._appetite, gpu, self._has_news)
-        self._is_closing = False
         self._logs = LogKeeper(folder.logs, loop)
-        self._zygotes = Zygotes(loop, self)
-        self._forker: ForkerLink | None = None
-        self._forker_since = 0.0
-        self._start_forker()
-        loop.add_signal_handler(signal.SIGCHLD, self._reap)
-        self._sampler = MemorySampler(loop, self._hosts, self._has_sampled)
+        self._sampler = MemorySampler(loop, self.hosts, self._has_sampled)
 
     # ---- what it holds
 
@@ -94,7 +75,7 @@ class Crew:
         """Make `plan` the one in force: new units for new agents; known ones are left to the change."""
         self.plan = plan
         self._logs.keep(plan.logs)
-        self._zygotes.prepare(plan, self.environ)
+        self.nursery.adopt_plan(plan)
         self.add(plan.processes, plan.hulls)
         self._room.adopt_plan(plan)
         self._dependents = {name: [] for name in self.units}
@@ -137,7 +118,7 @@ class Crew:
         self.add({name: self.plan.processes[name]}, {})
         return self.units[name]
 
-    def _hosts(self) -> list[Unit]:
+    def hosts(self) -> list[Unit]:
         """Return the units with a process of their own, those of cells among them."""
         alone = [unit for unit in self.units.values() if not isinstance(unit, Member)]
         return [*alone, *self._hulls.values()]
@@ -175,7 +156,7 @@ class Crew:
                 self.diary = Diary(self.folder.diary)
                 self.diary.note("folder-made")
                 self._logs.watch_again()
-                for unit in self._hosts():
+                for unit in self.hosts():
                     if unit.identity is not None:
                         self._record_again(unit.name, unit.identity, unit.incarnation)
 
@@ -225,62 +206,15 @@ class Crew:
 
     def spawn(self, unit: Unit, output: int) -> None:
         """Have the unit's process forked; takes over the descriptor `output`."""
-        self.diary.note("order", agent=unit.name)
-        self._unborn[unit.incarnation] = unit
-        self.loop.call_later(_BIRTH_PATIENCE_S, self._check_birth, unit.incarnation)
-        order = self._order_of(unit)
-        if not self._zygotes.take(order, output, is_one_of_many=self._starts_many()):
-            self._send_bare(order, output)  # without a forker: again when there is one
-
-    def _starts_many(self) -> bool:
-        """Return whether more than one agent is to start now or soon."""
-        unborn = (unit for unit in self.units.values() if unit.wanted and unit.identity is None)
-        return len(list(itertools.islice(unborn, 2))) == 2
-
-    def spawn_bare(self, order: Order) -> None:
-        """Have the forker spawn what a zygote did not fork."""
-        if order.incarnation in self._unborn:
-            try:
-                self._send_bare(order, open_log(self.folder.log(order.name)))
-            except OSError as error:
-                self.on_no_birth(NoBirth(order.incarnation, error.strerror or str(error)))
-
-    def _send_bare(self, order: Order, output: int) -> bool:
-        """Have the bare forker fork; takes over the descriptor. Returns False when there is none."""
-        if self._forker is None:
-            os.close(output)
-            return False
-        self._forker.send(order, output)
-        return True
+        self.nursery.spawn(unit, output)
 
     async def run_beside(self, unit: Unit, command: Sequence[str], within_s: float) -> Outcome:
         """Run a command in the unit's folder and environment."""
-        env = errand_environment(self.environ, unit.spec)
-        return await self._errands.run(command, env, unit.spec.cwd, within_s)
-
-    def _order_of(self, unit: Unit) -> Order:
-        return Order(
-            name=unit.name,
-            incarnation=unit.incarnation,
-            generation=self.generation,
-            lease=str(self.folder.lease(unit.name)),
-            generation_file=str(self.folder.lock),
-            argv=list(unit.spec.argv),
-            env=full_environment(self.environ, unit.spec),
-            cwd=unit.spec.cwd,
-            open_files=unit.spec.open_files or self.open_files,
-            memory=unit.spec.memory_bytes or 0,
-        )
-
-    async def _run_alone(self, command: Sequence[str], within_s: float) -> Outcome:
-        """Run a command for the engine itself."""
-        return await self._errands.run(command, self.environ, "/", within_s)
+        return await self.nursery.run_beside(unit, command, within_s)
 
     def hear_forker(self) -> None:
         """Take what the forker has told: a pid that is unknown now is not the engine's."""
-        if self._forker is not None:
-            self._forker.drain()
-        self._zygotes.drain()
+        self.nursery.hear()
 
     def changed(self, unit: Unit) -> None:
         """Tell everyone who listens."""
@@ -340,96 +274,6 @@ class Crew:
     def _on_death(unit: Unit, need: str) -> str:
         return next((each.on_death for each in unit.spec.needs if each.agent == need), "wait")
 
-    # ---- births and ends
-
-    def _start_forker(self) -> None:
-        """Start a forker, and order again what the one before it has not borne."""
-        if self._is_closing:
-            return
-        self._forker_since = self.loop.time()
-        try:
-            self._forker = ForkerLink(self.loop, self)
-        except OSError as error:
-            self.diary.note("no-forker", text=str(error))
-            self.loop.call_later(_FORKER_PAUSE_S, self._start_forker)
-            return
-        for incarnation in list(self._unborn):
-            if not self._zygotes.holds(incarnation):
-                self.order_again(incarnation)
-
-    def on_birth(self, birth: Birth, pidfd: int) -> None:
-        """A child was forked."""
-        if self._errands.take_birth(birth, pidfd):
-            return
-        unit = self._unborn.pop(birth.incarnation, None)
-        if unit is None:
-            # Too late: it was ordered again, or is wanted no more.
-            process.send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
-            return
-        append_mark(self.folder.log(unit.name), Mark(time.time(), unit.log_start, birth.pid))
-        unit.born(birth, pidfd)
-
-    def on_no_birth(self, failure: NoBirth) -> None:
-        """A child could not be forked."""
-        unit = self._unborn.pop(failure.incarnation, None)
-        if unit is not None:
-            unit.not_born(f"not started, no process could be forked: {failure.reason}")
-        self._errands.take_no_birth(failure.incarnation, failure.reason)
-
-    def on_exit(self, end: Exit) -> None:
-        """A child has ended. Told twice when its forker died between telling and reaping."""
-        if self._errands.take_exit(end):
-            return
-        for unit in self._hosts():
-            if unit.pid == end.pid:
-                unit.ended(end.status)
-                return
-
-    def on_forker_lost(self) -> None:
-        """Replace a forker that died. Its children have fallen to this process, a subreaper."""
-        if self._is_closing:
-            return
-        self.diary.note("forker-lost")
-        self._forker = None
-        self._errands.forker_lost()
-        self._reap()
-        # One that cannot live is not started in a tight loop.
-        has_lived = self.loop.time() - self._forker_since > _FORKER_PAUSE_S
-        self.loop.call_later(0.0 if has_lived else _FORKER_PAUSE_S, self._start_forker)
-
-    def _check_birth(self, incarnation: int) -> None:
-        """Order a child again that nobody has reported; its lease keeps a late twin from running."""
-        if incarnation in self._unborn:
-            self.diary.note("no-birth", agent=self._unborn[incarnation].name)
-            self.order_again(incarnation)
-
-    def order_again(self, incarnation: int) -> None:
-        """Order a child anew that will not be borne."""
-        unit = self._unborn.pop(incarnation, None)
-        if unit is not None:
-            unit.not_born("")
-
-    def on_word(self, word: Warm | Declined) -> None:
-        """A bare forker says nothing else."""
-        raise AssertionError(f"the forker is no zygote: {word}")
-
-    def on_zygote_lost(self) -> None:
-        """Take the exits of what it bore and had not told."""
-        if not self._is_closing:
-            self._reap()
-
-    def _reap(self) -> None:
-        """Take the exits of what has fallen to this process; the forker is reaped by its link."""
-        self.hear_forker()
-        while (found := process.next_zombie()) is not None:
-            pid, status = found
-            if pid in self._zygotes.pids or (self._forker is not None and pid == self._forker.pid):
-                return
-            process.kill_group_of_zombie(pid)
-            os.waitpid(pid, 0)
-            self.on_exit(Exit(pid, status))
-
     def _has_sampled(self, unit: Unit) -> None:
         if unit.memory is not None and unit.pid is not None:
             self._appetite.note(unit.name, unit.pid, unit.memory.pss_bytes)
@@ -438,13 +282,10 @@ class Crew:
 
     def close(self) -> None:
         """Let everything go; the agents run on."""
-        self._is_closing = True
         self._sampler.close()
         self._room.close()
         self._logs.close()
-        self._zygotes.close()
-        if self._forker is not None:
-            self._forker.close()
+        self.nursery.close()
         for unit in self.units.values():
             unit.close()
         for cell in self.cells.values():

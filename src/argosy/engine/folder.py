@@ -66,6 +66,11 @@ class Folder(NamedTuple):
         return self.state / "book.json"
 
     @property
+    def forkers(self) -> Path:
+        """The forkers of the supervisor that rules, or ruled last."""
+        return self.state / "forkers.json"
+
+    @property
     def supervisor_log(self) -> Path:
         """What the supervisor itself prints."""
         return self.state / "supervisor.log"

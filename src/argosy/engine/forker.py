@@ -21,6 +21,7 @@ from argosy.engine.bootstrap import exec_program, settle
 from argosy.engine.order import (
     LARGEST_MESSAGE,
     NOT_EXECUTABLE,
+    NOT_LET_GO,
     Birth,
     Declined,
     Exit,
@@ -123,7 +124,7 @@ class Forker:
                 is_settled = True
         finally:
             if not is_settled:
-                os._exit(0)  # the forker died before it could report; nothing may unwind into its loop
+                os._exit(NOT_LET_GO)  # the forker died over it; nothing may unwind into its loop
         return lease
 
     def _report_birth(self, incarnation: int, pid: int, gate_in: int) -> bool:

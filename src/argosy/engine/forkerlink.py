@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import subprocess
@@ -23,6 +22,7 @@ from argosy.engine.order import (
     send_order,
     unpack_event,
 )
+from argosy.engine.timers import Timers
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
 _PAUSE_S = 0.05
+# Somebody who stops one for a moment, to look at it, may go on.
+_STOPPED_S = 1.0
+# A fork takes milliseconds; one that tells nothing for so long while it was asked, hangs.
+_SILENT_S = 3.0
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from argosy.engine.forker import main; main()"
 
 
@@ -52,8 +56,8 @@ class Listener(Protocol):
     def on_word(self, word: Warm | Declined) -> None:
         """A zygote has said something."""
 
-    def on_forker_lost(self) -> None:
-        """The forker has died; it is closed and reaped."""
+    def on_forker_lost(self, why: str) -> None:
+        """The forker has died, or was ended for the reason `why`; it is closed and reaped."""
 
 
 class ForkerLink:
@@ -75,6 +79,10 @@ class ForkerLink:
         self._loop = loop
         self._listener = listener
         self._unsent: deque[tuple[Order, int]] = deque()
+        self._unanswered: set[int] = set()
+        self._heard_at = 0.0
+        self._timers = Timers(loop)
+        self._why = ""
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setblocking(False)
         with theirs:
@@ -97,6 +105,10 @@ class ForkerLink:
     def send(self, order: Order, output: int) -> None:
         """Have an agent forked; takes over the descriptor `output`."""
         self._unsent.append((order, output))
+        if not self._unanswered:
+            self._heard_at = self._loop.time()
+            self._timers.arm("silent", _SILENT_S, self._judge_silence)
+        self._unanswered.add(order.incarnation)
         self._flush()
 
     def _flush(self) -> None:
@@ -134,12 +146,63 @@ class ForkerLink:
             except ConnectionResetError:
                 data, descriptors = b"", []
             if not data:
-                self.close()
-                self._listener.on_forker_lost()
+                self._lose("ended")
                 return
             self._tell(unpack_event(data), descriptors)
 
+    def look(self) -> None:
+        """Find out whether it has ended or was stopped; called when a child of this process has changed.
+
+        Its end shows here also while a child that has not got far holds its end of the channel.
+        """
+        if self._channel.fileno() < 0:
+            return
+        options = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        found = os.waitid(os.P_PID, self.pid, options)
+        if found is None:
+            return
+        if found.si_code == os.CLD_STOPPED:
+            self._timers.arm("stopped", _STOPPED_S, self._judge_stop)
+        else:
+            self._hear_all_and_lose("ended")
+
+    def _judge_stop(self) -> None:
+        """End it when it is stopped still: what it bears is told to nobody, what it is asked waits."""
+        found = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        if found is not None:
+            self.end(f"was stopped for {_STOPPED_S:.0f} s")
+
+    def _judge_silence(self) -> None:
+        """End it when it answers no more. What waits is heard first: this process may have been stalled."""
+        self.drain()
+        if self._channel.fileno() < 0 or not self._unanswered:
+            return
+        left_s = self._heard_at + _SILENT_S - self._loop.time()
+        if left_s > 0:
+            self._timers.arm("silent", left_s, self._judge_silence)
+        else:
+            self.end(f"told nothing for {_SILENT_S:.0f} s")
+
+    def end(self, why: str) -> None:
+        """Kill it; what it bore falls to this process."""
+        self._process.kill()
+        self._process.wait()
+        self._hear_all_and_lose(why)
+
+    def _hear_all_and_lose(self, why: str) -> None:
+        self._why = why
+        self.drain()
+        if self._channel.fileno() >= 0:
+            self._lose(why)
+
+    def _lose(self, why: str) -> None:
+        self.close()
+        self._listener.on_forker_lost(self._why or why)
+
     def _tell(self, event: ForkerEvent, descriptors: list[int]) -> None:
+        self._heard_at = self._loop.time()
+        if isinstance(event, Birth | NoBirth | Declined):
+            self._unanswered.discard(event.incarnation)
         if isinstance(event, Birth):
             self._listener.on_birth(event, descriptors[0])
         elif isinstance(event, Exit):
@@ -150,17 +213,18 @@ class ForkerLink:
             self._listener.on_word(event)
 
     def close(self) -> None:
-        """Close the channel, upon which the forker ends, and wait for that."""
+        """Close the channel and end the forker, whatever it does; what it bore runs on.
+
+        A child of it that was not let go yet ends with it.
+        """
         if self._channel.fileno() < 0:
             return
         self._loop.remove_reader(self._channel)
         self._loop.remove_writer(self._channel)
+        self._timers.clear()
         self._channel.close()
         for _, output in self._unsent:
             os.close(output)
         self._unsent.clear()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(2)
-            return
         self._process.kill()
         self._process.wait()

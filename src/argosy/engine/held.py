@@ -17,7 +17,10 @@ _STATUS_LOOKS = 10
 
 
 class HeldProcess:
-    """One living process; whoever made it closes it. A forker tells of the end of its own children."""
+    """One living process; whoever made it closes it.
+
+    A forker tells of the end of its own children; one that is stopped does not, so all are watched here.
+    """
 
     def __init__(self, pid: int, pidfd: int, loop: asyncio.AbstractEventLoop) -> None:
         self._pid = pid
@@ -40,10 +43,7 @@ class HeldProcess:
         process.kill_group(self._pidfd)
 
     def watch(self, on_end: Callable[[int | None], None]) -> None:
-        """Call `on_end(wait status)` once it has ended; for a process that is nobody's child here.
-
-        Its group is killed then, as a forker does for its own.
-        """
+        """Call `on_end(wait status)` once it has ended; its group is killed then."""
         self._loop.add_reader(self._pidfd, self._has_ended, on_end)
 
     def _has_ended(self, on_end: Callable[[int | None], None]) -> None:

@@ -21,7 +21,8 @@ LEASE_UNUSABLE = 113
 LEASE_BUSY = 114
 ALREADY_ALIVE = 115
 OLD_GENERATION = 116
-NOT_STARTED = frozenset({LEASE_BUSY, ALREADY_ALIVE, OLD_GENERATION})
+NOT_LET_GO = 117
+NOT_STARTED = frozenset({LEASE_BUSY, ALREADY_ALIVE, OLD_GENERATION, NOT_LET_GO})
 # As a shell has them: found but not executable, not found.
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -31,6 +32,7 @@ WORDS = {
     LEASE_BUSY: "met a busy lease",
     ALREADY_ALIVE: "met a living process of its name",
     OLD_GENERATION: "met a newer supervisor",
+    NOT_LET_GO: "lost its forker before it began",
 }
 
 

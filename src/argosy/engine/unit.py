@@ -261,6 +261,7 @@ class Unit:
         self._is_unborn = self._is_adopted = False
         self.identity = Identity(birth.pid, birth.started)
         self._held = HeldProcess(birth.pid, pidfd, self._crew.loop)
+        self._held.watch(self.ended)
         if self.state is State.STOPPING:
             self._terminate()
         else:

@@ -45,10 +45,15 @@ Key = tuple[tuple[str, str], ...]
 class Host(Listener, Protocol):
     """Whom the zygotes tell; births, exits and failed births as a forker's."""
 
-    diary: Diary
+    @property
+    def diary(self) -> Diary:
+        """Where they tell of themselves."""
 
     def spawn_bare(self, order: Order) -> None:
         """Spawn what no zygote forks."""
+
+    def has_forked(self) -> None:
+        """A zygote was started."""
 
     def on_zygote_lost(self) -> None:
         """Take the exits that it has not told."""
@@ -78,11 +83,6 @@ class Zygotes:
         self._key_of: dict[str, Key] = {}
         self.spawned: dict[str, str] = {}
 
-    @property
-    def pids(self) -> set[int]:
-        """The numbers of the living zygotes; their links reap them."""
-        return {each.link.pid for each in self._zygotes.values() if each.link is not None}
-
     def prepare(self, plan: Plan, environ: Mapping[str, str]) -> None:
         """Have a zygote for every two agents that can share one; those that fit the plan no more end."""
         groups = self._group(plan, environ)
@@ -95,6 +95,8 @@ class Zygotes:
             if key not in self._zygotes:
                 shared = set.intersection(*(set(kin.env.items()) for kin in groups[key]))
                 self._zygotes[key] = _Zygote(self._loop, self._host, recipe, dict(shared))
+        if wanted:
+            self._host.has_forked()
         for name, why in self.spawned.items():
             self._host.diary.note("spawned", agent=name, text=why)
 
@@ -127,11 +129,9 @@ class Zygotes:
         """Return whether a zygote has been asked for this start and has not answered."""
         return any(each.holds(incarnation) for each in self._zygotes.values())
 
-    def drain(self) -> None:
-        """Take every report that waits."""
-        for zygote in list(self._zygotes.values()):
-            if zygote.link is not None:
-                zygote.link.drain()
+    def links(self) -> list[ForkerLink]:
+        """Return the links to the living zygotes; each reaps its own."""
+        return [each.link for each in self._zygotes.values() if each.link is not None]
 
     def close(self) -> None:
         """End all zygotes; what they bore runs on."""
@@ -283,6 +283,7 @@ class _Zygote:
         for order in sent.values():
             self._host.spawn_bare(order)
         self._start()
+        self._host.has_forked()
 
     def on_birth(self, birth: Birth, pidfd: int) -> None:
         """A child was forked."""
@@ -298,13 +299,14 @@ class _Zygote:
         """A child has ended."""
         self._host.on_exit(end)
 
-    def on_forker_lost(self) -> None:
+    def on_forker_lost(self, why: str) -> None:
         """It has died; its children have fallen to this process."""
-        self._host.diary.note("zygote-lost")
+        self._host.diary.note("zygote-lost", text=why)
         sent, self._sent = self._sent, {}
         self._end()
         if self._tries < _TRIES:
             self._start()
+            self._host.has_forked()
         else:
             self._host.diary.note("no-zygote", text=f"died {_TRIES} times before it was warm")
         self._host.on_zygote_lost()
