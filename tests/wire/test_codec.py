@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from concurrent.futures import Future
 from typing import Annotated, Any
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from argosy.wire import codec, frame
+from argosy.wire.call import Answer, Maker
 
 plain = st.recursive(
     st.none()
@@ -84,11 +86,12 @@ def test_a_foreign_extension_is_refused() -> None:
         codec.Unpacker().unpack(msgspec.msgpack.encode(msgspec.msgpack.Ext(7, b"")))
 
 
-def test_what_has_no_encoding_leaves_no_frames_behind() -> None:
-    packer = codec.Packer()
+def test_a_call_that_has_no_encoding_leaves_no_frames_to_the_next() -> None:
+    maker = Maker("Peer")
+    sink: Future[Answer] = Future()
     with pytest.raises(TypeError, match="`object` has no encoding"):
-        packer.pack([packer.lift(b"x" * codec.BUFFER_BYTES), object()])
-    assert packer.take_frames() == []
+        maker.make("m", {"a": b"x" * codec.BUFFER_BYTES, "b": object()}, 1.0, sink, "", None)
+    assert maker.make("m", {"a": 1}, 1.0, sink, "", None).buffers == ()
 
 
 class TestArrays:

@@ -149,11 +149,11 @@ class Dispatcher:
             await items.aclose()
 
     def _inline(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
-        if _is_too_late(inquiry):
+        if inquiry.expired():
+            inquiry.refuse(codec.EXPIRED, _TOO_LATE)
             return
-        context = contextvars.copy_context()
         try:
-            result = context.run(_traced, handler, arguments, inquiry.trace)
+            result = contextvars.copy_context().run(_traced, handler, arguments, inquiry.trace)
         except Exception as error:
             _failed(handler, inquiry, error)
         else:

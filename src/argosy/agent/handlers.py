@@ -7,11 +7,10 @@ not fit never reaches the handler.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_type_hints, overload
 
 import msgspec
-from msgspec import Raw
 
 from argosy.agent.health import HEALTH_ACTIONS
 from argosy.wire.codec import Unpacker, is_bytes_like, wire_type
@@ -20,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Mode = Literal["task", "stream", "inline", "thread"]
 
 _MARK = "__argosy__"
+_astuple = msgspec.structs.astuple
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -116,9 +116,12 @@ def marked(cls: type, kind: type) -> list[tuple[str, Any]]:
 
 
 class Handler:
-    """A request handler: how it runs, and how its arguments are decoded."""
+    """A request handler: how it runs, and how its arguments are decoded.
 
-    __slots__ = ("_convert", "_decoder", "_struct", "keywords", "method", "mode", "name")
+    from_msgpack: decodes arguments and their buffers; raises msgspec.DecodeError or ValidationError.
+    """
+
+    __slots__ = ("_struct", "from_msgpack", "keywords", "method", "mode", "name")
 
     def __init__(self, name: str, method: Callable[..., Any], short: bool) -> None:
         self.name = name
@@ -126,11 +129,8 @@ class Handler:
         self.mode: Mode = _mode(method, short)
         hints = _hints(method)
         self._struct, self.keywords = _arguments_type(name, method, hints)
-        self._decoder = Unpacker(self._struct, {n: hint for n, hint in hints.items() if is_bytes_like(hint)})
-
-    def from_msgpack(self, raw: Raw, buffers: Sequence[memoryview]) -> Any:
-        """Decode arguments; raises msgspec.DecodeError or ValidationError."""
-        return self._decoder.unpack(raw, buffers)
+        fields = {n: hint for n, hint in hints.items() if is_bytes_like(hint)}
+        self.from_msgpack = Unpacker(self._struct, fields).unpack
 
     def from_json(self, arguments: dict[str, Any]) -> Any:
         """Convert an old speaker's arguments; raises msgspec.ValidationError."""
@@ -141,7 +141,7 @@ class Handler:
         if self._struct is dict:
             return self.method(**arguments)
         if not self.keywords:
-            return self.method(*msgspec.structs.astuple(arguments))
+            return self.method(*_astuple(arguments))
         return self.method(**msgspec.structs.asdict(arguments))
 
     def signature(self) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from argosy.fault import Fault, InputError
 from argosy.wire import codec
 from argosy.wire.book import Directory
-from argosy.wire.call import Answer, read_answer
+from argosy.wire.call import Answer, unreadable
 from argosy.wire.channel import Channel
 from argosy.wire.keys import secure
 from argosy.wire.peer import DEFAULT_TIMEOUT_S
@@ -109,7 +109,10 @@ class SyncPeer:
         if slot.error is not None:
             raise slot.take_error()
         assert slot.answer is not None
-        return read_answer(line.unpackers.of(returns).unpack, slot.answer, line.channel.peer, method)
+        try:
+            return line.unpackers.of(returns).unpack(*slot.answer)
+        except codec.UNREADABLE as error:
+            raise unreadable(line.channel.peer, method, error) from error
 
     def stream(
         self,

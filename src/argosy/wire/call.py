@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -43,8 +43,8 @@ class Flow(Protocol):
 class Call(msgspec.Struct, eq=False, weakref=False):
     """One request; a struct, since one is made per request.
 
-    record, buffers: as they travel. tries: how often it was sent.
-    is_uncertain: it was sent and nothing tells whether it was executed.
+    record, buffers: as they travel. tries: how often its lane was lost, so that nothing tells
+    whether it was executed.
     """
 
     id: int
@@ -54,7 +54,6 @@ class Call(msgspec.Struct, eq=False, weakref=False):
     flow: Flow | None
     record: bytes
     buffers: Sequence[Bytes] = ()
-    is_uncertain: bool = False
     tries: int = 0
 
     @property
@@ -69,7 +68,7 @@ class Call(msgspec.Struct, eq=False, weakref=False):
 
     def give_up(self, peer: str, reason: str) -> None:
         """End while it is on no lane; one whose last lane was lost may have been executed."""
-        kind = errors.DeadlineExceeded if self.is_uncertain else errors.NotSent
+        kind = errors.DeadlineExceeded if self.tries else errors.NotSent
         self.fail(kind(peer, self.method, reason))
 
 
@@ -95,12 +94,16 @@ class Maker:
         deadline_us = now_us() + int(timeout_s * 1e6)
         packer = self._packer
         lifted = packer.lift_arguments(arguments)
-        if flow:
-            record = packer.pack((number, method, deadline_us, lifted, trace, FIRST_CREDIT))
-        elif trace:
-            record = packer.pack((number, method, deadline_us, lifted, trace))
-        else:
-            record = packer.pack((number, method, deadline_us, lifted))
+        try:
+            if flow:
+                record = packer.pack((number, method, deadline_us, lifted, trace, FIRST_CREDIT))
+            elif trace:
+                record = packer.pack((number, method, deadline_us, lifted, trace))
+            else:
+                record = packer.pack((number, method, deadline_us, lifted))
+        except Exception:
+            packer.take_frames()
+            raise
         call = Call(number, method, deadline_us, sink, flow, record)
         if packer.frames:
             call.buffers = packer.take_frames()
@@ -133,12 +136,9 @@ def remote_error(peer: str, method: str, tag: int, failure: Failure) -> errors.W
     return errors.NotSent(peer, method, message or code)
 
 
-def read_answer(unpack: Callable[..., Any], answer: Answer, peer: str, method: str) -> Any:
-    """Decode a result; raises RemoteError when it is not what the caller asked for."""
-    try:
-        return unpack(*answer)
-    except codec.UNREADABLE as error:
-        raise errors.RemoteError(peer, method, "undecodable-result", str(error)) from error
+def unreadable(peer: str, method: str, error: Exception) -> errors.WireError:
+    """Return the error for a result that is not what the caller asked for."""
+    return errors.RemoteError(peer, method, "undecodable-result", str(error))
 
 
 read_failure = codec.Unpacker(Failure).unpack

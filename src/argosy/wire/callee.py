@@ -239,6 +239,7 @@ class Callee:
         now = now_us()
         least_us = caller.least_us = min(caller.least_us, now - stamp_us)
         caller.heard_s = now / 1e6
+        caller.batch = max(codec.LEAST_BATCH, len(records))
         for record in records:
             credit, deadline_us = record.credit, record.deadline_us + least_us
             number, method, raw, trace = record.id, record.method, record.arguments, record.trace
@@ -306,7 +307,7 @@ class Callee:
             inquiry.is_over = True
             if inquiry.caller.inquiries.pop(inquiry.id, None):
                 self.in_flight -= 1
-            self._count(tag)
+            self._counts[_COUNTED.get(tag, "handled")] += 1
         record, buffers = self._encode(inquiry.id, tag, value)
         self._outbox.put(inquiry.caller, record, buffers)
         if tag != codec.ITEM:
@@ -319,6 +320,7 @@ class Callee:
         try:
             record = packer.pack((number, tag, packer.lift(value)))
         except _UNENCODABLE as error:
+            packer.take_frames()
             return packer.pack((number, codec.ERROR, ("unencodable-result", str(error)))), ()
         buffers: Sequence[frame.Bytes] = ()
         largest = len(record)
@@ -329,9 +331,6 @@ class Callee:
             reason = f"its reply has {largest} bytes, at most {codec.LARGEST_BYTES} are carried"
             return packer.pack((number, codec.REFUSED, (codec.TOO_LARGE, reason))), ()
         return record, buffers
-
-    def _count(self, tag: int) -> None:
-        self._counts[_COUNTED.get(tag, "handled")] += 1
 
     def answer_json(
         self, inquiry: JsonInquiry | None, route: Sequence[bytes], document: dict[str, Any]

@@ -6,17 +6,18 @@ the next one, and is NotSent at its deadline) or *sent* (its lane's end, or its 
 it OutcomeUnknown, or puts it back when its method is idempotent). What the peer reports as
 stale or stopping was not executed, and waits again until its deadline.
 
-Calls made in one tick leave together at its end, in messages of 16: the peer works on the first
-while the next is made. Sending "at once when idle" was tried and splits every batch.
+Calls made in one tick leave together at its end, in messages of 16, or of a quarter of those in
+flight: the peer works on the first while the next is made. Sending "at once when idle" was tried
+and splits every batch.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from argosy.wire import codec, errors, frame
+from argosy.wire.backlog import Backlog
 from argosy.wire.call import MOST_TRIES, Call, Flow, Maker, Sink, read_failure, remote_error
 from argosy.wire.dialer import Dialer
 from argosy.wire.frame import now_us
@@ -62,8 +63,8 @@ class Channel:
         self._idempotent = idempotent
         self._maker = Maker(peer)
         self._is_shared = reactor.is_shared
-        self._waiting: deque[Call] = deque()
-        self._waiting_bytes = 0
+        self._backlog = Backlog()
+        self._waiting = self._backlog.calls
         self._sent: dict[int, Call] = {}
         self._streams = 0
         self._dialer = Dialer(
@@ -104,11 +105,12 @@ class Channel:
         if len(self._waiting) >= MOST_WAITING or self._is_closed or (flow and self._streams >= MOST_STREAMS):
             raise self._no_room(method)
         call = self._maker.make(method, arguments, timeout_s, sink, trace, flow)
-        self._waiting.append(call)
-        self._waiting_bytes += len(call.record)
+        is_full = self._backlog.add(call)
         if not self._alarm_us or call.deadline_us < self._alarm_us:
             self._set_alarm(call.deadline_us)
-        if self._may_go_now():
+        # A thread that blocks makes one call at a time: there is nothing to wait for. What ended
+        # an idle ZeroMQ lane is seen first.
+        if is_full or (not self._is_shared and isinstance(self._dialer.lane, Link)):
             self._flush()
         elif not self._flushing:
             self._flush_soon()
@@ -156,15 +158,6 @@ class Channel:
 
     # -- sending ----------------------------------------------------------------------------
 
-    def _may_go_now(self) -> bool:
-        """Tell whether there is no point in waiting for more of this tick.
-
-        A thread that blocks makes one call at a time; what ended an idle ZeroMQ lane is seen first.
-        """
-        if len(self._waiting) >= codec.BATCH_RECORDS or self._waiting_bytes >= codec.BATCH_BYTES:
-            return True
-        return not self._is_shared and isinstance(self._dialer.lane, Link)
-
     def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
@@ -185,37 +178,27 @@ class Channel:
         was_idle = not self._sent
         room = self._welcome.credit - len(self._sent)
         while self._waiting and room > 0:
-            taken = self._send_batch(lane, min(room, codec.BATCH_RECORDS))
+            taken = self._send_batch(lane, room)
             if not taken:
                 break
             room -= taken
-        self._waiting_bytes = sum(len(c.record) for c in self._waiting) if self._waiting else 0
+        self._backlog.count(len(self._sent))
         self._vigil.begin(was_idle)
         if lane.is_edge_triggered:
             self._on_readable()
 
     def _send_batch(self, lane: Lane | Link, room: int) -> int:
-        """Send one message of at most `room` calls and BATCH_BYTES; a call with buffers goes alone.
+        """Send one message of at most `room` calls.
 
         Returns how many went; none when the peer has just gone, and they wait as before.
         """
-        waiting = self._waiting
-        call = waiting.popleft()
-        calls, records, buffers = [call], [call.record], call.buffers
-        if waiting and not buffers:
-            size = len(call.record)
-            while waiting and len(calls) < room and size < codec.BATCH_BYTES and not waiting[0].buffers:
-                call = waiting.popleft()
-                calls.append(call)
-                records.append(call.record)
-                size += len(call.record)
+        calls, buffers = self._backlog.take(room)
+        records = [call.record for call in calls]
         if not lane.send(codec.body(frame.CALL, self._incarnation, records, len(buffers)), buffers):
-            waiting.extendleft(reversed(calls))
+            self._backlog.put_back(calls)
             return 0
         sent = self._sent
         for call in calls:
-            call.is_uncertain = True
-            call.tries += 1
             sent[call.id] = call
             if call.flow:
                 self._streams += 1
@@ -248,16 +231,12 @@ class Channel:
         lost, self._sent = self._sent, {}
         self._streams = 0
         repeatable = self._idempotent() if lost and not self._is_closed else ()
+        for call in lost.values():
+            call.tries += 1
         again = {i for i, c in lost.items() if c.method in repeatable and c.tries < MOST_TRIES and not c.flow}
-        self._put_back(lost[number] for number in again)
+        self._backlog.put_back(lost[number] for number in again)
         for number in lost.keys() - again:
             lost[number].fail(error(self.peer, lost[number].method, reason))
-
-    def _put_back(self, calls: Iterable[Call]) -> None:
-        """Let calls wait for the next lane, in their order, before those that were never sent."""
-        for call in sorted(calls, key=lambda c: c.id, reverse=True):
-            self._waiting.appendleft(call)
-            self._waiting_bytes += len(call.record)
 
     # -- receiving --------------------------------------------------------------------------
 
@@ -299,9 +278,7 @@ class Channel:
         if state != self._standing.code:
             self._standing.take(state)
         if kind == frame.REPLY:
-            buffers = message[1:]
-            for record in codec.read_replies(message[0]):
-                self._on_reply(record, buffers)
+            self._on_replies(codec.read_replies(message[0]), message[1:])
         elif kind == frame.WELCOME:
             self._on_welcome(codec.read_welcome(message[0]))
         elif kind == frame.BEAT:
@@ -317,11 +294,21 @@ class Channel:
     def _on_stale(self, ids: list[int]) -> None:
         """The peer has forgotten this lane: these were not executed, and the next lane may carry them."""
         unsent = [call for number in ids if (call := self._sent.pop(number, None))]
-        for call in unsent:
-            call.is_uncertain = False
         self._drop_lane("it had forgotten this connection")
-        self._put_back(unsent)
+        self._backlog.put_back(unsent)
         self._dialer.again()
+
+    def _on_replies(self, records: list[codec.ReplyRecord], buffers: list[memoryview]) -> None:
+        """Hand results over; what is not just that is looked at one by one."""
+        sent = self._sent
+        for record in records:
+            if record.tag == codec.RESULT and (call := sent.get(record.id)) and not call.flow:
+                del sent[record.id]
+                sink = call.sink
+                if not sink.done():
+                    sink.set_result((record.value, buffers))
+            else:
+                self._on_reply(record, buffers)
 
     def _on_reply(self, record: codec.ReplyRecord, buffers: list[memoryview]) -> None:
         tag = record.tag
@@ -358,8 +345,7 @@ class Channel:
 
     def _on_stopping(self, call: Call) -> None:
         """It was not executed and its peer is going: the next incarnation may still do it in time."""
-        call.is_uncertain = False
-        self._put_back([call])
+        self._backlog.put_back([call])
         self._dialer.why_not = "it is stopping"
         # Nothing more goes out on this lane, and it stays until its peer ends it: replies may still
         # come, and a new one would find the peer stopping again, and again.

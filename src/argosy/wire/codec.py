@@ -24,7 +24,8 @@ from argosy.wire.frame import HEADER_BYTES, Bytes, head
 
 BUFFER_BYTES: Final = 64 * 1024  # below that pyzmq copies anyway
 BATCH_BYTES: Final = 64 * 1024
-BATCH_RECORDS: Final = 16
+LEAST_BATCH: Final = 16  # records in one message, of those that are there to be sent
+MOST_BATCH: Final = 64
 LARGEST_BYTES: Final = 256 * 1024 * 1024  # of one frame
 
 EXTENSION: Final = 1
@@ -114,23 +115,14 @@ class Packer:
     """Encodes values; `frames` holds the buffers that the last ones set aside, until taken.
 
     apart: whether large buffers leave the record; where not, they are copied into it.
+    pack: encodes one value; raises TypeError when something in it has no encoding, and what was
+    set aside until then is to be taken.
     """
 
     def __init__(self, *, apart: bool = True) -> None:
         self.frames: list[Bytes] = []
         self._apart = apart
-        self._encode = msgspec.msgpack.Encoder(enc_hook=self._foreign).encode
-
-    def pack(self, value: object) -> bytes:
-        """Encode one value.
-
-        Raises TypeError: something in it has no encoding. Frames set aside by it are dropped.
-        """
-        try:
-            return self._encode(value)
-        except Exception:
-            self.frames = []
-            raise
+        self.pack: Final = msgspec.msgpack.Encoder(enc_hook=self._foreign).encode
 
     def take_frames(self) -> list[Bytes]:
         """Return and forget the buffers that were set aside."""

@@ -82,12 +82,13 @@ class Caller:
     is_routed: that is the agent's ROUTER.
     least_us: the least (receipt - stamp) seen, so the difference of the two clocks plus the
     fastest journey; a deadline plus that can only err towards executing.
+    batch: how many replies make a full message.
     due: whole messages that could not leave yet.
     """
 
     __slots__ = (
-        *("due", "full_since_s", "heard_s", "inquiries", "is_routed", "key", "least_us", "name", "outbox"),
-        "way",
+        *("batch", "due", "full_since_s", "heard_s", "inquiries", "is_routed", "key", "least_us", "name"),
+        *("outbox", "way"),
     )
 
     def __init__(self, key: Key, way: Way, name: str, least_us: int) -> None:
@@ -97,6 +98,7 @@ class Caller:
         self.name = name
         self.least_us = least_us
         self.inquiries: dict[int, ArgosyInquiry] = {}
+        self.batch = codec.LEAST_BATCH
         self.outbox: list[bytes] = []
         self.due: list[tuple[bytes, Sequence[frame.Bytes]]] = []
         self.heard_s = time.monotonic()

@@ -48,7 +48,7 @@ class Outbox:
     def put(self, caller: Caller, record: bytes, buffers: Sequence[frame.Bytes]) -> None:
         """Add a reply record to those of this tick; one with buffers ends the message before it.
 
-        A message that is full leaves at once: its caller works on it while the rest is made.
+        A message as large as its caller's own leaves at once: it works on that while the rest is made.
         """
         if buffers:
             self._close_batch(caller)
@@ -56,7 +56,7 @@ class Outbox:
             caller.due.append((whole, buffers))
         else:
             caller.outbox.append(record)
-            if len(caller.outbox) >= codec.BATCH_RECORDS:
+            if len(caller.outbox) >= caller.batch:
                 self._send_to(caller)
                 return
         self._dirty[caller.key] = caller

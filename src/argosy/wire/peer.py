@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from argosy.wire import codec
-from argosy.wire.call import Answer, read_answer
+from argosy.wire.call import Answer, unreadable
 from argosy.wire.channel import Channel
 from argosy.wire.stream import Inbox, Stream
 from argosy.wire.trace import trace_id
@@ -55,7 +55,10 @@ class Peer:
         except asyncio.CancelledError:
             self._channel.cancel(call)
             raise
-        return read_answer(codec.unpackers.of(returns).unpack, answer, self._channel.peer, method)
+        try:
+            return codec.unpackers.of(returns).unpack(*answer)
+        except codec.UNREADABLE as error:
+            raise unreadable(self._channel.peer, method, error) from error
 
     def stream(
         self,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from argosy.wire import codec
-from argosy.wire.call import FIRST_CREDIT, Answer, Call, read_answer
+from argosy.wire.call import FIRST_CREDIT, Answer, Call, unreadable
 from argosy.wire.channel import Channel
 
 ITEM_BYTES: Final = 1024
@@ -72,7 +72,11 @@ class Inbox:
         if self._owed >= _GIVE_BACK and self.call:
             self._channel.give_credit(self.call, self._owed)
             self._owed = 0
-        return read_answer(self._unpack, answer, self._channel.peer, self.call.method if self.call else "")
+        try:
+            return self._unpack(*answer)
+        except codec.UNREADABLE as error:
+            method = self.call.method if self.call else ""
+            raise unreadable(self._channel.peer, method, error) from error
 
     def close(self) -> None:
         """Take no more: the peer's handler is cancelled."""
