@@ -29,6 +29,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "schema": "the JSON Schema of fleet.yaml, for editors",
         "keys": "the keys that let a fleet's machines, and nobody else, connect",
     },
+    "change the code": {
+        "audit": "find what is wrong with a tree of Python files",
+    },
 }
 
 VERBS: dict[str, str] = {verb: text for group in GROUPS.values() for verb, text in group.items()}

@@ -112,6 +112,23 @@ def close_module(module: Module, finder: Finder, library: Library) -> Closure:
     return _Walk(finder, library).run(nodes)
 
 
+def follow_imports(node: Node, finder: Finder, library: Library) -> Closure:
+    """Return where the imports of one file lead: the files that they load at once, and what is missing.
+
+    `nodes` has the file itself first, then each file that it reaches by its surest import. What those
+    import in turn is left out.
+    """
+    walk = _Walk(finder, library)
+    walk.nodes[node.path] = node
+    if isinstance(node.facts, Facts):
+        for item in node.facts.imports:
+            walk.follow(node, item)
+    for queue in walk.queues.values():
+        for reached in queue:
+            walk.nodes.setdefault(reached.path, reached)
+    return walk.closure()
+
+
 class _Walk:
     def __init__(self, finder: Finder, library: Library) -> None:
         self.finder = finder
@@ -128,6 +145,9 @@ class _Walk:
             if isinstance(node.facts, Facts):
                 for item in node.facts.imports:
                     self.follow(node, item)
+        return self.closure()
+
+    def closure(self) -> Closure:
         return Closure(self.nodes, tuple(self.missing), tuple(self.external), tuple(self.tops.values()))
 
     def next_node(self) -> Node | None:

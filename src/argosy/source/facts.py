@@ -95,9 +95,9 @@ def read_outline(path: str) -> Facts | Unparsed:
         )
 
 
-def find_facts(parsed: Parsed) -> Facts:
-    """Return the facts of a parsed file."""
-    scope = find_scopes(parsed)
+def find_facts(parsed: Parsed, scope: Scope | None = None) -> Facts:
+    """Return the facts of a parsed file. scope: its module's scope, where somebody has found it already."""
+    scope = find_scopes(parsed) if scope is None else scope
     names = _first_bindings(scope)
     return Facts(
         path=parsed.path,

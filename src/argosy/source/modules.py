@@ -51,10 +51,13 @@ class Module(msgspec.Struct, frozen=True):
 
 
 class Folders:
-    """Listings of folders, each read once; what one check shares between its finders."""
+    """Listings of folders, each read once; what one check shares between its finders.
 
-    def __init__(self) -> None:
-        self._entries: dict[str, dict[str, bool]] = {}
+    entries: those that are known already, by absolute path: name to is-a-folder.
+    """
+
+    def __init__(self, entries: dict[str, dict[str, bool]] | None = None) -> None:
+        self._entries: dict[str, dict[str, bool]] = entries or {}
 
     def entries(self, folder: str) -> dict[str, bool]:
         """Return name to is-a-folder; a folder that cannot be read is empty."""

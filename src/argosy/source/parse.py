@@ -44,18 +44,26 @@ def parse(source: Source, *, is_compiled: bool = True) -> Parsed | Unparsed:
         line = source.data.count(b"\n", 0, at) + 1
         column = at - (source.data.rfind(b"\n", 0, at) + 1) + 1
         return Unparsed(source.path, line, column, "the source has a null byte", "read")
-    stage: Stage = "parse"
     with warnings.catch_warnings():
         # Invalid escapes and the like are told by warnings, which a stranger's tree is full of.
         warnings.simplefilter("ignore")
         try:
             tree = ast.parse(source.data, source.path)
-            if is_compiled:
-                stage = "compile"
-                compile(tree, source.path, "exec", dont_inherit=True)
         except Exception as error:  # codecs, deep nesting: what hostile bytes raise is documented nowhere
-            return _unparsed(source, error, stage)
-    return Parsed(source, tree, None if source.data.isascii() else _lines(source))
+            return _unparsed(source, error, "parse")
+    parsed = Parsed(source, tree, None if source.data.isascii() else _lines(source))
+    return (find_compile_fault(parsed) if is_compiled else None) or parsed
+
+
+def find_compile_fault(parsed: Parsed) -> Unparsed | None:
+    """Return what the compiler refuses in a tree, None for one that it takes; never raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(parsed.tree, parsed.path, "exec", dont_inherit=True)
+        except Exception as error:
+            return _unparsed(parsed.source, error, "compile")
+    return None
 
 
 def _unparsed(source: Source, error: Exception, stage: Stage) -> Unparsed:

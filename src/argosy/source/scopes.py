@@ -37,10 +37,11 @@ GIVEN = frozenset(dir(builtins)) | {
 
 
 class Binding(msgspec.Struct, frozen=True):
-    """One place that binds a name."""
+    """One place that binds a name. origin: what an import imports, as `zmq.Context` or `.near.thing`."""
 
     how: How
     line: int
+    origin: str = ""
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -147,25 +148,65 @@ def has_lazy_annotations(tree: ast.Module) -> bool:
     )
 
 
-def find_scopes(parsed: Parsed) -> Scope:
-    """Return the module's scope, with all others below it."""
-    return _Builder(parsed.tree).build()
+Index = dict[type[ast.AST], list[tuple[ast.AST, Scope]]]
+
+# What readers of a whole file ask for; each kind costs every file a little.
+INDEXED: tuple[type[ast.AST], ...] = (
+    ast.AnnAssign,
+    ast.Assign,
+    ast.AsyncFunctionDef,
+    ast.AsyncWith,
+    ast.Attribute,
+    ast.AugAssign,
+    ast.Call,
+    ast.ClassDef,
+    ast.Compare,
+    ast.Constant,
+    ast.Delete,
+    ast.Dict,
+    ast.ExceptHandler,
+    ast.For,
+    ast.FunctionDef,
+    ast.Import,
+    ast.ImportFrom,
+    ast.JoinedStr,
+    ast.Lambda,
+    ast.Return,
+    ast.Try,
+    ast.While,
+    ast.With,
+)
+
+
+def find_scopes(parsed: Parsed, index: Index | None = None) -> Scope:
+    """Return the module's scope, with all others below it.
+
+    index: filled with the nodes of the kinds that it has as keys, in the order of the source, each with
+    the scope that it is evaluated in. Annotations that nobody computes are left out.
+    """
+    return _Builder(parsed.tree, {} if index is None else index).build()
 
 
 class _Builder:
     """Walks a tree with a stack of (node, scope); what comes first in the source comes off first."""
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, index: Index) -> None:
         self.tree = tree
+        self.index = index
         self.module = Scope("module", "", tree, None)
         self.todo: list[tuple[ast.AST, Scope]] = []
         self.lazy_annotations = has_lazy_annotations(tree)
 
     def build(self) -> Scope:
         self.push(self.tree.body, self.module)
-        while self.todo:
-            node, scope = self.todo.pop()
-            visit = _VISITS.get(type(node))
+        todo, index = self.todo, self.index
+        while todo:
+            place = todo.pop()
+            node, scope = place
+            kind = type(node)
+            if kind in index:
+                index[kind].append(place)
+            visit = _VISITS.get(kind)
             if visit is None:
                 self.push_children(node, scope)
             else:
@@ -185,8 +226,8 @@ class _Builder:
             elif isinstance(value, ast.AST):
                 todo.append((value, scope))
 
-    def bind(self, scope: Scope, name: str, how: How, line: int) -> None:
-        scope.bindings.setdefault(name, []).append(Binding(how, line))
+    def bind(self, scope: Scope, name: str, how: How, line: int, origin: str = "") -> None:
+        scope.bindings.setdefault(name, []).append(Binding(how, line, origin))
 
     def name(self, node: ast.Name, scope: Scope) -> None:
         if isinstance(node.ctx, ast.Load):
@@ -214,9 +255,13 @@ class _Builder:
         for alias in node.names:
             if alias.name == "*":
                 self.module.has_star = True
-                continue
-            name = alias.asname or (alias.name.split(".")[0] if isinstance(node, ast.Import) else alias.name)
-            self.bind(scope, name, "import", node.lineno)
+            elif isinstance(node, ast.Import):
+                origin = alias.name if alias.asname else alias.name.partition(".")[0]
+                self.bind(scope, alias.asname or origin, "import", node.lineno, origin)
+            else:
+                source = "." * node.level + (node.module or "")
+                origin = f"{source}{'.' if node.module else ''}{alias.name}"
+                self.bind(scope, alias.asname or alias.name, "import", node.lineno, origin)
 
     def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
         self.bind(scope, node.name, "def", node.lineno)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,6 +16,7 @@ from argosy.source.imports import Import, When
 from argosy.source.modules import Finder
 from argosy.source.order import Early
 from argosy.source.text import Unparsed
+from argosy.source.undefined import Undefined
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -38,6 +40,15 @@ class Finding(msgspec.Struct, frozen=True):
     def position(self) -> tuple[int, ...]:
         """Return when the program meets this: the line of each import on the way, then its own."""
         return (*(step.line for step in self.way), self.line)
+
+
+class Told(NamedTuple):
+    """What there is to say of a fault, wherever it was met."""
+
+    code: str
+    subject: str
+    message: str
+    hint: str
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -91,65 +102,82 @@ def _of_unparsed(node: Node, failed: Unparsed, setting: Setting) -> Finding:
 def _of_names(node: Node, facts: Facts, closure: Closure) -> Iterator[Finding]:
     early = facts.early_as_main if node.module is None else facts.early
     told = {item.name for item in early}
+
+    def offer(name: str) -> str:
+        return offer_home(name, _homes(name, closure), facts.names)
+
     for item in early:
-        yield _of_early(node, item, closure)
+        caught = node.caught | item.caught
+        is_certain = item.is_certain and _is_certain(node.reach, "NameError", caught)
+        place = (node.path, item.line, item.column)
+        say = tell_early(item, offer)
+        yield Finding(say.code, say.subject, *place, say.message, say.hint, is_certain, node.way)
     for name in facts.undefined:
-        if name.name in told:
-            continue
-        times = f" ({name.uses} uses, the first here)" if name.uses > 1 else ""
-        message = f"`{name.name}` is read in `{name.scope}` and never bound{times}"
-        hint = _offer(name.name, facts, closure)
-        place = (node.path, name.line, name.column)
-        yield Finding("S104", name.name, *place, message, hint, False, node.way)
+        if name.name not in told:
+            say = tell_undefined(name, offer)
+            place = (node.path, name.line, name.column)
+            yield Finding(say.code, say.subject, *place, say.message, say.hint, False, node.way)
 
 
-def _of_early(node: Node, item: Early, closure: Closure) -> Finding:
-    caught = node.caught | item.caught
-    is_certain = item.is_certain and _is_certain(node.reach, "NameError", caught)
-    place = (node.path, item.line, item.column)
+def tell_early(item: Early, offer: Callable[[str], str]) -> Told:
+    """Return what there is to say of a name that is read too early. offer: the hint for an unknown one."""
     if item.bound_by is None:
         message = f"`{item.name}` is read while the module loads, and never bound"
-        hint = _offer(item.name, node.facts, closure)
-        return Finding("S104", item.name, *place, message, hint, is_certain, node.way)
+        return Told("S104", item.name, message, offer(item.name))
     how = {"import": "imported", "def": "defined", "class": "defined"}.get(item.bound_by, "assigned")
     message = f"`{item.name}` is read before it is {how} in line {item.bound_line}"
     hint = f"move line {item.bound_line} above line {item.line}" if how == "imported" else ""
-    return Finding("S102", item.name, *place, message, hint, is_certain, node.way)
+    return Told("S102", item.name, message, hint)
+
+
+def tell_undefined(item: Undefined, offer: Callable[[str], str]) -> Told:
+    """Return what there is to say of a name that nothing binds."""
+    times = f" ({item.uses} uses, the first here)" if item.uses > 1 else ""
+    message = f"`{item.name}` is read in `{item.scope}` and never bound{times}"
+    return Told("S104", item.name, message, offer(item.name))
 
 
 def _of_missing(item: Missing, closure: Closure) -> Finding:
-    node, statement = item.node, item.item
+    say, error = tell_missing(item, lambda: _names_of(item.module, closure))
+    return _of_import(item.node, item.item, say, error, item.reach, item.caught)
+
+
+def tell_missing(item: Missing, names: Callable[[], Collection[str]]) -> tuple[Told, str]:
+    """Return what there is to say of a local import that cannot succeed, and the error that it raises.
+
+    names: what the module binds that lacks the name.
+    """
     error = "ModuleNotFoundError" if item.why == "module" else "ImportError"
     hint = ""
     if item.why == "module":
         whole, _, last = item.module.rpartition(".")
-        asked = "" if statement.module == item.module else f" (asked for: `{statement.written()}`)"
-        message = f"there is no module `{item.module}` in the tree: `{whole}` has no `{last}`{asked}"
+        asked = "" if item.item.module == item.module else f" (asked for: `{item.item.written()}`)"
+        where = f": `{whole}` has no `{last}`" if whole else ""
+        message = f"there is no module `{item.module}` in the tree{where}{asked}"
     elif item.why == "name":
         message = f"cannot import `{item.name}` from `{item.module}`: nothing there binds it"
-        hint = _nearest(item.name, _names_of(item.module, closure))
+        hint = _nearest(item.name, names())
     else:
         message = f"the relative import `{item.module}` leads out of every package"
         hint = "a script is no package: name the module in full, or run it as `module:Class`"
-    subject = f"{item.module}:{item.name}"
-    return _of_import(node, statement, ("S103", subject, message, hint), error, item.reach, item.caught)
+    return Told("S103", f"{item.module}:{item.name}", message, hint), error
 
 
 def _of_external(item: External) -> Finding:
     message = f"`{item.top}` is neither in the tree nor installed"
-    told = ("I602", item.top, message, "")
+    told = Told("I602", item.top, message, "")
     return _of_import(item.node, item.item, told, "ModuleNotFoundError", item.reach, item.caught)
 
 
 def _of_import(
     node: Node,
     statement: Import,
-    told: tuple[str, str, str, str],
+    told: Told,
     error: str,
     reach: Reach,
     caught: frozenset[str],
 ) -> Finding:
-    """Return the finding of an import that raises `error`; told: code, subject, message, hint."""
+    """Return the finding of an import that raises `error`."""
     code, subject, message, hint = told
     if flow.is_caught(error, caught):
         message += " (its absence is caught)"
@@ -211,18 +239,25 @@ def _names_of(module: str, closure: Closure) -> list[str]:
     return []
 
 
-def _offer(name: str, facts: Facts | Unparsed, closure: Closure) -> str:
-    """Return where an unknown name is defined, if one file of the program does it, else the nearest name."""
-    homes = {
+def _homes(name: str, closure: Closure) -> set[str]:
+    """Return the modules of a program that define a function or class of this name."""
+    return {
         node.module.name
         for node in closure.nodes.values()
         if isinstance(node.facts, Facts)
         and node.module is not None
         and node.facts.names.get(name) in ("def", "class")
     }
+
+
+def offer_home(name: str, homes: Collection[str], known: Collection[str]) -> str:
+    """Return an import for an unknown name, if one module alone defines it, else the nearest name.
+
+    known: the names that the file itself binds.
+    """
     if len(homes) == 1:
-        return f"from {homes.pop()} import {name}"
-    return _nearest(name, facts.names) if isinstance(facts, Facts) else ""
+        return f"from {next(iter(homes))} import {name}"
+    return _nearest(name, known)
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

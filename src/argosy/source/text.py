@@ -47,17 +47,22 @@ class Unparsed(msgspec.Struct, frozen=True):
 
 def read_source(path: str | os.PathLike[str]) -> Source | Unparsed:
     """Return the source at `path`; a file that cannot be read is data too."""
+    data = read_data(path)
+    return data if isinstance(data, Unparsed) else take_source(data, os.fspath(path))
+
+
+def read_data(path: str | os.PathLike[str]) -> bytes | Unparsed:
+    """Return the bytes of a file, or why they cannot be read; never raises, never waits."""
     name = os.fspath(path)
     try:
         if not stat.S_ISREG(os.stat(name).st_mode):
             # A pipe or a device would be waited for without end.
             raise OSError(errno.EINVAL, "not a regular file")
         with open(name, "rb") as file:
-            data = file.read()
+            return file.read()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return Unparsed(name, 1, 1, f"cannot be read: {reason.lower()}", "read")
-    return take_source(data, name)
 
 
 def take_source(data: bytes, path: str) -> Source | Unparsed:

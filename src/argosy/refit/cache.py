@@ -1,0 +1,133 @@
+"""What an audit remembers of a tree between two runs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+import argosy
+from argosy.refit.finding import Failure, Finding
+from argosy.refit.record import Record
+from argosy.refit.walk import Snapshot
+from argosy.source.text import Unparsed
+
+T = TypeVar("T")
+
+_MOST = 32  # trees that are remembered
+# The clock of a file system ticks each 4 to 10 ms: what was written within the same tick looks unchanged.
+_UNSETTLED_NS = 50_000_000
+
+
+class Verdict(msgspec.Struct, frozen=True, array_like=True):
+    """All that was found in a tree, before anybody selects from it.
+
+    ignored: how many findings comments silence.
+    """
+
+    files: int
+    unparsed: dict[str, Unparsed]
+    findings: tuple[Finding, ...]
+    ignored: int
+    failures: tuple[Failure, ...]
+
+
+class Seen(msgspec.Struct, frozen=True, array_like=True):
+    """A tree as it was, and the verdict on it. unsettled: files that may have changed since unnoticed."""
+
+    key: bytes
+    snapshot: Snapshot
+    unsettled: frozenset[str]
+    verdict: Verdict
+
+
+class Linked(msgspec.Struct, frozen=True, array_like=True):
+    """What a rule said in the light of several files. key: what it had looked at."""
+
+    key: bytes
+    findings: tuple[Finding, ...]
+
+
+class Records(msgspec.Struct, array_like=True):
+    """The files of a tree by path. linked: by the rule's code and the path; none for the whole tree."""
+
+    key: bytes
+    records: dict[str, Record]
+    linked: dict[str, dict[str, Linked]]
+
+
+class Cache:
+    """The memory of one tree, audited in one way.
+
+    folder: where memories are kept, None to keep none. Anything that is wrong with one is as if there were
+    none, and a folder that cannot be written costs time, not the audit.
+    """
+
+    def __init__(self, folder: Path | None, root: str, exclude: Iterable[str]) -> None:
+        name = hashlib.blake2b(repr((root, sorted(exclude))).encode(), digest_size=10).hexdigest()
+        self._shelf = folder
+        self._folder = None if folder is None else folder / name
+
+    def load(self, name: str, type_: type[T]) -> T | None:
+        """Return what was kept under a name, None when there is nothing of use."""
+        if self._folder is None:
+            return None
+        try:
+            return msgspec.msgpack.decode((self._folder / name).read_bytes(), type=type_)
+        except (OSError, msgspec.MsgspecError, ValueError):
+            return None
+
+    def store(self, name: str, value: object) -> None:
+        """Keep a value under a name."""
+        if self._folder is None or self._shelf is None:
+            return
+        with contextlib.suppress(OSError):
+            if not self._folder.is_dir():
+                self._folder.mkdir(parents=True, mode=0o700)
+                _forget_oldest(self._shelf)
+            handle, path = tempfile.mkstemp(dir=self._folder)
+            try:
+                with open(handle, "wb") as file:
+                    file.write(msgspec.msgpack.encode(value))
+                os.replace(path, self._folder / name)
+            except BaseException:
+                os.unlink(path)
+                raise
+
+
+def default_folder() -> Path:
+    """Return where audits keep what they remember."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(home) / "argosy" / "audit"
+
+
+def code_key() -> bytes:
+    """Return what tells one version of the rules, and of what they read with, from another."""
+    made = hashlib.blake2b(sys.version.encode(), digest_size=16)
+    rooms = Path(argosy.__file__).parent
+    for room in ("fleet", "refit", "source"):
+        for path in sorted((rooms / room).rglob("*.py")):
+            made.update(path.read_bytes())
+    return made.digest()
+
+
+def find_unsettled(snapshot: Snapshot, taken_ns: int) -> frozenset[str]:
+    """Return the files that were written so shortly before `taken_ns` that the next write may not show."""
+    edge = taken_ns - _UNSETTLED_NS
+    return frozenset(
+        path for path, stamp in snapshot.stamps.items() if max(stamp.mtime_ns, stamp.ctime_ns) >= edge
+    )
+
+
+def _forget_oldest(shelf: Path) -> None:
+    kept = sorted(shelf.iterdir(), key=lambda item: item.stat().st_mtime, reverse=True)
+    for folder in kept[_MOST:]:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""Kinds of facts: what each file tells the rules that look at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from argosy.refit.file import PythonFile, TextFile
+
+T = TypeVar("T")
+
+
+class FactKind(Generic[T]):
+    """A kind of facts: small data that is taken from every file once, kept, and read by rules of the tree.
+
+    name: unique, a noun. type: what a file yields: a msgspec struct or any type that msgspec encodes.
+    collect: takes it from a Python file, None when there is nothing to tell. collect_text: the same for
+    other files whose names fit one of the globs `names`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        type_: type[T],
+        collect: Callable[[PythonFile], T | None] | None = None,
+        *,
+        names: tuple[str, ...] = (),
+        collect_text: Callable[[TextFile], T | None] | None = None,
+    ) -> None:
+        self.name = name
+        self.collect = collect
+        self.names = names
+        self.collect_text = collect_text
+        self._decoder = msgspec.msgpack.Decoder(type_)
+        self._encoder = msgspec.msgpack.Encoder(order="deterministic")
+
+    def encode(self, fact: T) -> bytes:
+        """Return the bytes that are kept of a fact; equal facts have equal bytes."""
+        return self._encoder.encode(fact)
+
+    def decode(self, data: bytes) -> T:
+        """Return a fact from its bytes."""
+        return self._decoder.decode(data)

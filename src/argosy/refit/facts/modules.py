@@ -1,0 +1,77 @@
+"""The modules of a tree as the readers of `argosy.source` want them, made of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from argosy.refit.facts.imports import IMPORTS
+from argosy.refit.facts.surface import SURFACE
+from argosy.refit.tree import Tree
+from argosy.source.closure import Closure, Node, Reach, follow_imports
+from argosy.source.facts import Facts, Library
+from argosy.source.imports import When
+from argosy.source.ports import Ports
+from argosy.source.syspath import Additions
+from argosy.source.text import Unparsed
+
+_NO_PORTS = Ports()
+
+
+def library(tree: Tree) -> Library:
+    """Return what the files of a tree bind, by absolute path; without their imports."""
+    surfaces = tree.facts(SURFACE)
+
+    def read(path: str) -> Facts | Unparsed:
+        relative = tree.relative(path)
+        surface = surfaces.get(relative)
+        if relative in tree.unparsed:
+            return tree.unparsed[relative]
+        # A file that was left out of the audit may hold anything.
+        return Facts(
+            path=path,
+            imports=(),
+            names={} if surface is None else surface.names,
+            is_open=surface is None or surface.is_open,
+            undefined=(),
+            early=(),
+            early_as_main=(),
+            additions=Additions(),
+            ports=_NO_PORTS,
+        )
+
+    return Library(read)
+
+
+def homes(tree: Tree) -> Mapping[str, tuple[str, ...]]:
+    """Return the paths of the modules that define a function or class at their top, by its name."""
+    found: dict[str, list[str]] = {}
+    for path, surface in tree.facts(SURFACE).items():
+        for name, how in surface.names.items():
+            if how in ("def", "class"):
+                found.setdefault(name, []).append(path)
+    return {name: tuple(paths) for name, paths in found.items()}
+
+
+def reached(tree: Tree, path: str) -> Closure | None:
+    """Return where the imports of one file lead, None for a file without any."""
+    held = tree.fact(IMPORTS, path)
+    if held is None:
+        return None
+    files = tree.derived(library)
+    module = tree.module(path)
+    own = Facts(
+        path=module.path,
+        # What runs only when the file is a script is asked about as well.
+        imports=tuple(replace(item, when=item.when - {When.MAIN}) for item in held.imports),
+        names={},
+        is_open=True,
+        undefined=(),
+        early=(),
+        early_as_main=(),
+        additions=held.additions,
+        ports=_NO_PORTS,
+    )
+    node = Node(module.path, own, module, Reach.CERTAIN)
+    return follow_imports(node, tree.finder(path, held.additions.folders), files)

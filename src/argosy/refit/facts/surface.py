@@ -1,0 +1,23 @@
+"""What a module shows to those that import it. Says nothing of lines, so that few edits change it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from argosy.refit.fact import FactKind
+from argosy.refit.file import PythonFile
+from argosy.source.scopes import How
+
+
+class Surface(msgspec.Struct, frozen=True, array_like=True):
+    """The names that a module binds, and how first. is_open: more may come at run time."""
+
+    names: dict[str, How]
+    is_open: bool
+
+
+def collect(file: PythonFile) -> Surface:
+    return Surface(file.facts.names, file.facts.is_open)
+
+
+SURFACE = FactKind("surface", Surface, collect)

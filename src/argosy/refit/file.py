@@ -1,0 +1,145 @@
+"""One file as rules see it: its text, its tree, its names; each read once for all rules."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import TypeVar
+
+from argosy.refit.finding import Finding
+from argosy.source.facts import Facts, find_facts
+from argosy.source.origin import Origin, find_origin
+from argosy.source.parse import Parsed
+from argosy.source.scopes import INDEXED, Scope, find_scopes
+from argosy.source.text import Source, Unparsed, split_lines
+
+Node = TypeVar("Node", bound=ast.AST)
+Placed = ast.expr | ast.stmt | ast.alias | ast.excepthandler
+
+
+class PythonFile:
+    """A Python file that parses.
+
+    path: relative to the root, with `/`. module: its dotted name from the root. scope: the module's
+    scope, with all others below it. Nothing of it may be kept after the rule has returned.
+    """
+
+    def __init__(self, path: str, parsed: Parsed) -> None:
+        self.path = path
+        self.module = module_name(path)
+        self.parsed = parsed
+        self._index: dict[type[ast.AST], list[tuple[ast.AST, Scope]]] = {kind: [] for kind in INDEXED}
+        self.scope = find_scopes(parsed, self._index)
+
+    @property
+    def source(self) -> Source:
+        return self.parsed.source
+
+    @property
+    def tree(self) -> ast.Module:
+        return self.parsed.tree
+
+    @cached_property
+    def text(self) -> str:
+        """The text as Python reads it."""
+        return self.source.text()
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text, without their ends."""
+        return split_lines(self.text)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What `argosy check` knows of a file: imports, names bound, unbound and read too early, ports."""
+        return find_facts(self.parsed, self.scope)
+
+    @cached_property
+    def _parents(self) -> dict[ast.AST, ast.AST]:
+        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+
+    def nodes(self, kind: type[Node]) -> list[tuple[Node, Scope]]:
+        """Return the nodes of one kind with the scope that each is evaluated in, in the order of the source.
+
+        kind: one of `source.scopes.INDEXED`; for others walk the tree.
+        """
+        return self._index[kind]  # type: ignore[return-value]
+
+    def origin(self, node: ast.expr, scope: Scope) -> Origin | None:
+        """Return what a dotted name imports (`zmq.Context`, whatever it is called here), or None."""
+        return find_origin(node, scope)
+
+    def parent(self, node: ast.AST) -> ast.AST | None:
+        """Return the node around `node`; the first call in a file walks its tree."""
+        return self._parents.get(node)
+
+    def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Yield the nodes around `node`, from the inside out."""
+        while (above := self._parents.get(node)) is not None:
+            yield above
+            node = above
+
+    def segment(self, node: Placed) -> str:
+        """Return the source of a node."""
+        return ast.get_source_segment(self.text, node) or ""
+
+    def finding(
+        self, node: Placed, message: str, scope: Scope | None = None, *, symbol: str = "", hint: str = ""
+    ) -> Finding:
+        """Return a finding at a node. symbol: what it is about; empty for the scope's own name."""
+        symbol = symbol or (scope.qualified_name() if scope is not None else "")
+        return Finding(
+            self.path, node.lineno, self.parsed.column(node), "", message, symbol=symbol, hint=hint
+        )
+
+
+class BrokenFile:
+    """A Python file that Python cannot run.
+
+    path: relative to the root, with `/`. data: its bytes, empty for one that cannot be read. fault: where the
+    compiler stumbled and what it said; a file whose `stage` is `compile` has a tree all the same.
+    """
+
+    def __init__(self, path: str, data: bytes, fault: Unparsed) -> None:
+        self.path = path
+        self.data = data
+        self.fault = fault
+
+    def finding(self, line: int, column: int, message: str, *, symbol: str = "", hint: str = "") -> Finding:
+        """Return a finding at a place, both counted from 1."""
+        return Finding(self.path, line, column, "", message, symbol=symbol, hint=hint)
+
+
+class TextFile:
+    """A file of another kind: a compose file, a Dockerfile, a script of the shell.
+
+    path: relative to the root, with `/`. data: its bytes. text: read as UTF-8, what is none is U+FFFD.
+    """
+
+    def __init__(self, path: str, data: bytes) -> None:
+        self.path = path
+        self.data = data
+
+    @cached_property
+    def text(self) -> str:
+        return self.data.decode("utf-8-sig", "replace")
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    def finding(self, line: int, column: int, message: str, *, symbol: str = "", hint: str = "") -> Finding:
+        """Return a finding at a place, both counted from 1."""
+        return Finding(self.path, line, column, "", message, symbol=symbol, hint=hint)
+
+
+def module_name(path: str) -> str:
+    """Return the dotted name of the module at a relative path, as seen from the root."""
+    parts = path.removesuffix(".py").split("/")
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def words_in(data: bytes, words: Iterable[bytes]) -> bool:
+    """Return whether a source holds one of `words`."""
+    return any(word in data for word in words)

@@ -1,0 +1,106 @@
+"""Several processes that read files, so that one hostile file can end a reader and nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
+from multiprocessing.process import BaseProcess
+
+import msgspec
+
+from argosy.refit.record import Reader, Record
+from argosy.refit.rule import load_rules
+from argosy.source.text import Unparsed
+
+_BATCH = 12
+Job = tuple[str, bytes]
+Done = Callable[[str, "Record | None"], None]
+
+
+class _Desk:
+    """One reading process and the files that it has before it."""
+
+    def __init__(self, root: str, beside: Sequence[_Desk]) -> None:
+        method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+        context: SpawnContext = multiprocessing.get_context(method)  # type: ignore[assignment]
+        self.pipe, other = context.Pipe()
+        # A forked reader that held our ends of the pipes would never see that we have gone.
+        ours = [self.pipe, *(desk.pipe for desk in beside)] if method == "fork" else []
+        self.process: BaseProcess = context.Process(target=_serve, args=(root, other, ours), daemon=True)
+        self.process.start()
+        other.close()
+        self.batch: list[Job] = []
+
+    def give(self, batch: list[Job]) -> None:
+        self.batch = batch
+        self.pipe.send_bytes(msgspec.msgpack.encode(batch))
+
+    def end(self) -> None:
+        self.pipe.close()
+        self.process.join(1.0)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def read_files(root: str, jobs: Sequence[Job], processes: int, done: Done) -> None:
+    """Read files in several processes and hand each record to `done` as it comes.
+
+    jobs: relative paths, each with the digest that is known of it. A process that dies on a file is
+    replaced, and the file told as one that cannot be read.
+    """
+    todo = deque(jobs)
+    desks: list[_Desk] = []
+    try:
+        for _ in range(min(processes, max(len(jobs) // _BATCH, 1))):
+            desks.append(_Desk(root, desks))
+        for desk in desks:
+            _feed(desk, todo)
+        while busy := {desk.pipe: desk for desk in desks if desk.batch}:
+            for pipe in wait(list(busy)):
+                _take(busy[pipe], desks, root, todo, done)  # type: ignore[index]
+    finally:
+        for desk in desks:
+            desk.end()
+
+
+def _feed(desk: _Desk, todo: deque[Job]) -> None:
+    batch = [todo.popleft() for _ in range(min(_BATCH, len(todo)))]
+    desk.batch = []
+    if batch:
+        desk.give(batch)
+
+
+def _take(desk: _Desk, desks: list[_Desk], root: str, todo: deque[Job], done: Done) -> None:
+    """Take one file's record from a desk; a desk that has gone is replaced."""
+    try:
+        record = msgspec.msgpack.decode(desk.pipe.recv_bytes(), type=Record | None)
+    except (EOFError, OSError):
+        desk.end()
+        path = desk.batch[0][0]
+        reason = f"made the reader end (exit code {desk.process.exitcode})"
+        done(path, Record(b"", Unparsed(path, 1, 1, reason, "read")))
+        todo.extendleft(reversed(desk.batch[1:]))
+        desks.remove(desk)
+        desks.append(_Desk(root, desks))
+        _feed(desks[-1], todo)
+        return
+    done(desk.batch.pop(0)[0], record)
+    if not desk.batch:
+        _feed(desk, todo)
+
+
+def _serve(root: str, pipe: Connection, ours: Sequence[Connection]) -> None:
+    """Read what is asked for until the other end goes."""
+    for end in ours:
+        end.close()
+    reader = Reader(root, load_rules())
+    try:
+        while True:
+            for path, known in msgspec.msgpack.decode(pipe.recv_bytes(), type=list[Job]):
+                pipe.send_bytes(msgspec.msgpack.encode(reader.read(path, known)))
+    except (EOFError, OSError, KeyboardInterrupt):
+        pass

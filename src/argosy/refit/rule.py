@@ -1,0 +1,118 @@
+"""A rule as data, its cases, and the rules that there are."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from argosy.refit import rules as shelf
+from argosy.refit.fact import FactKind
+from argosy.refit.file import BrokenFile, PythonFile, TextFile
+from argosy.refit.finding import Action, Finding
+from argosy.refit.tree import Tree
+
+_MARK = re.compile(r"#\s*<--")
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to find. Its module's docstring is its reference; see `argosy.refit.rules`.
+
+    file: reads one Python file. words: it is asked only about sources that hold one of these; none: all.
+    broken: reads one Python file that Python cannot run.
+    text: reads one other file whose name fits one of the globs `names`.
+    link: reads one file's facts (of the kinds `needs`), given those of all files (of the kinds `sees`).
+    tree: reads the facts of all files (of the kinds `needs`).
+    """
+
+    code: str
+    title: str
+    action: Action
+    words: tuple[bytes, ...] = ()
+    file: Callable[[PythonFile], Iterable[Finding]] | None = None
+    broken: Callable[[BrokenFile], Iterable[Finding]] | None = None
+    names: tuple[str, ...] = ()
+    text: Callable[[TextFile], Iterable[Finding]] | None = None
+    needs: tuple[FactKind[Any], ...] = ()
+    sees: tuple[FactKind[Any], ...] = ()
+    link: Callable[[Tree, str], Iterable[Finding]] | None = None
+    tree: Callable[[Tree], Iterable[Finding]] | None = None
+
+    def stamp(self, found: Iterable[Finding]) -> list[Finding]:
+        """Return findings with this rule's code, and its action where they have none of their own."""
+        return [
+            msgspec.structs.replace(item, code=self.code, action=item.action or self.action) for item in found
+        ]
+
+
+class Case(msgspec.Struct, frozen=True):
+    """A source, or a small tree of them, and the places where its rule must find something.
+
+    source: one file's text or bytes; it gets the name `case.py`. files: several, by path, in its place.
+    lines: the expected lines of `source`; None to take those that end in the comment `# <--`, which also
+    tells them in `files`. fleet: the text of a fleet file at the root.
+    """
+
+    source: str | bytes = ""
+    files: Mapping[str, str | bytes] = {}
+    lines: tuple[int, ...] | None = None
+    fleet: str | None = None
+
+    def tree(self) -> dict[str, bytes]:
+        """Return the case's files by path."""
+        files = dict(self.files) or {"case.py": self.source}
+        return {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
+
+    def expected(self) -> set[tuple[str, int]]:
+        """Return path and line of every place that is marked."""
+        if self.lines is not None:
+            return {(next(iter(self.tree())), line) for line in self.lines}
+        return {
+            (path, number)
+            for path, data in self.tree().items()
+            for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1)
+            if _MARK.search(line)
+        }
+
+
+class Ruled(msgspec.Struct, frozen=True):
+    """A rule's module, read: the rule, its reference, its cases."""
+
+    rule: Rule
+    doc: str
+    must: tuple[Case, ...]
+    must_not: tuple[Case, ...]
+
+
+def load_rules() -> tuple[Rule, ...]:
+    """Return every rule, in the order of their codes."""
+    return tuple(sorted((module.RULE for module in _modules()), key=lambda rule: rule.code))
+
+
+def load_references() -> tuple[Ruled, ...]:
+    """Return every rule with its docstring and its cases, in the order of their codes.
+
+    Raises AttributeError: a rule's module lacks MUST or MUST_NOT.
+    """
+    found = [
+        Ruled(module.RULE, module.__doc__ or "", tuple(module.MUST), tuple(module.MUST_NOT))
+        for module in _modules()
+    ]
+    return tuple(sorted(found, key=lambda item: item.rule.code))
+
+
+def fact_kinds(rules: Iterable[Rule]) -> tuple[FactKind[Any], ...]:
+    """Return the kinds of facts that `rules` read, each once."""
+    kinds = {kind.name: kind for rule in rules for kind in (*rule.needs, *rule.sees)}
+    return tuple(kinds.values())
+
+
+def _modules() -> list[ModuleType]:
+    names = [item.name for item in pkgutil.iter_modules(shelf.__path__)]
+    modules = [importlib.import_module(f"{shelf.__name__}.{name}") for name in names]
+    return [module for module in modules if hasattr(module, "RULE")]

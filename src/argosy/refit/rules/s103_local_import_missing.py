@@ -1,0 +1,113 @@
+"""A local module that is imported is not there, or cannot be loaded
+
+A module or a name that the tree does not have, though its package is there; a relative import that leads
+out of every package; or a file that does not parse, which ends whoever imports it.
+
+Folders are searched as for a script: its own first, then what it adds to sys.path, then those above, up to
+the root of the audit. What is installed is none of this rule's business.
+
+Instead: mend the import, or bring the module back. An import under `except ImportError` is told with that
+remark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from argosy.refit.facts.imports import IMPORTS
+from argosy.refit.facts.modules import library, reached
+from argosy.refit.facts.surface import SURFACE
+from argosy.refit.finding import Finding
+from argosy.refit.rule import Case, Rule
+from argosy.refit.tree import Tree
+from argosy.source import flow
+from argosy.source.facts import Facts
+from argosy.source.startup import tell_missing
+from argosy.source.text import Unparsed
+
+_HOW = {"read": "cannot be read", "parse": "does not parse", "compile": "does not compile"}
+
+
+def check(tree: Tree, path: str) -> Iterator[Finding]:
+    """Tell each thing that is missing once for a file, at its surest import."""
+    closure = reached(tree, path)
+    if closure is None:
+        return
+    told: set[str] = set()
+    for item in sorted(closure.missing, key=lambda item: (item.reach, item.item.line)):
+        say, error = tell_missing(item, lambda module=item.module: _names(tree, path, module))  # type: ignore[misc]
+        if say.subject not in told:
+            told.add(say.subject)
+            message = say.message + (" (its absence is caught)" if flow.is_caught(error, item.caught) else "")
+            at = item.item
+            yield Finding(path, at.line, at.column, "", message, symbol=say.subject, hint=say.hint)
+    for node in list(closure.nodes.values())[1:]:
+        if isinstance(node.facts, Unparsed):
+            step, fault = node.way[-1], node.facts
+            name = node.module.name if node.module is not None else step.module
+            where = f"{fault.path}:{fault.line}:{fault.column}"
+            message = f"imports `{name}`, which {_HOW[fault.stage]}: {fault.message} ({where})"
+            yield Finding(path, step.line, step.column, "", message, symbol=f"{name}:")
+
+
+def _names(tree: Tree, path: str, module: str) -> list[str]:
+    found = tree.finder(path).find(module)
+    facts = tree.derived(library).facts(found.path) if found is not None else None
+    return list(facts.names) if isinstance(facts, Facts) else []
+
+
+RULE = Rule(
+    code="S103",
+    title="local import missing",
+    action="review",
+    needs=(IMPORTS,),
+    sees=(SURFACE,),
+    link=check,
+)
+
+MUST = (
+    Case(
+        files={
+            "pack/__init__.py": "",
+            "pack/a.py": "import pack.gone  # <--\nfrom pack import b\n",
+            "pack/b.py": "from pack.a import nothing  # <--\nfrom . import c  # <--\n",
+        }
+    ),
+    Case(files={"main.py": "import broken  # <--\n", "broken.py": "def f(:\n"}),
+    Case(
+        files={"main.py": "def f():\n    from near import helper  # <--\n", "near.py": "def help(): pass\n"}
+    ),
+    Case(
+        files={
+            "main.py": "try:\n    import near.gone  # <--\nexcept ImportError:\n    pass\n",
+            "near/x.py": "",
+        }
+    ),
+    Case(files={"main.py": "from .. import far  # <--\n"}),
+    Case(
+        files={
+            "pack/__init__.py": "",
+            "pack/tool.py": "if __name__ == '__main__':\n    import pack.gone  # <--\n",
+        }
+    ),
+)
+MUST_NOT = (
+    Case(files={"main.py": "import os, json.decoder\nimport numpy\nimport not_here\n"}),
+    Case(files={"main.py": "from near import anything\n", "near.py": "from x import *\n"}),
+    Case(files={"main.py": "from near import anything\n", "near.py": "def __getattr__(name): ...\n"}),
+    Case(files={"deep/down/main.py": "from near import it\n", "near.py": "it = 1\n"}),
+    Case(
+        files={
+            "app/main.py": "import sys, os\n"
+            "sys.path.insert(0, os.path.join(os.path.dirname(__file__), '../lib'))\n"
+            "import tools\n",
+            "lib/tools.py": "",
+        }
+    ),
+    Case(
+        files={
+            "main.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import near.gone\n",
+            "near/x.py": "",
+        }
+    ),
+)

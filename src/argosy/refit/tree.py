@@ -1,0 +1,92 @@
+"""A whole tree as rules see it: the facts of all files, and where imports lead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from argosy.fleet import Fleet
+from argosy.refit.fact import FactKind
+from argosy.refit.file import module_name
+from argosy.source.modules import Finder, Folders, Module
+from argosy.source.text import Unparsed
+
+T = TypeVar("T")
+
+
+class Tree:
+    """What a rule of the tree may know.
+
+    root: absolute. paths: the Python files that have a tree, sorted, relative to it. unparsed: those that
+    Python cannot run, and why; the compiler refuses some that have a tree. fleet: the fleet file that the
+    tree is audited with, None without one: address rules then have nothing to compare with. entries:
+    what each folder holds, name to is-a-folder.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        kept: Mapping[str, Mapping[str, bytes]],
+        unparsed: Mapping[str, Unparsed],
+        entries: Mapping[str, Mapping[str, bool]],
+        fleet: Fleet | None,
+    ) -> None:
+        self.root = root
+        self.unparsed = unparsed
+        self.fleet = fleet
+        treeless = {path for path, fault in unparsed.items() if fault.stage != "compile"}
+        self.paths = tuple(sorted(path for path in kept if path.endswith(".py") and path not in treeless))
+        self._kept = kept
+        self._decoded: dict[str, Mapping[str, Any]] = {}
+        self._derived: dict[Callable[[Tree], Any], Any] = {}
+        self._folders = Folders({os.path.join(root, path): dict(held) for path, held in entries.items()})
+        self._finders: dict[tuple[str, ...], Finder] = {}
+
+    def facts(self, kind: FactKind[T]) -> Mapping[str, T]:
+        """Return the facts of one kind by path; only of files that have any. Decoded once."""
+        if kind.name not in self._decoded:
+            self._decoded[kind.name] = {
+                path: kind.decode(held[kind.name])
+                for path, held in sorted(self._kept.items())
+                if kind.name in held
+            }
+        return self._decoded[kind.name]
+
+    def fact(self, kind: FactKind[T], path: str) -> T | None:
+        """Return one file's fact of one kind, None when it has none."""
+        if kind.name in self._decoded:
+            return self._decoded[kind.name].get(path)
+        data = self._kept.get(path, {}).get(kind.name)
+        return None if data is None else kind.decode(data)
+
+    def derived(self, make: Callable[[Tree], T]) -> T:
+        """Return what `make` computes of this tree; computed once for all that ask with the same function."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        return self._derived[make]  # type: ignore[no-any-return]
+
+    def finder(self, path: str, added: Iterable[str] = ()) -> Finder:
+        """Return what finds the local modules that the file at `path` may import.
+
+        The folder of the file comes first, as for a script, then what it adds to sys.path, then the
+        folders above it, up to the root. added: absolute folders.
+        """
+        folder = os.path.dirname(os.path.join(self.root, path))
+        key = (folder, *added)
+        if key not in self._finders:
+            above = [folder]
+            while above[-1] != self.root:
+                above.append(os.path.dirname(above[-1]))
+            self._finders[key] = Finder([folder], [*added, *above[1:]], self._folders)
+        return self._finders[key]
+
+    def relative(self, path: str) -> str:
+        """Return an absolute path below the root as paths are written here."""
+        return os.path.relpath(path, self.root).replace(os.sep, "/")
+
+    def module(self, path: str) -> Module:
+        """Return the module that a file is, as seen from the root."""
+        whole = os.path.join(self.root, path)
+        is_package = os.path.basename(path) == "__init__.py"
+        return Module(module_name(path), "source", whole, (os.path.dirname(whole),) if is_package else ())

@@ -1,0 +1,65 @@
+"""Every rule by its own cases, and what all rules have in common."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from argosy.fleet import read_fleet
+from argosy.refit.audit import audit
+from argosy.refit.rule import Case, Ruled, load_references
+
+REFERENCES = load_references()
+MUST = [(item, case) for item in REFERENCES for case in item.must]
+MUST_NOT = [(item, case) for item in REFERENCES for case in item.must_not]
+
+
+def _name(value: object) -> str:
+    return value.rule.code if isinstance(value, Ruled) else ""
+
+
+def found_in(case: Case, code: str, folder: Path) -> set[tuple[str, int]]:
+    for path, data in case.tree().items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    fleet = None
+    if case.fleet is not None:
+        (folder / "fleet.yaml").write_text(case.fleet)
+        fleet, faults = read_fleet(folder / "fleet.yaml")
+        assert not faults
+    report = audit(folder, fleet=fleet, processes=1)
+    assert not report.verdict.failures
+    return {(item.path, item.line) for item in report.findings if item.code == code}
+
+
+@pytest.mark.parametrize(("ruled", "case"), MUST, ids=_name)
+def test_finds_what_it_must(ruled: Ruled, case: Case, tmp_path: Path) -> None:
+    assert case.expected(), "a case of MUST marks no line"
+    assert found_in(case, ruled.rule.code, tmp_path) == case.expected()
+
+
+@pytest.mark.parametrize(("ruled", "case"), MUST_NOT, ids=_name)
+def test_finds_nothing_it_must_not(ruled: Ruled, case: Case, tmp_path: Path) -> None:
+    assert found_in(case, ruled.rule.code, tmp_path) == set()
+
+
+@pytest.mark.parametrize("ruled", REFERENCES, ids=_name)
+def test_is_whole(ruled: Ruled) -> None:
+    rule = ruled.rule
+    assert re.fullmatch(r"[A-Z]\d{3}", rule.code)
+    assert ruled.must
+    assert ruled.must_not
+    assert rule.action in ("auto", "review", "report")
+    title, blank, *rest = ruled.doc.splitlines()
+    assert title
+    assert not title.endswith(".")
+    assert blank == ""
+    assert any(line.startswith("Instead: ") for line in rest), "the docstring says what to do instead"
+    assert any((rule.file, rule.broken, rule.text, rule.link, rule.tree))
+
+
+def test_codes_are_unique() -> None:
+    codes = [item.rule.code for item in REFERENCES]
+    assert len(codes) == len(set(codes))
