@@ -1,7 +1,11 @@
 """What only the supervisor knows of an agent, kept for the next supervisor: its will.
 
-Nothing that decides whether a process runs: that is the lease. Written by rename; a full disk
-costs the restart count and the words, never a process.
+Nothing that decides whether a process runs: that is the lease. A full disk costs the restart count
+and the words, never a process.
+
+Two of these are in each agent's way to be ready, and on a busy disk a new file takes a millisecond.
+So a will that is there is written over, in one write that neither leaves its first page nor needs
+another block; SIGKILL does not tear such a write, and a boot, which could, voids all leases.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.unit import Unit
+
+_PAGE_BYTES = 4096
 
 
 class Will(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,20 +63,50 @@ def will_of(unit: Unit) -> Will:
 
 def write_will(path: Path, will: Will) -> bool:
     """Write a will; return whether that went through (the disk may be full)."""
+    data = msgspec.json.encode(will)
+    try:
+        return _write_over(path, data) or _write_anew(path, data)
+    except OSError:
+        return False
+
+
+def _write_over(path: Path, data: bytes) -> bool:
+    """Put `data` in the place of what the file holds; return whether it is there and both fit a page.
+
+    Blanks stand where the old will was longer; JSON passes over them.
+    """
+    if len(data) > _PAGE_BYTES:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        size = os.fstat(descriptor).st_size
+        if not 0 < size <= _PAGE_BYTES:
+            return False  # of a disk that was full: it has no block yet
+        return os.pwrite(descriptor, data.ljust(size), 0) == max(len(data), size)
+    finally:
+        os.close(descriptor)
+
+
+def _write_anew(path: Path, data: bytes) -> bool:
     beside = f"{path.parent}/.{path.name}.new"
     try:
-        # Plain calls: several of these are in each agent's way to be ready.
+        # Plain calls: see above.
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, msgspec.json.encode(will))
+            is_whole = os.write(descriptor, data) == len(data)
         finally:
             os.close(descriptor)
-        os.replace(beside, path)
+        if is_whole:
+            os.replace(beside, path)
+            return True
     except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
-        return False
-    return True
+        is_whole = False
+    with contextlib.suppress(OSError):
+        os.unlink(beside)
+    return False
 
 
 def read_will(path: Path) -> Will | None:
