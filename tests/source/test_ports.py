@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.source.ports import find_ports
+from argosy.source.facts import find_facts
 from source.reading import parsed
 
 
@@ -22,7 +22,7 @@ from source.reading import parsed
     ],
 )
 def test_shapes_of_a_literal_port(text: str, port: int, how: str) -> None:
-    ports = find_ports(parsed(text))
+    ports = find_facts(parsed(text)).ports
     assert [(item.port, item.how) for item in ports.literals] == [(port, how)]
     assert not ports.is_open
     assert port in ports.numbers
@@ -39,16 +39,16 @@ def test_shapes_of_a_literal_port(text: str, port: int, how: str) -> None:
     ],
 )
 def test_a_port_from_elsewhere_opens_the_file(text: str) -> None:
-    assert find_ports(parsed(text)).is_open
+    assert find_facts(parsed(text)).ports.is_open
 
 
 def test_other_numbers_and_schemes_are_no_ports() -> None:
-    ports = find_ports(
+    ports = find_facts(
         parsed("s.bind('ipc:///tmp/x')\nself.count = 5\nsuper().__init__(name='a')\nx = True\n")
-    )
+    ).ports
     assert ports.literals == ()
     assert ports.numbers == {5}
 
 
 def test_numbers_in_short_strings_count_as_named() -> None:
-    assert find_ports(parsed("x = 'tcp://host:7200/a1'\ny = -1\n")).numbers >= {7200, 1}
+    assert find_facts(parsed("x = 'tcp://host:7200/a1'\ny = -1\n")).ports.numbers >= {7200, 1}

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TypeVar
 
 from argosy.refit.finding import Finding
-from argosy.source.facts import Facts, find_facts
+from argosy.source.facts import Facts, facts_of
 from argosy.source.origin import Origin, find_origin
 from argosy.source.parse import Parsed
-from argosy.source.scopes import INDEXED, Scope, find_scopes
+from argosy.source.scopes import Index, Scope, find_scopes
 from argosy.source.text import Source, Unparsed, split_lines
 
 Node = TypeVar("Node", bound=ast.AST)
@@ -29,8 +29,8 @@ class PythonFile:
         self.path = path
         self.module = module_name(path)
         self.parsed = parsed
-        self._index: dict[type[ast.AST], list[tuple[ast.AST, Scope]]] = {kind: [] for kind in INDEXED}
-        self.scope = find_scopes(parsed, self._index)
+        self.index = Index()
+        self.scope = find_scopes(parsed, self.index)
 
     @property
     def source(self) -> Source:
@@ -53,7 +53,7 @@ class PythonFile:
     @cached_property
     def facts(self) -> Facts:
         """What `argosy check` knows of a file: imports, names bound, unbound and read too early, ports."""
-        return find_facts(self.parsed, self.scope)
+        return facts_of(self.parsed, self.scope, self.index)
 
     @cached_property
     def _parents(self) -> dict[ast.AST, ast.AST]:
@@ -64,7 +64,7 @@ class PythonFile:
 
         kind: one of `source.scopes.INDEXED`; for others walk the tree.
         """
-        return self._index[kind]  # type: ignore[return-value]
+        return self.index.of(kind)
 
     def origin(self, node: ast.expr, scope: Scope) -> Origin | None:
         """Return what a dotted name imports (`zmq.Context`, whatever it is called here), or None."""
@@ -97,13 +97,14 @@ class PythonFile:
 class BrokenFile:
     """A Python file that Python cannot run.
 
-    path: relative to the root, with `/`. data: its bytes, empty for one that cannot be read. fault: where the
-    compiler stumbled and what it said; a file whose `stage` is `compile` has a tree all the same.
+    path: relative to the root, with `/`. source: None for one whose bytes cannot be had, or are no text.
+    fault: where the compiler stumbled and what it said; a file whose `stage` is `compile` has a
+    tree all the same.
     """
 
-    def __init__(self, path: str, data: bytes, fault: Unparsed) -> None:
+    def __init__(self, path: str, source: Source | None, fault: Unparsed) -> None:
         self.path = path
-        self.data = data
+        self.source = source
         self.fault = fault
 
     def finding(self, line: int, column: int, message: str, *, symbol: str = "", hint: str = "") -> Finding:

@@ -60,7 +60,7 @@ class Reader:
             work = _Work(path)
             fault = msgspec.structs.replace(data, path=path)
             if path.endswith(".py"):
-                self._broken(work, b"", fault)
+                self._broken(work, None, fault)
             return work.record(b"", fault, ())
         digest = digest_of(data)
         if digest == known:
@@ -77,7 +77,7 @@ class Reader:
         fault = parsed if isinstance(parsed, Unparsed) else find_compile_fault(parsed)
         if fault is not None:
             fault = msgspec.structs.replace(fault, path=path)
-            self._broken(work, data, fault)
+            self._broken(work, source if isinstance(source, Source) else None, fault)
         file = None if isinstance(parsed, Unparsed) else work.attempt("", lambda: PythonFile(path, parsed))
         if file is not None:
             for rule, check in self.file_rules:
@@ -88,8 +88,8 @@ class Reader:
                     work.collect(kind, kind.collect, file)
         return work.record(digest, fault, find_ignores(data))
 
-    def _broken(self, work: _Work, data: bytes, fault: Unparsed) -> None:
-        file = BrokenFile(work.path, data, fault)
+    def _broken(self, work: _Work, source: Source | None, fault: Unparsed) -> None:
+        file = BrokenFile(work.path, source, fault)
         for rule, check in self.broken_rules:
             work.run(rule, check, file)
 

@@ -12,7 +12,7 @@ from argosy.source.imports import Import, find_imports
 from argosy.source.order import Early, find_early
 from argosy.source.parse import Parsed, parse
 from argosy.source.ports import Ports, find_ports
-from argosy.source.scopes import How, Scope, find_scopes
+from argosy.source.scopes import How, Index, Scope, find_scopes
 from argosy.source.syspath import Additions, find_additions
 from argosy.source.text import Source, Unparsed, read_source
 from argosy.source.undefined import Undefined, find_undefined
@@ -95,9 +95,14 @@ def read_outline(path: str) -> Facts | Unparsed:
         )
 
 
-def find_facts(parsed: Parsed, scope: Scope | None = None) -> Facts:
-    """Return the facts of a parsed file. scope: its module's scope, where somebody has found it already."""
-    scope = find_scopes(parsed) if scope is None else scope
+def find_facts(parsed: Parsed) -> Facts:
+    """Return the facts of a parsed file."""
+    index = Index()
+    return facts_of(parsed, find_scopes(parsed, index), index)
+
+
+def facts_of(parsed: Parsed, scope: Scope, index: Index) -> Facts:
+    """Return the facts of a parsed file whose scopes have been found already."""
     names = _first_bindings(scope)
     return Facts(
         path=parsed.path,
@@ -108,7 +113,7 @@ def find_facts(parsed: Parsed, scope: Scope | None = None) -> Facts:
         early=find_early(parsed, scope, is_main=False),
         early_as_main=find_early(parsed, scope, is_main=True),
         additions=find_additions(parsed),
-        ports=find_ports(parsed),
+        ports=find_ports(parsed, index),
     )
 
 

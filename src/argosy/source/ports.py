@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Literal, TypeGuard
 
 import msgspec
 
 from argosy.source import flow
 from argosy.source.parse import Parsed
+from argosy.source.scopes import Index
+
+_DIGITS = re.compile(r"[0-9]+")
 
 How = Literal["super().__init__", "self.port", "--port", "bind"]
 
@@ -34,16 +38,17 @@ class Ports(msgspec.Struct, frozen=True):
     is_open: bool = False
 
 
-def find_ports(parsed: Parsed) -> Ports:
-    """Return the literal ports of a file, in the order of its lines."""
+def find_ports(parsed: Parsed, index: Index) -> Ports:
+    """Return the literal ports of a file, in the order of its lines. index: filled by `find_scopes`."""
     seen = _Seen(parsed)
-    for node in ast.walk(parsed.tree):
-        if isinstance(node, ast.Call):
-            seen.call(node)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            seen.assigned(node)
-        elif isinstance(node, ast.Constant):
-            seen.constant(node)
+    for call, _ in index.of(ast.Call):
+        seen.call(call)
+    for assigned, _ in index.of(ast.Assign):
+        seen.assigned(assigned.value, assigned.targets)
+    for annotated, _ in index.of(ast.AnnAssign):
+        seen.assigned(annotated.value, [annotated.target])
+    for constant, _ in index.of(ast.Constant):
+        seen.constant(constant)
     literals = tuple(sorted(seen.literals, key=lambda item: (item.line, item.column)))
     return Ports(literals, frozenset(seen.numbers), seen.is_open)
 
@@ -82,10 +87,9 @@ class _Seen:
         if scheme.startswith("tcp://") and port.isdecimal():
             self.literals.append(LiteralPort(int(port), first.lineno, self.parsed.column(first), "bind"))
 
-    def assigned(self, node: ast.Assign | ast.AnnAssign) -> None:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    def assigned(self, value: ast.expr | None, targets: list[ast.expr]) -> None:
         if any(flow.dotted(target) == "self.port" for target in targets):
-            self.add(node.value, "self.port")
+            self.add(value, "self.port")
 
     def constant(self, node: ast.Constant) -> None:
         if _is_port(node.value):
@@ -101,8 +105,7 @@ def _is_port(value: object) -> TypeGuard[int]:
 
 
 def _numbers(text: str) -> list[int]:
-    digits = "".join(char if char.isdecimal() and char.isascii() else " " for char in text)
-    return [int(word) for word in digits.split() if len(word) < 6]
+    return [int(word) for word in _DIGITS.findall(text) if len(word) < 6]
 
 
 def _is_super(node: ast.expr) -> bool:

@@ -12,7 +12,7 @@ import builtins
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from argosy.source.parse import Parsed
 Kind = Literal["module", "function", "class", "comprehension", "parameters"]
 How = Literal["import", "def", "class", "assignment", "parameter", "delete"]
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Node = TypeVar("Node", bound=ast.AST)
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 # Bound in every module, or on some platform, or by a common habit (gettext installs `_`).
@@ -148,8 +149,6 @@ def has_lazy_annotations(tree: ast.Module) -> bool:
     )
 
 
-Index = dict[type[ast.AST], list[tuple[ast.AST, Scope]]]
-
 # What readers of a whole file ask for; each kind costs every file a little.
 INDEXED: tuple[type[ast.AST], ...] = (
     ast.AnnAssign,
@@ -178,19 +177,31 @@ INDEXED: tuple[type[ast.AST], ...] = (
 )
 
 
-def find_scopes(parsed: Parsed, index: Index | None = None) -> Scope:
-    """Return the module's scope, with all others below it.
+class Index:
+    """The nodes of a module by kind, in the order of the source, each with the scope that evaluates it.
 
-    index: filled with the nodes of the kinds that it has as keys, in the order of the source, each with
-    the scope that it is evaluated in. Annotations that nobody computes are left out.
+    Has the kinds of INDEXED. Annotations that nobody computes are left out.
     """
-    return _Builder(parsed.tree, {} if index is None else index).build()
+
+    __slots__ = ("_places",)
+
+    def __init__(self) -> None:
+        self._places: dict[type[ast.AST], list[tuple[Any, Scope]]] = {kind: [] for kind in INDEXED}
+
+    def of(self, kind: type[Node]) -> list[tuple[Node, Scope]]:
+        """Return the nodes of one kind. Raises KeyError: it is none of INDEXED."""
+        return self._places[kind]
+
+
+def find_scopes(parsed: Parsed, index: Index | None = None) -> Scope:
+    """Return the module's scope, with all others below it. index: an empty one, to be filled."""
+    return _Builder(parsed.tree, {} if index is None else index._places).build()
 
 
 class _Builder:
     """Walks a tree with a stack of (node, scope); what comes first in the source comes off first."""
 
-    def __init__(self, tree: ast.Module, index: Index) -> None:
+    def __init__(self, tree: ast.Module, index: dict[type[ast.AST], list[tuple[Any, Scope]]]) -> None:
         self.tree = tree
         self.index = index
         self.module = Scope("module", "", tree, None)
