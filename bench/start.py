@@ -1,4 +1,4 @@
-"""How long the same 84 agents take to start: by argosy, level by level, by supervisord, by circus.
+"""How long the same 84 agents take to start: by argosy, in cells, level by level, by supervisord, by circus.
 
 `python bench/start.py [--json] [--quick]`; needs `argosy[bench]`. The method is in bench/README.md.
 """
@@ -37,6 +37,14 @@ GOAL_FLOOR = 1.35
 GOAL_SUPERVISORD = 1.0
 GOAL_CIRCUS = 1.25  # it starts all at once and checks nothing; argosy checks each process and keeps the order
 GOAL_NOTICED_MS = 50.0
+# Not reached from cold, as the rows say: the client, the supervisor and the zygote start one after the other
+# before the first agent does, and are most of the memory beside four cells.
+GOAL_CELLS = 1 / 25
+GOAL_CELLS_MEMORY = 1 / 25
+GOAL_CELLS_THREADS = 20
+GOAL_CELLS_CONTEXTS = 20
+
+CELLS = "cells.yaml"
 
 METHOD = [
     "wall: from the command until each agent has answered `ok` under its own name to a plain REQ socket",
@@ -44,7 +52,8 @@ METHOD = [
     "bytecode of all that is imported is there before the first start",
     "rounds interleaved, every second one backwards; a ratio is taken within a round",
     "processor: of all processes of the way at that moment: each one's clock, and the children it has reaped",
-    "PSS (smaps_rollup), threads, descriptors: of all processes of the way, supervisors included",
+    "cells: the command for the fleet file `cells.yaml` beside the fleet: the same agents, some to a process",
+    "PSS (smaps_rollup), threads, contexts, descriptors: of all processes of the way, supervisors included",
     "level_barrier: a level of needs after the other, 10 agents at a time, health polled each 0.1 s",
     "supervisord, circus: have no dependencies; all at once, the agents wait for their needs by themselves",
     "processor_floor: processor seconds of argosy's own start / cores, in the same round",
@@ -88,10 +97,12 @@ def measure(options: Options) -> Result:
 def find(options: Options) -> Findings:
     """Start the fleet by each way in each round; wound it once, in the first start by argosy."""
     patience_s = QUICK_PATIENCE_S if options.quick else FULL_PATIENCE_S
+    fleet, cells = options.fleet, options.fleet.with_name(CELLS)
     ways: list[Way] = [ByArgosy(), ByLevelBarrier()]
+    if cells.exists():
+        ways.append(ByArgosy("cells"))
     if not options.quick:
         ways += [BySupervisord(), ByCircus()]
-    fleet = options.fleet
     with set_stage(fleet) as stage:
         chain = len(stage.graph.longest_chain())
     findings = Findings(defaultdict(list), [], [], seconds_alone(fleet, patience_s), chain)
@@ -104,7 +115,8 @@ def find(options: Options) -> Findings:
 
     for number, way in interleave(options.rounds, ways, options.until_s):
         is_first = way.name == "argosy" and number == 0
-        start = start_once(way, fleet, patience_s, wound if is_first else None)
+        path = cells if way.name == "cells" else fleet
+        start = start_once(way, path, patience_s, wound if is_first else None)
         findings.starts[way.name].append(start)
         told = f"{way.name}: {start.wall_s:.2f} s, disturbed {start.disturbance:.0%}"
         tell(f"round {number + 1} of {options.rounds}, {told}")
@@ -114,6 +126,8 @@ def find(options: Options) -> Findings:
 def skipped(findings: Findings, options: Options) -> dict[str, str]:
     """Return what a quick run leaves out, and the rounds for which there was no time."""
     found = {f"start.argosy/{name}": "--quick" for name in ("supervisord", "circus") if options.quick}
+    if "cells" not in findings.starts:
+        found["start.cells/level_barrier"] = f"no {CELLS} beside {options.fleet}"
     done = len(findings.starts["argosy"])
     if done < options.rounds:
         found["start.rounds"] = (
@@ -138,10 +152,27 @@ def ratios(findings: Findings, machine: Machine) -> dict[str, Ratio]:
         ),
         "start.argosy/processor_floor": ratio_of(wall["argosy"], floor, goal=GOAL_FLOOR, unit="s"),
     }
+    if "cells" in wall:
+        found |= _ratios_of_cells(findings)
     for name, goal in (("supervisord", GOAL_SUPERVISORD), ("circus", GOAL_CIRCUS)):
         if name in wall:
             found[f"start.argosy/{name}"] = ratio_of(wall["argosy"], wall[name], goal=goal, unit="s")
     return found
+
+
+def _ratios_of_cells(findings: Findings) -> dict[str, Ratio]:
+    cells, barrier = findings.starts["cells"], findings.starts["level_barrier"]
+    return {
+        "start.cells/level_barrier": ratio_of(
+            [each.wall_s for each in cells], [each.wall_s for each in barrier], goal=GOAL_CELLS, unit="s"
+        ),
+        "start.cells_pss/level_barrier_pss": ratio_of(
+            [each.pss_mib for each in cells],
+            [each.pss_mib for each in barrier],
+            goal=GOAL_CELLS_MEMORY,
+            unit="MiB",
+        ),
+    }
 
 
 def values(findings: Findings, machine: Machine) -> dict[str, Value]:
@@ -149,6 +180,14 @@ def values(findings: Findings, machine: Machine) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name, starts in findings.starts.items():
         found |= _values_of(name, starts)
+    if "cells" in findings.starts:
+        weights = [each.weight for each in findings.starts["cells"]]
+        found["start.cells.threads"] = value_of(
+            [each.threads for each in weights], "threads", goal=GOAL_CELLS_THREADS
+        )
+        found["start.cells.contexts"] = value_of(
+            [each.contexts for each in weights], "contexts", goal=GOAL_CELLS_CONTEXTS
+        )
     floors = [each.weight.processor_s / machine.cores for each in findings.starts["argosy"]]
     found["start.processor_floor"] = value_of(floors, "s")
     found["start.critical_path_floor"] = value_of([findings.chain * one for one in findings.alone_s], "s")
@@ -168,6 +207,7 @@ def _values_of(name: str, starts: list[Start]) -> dict[str, Value]:
         f"start.{name}.pss_per_agent": value_of([each.pss_mib_per_agent for each in starts], "MiB"),
         f"start.{name}.processes": value_of([each.weight.processes for each in starts], "processes"),
         f"start.{name}.threads": value_of([each.weight.threads for each in starts], "threads"),
+        f"start.{name}.contexts": value_of([each.weight.contexts for each in starts], "contexts"),
         f"start.{name}.descriptors": value_of([each.weight.descriptors for each in starts], "descriptors"),
     }
 

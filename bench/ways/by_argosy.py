@@ -34,9 +34,10 @@ class Failed(msgspec.Struct, frozen=True, tag_field="argosy", tag="error/1"):
 
 
 class ByArgosy:
-    """The command, as a person gives it."""
+    """The command, as a person gives it; `name` tells what fleet it is given."""
 
-    name = "argosy"
+    def __init__(self, name: str = "argosy") -> None:
+        self.name = name
 
     def start(self, stage: Stage) -> None:
         """Run `argosy up`; every agent must be in its account as ready."""

@@ -22,15 +22,20 @@ from argosy.fault import Fault, RefusedError
 _PR_SET_CHILD_SUBREAPER = 36
 _TICKS = os.sysconf("SC_CLK_TCK")
 _END_WITHIN_S = 20.0
+_REAPER = "ZMQbg/Reaper"
 
 
 class Weight(msgspec.Struct, frozen=True):
-    """What all processes of a way take together; processor_s also counts those that have ended."""
+    """What all processes of a way take together; processor_s also counts those that have ended.
+
+    contexts: of ZeroMQ, by the names that libzmq gives its threads: one reaper each.
+    """
 
     processes: int
     processor_s: float
     pss_bytes: int
     threads: int
+    contexts: int
     descriptors: int
 
 
@@ -55,16 +60,18 @@ class Scale:
         """Return what the processes take now and have taken."""
         processor_s = _reaped_s() - self._before_s
         pids = list(descendants())
-        pss_bytes = threads = descriptors = 0
+        pss_bytes = threads = contexts = descriptors = 0
         for pid in pids:
             try:
                 processor_s += _processor_s(pid)
                 pss_bytes += _pss_bytes(pid)
-                threads += len(os.listdir(f"/proc/{pid}/task"))
+                names = _thread_names(pid)
+                threads += len(names)
+                contexts += sum(name.startswith(_REAPER) for name in names)
                 descriptors += len(os.listdir(f"/proc/{pid}/fd"))
             except (FileNotFoundError, ProcessLookupError, OSError):
                 continue  # it has just ended
-        return Weight(len(pids), processor_s, pss_bytes, threads, descriptors)
+        return Weight(len(pids), processor_s, pss_bytes, threads, contexts, descriptors)
 
 
 def descendants() -> Iterator[int]:
@@ -135,6 +142,10 @@ def _processor_s(pid: int) -> float:
 def _reaped_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def _thread_names(pid: int) -> list[str]:
+    return [Path(f"/proc/{pid}/task/{task}/comm").read_text() for task in os.listdir(f"/proc/{pid}/task")]
 
 
 def _pss_bytes(pid: int) -> int:

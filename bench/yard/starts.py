@@ -32,9 +32,14 @@ class Start(msgspec.Struct, frozen=True):
     weight: Weight
 
     @property
+    def pss_mib(self) -> float:
+        """The proportional memory of all processes of the way."""
+        return self.weight.pss_bytes / 2**20
+
+    @property
     def pss_mib_per_agent(self) -> float:
-        """The proportional memory of all processes of the way, shared out to its agents."""
-        return self.weight.pss_bytes / 2**20 / self.agents
+        """That memory, shared out to its agents."""
+        return self.pss_mib / self.agents
 
 
 def start_once(
