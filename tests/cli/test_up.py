@@ -286,6 +286,24 @@ def test_a_script_that_exits_at_once(rig: Rig) -> None:
     assert "`A`" in up["not_ready"]["B"]
 
 
+def test_those_that_are_blocked_are_told_with_the_one_they_wait_for(rig: Rig) -> None:
+    rig.write("""
+        fleet: toy
+        defaults: {restart: never}
+        agents:
+          A: {run: [sh, -c, "exit 3"], ready: {probe: notify}}
+          B: {run: speaker.py, needs: [A]}
+          C: {run: speaker.py, needs: [B]}
+          D: {run: speaker.py, needs: [C]}
+        """)
+    reasons = rig.json("up", "-d", code=1)["not_ready"]
+    assert reasons["C"] == f"blocked, needs `B`, blocked by `A`: {reasons['A']}"
+    assert reasons["D"] == f"blocked, needs `C`, blocked by `A`: {reasons['A']}"
+    told = rig.argosy("up", "-d").stdout.splitlines()
+    assert [line for line in told if "blocks" in line] == ["  blocks 3: B, C, D"]
+    assert sum("exited with code 3" in line for line in told) == 1
+
+
 def test_one_that_never_gets_ready_is_ended(rig: Rig) -> None:
     rig.write("""
         fleet: toy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING
 
@@ -106,10 +107,14 @@ class UpView:
         self._clear_status_line()
         self._is_live = False
         for name, reason in account.not_ready.items():
+            if account.blocked_by.get(name) in account.not_ready:
+                continue  # told with the one it hangs on
             note = " (not required)" if name in account.optional else ""
             print(f"{paint('not ready', 'red')}  {name}{note}: {reason}")
             for said in account.last_lines.get(name, ()):
                 print(paint(f"  | {said}", "dim"))
+            if blocked := [each for each, root in account.blocked_by.items() if root == name]:
+                print(paint(_wrapped(f"  blocks {len(blocked)}: ", blocked), "dim"))
         for reason, names in _by_reason(account.left_out).items():
             print(f"left out   {len(names)} {reason}" + (f": {', '.join(names)}" if len(names) <= 8 else ""))
         extra = [f"{len(account.degraded)} degraded"] if account.degraded else []
@@ -169,6 +174,14 @@ def _hint(name: str, reason: str) -> str:
     if "held by pid" in reason:
         return "end that process, or give the agent another port"
     return f"`argosy logs {name} -n 40`"
+
+
+def _wrapped(head: str, names: list[str]) -> str:
+    """Return names in lines that fit the terminal."""
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(
+        head + ", ".join(names), width, subsequent_indent=" " * len(head), break_on_hyphens=False
+    )
 
 
 def _by_reason(left_out: dict[str, str]) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from argosy.engine.condition import root_of
 from argosy.engine.messages import Account, Milestone
 from argosy.engine.state import State
 from argosy.fleet.graph import critical_path
@@ -68,6 +69,9 @@ def close_account(
         critical_path_seconds=path[-1].ready if path else 0.0,
         interrupted=interrupted,
         last_lines={name: units[name].last_lines for name in not_ready if units[name].last_lines},
+        blocked_by={
+            name: root_of(units[name], units).root for name in not_ready if units[name].state is State.BLOCKED
+        },
     )
 
 

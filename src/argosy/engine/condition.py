@@ -5,22 +5,47 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.agent.health import Status
-from argosy.engine.state import Event, State
+from argosy.engine.state import FINAL_STATES, Event, State
+from argosy.engine.surroundings import Lack
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from argosy.engine.surroundings import Needs
+    from argosy.engine.unit import Unit
 
 
 def judge_needs(needs: Needs, state: State) -> tuple[Event, str] | None:
     """Return whether an agent in `state` may start now, or never, or may hope again."""
     if needs.failed:
-        why = "; ".join(f"`{name}`, which {reason}" for name, reason in needs.failed.items())
-        return Event.NEED_FAILED, f"needs {why}"
+        return Event.NEED_FAILED, f"needs {_in_words(needs.failed)}"
     if not needs.waiting_on:
         return Event.NEEDS_READY, ""
     return (Event.NEED_REVIVED, "") if state is State.BLOCKED else None
+
+
+def _in_words(failed: Mapping[str, Lack]) -> str:
+    """Name each root once, however many of the needs hang on it."""
+    by_root: dict[Lack, list[str]] = {}
+    for name, lack in failed.items():
+        by_root.setdefault(lack, []).append(name)
+    said = []
+    for lack, names in by_root.items():
+        others = "`, `".join(name for name in names if name != lack.root)
+        through = f"`{others}`, blocked by " if others else ""
+        said.append(f"{through}`{lack.root}`: {lack.reason}")
+    return "; ".join(said)
+
+
+def root_of(unit: Unit, units: Mapping[str, Unit]) -> Lack:
+    """Return whom a unit that will not come waits for in the end: a unit that is not blocked itself."""
+    while unit.state is State.BLOCKED:
+        needs = (units.get(name) for name in unit.spec.need_names())
+        final = next((each for each in needs if each and each.state in FINAL_STATES), None)
+        if final is None:
+            break
+        unit = final
+    return Lack(unit.name, unit.reason or unit.state.value)
 
 
 def judge_health(health: str | None, lost_needs: Collection[str]) -> tuple[Event, str] | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from argosy.engine import lease, process
 from argosy.engine.appetite import Appetite
 from argosy.engine.cell import Cell
+from argosy.engine.condition import root_of
 from argosy.engine.diary import Diary
 from argosy.engine.gpu import GpuWatch
 from argosy.engine.logkeeper import LogKeeper
@@ -24,7 +25,7 @@ from argosy.engine.reign import Reign, Rule
 from argosy.engine.remains import agents_in_proc
 from argosy.engine.room import Room
 from argosy.engine.state import FINAL_STATES, State
-from argosy.engine.surroundings import Needs
+from argosy.engine.surroundings import Lack, Needs
 from argosy.engine.unit import Unit
 from argosy.fault import MissingError
 
@@ -191,9 +192,9 @@ class Crew:
         for name in unit.spec.need_names():
             other = self.units.get(name)
             if other is None:
-                failed[name] = "is not run by this machine"
+                failed[name] = Lack(name, "it is not run by this machine")
             elif other.state in FINAL_STATES:
-                failed[name] = other.reason or other.state.value
+                failed[name] = root_of(other, self.units)
             elif not other.is_ready:
                 waiting.append(name)
         return Needs(waiting, failed)

@@ -129,7 +129,7 @@ class Account(Message, frozen=True):
     """The closed account of an apply: ready + not_ready + left_out = declared; degraded is part of ready.
 
     optional: those of `not_ready` that are not required. last_lines: what those that were given up
-    printed last, by name.
+    printed last, by name. blocked_by: whom those that are blocked wait for in the end.
     """
 
     declared: int
@@ -144,6 +144,7 @@ class Account(Message, frozen=True):
     critical_path_seconds: float
     interrupted: bool = False
     last_lines: dict[str, list[str]] = {}
+    blocked_by: dict[str, str] = {}
 
 
 class Stopped(Message, frozen=True):

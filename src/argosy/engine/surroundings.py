@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from argosy.engine.unit import Unit
 
 
+class Lack(NamedTuple):
+    """Why a need will not come. root: the agent at the end of the chain, itself where it needs no other."""
+
+    root: str
+    reason: str
+
+
 class Needs(NamedTuple):
-    """What an agent needs and has not: names not ready yet, and names that will not come, with the reason."""
+    """What an agent needs and has not: names not ready yet, and names that will not come."""
 
     waiting_on: list[str]
-    failed: dict[str, str]
+    failed: dict[str, Lack]
 
 
 class Surroundings(Protocol):
