@@ -74,6 +74,18 @@ class Scale:
         return Weight(len(pids), processor_s, pss_bytes, threads, contexts, descriptors)
 
 
+def processor_s_now() -> dict[tuple[int, str], float]:
+    """Return what each living descendant of this process has taken, by its pid and its title."""
+    found = {}
+    for pid in descendants():
+        try:
+            title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found[pid, title.strip()] = _processor_s(pid)
+        except (FileNotFoundError, ProcessLookupError, OSError):
+            continue  # it has just ended
+    return found
+
+
 def descendants() -> Iterator[int]:
     """Yield the pids of all living descendants of this process."""
     children = defaultdict(list)

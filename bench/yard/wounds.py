@@ -18,7 +18,10 @@ _WITHIN_S = 15.0
 
 
 class Wound(msgspec.Struct, frozen=True):
-    """Milliseconds from the SIGKILL to the word that it is gone, and to the word that it is ready again."""
+    """Milliseconds from the SIGKILL to the word that it is gone, and to the word that it is ready again.
+
+    Where several agents share the process: that the first is gone, and that the last is ready again.
+    """
 
     noticed_ms: float
     ready_again_ms: float
@@ -33,32 +36,38 @@ def kill_one(stage: Stage, agent: str) -> Wound:
     if client is None:
         raise RefusedError(Fault("bench", "no-supervisor", "the supervisor of the fleet is not there"))
     with client:
-        pid = _pid_of(client, agent)
+        pid, mates = _process_of(client, agent)
         client.send(Subscribe())
         began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        noticed = _told(client, agent, is_ready=False)
-        return Wound((noticed - began) * 1000, (_told(client, agent, is_ready=True) - began) * 1000)
+        gone: set[str] = set()
+        noticed = 0.0
+        while gone or not noticed:
+            told = _told(client, agent)
+            if told.agent in mates and told.state is State.READY:
+                gone.discard(told.agent)
+            elif told.agent in mates:
+                gone |= mates if not noticed else {told.agent}
+                noticed = noticed or time.monotonic()
+        return Wound((noticed - began) * 1000, (time.monotonic() - began) * 1000)
 
 
-def _pid_of(client: Client, agent: str) -> int:
+def _process_of(client: Client, agent: str) -> tuple[int, set[str]]:
+    """Return the agent's process, and all agents that are in it."""
     report = client.ask(Status())
-    pid = report.agents[agent].pid if isinstance(report, Report) else None
+    agents = report.agents if isinstance(report, Report) else {}
+    pid = agents[agent].pid if agent in agents else None
     if pid is None:
         raise RefusedError(Fault(agent, "not-running", f"`{agent}` has no process"))
-    return pid
+    return pid, {name for name, each in agents.items() if each.pid == pid}
 
 
-def _told(client: Client, agent: str, *, is_ready: bool) -> float:
-    """Return when the client heard that the agent is ready, or is not."""
+def _told(client: Client, agent: str) -> Changed:
+    """Return the next change that the client hears of."""
     while True:
         try:
             answer = client.receive(_WITHIN_S)
         except TimeoutError:
             raise RefusedError(Fault(agent, "not-told", f"nothing was told for {_WITHIN_S:g} s")) from None
-        if (
-            isinstance(answer, Changed)
-            and answer.agent == agent
-            and (answer.state is State.READY) == is_ready
-        ):
-            return time.monotonic()
+        if isinstance(answer, Changed):
+            return answer

@@ -1,0 +1,178 @@
+"""How a thousand agents in cells start, rest, come back after a kill, and stop on this machine.
+
+`python bench/cells.py [--json] [--quick]`; needs `argosy[bench]`. The method is in bench/README.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from ways.by_argosy import ByArgosy
+from yard.bytecode import compile_packages
+from yard.harness import Options, interleave, run_bench, tell
+from yard.machine import Machine, this_machine
+from yard.processes import processor_s_now
+from yard.result import Ratio, Result, Value, ratio_of, value_of
+from yard.stage import Stage
+from yard.starts import Start, start_once
+from yard.wounds import Wound, kill_one
+
+PACKAGES = ("argosy", "msgspec", "zmq", "yaml", "setproctitle")
+MANY, FEW = 1000, 250
+CELLS = 8
+NEEDERS = 8  # of each agent, so that the levels are five
+FIRST_PORT = 14000
+REST_S = 5.0
+PATIENCE_S = 10.0
+
+GOAL_GROWTH = MANY / FEW
+GOAL_THREADS = 4 * CELLS + 4  # of a cell: its loop, its lookout, two of its context; supervisor and forkers
+GOAL_CONTEXTS = CELLS
+GOAL_REST = 0.003 / 84  # of a core, for the engine of each agent that rests
+
+AGENTS = """from argosy.agent import Agent, request
+
+
+class Plain(Agent):
+    @request
+    async def say(self, text: str) -> str:
+        return text
+"""
+
+METHOD = [
+    f"{MANY} agents, each with a port, in {CELLS} cells; each is needed by {NEEDERS} others, in any of them",
+    "wall: from `argosy up -d` until each agent has answered `ok` to a plain REQ socket, from nothing",
+    f"{MANY}_agents/{FEW}_agents: the same with fewer agents in as many cells, in the same round",
+    f"rest: processor seconds of a second in which nobody asks anything, over {REST_S:g} s; 1 is a core",
+    "noticed, ready_again: SIGKILL of a cell until another client hears so of its first, its last agent",
+    "PSS (smaps_rollup), threads, contexts, descriptors: of all processes, the supervisor included",
+]
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """Share of a core that is taken while nothing happens: by the supervisor, by all."""
+
+    supervisor: float
+    everything: float
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What the rounds brought; starts by the number of agents."""
+
+    starts: dict[int, list[Start]]
+    rests: list[Rest]
+    wounds: list[Wound]
+
+
+def measure(options: Options) -> Result:
+    """Run the rounds and return what they found."""
+    machine = this_machine()
+    compile_packages(PACKAGES)
+    with fleets() as paths:
+        findings = find(options, paths)
+    return Result(
+        name="cells",
+        machine=machine,
+        ratios=ratios(findings),
+        values=values(findings, machine),
+        skipped={},
+        method=METHOD,
+    )
+
+
+@contextlib.contextmanager
+def fleets() -> Iterator[dict[int, Path]]:
+    """Yield the fleet files, by their number of agents."""
+    with tempfile.TemporaryDirectory(prefix="ac-", dir="/tmp") as folder:
+        yield {count: write_fleet(Path(folder, str(count)), count) for count in (MANY, FEW)}
+
+
+def write_fleet(folder: Path, count: int) -> Path:
+    """Write a fleet of `count` agents and return its file."""
+    folder.mkdir()
+    (folder / "agents.py").write_text(AGENTS)
+    rows = [
+        f"  A{at}: {{run: 'agents:Plain', cell: c{at % CELLS}, port: {FIRST_PORT + at}, "
+        f"needs: [{f'A{(at - 1) // NEEDERS}' if at else ''}]}}"
+        for at in range(count)
+    ]
+    path = folder / "fleet.yaml"
+    path.write_text("fleet: many\nagents:\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def find(options: Options, paths: dict[int, Path]) -> Findings:
+    """Start each fleet in each round; let the larger one rest, and wound it."""
+    findings = Findings(defaultdict(list), [], [])
+
+    def look(stage: Stage) -> None:
+        findings.rests.append(rest())
+        findings.wounds.append(kill_one(stage, "A1"))
+
+    for number, count in interleave(options.rounds, (MANY, FEW), options.until_s):
+        start = start_once(ByArgosy(), paths[count], PATIENCE_S, look if count == MANY else None)
+        findings.starts[count].append(start)
+        told = f"{count} agents: {start.wall_s:.2f} s, disturbed {start.disturbance:.0%}"
+        tell(f"round {number + 1} of {options.rounds}, {told}")
+    return findings
+
+
+def rest() -> Rest:
+    """Return what the processes of the fleet take while nobody asks anything."""
+    before = processor_s_now()
+    time.sleep(REST_S)
+    taken = {name: seconds - before.get(name, 0.0) for name, seconds in processor_s_now().items()}
+    supervisor = sum(seconds for (_, title), seconds in taken.items() if "supervisor" in title)
+    return Rest(supervisor / REST_S, sum(taken.values()) / REST_S)
+
+
+def ratios(findings: Findings) -> dict[str, Ratio]:
+    """Return how time and processor time grow with the number of agents."""
+    many, few = findings.starts[MANY], findings.starts[FEW]
+    return {
+        f"cells.{MANY}_agents/{FEW}_agents": ratio_of(
+            [each.wall_s for each in many], [each.wall_s for each in few], goal=GOAL_GROWTH, unit="s"
+        ),
+        f"cells.{MANY}_agents_cpu/{FEW}_agents_cpu": ratio_of(
+            [each.weight.processor_s for each in many],
+            [each.weight.processor_s for each in few],
+            goal=GOAL_GROWTH,
+            unit="s",
+        ),
+    }
+
+
+def values(findings: Findings, machine: Machine) -> dict[str, Value]:
+    """Return what the larger fleet takes."""
+    starts = findings.starts[MANY]
+    weights = [each.weight for each in starts]
+    floors = [each.processor_s / machine.cores for each in weights]
+    return {
+        "cells.wall": value_of([each.wall_s for each in starts], "s"),
+        "cells.disturbance": value_of([each.disturbance for each in starts], "of the machine"),
+        "cells.processor": value_of([each.processor_s for each in weights], "s"),
+        "cells.processor_floor": value_of(floors, "s"),
+        "cells.pss": value_of([each.pss_mib for each in starts], "MiB"),
+        "cells.processes": value_of([each.processes for each in weights], "processes"),
+        "cells.threads": value_of([each.threads for each in weights], "threads", goal=GOAL_THREADS),
+        "cells.contexts": value_of([each.contexts for each in weights], "contexts", goal=GOAL_CONTEXTS),
+        "cells.descriptors": value_of([each.descriptors for each in weights], "descriptors"),
+        "cells.rest.supervisor": value_of(
+            [each.supervisor for each in findings.rests], "cores", goal=GOAL_REST * MANY
+        ),
+        "cells.rest.everything": value_of([each.everything for each in findings.rests], "cores"),
+        "cells.noticed_ms": value_of([each.noticed_ms for each in findings.wounds], "ms"),
+        "cells.ready_again_ms": value_of([each.ready_again_ms for each in findings.wounds], "ms"),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_bench("cells", (__doc__ or "").partition("\n")[0], measure))

@@ -1,0 +1,21 @@
+"""The fleet of the cells bench: as many agents, cells and needs as its rows say."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+
+import cells
+from argosy.fleet import build_graph, load_fleet
+
+
+def test_the_agents_are_dealt_out_to_the_cells_and_need_each_other_across_them(tmp_path: Path) -> None:
+    fleet = load_fleet(cells.write_fleet(tmp_path / "many", cells.MANY))
+    sizes = Counter(agent.cell for agent in fleet.agents.values())
+    assert (len(fleet.agents), set(sizes.values())) == (1000, {1000 // cells.CELLS})
+    graph = build_graph(fleet)
+    assert len(graph.levels()) == 5
+    assert sum(fleet.agents[one].cell != fleet.agents[other].cell for one, other in graph.edges()) > 800
