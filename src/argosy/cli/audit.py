@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         for item in findings:
             sys.stdout.write(f"{item.path}:{item.line}:{item.column} {item.code} {item.message}\n")
+        for line in _refusals(report):
+            sys.stderr.write(f"{line}\n")
     return 1 if findings else 0
 
 
@@ -70,6 +72,14 @@ def _selected(report: Report, select: str | None) -> list[Finding]:
     return [item for item in report.findings if not codes or item.code.startswith(codes)]
 
 
+def _refusals(report: Report) -> list[str]:
+    """Return why rules were not asked, one line a reason."""
+    codes: dict[str, list[str]] = {}
+    for code, reason in report.refused.items():
+        codes.setdefault(reason, []).append(code)
+    return [f"not asked: {', '.join(held)}: {reason}" for reason, held in codes.items()]
+
+
 def _as_object(report: Report, findings: list[Finding]) -> dict[str, object]:
     return {
         "argosy": "audit/1",
@@ -80,6 +90,7 @@ def _as_object(report: Report, findings: list[Finding]) -> dict[str, object]:
         "seconds": round(report.seconds, 3),
         "read": report.read,
         "ignored": report.verdict.ignored,
+        "refused": report.refused,
         "failures": msgspec.to_builtins(report.verdict.failures),
     }
 

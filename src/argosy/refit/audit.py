@@ -29,6 +29,8 @@ from argosy.refit.walk import Snapshot, take_snapshot
 # So few files, or so few bytes, are read before a second process has started.
 _FEW, _SMALL = 8, 200_000
 
+NO_FLEET = "no fleet file"
+
 Progress = Callable[[int, int], None]
 
 
@@ -37,6 +39,7 @@ class Report(msgspec.Struct, frozen=True):
 
     read: how many files had to be read anew. unreadable: folders that could not be listed, and why.
     environments: virtual environments below the root, whose files are audited like all others.
+    refused: rules that could not be asked, and why.
     """
 
     root: str
@@ -45,6 +48,7 @@ class Report(msgspec.Struct, frozen=True):
     unreadable: Mapping[str, str]
     environments: tuple[str, ...]
     seconds: float
+    refused: Mapping[str, str] = {}
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -68,7 +72,7 @@ def audit(
     """
     started = time.perf_counter()
     whole = os.path.realpath(root)
-    rules = load_rules()
+    rules = load_rules(has_fleet=fleet is not None)
     names = {name for rule in rules for name in (*rule.names, *_text_names(rule))}
     taken_ns = time.time_ns()
     snapshot = take_snapshot(whole, names, exclude)
@@ -85,7 +89,12 @@ def audit(
         memory.store("records", work.known)
         memory.store("seen", Seen(key, snapshot, find_unsettled(snapshot, taken_ns), verdict))
     seconds = time.perf_counter() - started
-    return Report(whole, verdict, read, snapshot.unreadable, snapshot.environments, seconds)
+    return Report(whole, verdict, read, snapshot.unreadable, snapshot.environments, seconds, _refused(rules))
+
+
+def _refused(asked: Sequence[Rule]) -> dict[str, str]:
+    codes = {rule.code for rule in asked}
+    return {rule.code: NO_FLEET for rule in load_rules() if rule.code not in codes}
 
 
 def _text_names(rule: Rule) -> Iterable[str]:
@@ -148,7 +157,7 @@ class _Audit:
         else:
             # The largest first, so that none is left for the end.
             jobs.sort(key=lambda job: self.snapshot.stamps[job[0]].size, reverse=True)
-            read_files(self.root, jobs, processes, done)
+            read_files(self.root, jobs, processes, done, has_fleet=self.fleet is not None)
 
     def verdict(self) -> Verdict:
         """Ask the rules that look at several files, and return all findings."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from argosy.refit.finding import Finding
 from argosy.source.facts import Facts, facts_of
@@ -15,6 +15,7 @@ from argosy.source.scopes import Index, Scope, find_scopes
 from argosy.source.text import Source, Unparsed, split_lines
 
 Node = TypeVar("Node", bound=ast.AST)
+Made = TypeVar("Made")
 Placed = ast.expr | ast.stmt | ast.alias | ast.excepthandler
 
 
@@ -31,6 +32,7 @@ class PythonFile:
         self.parsed = parsed
         self.index = Index()
         self.scope = find_scopes(parsed, self.index)
+        self._derived: dict[Callable[[PythonFile], Any], Any] = {}
 
     @property
     def source(self) -> Source:
@@ -69,6 +71,12 @@ class PythonFile:
     def origin(self, node: ast.expr, scope: Scope) -> Origin | None:
         """Return what a dotted name imports (`zmq.Context`, whatever it is called here), or None."""
         return find_origin(node, scope)
+
+    def derived(self, make: Callable[[PythonFile], Made]) -> Made:
+        """Return what `make` finds in this file; found once for all that ask with the same function."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        return self._derived[make]  # type: ignore[no-any-return]
 
     def parent(self, node: ast.AST) -> ast.AST | None:
         """Return the node around `node`; the first call in a file walks its tree."""

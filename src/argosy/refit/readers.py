@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
@@ -23,13 +24,15 @@ Done = Callable[[str, "Record | None"], None]
 class _Desk:
     """One reading process and the files that it has before it."""
 
-    def __init__(self, root: str, beside: Sequence[_Desk]) -> None:
+    def __init__(self, root: str, has_fleet: bool, beside: Sequence[_Desk]) -> None:
         method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
         context: SpawnContext = multiprocessing.get_context(method)  # type: ignore[assignment]
         self.pipe, other = context.Pipe()
         # A forked reader that held our ends of the pipes would never see that we have gone.
         ours = [self.pipe, *(desk.pipe for desk in beside)] if method == "fork" else []
-        self.process: BaseProcess = context.Process(target=_serve, args=(root, other, ours), daemon=True)
+        self.process: BaseProcess = context.Process(
+            target=_serve, args=(root, has_fleet, other, ours), daemon=True
+        )
         self.process.start()
         other.close()
         self.batch: list[Job] = []
@@ -46,22 +49,24 @@ class _Desk:
             self.process.join()
 
 
-def read_files(root: str, jobs: Sequence[Job], processes: int, done: Done) -> None:
+def read_files(
+    root: str, jobs: Sequence[Job], processes: int, done: Done, *, has_fleet: bool = False
+) -> None:
     """Read files in several processes and hand each record to `done` as it comes.
 
     jobs: relative paths, each with the digest that is known of it. A process that dies on a file is
-    replaced, and the file told as one that cannot be read.
+    replaced, and the file told as one that cannot be read. has_fleet: rules that want a fleet file are asked.
     """
     todo = deque(jobs)
     desks: list[_Desk] = []
     try:
         for _ in range(min(processes, max(len(jobs) // _BATCH, 1))):
-            desks.append(_Desk(root, desks))
+            desks.append(_Desk(root, has_fleet, desks))
         for desk in desks:
             _feed(desk, todo)
         while busy := {desk.pipe: desk for desk in desks if desk.batch}:
             for pipe in wait(list(busy)):
-                _take(busy[pipe], desks, root, todo, done)  # type: ignore[index]
+                _take(busy[pipe], desks, partial(_Desk, root, has_fleet), todo, done)  # type: ignore[index]
     finally:
         for desk in desks:
             desk.end()
@@ -74,7 +79,13 @@ def _feed(desk: _Desk, todo: deque[Job]) -> None:
         desk.give(batch)
 
 
-def _take(desk: _Desk, desks: list[_Desk], root: str, todo: deque[Job], done: Done) -> None:
+def _take(
+    desk: _Desk,
+    desks: list[_Desk],
+    make: Callable[[Sequence[_Desk]], _Desk],
+    todo: deque[Job],
+    done: Done,
+) -> None:
     """Take one file's record from a desk; a desk that has gone is replaced."""
     try:
         record = msgspec.msgpack.decode(desk.pipe.recv_bytes(), type=Record | None)
@@ -85,7 +96,7 @@ def _take(desk: _Desk, desks: list[_Desk], root: str, todo: deque[Job], done: Do
         done(path, Record(b"", Unparsed(path, 1, 1, reason, "read")))
         todo.extendleft(reversed(desk.batch[1:]))
         desks.remove(desk)
-        desks.append(_Desk(root, desks))
+        desks.append(make(desks))
         _feed(desks[-1], todo)
         return
     done(desk.batch.pop(0)[0], record)
@@ -93,11 +104,11 @@ def _take(desk: _Desk, desks: list[_Desk], root: str, todo: deque[Job], done: Do
         _feed(desk, todo)
 
 
-def _serve(root: str, pipe: Connection, ours: Sequence[Connection]) -> None:
+def _serve(root: str, has_fleet: bool, pipe: Connection, ours: Sequence[Connection]) -> None:
     """Read what is asked for until the other end goes."""
     for end in ours:
         end.close()
-    reader = Reader(root, load_rules())
+    reader = Reader(root, load_rules(has_fleet=has_fleet))
     try:
         while True:
             for path, known in msgspec.msgpack.decode(pipe.recv_bytes(), type=list[Job]):

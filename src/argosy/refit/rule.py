@@ -28,6 +28,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     text: reads one other file whose name fits one of the globs `names`.
     link: reads one file's facts (of the kinds `needs`), given those of all files (of the kinds `sees`).
     tree: reads the facts of all files (of the kinds `needs`).
+    is_for_fleet: it compares with a fleet file; without one it is not asked, which is told once.
     """
 
     code: str
@@ -42,6 +43,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     sees: tuple[FactKind[Any], ...] = ()
     link: Callable[[Tree, str], Iterable[Finding]] | None = None
     tree: Callable[[Tree], Iterable[Finding]] | None = None
+    is_for_fleet: bool = False
 
     def stamp(self, found: Iterable[Finding]) -> list[Finding]:
         """Return findings with this rule's code, and its action where they have none of their own."""
@@ -89,9 +91,10 @@ class Ruled(msgspec.Struct, frozen=True):
     must_not: tuple[Case, ...]
 
 
-def load_rules() -> tuple[Rule, ...]:
-    """Return every rule, in the order of their codes."""
-    return tuple(sorted((module.RULE for module in _modules()), key=lambda rule: rule.code))
+def load_rules(*, has_fleet: bool = True) -> tuple[Rule, ...]:
+    """Return every rule that can be asked, in the order of their codes."""
+    found = (module.RULE for module in _modules() if has_fleet or not module.RULE.is_for_fleet)
+    return tuple(sorted(found, key=lambda rule: rule.code))
 
 
 def load_references() -> tuple[Ruled, ...]:

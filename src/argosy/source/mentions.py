@@ -63,6 +63,11 @@ def find_speech(parsed: Parsed) -> Speech:
     return Speech(tuple(found), frozenset(words), frozenset(numbers))
 
 
+def is_reaching(call: str) -> bool:
+    """Return whether a function of this name takes the name or the address of another program."""
+    return call != "bind" and _REACHING.search(call) is not None
+
+
 def _count(value: object, words: set[str], numbers: set[int]) -> None:
     if isinstance(value, str) and len(value) <= _LONGEST:
         words.update(_WORD.findall(value))
@@ -73,7 +78,7 @@ def _count(value: object, words: set[str], numbers: set[int]) -> None:
 
 def _of_call(node: ast.Call, scope: str, values: dict[str, str | int], parsed: Parsed) -> Iterator[Mention]:
     call = _last_name(node.func)
-    if call == "bind" or not _REACHING.search(call):
+    if not is_reaching(call):
         return
     for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
         text = _text(argument, values)

@@ -1,0 +1,57 @@
+"""Reads of environment variables, in the forms that code has for them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import NamedTuple
+
+from argosy.refit.addresses.shapes import keyword_of
+from argosy.source import flow
+from argosy.source.origin import find_origin
+from argosy.source.scopes import Scope
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+# What projects call their own readers of variables, and the packages that offer one.
+_READERS = re.compile(
+    r"_?(?:get_?env(?:_?(?:var|str|value|or_default|variable|ironment))?|env(?:_?(?:str|var|get))?)", re.I
+)
+_STANDARD = frozenset(
+    {"os.environ.get", "os.getenv", "os.environ.setdefault", "os.environ.pop", "os.environb.get"}
+)
+
+
+class Read(NamedTuple):
+    """An expression that reads a variable. default: what it falls back to, None without."""
+
+    variable: str
+    default: ast.expr | None
+    node: ast.expr
+
+
+def environment_read(call: ast.Call, scope: Scope) -> Read | None:
+    """Return what a call reads of the environment, None when it reads none.
+
+    `os.environ.get`, `os.getenv` and helpers named like them (`get_env("REDIS_HOST", "…")`), which must be
+    asked for a literal name in capitals.
+    """
+    first = call.args[0] if call.args else keyword_of(call, "key", "name", "var")
+    if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
+        return None
+    if not _VARIABLE.fullmatch(first.value) or not _is_reader(call.func, scope):
+        return None
+    default = call.args[1] if len(call.args) > 1 else keyword_of(call, "default", "fallback")
+    return Read(first.value, default, call)
+
+
+def _is_reader(func: ast.expr, scope: Scope) -> bool:
+    if isinstance(func, ast.Attribute):
+        if func.attr not in ("get", "getenv", "setdefault", "pop"):
+            return bool(_READERS.fullmatch(func.attr))
+        origin = find_origin(func, scope)
+        name = origin.name if origin is not None else flow.dotted(func)
+        return name in _STANDARD or name.endswith("environ.get")
+    if isinstance(func, ast.Name):
+        origin = find_origin(func, scope)
+        return (origin is not None and origin.name in _STANDARD) or bool(_READERS.fullmatch(func.id))
+    return False

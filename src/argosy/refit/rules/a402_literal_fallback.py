@@ -1,0 +1,73 @@
+"""An environment variable falls back to a literal address
+
+`os.environ.get("REDIS_HOST", "192.168.1.2")` works where it was written. Elsewhere a variable that somebody
+forgot to set, or misspelt, leads to that machine without a word. Found in `os.environ.get`, `os.getenv` and
+helpers named like them, in `or` and `if` behind them, in options of the command line, in the fields of
+pydantic's settings. A fallback to listen on every interface is none: it is nobody's address.
+
+Instead: `argosy.fleet.address("redis")`, which asks the same variable first and then the fleet file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from argosy.refit.addresses.naming import names_interface
+from argosy.refit.addresses.sites import Role, Site, find_sites
+from argosy.refit.file import PythonFile
+from argosy.refit.finding import Finding
+from argosy.refit.rule import Case, Rule
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Tell each literal address that stands in for a variable."""
+    for site in file.derived(find_sites):
+        if site.role is Role.FALLBACK and not _is_for_listening(site):
+            message = f"`{site.address.host}` is used where `{site.name}` is not set"
+            finding = file.finding(site.node, message, site.scope, symbol=site.name)
+            yield finding if site.address.kind == "machine" else replace(finding, action="review")
+
+
+def _is_for_listening(site: Site) -> bool:
+    return site.address.kind == "wildcard" or (site.address.kind == "loopback" and names_interface(site.name))
+
+
+RULE = Rule(code="A402", title="literal fallback of an environment variable", action="auto", file=check)
+
+MUST = (
+    Case('import os\nHOST = os.environ.get("REDIS_HOST", "192.168.1.2")  # <--\n'),
+    Case('from os import getenv as g\nHOST = g("REDIS_HOST", default="localhost")  # <--\n'),
+    Case('import os\nHOST = os.environ.get("REDIS_HOST") or "192.168.1.2"  # <--\n'),
+    Case('import os\nHOST = os.environ["REDIS_HOST"] if "REDIS_HOST" in os.environ else "10.0.0.7"  # <--\n'),
+    Case(
+        "import os\n"
+        "def add(parser):\n"
+        '    parser.add_argument("--host", default=os.getenv("PC2_IP", "192.168.100.17"))  # <--\n'
+    ),
+    Case(
+        "from settings import get_env\n"
+        "def connect(socket):\n"
+        "    socket.connect(f\"tcp://{get_env('PC2_IP', '192.168.100.17')}:7150\")  # <--\n"
+    ),
+    Case('import os\nBUS = os.getenv("NATS_SERVERS", "nats://localhost:4222").split(",")  # <--\n'),
+    Case(
+        "from pydantic_settings import BaseSettings\n"
+        "from pydantic import Field\n"
+        "class Settings(BaseSettings):\n"
+        '    redis_host: str = "192.168.1.2"  # <--\n'
+        '    broker: str = Field("localhost:9092", env="BROKER")  # <--\n'
+    ),
+)
+MUST_NOT = (
+    Case('import os\nHOST = os.environ.get("REDIS_HOST", "redis")\nNAME = os.getenv("NAME", "1.2")\n'),
+    Case(
+        'import os\nBIND = os.environ.get("BIND_ADDRESS", "0.0.0.0")\nHERE = os.getenv("BIND", "127.0.0.1")\n'
+    ),
+    Case('import os\nif os.environ.get("HOST") == "127.0.0.1":\n    pass\n'),
+    Case('config = {}\nHOST = config.get("HOST", "192.168.1.2")\n'),
+    Case('import os\nSUBNET = os.environ.get("SUBNET", "192.168.0.0/16")\n'),
+    Case('import os\nVERSION = os.environ.get("VERSION", "v1.2.3.4")\n'),
+    Case('def f():\n    """`os.environ.get("REDIS_HOST", "192.168.1.2")` was here."""\n'),
+)

@@ -1,0 +1,122 @@
+"""A literal address outside code
+
+In YAML, compose files, Dockerfiles, files of environment variables and scripts of the shell. Such files are
+copied from machine to machine with the code, and keep the address of the first. Never in comments and
+messages, subnets, lists of who may come, in what a script compares, or where a container asks itself for its
+health (there `localhost` is right). The fleet file is the place for addresses and is left out.
+
+Instead: a variable that the environment of the fleet file sets (`${MAINPC_IP}`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from argosy.refit.addresses.naming import names_comparison, words_of
+from argosy.refit.addresses.text import HINT, find_addresses_in
+from argosy.refit.file import TextFile
+from argosy.refit.finding import Finding
+from argosy.refit.rule import Case, Rule
+
+_NAMES = (
+    *("*.yaml", "*.yml", "Dockerfile*", "*.Dockerfile", "*.dockerfile", "Containerfile*", "*.env", ".env*"),
+    *(
+        "*.sh",
+        "*.bash",
+        "*.zsh",
+        "*.ps1",
+        "*.bat",
+        "*.cmd",
+        "*.toml",
+        "*.ini",
+        "*.cfg",
+        "*.conf",
+        "Procfile*",
+    ),
+)
+_KEY = re.compile(
+    r"^\s*(?:-\s*)?(?:export\s+|set\s+|ENV\s+|ARG\s+|\$env:)?[\"']?([A-Za-z_][\w.-]*)[\"']?\s*[:=]"
+)
+_NEAREST = re.compile(r"([A-Za-z_][\w.-]*)[\"']?\s*[:=]\s*[\"']?(?:[a-z]+://[^\s]*)?$")
+_COMMENT = re.compile(r"(?:^|\s)#.*$")
+_TOLD = re.compile(r"^\s*(?:@?echo|printf|Write-Host|log\w*|info|warn\w*|error|die|#|//|;|rem\b|::)", re.I)
+_COMPARED = re.compile(
+    r"==|!=|=~|\[\[?\s|\bgrep\b|\bsed\b|\bawk\b|\bcase\b|-eq\b|-like\b|-match\b|\btest\s|\|\s*tr\b"
+)
+_PROSE = frozenset(
+    {"description", "help", "note", "notes", "comment", "summary", "example", "title", "message"}
+)
+_ITSELF = re.compile(r"HEALTHCHECK|curl|wget|nc\s|test:|CMD|probe|health|redis-cli|pg_isready", re.I)
+_PUBLISHED = re.compile(r"^\s*-\s*[\"']?(?:127\.0\.0\.1|localhost):\d+:\d+")
+_FLEET = re.compile(rb"^fleet:", re.M)
+
+
+def check(file: TextFile) -> Iterator[Finding]:
+    """Tell each address once a line."""
+    if HINT.search(file.data) is None or _is_fleet(file):
+        return
+    is_container = file.path.endswith((".yaml", ".yml")) or "ockerfile" in file.path
+    for number, line in enumerate(file.lines, 1):
+        if not HINT.search(line.encode()) or _TOLD.match(line) or _COMPARED.search(line):
+            continue
+        key = _KEY.match(line)
+        name = key[1] if key else ""
+        if names_comparison(name) or words_of(name) & _PROSE:
+            continue
+        text = _COMMENT.sub("", line)
+        is_asking_itself = _PUBLISHED.match(line) or (is_container and _ITSELF.search(text))
+        for found in find_addresses_in(text):
+            if found.kind == "wildcard" or (found.kind == "loopback" and is_asking_itself):
+                continue
+            inner = _NEAREST.search(text, 0, found.start)
+            name = inner[1] if inner else name
+            shown = found.host if found.port is None else f"{found.host}:{found.port}"
+            message = f"`{shown}` is the value of `{name}`" if name else f"`{shown}` is written here"
+            finding = file.finding(number, found.start + 1, message, symbol=name)
+            yield finding if found.kind == "machine" else replace(finding, action="report")
+            break
+
+
+def _is_fleet(file: TextFile) -> bool:
+    return _FLEET.search(file.data) is not None and b"agents:" in file.data
+
+
+RULE = Rule(code="A403", title="literal address outside code", action="review", names=_NAMES, text=check)
+
+MUST = (
+    Case(
+        files={"config.yaml": "redis:\n  host: 192.168.1.2  # <--\n  url: redis://localhost:6379/0  # <--\n"}
+    ),
+    Case(
+        files={
+            "docker-compose.yml": "services:\n  a:\n    environment:\n      - PC2_IP=192.168.100.17  # <--\n"
+            "    extra_hosts:\n      - pc2:192.168.100.17  # <--\n"
+        }
+    ),
+    Case(files={"Dockerfile": "FROM python\nENV MAINPC_IP=192.168.100.16\n"}, lines=(2,)),
+    Case(files={".env": "PC2_IP=192.168.100.17  # <--\n"}),
+    Case(
+        files={"run.sh": "export PC2_IP=${PC2_IP:-192.168.100.17}  # <--\ncurl http://localhost:80/  # <--\n"}
+    ),
+    Case(files={"zmq.toml": 'endpoint = "tcp://10.0.0.9:5555"  # <--\n'}),
+)
+MUST_NOT = (
+    Case(files={"fleet.yaml": "fleet: f\nenvironments: {development: {a: 10.0.0.1}}\nagents: {}\n"}),
+    Case(files={"a.yaml": "# host: 192.168.1.2\nport: 5555  # such as tcp://192.168.1.2:5555\n"}),
+    Case(files={"a.yaml": "subnet: 172.20.0.0/16\nip_range: 10.0.0.0/8\nversion: 1.2.3.4\n"}),
+    Case(files={"a.yaml": "host: 0.0.0.0\nbind: tcp://*:5555\nallowed_hosts: [localhost, 192.168.1.2]\n"}),
+    Case(files={"run.sh": 'echo "see http://192.168.1.2:80"\nif [ "$HOST" = "192.168.1.2" ]; then :; fi\n'}),
+    Case(files={"Dockerfile": "HEALTHCHECK CMD curl -f http://localhost:8000/health\nEXPOSE 80\n"}),
+    Case(
+        files={
+            "docker-compose.yml": "services:\n  a:\n    healthcheck:\n"
+            '      test: ["CMD", "curl", "http://localhost:80"]\n    ports:\n      - "127.0.0.1:80:80"\n'
+        }
+    ),
+    Case(files={"README.md": "host: 192.168.1.2\n", "notes.txt": "192.168.1.2\n"}),
+    Case(files={"a.yaml": "image: registry/app:1.10.3.1\ndescription: connect to 192.168.1.2\n"}),
+    Case(files={"a.yaml": "ip: 192.0.2.1\nrange: 10.1.0.255\n"}),
+)
