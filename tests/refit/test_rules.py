@@ -28,7 +28,7 @@ def found_in(case: Case, code: str, folder: Path) -> set[tuple[str, int]]:
     if case.fleet is not None:
         (folder / "fleet.yaml").write_text(case.fleet)
         fleet, faults = read_fleet(folder / "fleet.yaml")
-        assert not faults
+        assert fleet is not None, faults
     report = audit(folder, fleet=fleet, processes=1)
     assert not report.verdict.failures
     return {(item.path, item.line) for item in report.findings if item.code == code}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from argosy.source.mentions import Speech, find_speech
 from argosy.source.parse import Parsed, parse
+from argosy.source.scopes import Index, find_scopes
 from argosy.source.text import Source
 
 
@@ -17,7 +18,9 @@ def speech(text: str) -> Speech:
     source = Source("a.py", textwrap.dedent(text).encode(), "utf-8", False, "\n")
     parsed = parse(source)
     assert isinstance(parsed, Parsed)
-    return find_speech(parsed)
+    index = Index()
+    find_scopes(parsed, index)
+    return find_speech(parsed, index)
 
 
 @pytest.mark.parametrize(

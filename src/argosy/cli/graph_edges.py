@@ -15,8 +15,8 @@ from argosy.engine.folder import folder_of
 from argosy.engine.held_edges import TOPICS, Held, held_edges
 from argosy.engine.messages import Report, Status
 from argosy.engine.roster import read_roster
-from argosy.engine.written import Written, written_edges
 from argosy.fault import Fault, RefusedError
+from argosy.refit.written import NO_TRACE, Written, tell_undeclared, tell_unused, written_edges
 from argosy.wire.book import read_book
 
 Pair = tuple[str, str]
@@ -86,7 +86,7 @@ def _look_at_processes(view: GraphView) -> tuple[Held, frozenset[str]]:
 
 
 def _undeclared(view: GraphView, compared: Compared, declared: Mapping[Pair, str]) -> list[Difference]:
-    written = compared.written.edges if compared.written else {}
+    written = _shown(compared.written)
     held = compared.held.edges if compared.held else {}
     found = []
     for edge in dict.fromkeys([*written, *held]):
@@ -95,7 +95,7 @@ def _undeclared(view: GraphView, compared: Compared, declared: Mapping[Pair, str
         if edge not in written and set(held[edge]) == {TOPICS}:
             continue  # who subscribes to a topic names nobody
         agent, other = edge
-        evidence = ", ".join([*written.get(edge, ())[:2], *held.get(edge, ())[:2]])
+        evidence = [*written.get(edge, ())[:2], *held.get(edge, ())[:2]]
         spec = view.fleet.agents[agent]
         wants = ", ".join([*spec.wants, other])
         found.append(
@@ -107,11 +107,16 @@ def _undeclared(view: GraphView, compared: Compared, declared: Mapping[Pair, str
                 written=written.get(edge, ()),
                 real=held.get(edge, ()),
                 where=spec.where,
-                message=f"`{agent}` talks to `{other}` ({evidence}) and declares neither a need nor a want",
+                message=tell_undeclared(agent, other, evidence),
                 proposal=f"wants: [{wants}]",
             )
         )
     return found
+
+
+def _shown(written: Written | None) -> dict[Pair, tuple[str, ...]]:
+    edges = written.edges if written is not None else {}
+    return {edge: tuple(spot.shown() for spot in spots) for edge, spots in edges.items()}
 
 
 def _unused(compared: Compared, declared: Mapping[Pair, str], places: dict[Pair, str]) -> list[Difference]:
@@ -129,7 +134,7 @@ def _unused(compared: Compared, declared: Mapping[Pair, str], places: dict[Pair,
                     written=(),
                     real=(),
                     where=places[edge],
-                    message=f"`{edge[0]}` {kind} `{edge[1]}`, and {' and '.join(traces)}",
+                    message=tell_unused(*edge, kind, traces),
                     proposal=f"take `{edge[1]}` out of `{kind}`, unless it is meant for the order alone",
                 )
             )
@@ -142,7 +147,7 @@ def _missing_traces(compared: Compared, edge: Pair, kind: str) -> list[str]:
     if compared.written is not None:
         if not compared.written.has_no_trace_of(edge):
             return []
-        traces.append("no file that it loads names it or its port")
+        traces.append(NO_TRACE)
     if compared.held is not None:
         if edge in compared.held.edges or not set(edge) <= compared.running:
             return []
@@ -178,7 +183,7 @@ def edges_object(compared: Compared) -> dict[str, Any]:
     """Return the keys that `graph/1` has of the comparison."""
     found: dict[str, Any] = {"differences": msgspec.to_builtins(compared.differences)}
     if compared.written is not None:
-        found["written"] = _listed(compared.written.edges)
+        found["written"] = _listed(_shown(compared.written))
         found["unread"] = sorted(compared.written.unread)
     if compared.held is not None:
         found["real"] = _listed(compared.held.edges)

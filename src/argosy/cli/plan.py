@@ -24,11 +24,11 @@ from argosy.engine.folder import folder_of
 from argosy.engine.past import Estimate, estimate_starts, read_past
 from argosy.engine.rehearsal import rehearse, slots_here
 from argosy.engine.ways import Ways, read_ways
-from argosy.engine.written import written_edges
 from argosy.fault import Fault, InputError
 from argosy.fleet.graph import Step, critical_path
 from argosy.fleet.load import load_fleet
 from argosy.fleet.schedule import EdgeCost, edge_costs, implied_by, ready_times
+from argosy.refit.written import written_edges
 
 _SHOWN = 10
 _WIDTH = 100

@@ -37,14 +37,21 @@ class Sources(NamedTuple):
 class Shelf:
     """Reads the sources of many agents; every file once. Not for several threads.
 
-    root: the fleet file's folder. variables: the environment that agents inherit.
+    root: the fleet file's folder. variables: the environment that agents inherit. library: what knows the
+    files, where somebody has read them already.
     """
 
-    def __init__(self, root: str, variables: Mapping[str, str], folders: Folders | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        variables: Mapping[str, str],
+        folders: Folders | None = None,
+        library: Library | None = None,
+    ) -> None:
         self._root = root
         self._variables = variables
         self._folders = folders or Folders()
-        self.library = Library()
+        self.library = library or Library()
 
     def sources_of(self, agent: AgentSpec) -> Sources:
         """Return the sources of one agent; what is missing is left out."""

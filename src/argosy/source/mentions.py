@@ -10,6 +10,7 @@ import msgspec
 
 from argosy.source import flow
 from argosy.source.parse import Parsed
+from argosy.source.scopes import Index
 
 # What a function is called that reaches another program by name. Others (loggers, lists, prints)
 # take names too, and reach nobody.
@@ -45,20 +46,17 @@ class Speech(msgspec.Struct, frozen=True):
     numbers: frozenset[int]
 
 
-def find_speech(parsed: Parsed) -> Speech:
-    """Return whom a file speaks to, in the order of its lines."""
+def find_speech(parsed: Parsed, index: Index) -> Speech:
+    """Return whom a file speaks to, in the order of its lines. index: filled by `find_scopes`."""
     values = _module_values(parsed.tree)
     found: list[Mention] = []
     words: set[str] = set()
     numbers: set[int] = set()
-    for top in parsed.tree.body:
-        is_named = isinstance(top, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        scope = top.name if is_named else ""  # type: ignore[attr-defined]
-        for node in ast.walk(top):
-            if isinstance(node, ast.Call):
-                found += _of_call(node, scope, values, parsed)
-            elif isinstance(node, ast.Constant):
-                _count(node.value, words, numbers)
+    for call, scope in index.of(ast.Call):
+        if is_reaching(_last_name(call.func)):
+            found += _of_call(call, scope.qualified_name().partition(".")[0], values, parsed)
+    for constant, _ in index.of(ast.Constant):
+        _count(constant.value, words, numbers)
     found.sort(key=lambda mention: (mention.line, mention.column))
     return Speech(tuple(found), frozenset(words), frozenset(numbers))
 
@@ -78,8 +76,6 @@ def _count(value: object, words: set[str], numbers: set[int]) -> None:
 
 def _of_call(node: ast.Call, scope: str, values: dict[str, str | int], parsed: Parsed) -> Iterator[Mention]:
     call = _last_name(node.func)
-    if not is_reaching(call):
-        return
     for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
         text = _text(argument, values)
         if text is not None:

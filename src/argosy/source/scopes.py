@@ -157,6 +157,7 @@ INDEXED: tuple[type[ast.AST], ...] = (
     ast.AsyncWith,
     ast.Attribute,
     ast.AugAssign,
+    ast.BinOp,
     ast.Call,
     ast.ClassDef,
     ast.Compare,

@@ -8,7 +8,7 @@ it makes no edge, and only keeps a declared one from being called unused.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -19,19 +19,34 @@ from argosy.source.closure import Node
 from argosy.source.facts import collector_paused
 from argosy.source.mentions import Mention, Speech, find_speech
 from argosy.source.parse import Parsed, parse
+from argosy.source.scopes import Index, find_scopes
 from argosy.source.text import Source, Unparsed, read_source
+
+NO_TRACE = "no file that it loads names it or its port"
 
 Edge = tuple[str, str]
 
 
+class Spot(msgspec.Struct, frozen=True):
+    """A place in a file, by its absolute path; line and column from 1."""
+
+    path: str
+    line: int
+    column: int
+
+    def shown(self) -> str:
+        """Return `file:line:column`, as short as it goes from here."""
+        return f"{displayed_path(self.path)}:{self.line}:{self.column}"
+
+
 class Written(msgspec.Struct, frozen=True):
-    """What the sources tell. edges: (agent, other) to the places, as `file:line:column`.
+    """What the sources tell. edges: (agent, other) to the places.
 
     named: edges that may be meant somewhere in what the agent loads or is given. unread: agents of which
     not all files could be read, so that nothing can be said to be missing.
     """
 
-    edges: dict[Edge, tuple[str, ...]]
+    edges: dict[Edge, tuple[Spot, ...]]
     named: frozenset[Edge]
     unread: frozenset[str]
 
@@ -40,14 +55,20 @@ class Written(msgspec.Struct, frozen=True):
         return edge not in self.edges and edge not in self.named and edge[0] not in self.unread
 
 
-def written_edges(fleet: Fleet, variables: Mapping[str, str]) -> Written:
+def written_edges(
+    fleet: Fleet,
+    variables: Mapping[str, str],
+    shelf: Shelf | None = None,
+    read: Callable[[str], Speech | None] | None = None,
+) -> Written:
     """Return the edges in the sources of all agents; reads files, runs nothing.
 
-    variables: the environment that agents inherit.
+    variables: the environment that agents inherit. shelf, read: what knows the files and what they say, by
+    their absolute paths, where somebody has read them already.
     """
-    reader = _Reader(fleet)
-    shelf = Shelf(os.path.dirname(fleet.path), variables)
-    edges: dict[Edge, list[str]] = {}
+    reader = _Reader(fleet, read or read_speech)
+    shelf = shelf or Shelf(os.path.dirname(fleet.path), variables)
+    edges: dict[Edge, list[Spot]] = {}
     named: set[Edge] = set()
     unread: set[str] = set()
     for agent in fleet.agents.values():
@@ -64,8 +85,9 @@ def written_edges(fleet: Fleet, variables: Mapping[str, str]) -> Written:
 class _Reader:
     """Reads what files say of others; each file once."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, read: Callable[[str], Speech | None]) -> None:
         self._fleet = fleet
+        self._read_file = read
         self._speech: dict[str, Speech | None] = {}
         self._ports: dict[int, list[str]] = {}
         for agent in fleet.agents.values():
@@ -79,14 +101,14 @@ class _Reader:
             return False
         return not any(isinstance(node.facts, Unparsed) for node in sources.closure.nodes.values())
 
-    def written(self, agent: AgentSpec, sources: Sources) -> Iterator[tuple[str, str]]:
+    def written(self, agent: AgentSpec, sources: Sources) -> Iterator[tuple[str, Spot]]:
         """Yield (other, place) for each time that the agent's own code reaches another."""
         for node in _own_nodes(sources):
             speech = self._read(node.path)
             for mention in speech.mentions if speech else ():
                 if not sources.class_name or mention.scope == sources.class_name:
-                    where = f"{displayed_path(node.path)}:{mention.line}:{mention.column}"
-                    yield from ((other, where) for other in self._meant(agent, mention))
+                    spot = Spot(node.path, mention.line, mention.column)
+                    yield from ((other, spot) for other in self._meant(agent, mention))
 
     def named(self, agent: AgentSpec, sources: Sources) -> set[str]:
         """Return whom anything that the agent loads, or is given, might mean."""
@@ -112,11 +134,20 @@ class _Reader:
 
     def _read(self, path: str) -> Speech | None:
         if path not in self._speech:
-            source = read_source(path)
-            with collector_paused():
-                parsed = parse(source, is_compiled=False) if isinstance(source, Source) else None
-                self._speech[path] = find_speech(parsed) if isinstance(parsed, Parsed) else None
+            self._speech[path] = self._read_file(path)
         return self._speech[path]
+
+
+def read_speech(path: str) -> Speech | None:
+    """Return what a file says of others, None for one that cannot be read."""
+    source = read_source(path)
+    with collector_paused():
+        parsed = parse(source, is_compiled=False) if isinstance(source, Source) else None
+        if not isinstance(parsed, Parsed):
+            return None
+        index = Index()
+        find_scopes(parsed, index)
+        return find_speech(parsed, index)
 
 
 def _own_nodes(sources: Sources) -> Iterator[Node]:
@@ -129,3 +160,13 @@ def _own_nodes(sources: Sources) -> Iterator[Node]:
 
 def _words(text: str) -> list[str]:
     return "".join(char if char.isalnum() or char in "_-." else " " for char in text).split()
+
+
+def tell_undeclared(agent: str, other: str, evidence: Iterable[str]) -> str:
+    """Return the message for an edge that the fleet file does not have."""
+    return f"`{agent}` talks to `{other}` ({', '.join(evidence)}) and declares neither a need nor a want"
+
+
+def tell_unused(agent: str, other: str, kind: str, traces: Iterable[str]) -> str:
+    """Return the message for an edge of which nobody has a trace. kind: needs or wants."""
+    return f"`{agent}` {kind} `{other}`, and {' and '.join(traces)}"

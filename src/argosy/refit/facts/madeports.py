@@ -1,0 +1,115 @@
+"""Ports that a module binds by a number, or makes of another port: `self.port + 1`."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import msgspec
+
+from argosy.refit.addresses.shapes import last_name, text_of
+from argosy.refit.fact import FactKind
+from argosy.refit.file import PythonFile
+
+# What looks for a free port: what is added there is tried, not taken.
+_SEARCH = re.compile(r"free|find|available|scan", re.IGNORECASE)
+
+
+class MadePort(msgspec.Struct, frozen=True, array_like=True):
+    """A port that is another one and some more. shown: as written, such as `self.port + 1`."""
+
+    offset: int
+    shown: str
+    line: int
+    column: int
+
+
+class BoundPort(msgspec.Struct, frozen=True, array_like=True):
+    """A literal port that the module listens on."""
+
+    port: int
+    line: int
+    column: int
+
+
+class MadePorts(msgspec.Struct, frozen=True, array_like=True):
+    """made, bound: in the order of the lines. bases: what its classes inherit from, as imported.
+
+    gives_health: it hands a health port to the class that it inherits from.
+    """
+
+    made: tuple[MadePort, ...]
+    bound: tuple[BoundPort, ...]
+    bases: tuple[str, ...]
+    gives_health: bool
+
+
+def collect(file: PythonFile) -> MadePorts | None:
+    found = MadePorts(
+        tuple(_made(file)),
+        tuple(
+            BoundPort(item.port, item.line, item.column)
+            for item in file.facts.ports.literals
+            if item.how == "bind"
+        ),
+        tuple(dict.fromkeys(_bases(file))),
+        _gives_health(file),
+    )
+    return found if found.made or found.bound or found.bases else None
+
+
+def _made(file: PythonFile) -> list[MadePort]:
+    """Return the sums of the port and a literal, each once."""
+    found: dict[str, MadePort] = {}
+    tried: set[ast.expr] | None = None
+    for node, scope in file.nodes(ast.BinOp):
+        offset = _small(node.right) if isinstance(node.op, ast.Add) else 0
+        if not offset or _port_name(node.left) not in ("port", "main_port") or _SEARCH.search(scope.name):
+            continue
+        tried = _tried(file) if tried is None else tried
+        if node not in tried:
+            shown = file.segment(node)
+            found.setdefault(shown, MadePort(offset, shown, node.lineno, file.parsed.column(node)))
+    return list(found.values())
+
+
+def _tried(file: PythonFile) -> set[ast.expr]:
+    """Return what is handed to functions that look for a free port."""
+    calls = (call for call, _ in file.nodes(ast.Call) if _SEARCH.search(last_name(call.func)))
+    return {value for call in calls for value in call.args}
+
+
+def _small(node: ast.expr) -> int:
+    value = node.value if isinstance(node, ast.Constant) else None
+    return value if isinstance(value, int) and 0 < value <= 10_000 else 0
+
+
+def _port_name(node: ast.expr) -> str:
+    """Return what a port is called: `port` for `self.port`, `int(port)` and `config["port"]`."""
+    if isinstance(node, ast.Call) and last_name(node.func) == "int" and node.args:
+        return _port_name(node.args[0])
+    if isinstance(node, ast.Subscript):
+        return text_of(node.slice)
+    if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+        return ""
+    return last_name(node)
+
+
+def _bases(file: PythonFile) -> list[str]:
+    found = []
+    for node, scope in file.nodes(ast.ClassDef):
+        for base in node.bases:
+            origin = file.origin(base, scope)
+            if origin is not None and "." in origin.name:
+                found.append(origin.name)
+    return found
+
+
+def _gives_health(file: PythonFile) -> bool:
+    for call, _ in file.nodes(ast.Call):
+        if last_name(call.func) == "__init__" and any("health" in (item.arg or "") for item in call.keywords):
+            return True
+    return False
+
+
+MADE_PORTS = FactKind("madeports", MadePorts, collect)

@@ -1,0 +1,17 @@
+"""Whom a module speaks to: names and ports of others that it hands to what connects or asks.
+
+Kept in full, words and numbers too: what a file may mean keeps a declared edge from being called unused.
+"""
+
+from __future__ import annotations
+
+from argosy.refit.fact import FactKind
+from argosy.refit.file import PythonFile
+from argosy.source.mentions import Speech, find_speech
+
+
+def collect(file: PythonFile) -> Speech:
+    return find_speech(file.parsed, file.index)
+
+
+SPEECH = FactKind("speech", Speech, collect)
