@@ -6,6 +6,7 @@ not fit never reaches the handler.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_type_hints, overload
@@ -102,17 +103,22 @@ def _seconds(interval: str | float) -> float:
 
 
 def marked(cls: type, kind: type) -> list[tuple[str, Any]]:
-    """Return (method name, mark) of what a class and its bases mark with `kind`; overriding unmarks."""
-    found: dict[str, Any] = {}
+    """Return (method name, mark) of what a class and its bases mark with `kind`.
+
+    An override keeps its base's mark, as it keeps its contract.
+    """
+    return [(name, mark) for name, mark in _marks(cls) if isinstance(mark, kind)]
+
+
+@functools.lru_cache
+def _marks(cls: type) -> list[tuple[str, Any]]:
+    found: dict[tuple[type, str], Any] = {}
     for base in reversed(cls.__mro__):
         for name, member in vars(base).items():
             mark = getattr(member, _MARK, None)
-            if isinstance(mark, kind):
-                found[name] = mark
-            elif name in found and callable(member):
-                # An override keeps its base's mark, as it keeps its contract.
-                continue
-    return list(found.items())
+            if mark is not None:
+                found[type(mark), name] = mark
+    return [(name, mark) for (_, name), mark in found.items()]
 
 
 class Handler:

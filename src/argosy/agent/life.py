@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import logging
 import math
 import signal
@@ -200,7 +201,7 @@ class Life:
         self._dispatcher.state = "ok"
         self._status = Status.OK
         self._since = time.time()
-        self._callee.schema = self._dispatcher.schema()
+        self._callee.schema = functools.cache(self._dispatcher.schema)
         self._callee.open()
         if self._listener:
             self._listener.listen(self._settings)

@@ -10,20 +10,24 @@ import os
 import resource
 import signal
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from argosy.engine import order as codes
 from argosy.engine.generation import read_generation
-from argosy.engine.lease import Record, lock_within, open_lease, read_record, write_record
+from argosy.engine.lease import Record, lock_within, open_lease, read_record_of, write_record
 from argosy.engine.order import Order
 from argosy.engine.process import Identity, open_process, read_stat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LOCK_PATIENCE_S = 1.0
 
 
-def settle(order: Order, output: int, boot: bytes) -> int | None:
+def settle(order: Order, output: int, boot: bytes, handled: Iterable[int]) -> int | None:
     """Make this freshly forked process the agent, short of its program.
 
+    handled: the signals that its parent did not leave at their default action.
     Returns the descriptor of its lease, None for an errand, which has none.
 
     Exits 113 when the lease cannot be used, 114 when it stays busy, 115 when the recorded process
@@ -35,7 +39,7 @@ def settle(order: Order, output: int, boot: bytes) -> int | None:
         lease = _take_lease(order, boot) if order.lease else None
     except OSError as error:
         refuse(order, f"its lease `{order.lease}` cannot be used: {error.strerror}", codes.LEASE_UNUSABLE)
-    _reset_signals()
+    _reset_signals(handled)
     try:
         _limit_open_files(order.open_files)
         _limit_memory(order.memory)
@@ -56,7 +60,7 @@ def _take_lease(order: Order, boot: bytes) -> int:
     lease = open_lease(order.lease)
     if not lock_within(lease, _LOCK_PATIENCE_S):
         os._exit(codes.LEASE_BUSY)
-    before = read_record(order.lease)
+    before = read_record_of(lease)
     if before is not None and before.boot == boot and open_process(before.identity) is not None:
         os._exit(codes.ALREADY_ALIVE)
     me = read_stat(os.getpid())
@@ -69,14 +73,13 @@ def _take_lease(order: Order, boot: bytes) -> int:
     return lease
 
 
-def _reset_signals() -> None:
-    """Give every signal its default action and unblock all: children inherit both otherwise."""
-    for number in signal.valid_signals():
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            try:
-                signal.signal(number, signal.SIG_DFL)
-            except (OSError, ValueError):
-                continue
+def _reset_signals(handled: Iterable[int]) -> None:
+    """Give these signals their default action and unblock all: children inherit both otherwise."""
+    for number in handled:
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):
+            continue  # the C library keeps it for itself
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

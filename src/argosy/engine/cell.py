@@ -175,6 +175,10 @@ class Cell:
         """Run a command in the folder and environment of the process."""
         return await self._crew.run_beside(unit, command, within_s)
 
+    def forkers(self) -> set[int]:
+        """Return the process numbers of the forkers and zygotes."""
+        return self._crew.forkers()
+
     def hear_forker(self) -> None:
         """Take what the forker has told."""
         self._crew.hear_forker()

@@ -213,6 +213,10 @@ class Crew:
         """Run a command in the unit's folder and environment."""
         return await self.nursery.run_beside(unit, command, within_s)
 
+    def forkers(self) -> set[int]:
+        """Return the process numbers of the forker and of the zygotes."""
+        return self.nursery.forkers()
+
     def hear_forker(self) -> None:
         """Take what the forker has told: a pid that is unknown now is not the engine's."""
         self.nursery.hear()

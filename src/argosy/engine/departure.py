@@ -25,7 +25,8 @@ _LOOK_S = 0.01
 class Departure:
     """Calls `then()` as soon as nothing of `agent` is left, at once where that is so already.
 
-    on_left(text): told whenever something had to be killed. is_adopted: an earlier supervisor started it.
+    on_left(text): told whenever something had to be killed. kin: this process's children that are no
+    agent's, its forkers. is_adopted: an earlier supervisor started it.
     """
 
     def __init__(
@@ -35,13 +36,14 @@ class Departure:
         loop: asyncio.AbstractEventLoop,
         then: Callable[[], None],
         on_left: Callable[[str], None],
+        kin: Callable[[], set[int]],
         *,
         is_adopted: bool = False,
     ) -> None:
         self._lease = str(folder.lease(agent))
         self._notify = str(folder.notify(agent))
         self._loop = loop
-        self._then, self._on_left = then, on_left
+        self._then, self._on_left, self._kin = then, on_left, kin
         self._patience = loop.time() + _PATIENCE_S
         self._timer: asyncio.TimerHandle | None = None
         # What an adopted agent left fell to another process long ago: all are looked at, once.
@@ -51,7 +53,7 @@ class Departure:
 
     def look(self) -> None:
         """Go on if nothing is left, else look again soon."""
-        candidates = {*process.children(), *self._elsewhere}
+        candidates = {*process.children(), *self._elsewhere} - self._kin()
         strays = [pid for pid in candidates if is_stray(pid, self._notify) and process.is_alive(pid)]
         if not strays and lease.is_free(self._lease):
             self.is_over = True

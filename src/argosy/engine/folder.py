@@ -7,6 +7,7 @@ Sockets live in a runtime folder of their own: their paths must stay below the 1
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
@@ -33,37 +34,37 @@ class Folder(NamedTuple):
     @property
     def lock(self) -> Path:
         """The lock of the supervisor; its content is the generation."""
-        return self.state / "supervisor.lock"
+        return _path(self.state, "supervisor.lock")
 
     @property
     def spawn_lock(self) -> Path:
         """Held by the client that starts a supervisor."""
-        return self.state / "spawn.lock"
+        return _path(self.state, "spawn.lock")
 
     @property
     def diary(self) -> Path:
         """What happened, a line an event."""
-        return self.state / "diary"
+        return _path(self.state, "diary")
 
     @property
     def applied(self) -> Path:
         """The fleet as it was applied last."""
-        return self.state / "applied.json"
+        return _path(self.state, "applied.json")
 
     @property
     def imprint(self) -> Path:
         """What the tree's sources were when agents started."""
-        return self.state / "imprint.json"
+        return _path(self.state, "imprint.json")
 
     @property
     def appetite(self) -> Path:
         """How much memory each agent needed last time."""
-        return self.state / "appetite.json"
+        return _path(self.state, "appetite.json")
 
     @property
     def book(self) -> Path:
         """The addresses of the fleet, for its agents."""
-        return self.state / "book.json"
+        return _path(self.state, "book.json")
 
     @property
     def forkers(self) -> Path:
@@ -73,30 +74,30 @@ class Folder(NamedTuple):
     @property
     def supervisor_log(self) -> Path:
         """What the supervisor itself prints."""
-        return self.state / "supervisor.log"
+        return _path(self.state, "supervisor.log")
 
     @property
     def leases(self) -> Path:
         """The folder of the leases."""
-        return self.state / "lease"
+        return _path(self.state, "lease")
 
     @property
     def logs(self) -> Path:
         """The folder of the agents' output."""
-        return self.state / "log"
+        return _path(self.state, "log")
 
     @property
     def control(self) -> Path:
         """The socket that clients connect to."""
-        return self.runtime / "control.sock"
+        return _path(self.runtime, "control.sock")
 
     def lease(self, agent: str) -> Path:
         """The lease file of one agent."""
-        return self.leases / agent
+        return _path(self.leases, agent)
 
     def will(self, agent: str) -> Path:
         """What only the supervisor knows of one agent."""
-        return self.state / "will" / agent
+        return _path(_path(self.state, "will"), agent)
 
     def roll(self, cell: str) -> Path:
         """The agents that the process of one cell may carry."""
@@ -108,11 +109,11 @@ class Folder(NamedTuple):
 
     def log(self, agent: str) -> Path:
         """The output of one agent."""
-        return self.logs / f"{agent}.log"
+        return _path(self.logs, f"{agent}.log")
 
     def notify(self, agent: str) -> Path:
         """The sd_notify socket of one agent."""
-        return self.runtime / "notify" / f"{short_stem(agent)}.sock"
+        return _path(_path(self.runtime, "notify"), f"{short_stem(agent)}.sock")
 
     def make(self) -> None:
         """Create both folders, readable by their owner alone.
@@ -123,6 +124,12 @@ class Folder(NamedTuple):
             _make_private(path)
         for path in (self.runtime.parent, self.runtime, self.runtime / "notify", self.runtime / "z"):
             _make_private(path)
+
+
+@functools.lru_cache(4096)
+def _path(folder: Path, name: str) -> Path:
+    """Return the path of a file in a folder; asked for the same ones again and again."""
+    return folder / name
 
 
 def folder_of(fleet_path: str | Path, variables: Mapping[str, str] | None = None) -> Folder:

@@ -30,7 +30,7 @@ from argosy.engine.order import (
     pack_event,
     take_order,
 )
-from argosy.engine.process import boot_id, kill_group_of_zombie, next_zombie, read_stat
+from argosy.engine.process import boot_id, handled_signals, kill_group_of_zombie, next_zombie, read_stat
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -47,6 +47,7 @@ class Forker:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._boot = boot_id()
+        self._handled: list[int] = []
         self.descriptors = {0, 1, 2, channel.fileno()}
 
     def run(self) -> None:
@@ -57,6 +58,7 @@ class Forker:
         os.set_blocking(wake_in, False)
         signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._handled = handled_signals()
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(wake, select.POLLIN)
@@ -120,7 +122,7 @@ class Forker:
             signal.set_wakeup_fd(-1)
             self._channel.close()
             if os.read(gate, 1):
-                lease = settle(order, output, self._boot)
+                lease = settle(order, output, self._boot, self._handled)
                 is_settled = True
         finally:
             if not is_settled:

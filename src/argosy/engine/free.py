@@ -25,46 +25,52 @@ class Free(NamedTuple):
 
 def read_free(root: Path = Path("/")) -> Free:
     """Return the free memory now. root: of /proc and /sys (proc_meminfo(5), cgroup-v2.rst)."""
-    sums = [_of_machine(root / "proc/meminfo"), *_of_groups(root)]
+    top = str(root).rstrip("/")
+    sums = [_of_machine(f"{top}/proc/meminfo"), *_of_groups(top)]
     return Free(min(each.total_bytes for each in sums), min(each.free_bytes for each in sums))
 
 
-def _of_machine(path: Path) -> Free:
+def _of_machine(path: str) -> Free:
     found = {}
-    for line in path.read_bytes().splitlines():
+    for line in _read(path).splitlines():
         key, _, rest = line.partition(b":")
-        found[key] = int(rest.split()[0]) * 1024
+        if key in _OF_MEMINFO:
+            found[key] = int(rest.split()[0]) * 1024
     swap = found.get(b"SwapTotal", 0), found.get(b"SwapFree", 0)
     return Free(found[b"MemTotal"] + swap[0], found[b"MemAvailable"] + swap[1])
 
 
-def _of_groups(root: Path) -> Iterator[Free]:
+def _of_groups(top: str) -> Iterator[Free]:
     """Yield the limits of the memory groups this process is in, up to the root."""
-    for line in (root / "proc/self/cgroup").read_text().splitlines():
+    for line in _read(f"{top}/proc/self/cgroup").decode().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):
             names = _NAMES_OF_V1 if controllers else _NAMES_OF_V2
-            mount = root / ("sys/fs/cgroup/memory" if controllers else "sys/fs/cgroup")
-            group = mount / path.strip("/")
-            for folder in (group, *group.parents):
-                if (limited := _of_group(folder, *names)) is not None:
+            mount = f"{top}/sys/fs/cgroup/memory" if controllers else f"{top}/sys/fs/cgroup"
+            parts = [part for part in path.split("/") if part]
+            for depth in range(len(parts), -1, -1):
+                if (limited := _of_group("/".join([mount, *parts[:depth]]), *names)) is not None:
                     yield limited
-                if folder == mount:
-                    break
 
 
+_OF_MEMINFO = frozenset({b"MemTotal", b"MemAvailable", b"SwapTotal", b"SwapFree"})
 _NAMES_OF_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", b"total_inactive_file ")
 _NAMES_OF_V2 = ("memory.max", "memory.current", b"inactive_file ")
 
 
-def _of_group(folder: Path, limit: str, usage: str, reclaimable: bytes) -> Free | None:
+def _of_group(folder: str, limit: str, usage: str, reclaimable: bytes) -> Free | None:
     try:
-        text = (folder / limit).read_text().strip()
-        if text == "max" or int(text) >= _NO_LIMIT_BYTES:
+        text = _read(f"{folder}/{limit}").strip()
+        if text == b"max" or int(text) >= _NO_LIMIT_BYTES:
             return None
-        used = int((folder / usage).read_text())
-        lines = (folder / "memory.stat").read_bytes().splitlines()
+        used = int(_read(f"{folder}/{usage}"))
+        lines = _read(f"{folder}/memory.stat").splitlines()
     except OSError:  # a group above that is not shown in here, or one without the controller
         return None
     spare = next((int(line.split()[1]) for line in lines if line.startswith(reclaimable)), 0)
     return Free(int(text), max(0, int(text) - used + spare))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read()

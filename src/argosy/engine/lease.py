@@ -95,12 +95,20 @@ def _is_whole(data: bytes) -> bool:
 
 def read_record(path: str | os.PathLike[str]) -> Record | None:
     """Return the record of a lease file, or None; reads again when it meets a write halfway."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return read_record_of(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_record_of(descriptor: int) -> Record | None:
+    """Return the record of an open lease file, as `read_record`."""
     for _ in range(5):
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except FileNotFoundError:
-            return None
+        data = os.pread(descriptor, _LONGEST, 0)
         record = unpack(data)
         if record is not None or not data:
             return record

@@ -1,17 +1,17 @@
 """Watches a folder of logs for growth (inotify(7)); nothing is polled.
 
-The standard library has no inotify, so three calls go through ctypes. Events of one burst are
-taken together: an agent that writes a thousand lines is told of once, not a thousand times.
+Events of one burst are taken together: an agent that writes a thousand lines is told of once, not a
+thousand times.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
 from typing import TYPE_CHECKING
 
+from argosy.engine.inotify import MODIFY, OVERFLOW, watch
 from argosy.fault import Fault, MissingError
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_IN_MODIFY = 0x2
-_IN_Q_OVERFLOW = 0x4000
 _EVENT = struct.Struct("iIII")
 _BURST_S = 0.02
 
@@ -63,7 +61,7 @@ class LogWatch:
             while at < len(data):
                 _, kind, _, length = _EVENT.unpack_from(data, at)
                 at += _EVENT.size
-                if kind & _IN_Q_OVERFLOW:  # events were lost: any may have grown
+                if kind & OVERFLOW:  # events were lost: any may have grown
                     names.update(os.listdir(self._folder))
                 names.add(os.fsdecode(data[at : at + length].rstrip(b"\0")))
                 at += length
@@ -77,13 +75,9 @@ class LogWatch:
 
 
 def _watch_folder(folder: Path) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    inotify: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if inotify < 0 or libc.inotify_add_watch(inotify, os.fsencode(folder), _IN_MODIFY) < 0:
-        number = ctypes.get_errno()
-        if inotify >= 0:
-            os.close(inotify)
-        hint = "raise fs.inotify.max_user_instances" if number == errno.EMFILE else ""
-        words = f"the folder of the logs cannot be watched: {os.strerror(number)}"
-        raise MissingError(Fault(str(folder), "inotify", words, hint))
-    return inotify
+    try:
+        return watch([folder], MODIFY)
+    except OSError as error:
+        hint = "raise fs.inotify.max_user_instances" if error.errno == errno.EMFILE else ""
+        words = f"the folder of the logs cannot be watched: {error.strerror}"
+        raise MissingError(Fault(str(folder), "inotify", words, hint)) from error

@@ -186,6 +186,10 @@ class Nursery:
         for link in self._links():
             link.drain()
 
+    def forkers(self) -> set[int]:
+        """Return the numbers of the forker and the zygotes."""
+        return {link.pid for link in self._links()}
+
     def _links(self) -> Iterator[ForkerLink]:
         if self._forker is not None:
             yield self._forker

@@ -91,6 +91,17 @@ def send_signal(pidfd: int, number: int) -> bool:
     return True
 
 
+def handled_signals() -> list[int]:
+    """Return the signals that this process does not leave at their default action.
+
+    As the kernel has it: a library may have set one without Python's knowledge.
+    """
+    with open("/proc/self/status", "rb") as file:
+        lines = [line.split() for line in file if line.startswith((b"SigIgn:", b"SigCgt:"))]
+    bits = int(lines[0][1], 16) | int(lines[1][1], 16)
+    return [number for number in range(1, signal.NSIG) if bits >> (number - 1) & 1]
+
+
 def kill_group(pidfd: int) -> bool:
     """Kill the process group that the process leads or led; return False when it is no more.
 
@@ -179,12 +190,12 @@ def all_pids() -> list[int]:
 
 
 def children() -> list[int]:
-    """Return the living children of this process, those that fell to it included."""
+    """Return the children of this process, those that fell to it and those that have just ended included."""
     found: list[int] = []
     for thread in os.listdir("/proc/self/task"):
         with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children") as file:
             found.extend(map(int, file.read().split()))
-    return [pid for pid in found if is_alive(pid)]
+    return found
 
 
 def variables(pid: int) -> dict[str, str]:

@@ -65,10 +65,9 @@ def take_over(program: Program, argv: Sequence[str], env: Mapping[str, str]) -> 
 
     Raises ValueError or OSError: a name or value that no environment can hold.
     """
-    os.environ.clear()
-    os.environ.update(env)
+    variables = _take_environment(env)
     shown = [f"argosy: cell {os.path.basename(program.words[0])}"] if program.target == CELL else argv
-    if not show_as(shown, env):
+    if not show_as(shown, variables):
         setproctitle.setproctitle(" ".join(shown))
     sys.orig_argv[:] = argv
     sys.argv[:] = ["-m" if program.is_module else program.target, *program.words]
@@ -77,6 +76,20 @@ def take_over(program: Program, argv: Sequence[str], env: Mapping[str, str]) -> 
     _set_signals()
     _reseed()
     gc.enable()
+
+
+def _take_environment(env: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Make `env` that of this process, in its order; the C library is told of the differences only."""
+    wanted = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    held: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+    for name in held.keys() - wanted.keys():
+        os.unsetenv(name)
+    for name, value in wanted.items():
+        if held.get(name) != value:
+            os.putenv(name, value)
+    held.clear()
+    held.update(wanted)
+    return wanted
 
 
 def _set_signals() -> None:

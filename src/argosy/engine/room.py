@@ -17,7 +17,7 @@ from argosy.engine.state import State
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from argosy.engine.appetite import Appetite
     from argosy.engine.free import Free
@@ -84,8 +84,8 @@ class Room:
         waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chains.get(unit.name, 1)))
         self._wanted = {unit.name: None for unit in waiting}
         now = self._loop.time()
-        starting = [u for u in self._units.values() if u.state is State.STARTING and u.spec.cell is None]
-        ages = [now - unit.started_at for unit in starting if not unit.waits_for_room]
+        starting = [unit for unit in self._units.values() if _has_begun(unit)]
+        ages = [now - unit.started_at for unit in starting if unit.spec.cell is None]
         pressure = read_pressure()
         free = None
         for unit in waiting:
@@ -94,21 +94,23 @@ class Room:
                 self.look_soon(_PRESSURE_AGAIN_S)
                 return
             free = free or read_free()
-            if not self._fits(unit, free):
+            if not self._fits(unit, free, starting):
                 continue
             if is_process:
                 ages.append(0.0)
                 pressure = pressure._replace(runnable=pressure.runnable + 1)
             del self._wanted[unit.name]
             unit.spawn_now()
+            if _has_begun(unit):
+                starting.append(unit)
         if self._timer is None:
             self.look_soon(_MEMORY_AGAIN_S)
 
-    def _fits(self, unit: Unit, free: Free) -> bool:
-        """Return whether memory suffices; says what it waits for when not."""
+    def _fits(self, unit: Unit, free: Free, starting: Sequence[Unit]) -> bool:
+        """Return whether memory suffices beside those that start; says what it waits for when not."""
         if unit.spec.gpu_memory_bytes and not self._gpu.is_fresh():
             return False  # looked at again when the answer is there
-        short = self._lacks_memory(unit, free) or self._lacks_gpu(unit)
+        short = self._lacks_memory(unit, free, starting) or self._lacks_gpu(unit, starting)
         if short and unit.reason != short:
             unit.reason = short
             self._tell(unit)
@@ -116,32 +118,24 @@ class Room:
             unit.reason = ""
         return not short
 
-    def _lacks_memory(self, unit: Unit, free: Free) -> str:
+    def _lacks_memory(self, unit: Unit, free: Free, starting: Sequence[Unit]) -> str:
         if unit.spec.cell is not None:
             return ""  # its process has asked for it
         need = self._need(unit)
-        return lacks_memory(need, self._promised(unit, free, need), free)
+        return lacks_memory(need, self._promised(starting, free, need), free)
 
     def _need(self, unit: Unit) -> int:
         return needed_bytes(unit.spec.memory_bytes, self._appetite.of(unit.name))
 
-    def _promised(self, unit: Unit, free: Free, need: int) -> int:
+    def _promised(self, starting: Iterable[Unit], free: Free, need: int) -> int:
         """Return what others that start were promised and have not taken yet."""
-        starting = self._others_starting(unit)
         others = [(self._need(other), other.pid) for other in starting if other.spec.cell is None]
         whole = sum(bytes_ for bytes_, _ in others)
         if not lacks_memory(need, whole, free):
             return whole  # the common case, without a look at each process
         return sum(max(0, bytes_ - (read_resident(pid) if pid else 0)) for bytes_, pid in others)
 
-    def _others_starting(self, unit: Unit) -> Iterable[Unit]:
-        return (
-            other
-            for other in self._units.values()
-            if other is not unit and other.state is State.STARTING and not other.waits_for_room
-        )
-
-    def _lacks_gpu(self, unit: Unit) -> str:
+    def _lacks_gpu(self, unit: Unit, starting: Iterable[Unit]) -> str:
         need, machine = unit.spec.gpu_memory_bytes, unit.spec.machine
         if not need:
             return ""
@@ -153,7 +147,7 @@ class Room:
             and other.has_process
             and not other.waits_for_room
         )
-        promised = sum(other.spec.gpu_memory_bytes for other in self._others_starting(unit))
+        promised = sum(other.spec.gpu_memory_bytes for other in starting)
         budget = self._gpu_budgets.get(machine or "")
         return lacks_gpu_memory(need, held, budget, promised, self._gpu.free_bytes)
 
@@ -162,3 +156,7 @@ class Room:
         if self._timer is not None:
             self._timer.cancel()
         self._gpu.close()
+
+
+def _has_begun(unit: Unit) -> bool:
+    return unit.state is State.STARTING and not unit.waits_for_room

@@ -23,38 +23,59 @@ _BEFORE_ANY_PROGRAM = frozenset(sys.builtin_module_names) | {
 
 
 class Shadows:
-    """own: `code` of a program to the top modules that its own files are, wherever it finds them."""
+    """own: `code` of a program to the top modules that its own files are, wherever it finds them.
+
+    What it finds is kept for as long as nothing is loaded and no folder changes.
+    """
 
     def __init__(self) -> None:
         self.own: dict[str, list[str]] = {}
-        self._names: dict[str, tuple[int, dict[str, str]]] = {}
+        self._known = 0
+        self._loaded: dict[str, str] = {}
+        self._clashes: dict[str, str] = {}
+        self._folders: dict[str, tuple[int, str]] = {}
 
     def shadowed(self, order: Order) -> str:
         """Return why the agent must not meet what is loaded, or nothing."""
         program = parse_command(order.argv)
         if program is None:
             return "it is no program of this interpreter"
-        loaded = _loaded_tops()
-        for name in self.own.get(program.code, ()):
-            if name in loaded:
-                return f"its own module `{name}` has the name of one that is loaded"
+        self._look_again()
+        clash = self._clashes.get(program.code)
+        if clash:
+            return f"its own module `{clash}` has the name of one that is loaded"
         extra = [entry for entry in order.env.get("PYTHONPATH", "").split(os.pathsep) if entry]
         for folder in (program.folder(order.cwd), *extra):
-            for name, file in self._modules_in(folder).items():
-                if name in loaded and not loaded[name].startswith(f"{folder}/"):
-                    return f"`{file}` stands before the loaded module `{name}`"
+            why = self._clash_in(folder)
+            if why:
+                return why
         return ""
 
-    def _modules_in(self, folder: str) -> dict[str, str]:
-        """Return the importable names of a folder with their files; listed anew when it has changed."""
+    def _look_again(self) -> None:
+        if len(sys.modules) != self._known:
+            self._known = len(sys.modules)
+            self._loaded = _loaded_tops()
+            self._folders.clear()
+            is_loaded = self._loaded.__contains__
+            clashes = {code: next(filter(is_loaded, own), "") for code, own in self.own.items()}
+            self._clashes = {code: name for code, name in clashes.items() if name}
+
+    def _clash_in(self, folder: str) -> str:
+        """Return which file of a folder stands before a loaded module, or nothing."""
         try:
             changed = os.stat(folder).st_mtime_ns
-            known = self._names.get(folder)
+            known = self._folders.get(folder)
             if known is None or known[0] != changed:
-                known = self._names[folder] = (changed, _list(folder))
+                known = self._folders[folder] = (changed, self._find_clash(folder))
         except OSError:
-            return {}
+            return ""
         return known[1]
+
+    def _find_clash(self, folder: str) -> str:
+        for name, file in _list(folder).items():
+            if name in self._loaded and not self._loaded[name].startswith(f"{folder}/"):
+                return f"`{file}` stands before the loaded module `{name}`"
+        return ""
 
 
 def _loaded_tops() -> dict[str, str]:

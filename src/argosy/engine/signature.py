@@ -6,30 +6,68 @@ import os
 import site
 import sys
 
+from argosy.engine import inotify
+from argosy.engine.filesystem import is_on_network
+
 _SYSTEM = ("/usr/lib/x86_64", "/lib/", "/usr/lib64/", "/memfd:", "/dev/", "/SYSV")
 
 
 class Signature:
     """Size, time and number of each file that this process has loaded, and the times of package folders.
 
-    A package that is installed or removed changes the folder's time, so it counts too.
+    A package that is installed or removed changes the folder's time, so it counts too. The files are
+    looked at again only when the kernel has told of a change in their folders or of themselves (another
+    link may lead to them): a look at hundreds of files before each fork would copy the pages on which
+    their names lie. Where the kernel cannot tell, on a network or without watches, each time.
+
+    descriptors: those that it keeps.
     """
 
     def __init__(self) -> None:
         files = {path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))}
-        self._files = {path: _look(path) for path in files | _mapped_files() if os.path.isabs(path)}
+        paths = [path for path in files | _mapped_files() if os.path.isabs(path)]
         folders = [*site.getsitepackages(), site.getusersitepackages()]
+        self._watch = _watch(paths)
+        self._files = {path: _look(path) for path in paths}
         self._folders = {path: _time_of(path) for path in folders}
+
+    @property
+    def descriptors(self) -> set[int]:
+        """Return the descriptors that it keeps."""
+        return set() if self._watch is None else {self._watch}
 
     def changed(self) -> str:
         """Return a path that is not as it was loaded, or nothing."""
-        for path, before in self._files.items():
-            if _look(path) != before:
-                return path
         for path, time in self._folders.items():
             if _time_of(path) != time:
                 return path
+        if self._watch is not None and not _has_news(self._watch):
+            return ""
+        for path, before in self._files.items():
+            if _look(path) != before:
+                return path
         return ""
+
+
+def _watch(paths: list[str]) -> int | None:
+    """Return a descriptor that tells of changes to these files and their folders, None where none can."""
+    folders = {os.path.dirname(path) for path in paths}
+    try:
+        if any(map(is_on_network, {os.stat(folder).st_dev: folder for folder in folders}.values())):
+            return None
+        return inotify.watch([*folders, *paths], inotify.CHANGE)
+    except OSError:
+        return None
+
+
+def _has_news(watch: int) -> bool:
+    has_any = False
+    try:
+        while os.read(watch, 65536):
+            has_any = True
+    except BlockingIOError:
+        return has_any
+    return True
 
 
 def _look(path: str) -> tuple[int, int, int] | None:

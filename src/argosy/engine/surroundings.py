@@ -48,6 +48,9 @@ class Surroundings(Protocol):
     async def run_beside(self, unit: Unit, command: Sequence[str], within_s: float) -> Outcome:
         """Run a command in its folder and environment, that may not speak for it."""
 
+    def forkers(self) -> set[int]:
+        """Return the process numbers of the forkers and zygotes."""
+
     def hear_forker(self) -> None:
         """Take what the forker has told."""
 

@@ -7,6 +7,7 @@ kernel to other memory of this process; it needs no privilege (Linux 3.18, CONFI
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -34,38 +35,43 @@ class _Map(ctypes.Structure):
     ]
 
 
-def show_as(argv: Sequence[str], env: Mapping[str, str]) -> bool:
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.sbrk.restype = ctypes.c_void_p
+
+
+def show_as(argv: Sequence[str], env: Mapping[bytes, bytes]) -> bool:
     """Have the kernel show this command line and environment; return whether it does."""
-    words = b"".join(os.fsencode(word) + b"\0" for word in argv)
-    variables = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in env.items())
-    memory = ctypes.create_string_buffer(words + variables)
-    start = ctypes.addressof(memory)
-    middle = start + len(words)
-    if not _set(start, middle, middle + len(variables)):
+    words = b"\0".join([*map(os.fsencode, argv), b""])
+    variables = b"\0".join([*map(b"=".join, env.items()), b""])
+    memory = words + variables
+    wanted = _own_map()
+    wanted.brk = _libc.sbrk(0)
+    wanted.arg_start = ctypes.cast(ctypes.c_char_p(memory), ctypes.c_void_p).value
+    wanted.arg_end = wanted.env_start = wanted.arg_start + len(words)
+    wanted.env_end = wanted.env_start + len(variables)
+    size = ctypes.c_ulong(ctypes.sizeof(wanted))
+    if _libc.prctl(_PR_SET_MM, _PR_SET_MM_MAP, ctypes.byref(wanted), size, 0) != 0:
         return False
-    # Shown as long as the process lives, also while the interpreter takes itself apart.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
+    keep_for_ever(memory)
     return True
 
 
-def _set(start: int, middle: int, end: int) -> bool:
+def keep_for_ever(thing: object) -> None:
+    """Let an object live as long as the process, also while the interpreter takes itself apart."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+@functools.cache
+def _own_map() -> _Map:
+    """Return where the parts of this program lie, the same in every process forked from it."""
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.sbrk.restype = ctypes.c_void_p
-    wanted = _Map(
+    return _Map(
         start_code=int(fields[_START_CODE]),
         end_code=int(fields[_END_CODE]),
         start_data=int(fields[_START_DATA]),
         end_data=int(fields[_END_DATA]),
         start_brk=int(fields[_START_BRK]),
-        brk=libc.sbrk(0),
         start_stack=int(fields[_START_STACK]),
-        arg_start=start,
-        arg_end=middle,
-        env_start=middle,
-        env_end=end,
         exe_fd=_NO_DESCRIPTOR,
     )
-    size = ctypes.c_ulong(ctypes.sizeof(wanted))
-    return bool(libc.prctl(_PR_SET_MM, _PR_SET_MM_MAP, ctypes.byref(wanted), size, 0) == 0)

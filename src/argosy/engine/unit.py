@@ -349,7 +349,13 @@ class Unit:
         if self._departure is not None:
             self._departure.cancel()
         self._departure = Departure(
-            self._crew.folder, self.name, self._crew.loop, then, self._still_left, is_adopted=self._is_adopted
+            self._crew.folder,
+            self.name,
+            self._crew.loop,
+            then,
+            self._still_left,
+            self._crew.forkers,
+            is_adopted=self._is_adopted,
         )
         self._departure.look()
 

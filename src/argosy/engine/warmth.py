@@ -19,7 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
 _ENOUGH_S = 0.1
 _GPU_LIBRARIES = ("libcuda", "libcudart", "libnvidia", "libamdhip", "libhsa-runtime")
@@ -150,9 +150,11 @@ def threads_within(seconds: float) -> int:
     return count
 
 
-def open_descriptors() -> Iterator[tuple[int, str]]:
-    """Yield number and target of each open descriptor."""
+def open_descriptors(known: Container[int] = ()) -> Iterator[tuple[int, str]]:
+    """Yield number and target of each open descriptor, but for the known ones."""
     for name in os.listdir("/proc/self/fd"):
+        if int(name) in known:
+            continue
         try:
             yield int(name), os.readlink(f"/proc/self/fd/{name}")
         except FileNotFoundError:

@@ -28,7 +28,7 @@ from argosy.engine.order import NOT_EXECUTABLE, Declined, Order, Warm
 from argosy.engine.program import Program
 from argosy.engine.shadow import Shadows
 from argosy.engine.signature import Signature
-from argosy.engine.title import show_as
+from argosy.engine.title import keep_for_ever, show_as
 from argosy.engine.warmth import Warmth, open_descriptors, threads_within
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Zygote(Forker):
         self._shadows = shadows
         self._signature = Signature()
         self._looked_ns = 0
+        self._read = {name: os.environ.get(name) for name in map(os.fsdecode, warmth.reads.names)}
+        self.descriptors |= self._signature.descriptors
 
     def greet(self, seconds: float) -> None:
         """Tell the supervisor that orders may come."""
@@ -100,8 +102,8 @@ class Zygote(Forker):
         """
         if threads_within(_AT_ONCE_S) > 1:
             return "the zygote has a second thread"
-        for number, target in open_descriptors():
-            if number not in self.descriptors and number != output:
+        for number, target in open_descriptors(self.descriptors):
+            if number != output:
                 return f"the zygote holds `{target}` open"
         if sent_ns >= self._looked_ns:
             self._looked_ns = time.monotonic_ns()
@@ -112,10 +114,9 @@ class Zygote(Forker):
         return ""
 
     def _differing(self, order: Order) -> str:
-        for name in self._warmth.reads.names:
-            key = os.fsdecode(name)
-            if order.env.get(key) != os.environ.get(key):
-                return f"its `{key}` is another than the one that its packages were loaded with"
+        for name, value in self._read.items():
+            if order.env.get(name) != value:
+                return f"its `{name}` is another than the one that its packages were loaded with"
         return ""
 
 
@@ -144,7 +145,8 @@ def main() -> Callable[[], None] | None:
         order, lease = child.order, child.lease
     else:
         os._exit(0)
-    del zygote, warmth, shadows
+    # Never freed: that would write to the page of each path and name that they hold.
+    keep_for_ever([zygote, warmth, shadows])
     return _enter(order, lease)
 
 

@@ -7,6 +7,7 @@ leaves no doubt.
 
 from __future__ import annotations
 
+import functools
 import re
 
 import msgspec
@@ -36,6 +37,7 @@ class Reason(msgspec.Struct, frozen=True):
     text: str
 
 
+@functools.cache
 def variable_names(name: str, suffix: str) -> tuple[str, ...]:
     """Return the variables that override a part of an agent's or service's address, the first set one wins.
 

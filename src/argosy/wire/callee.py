@@ -72,7 +72,7 @@ class Callee:
     ) -> None:
         self.name = name
         self.incarnation = frame.new_incarnation()
-        self.schema = ""
+        self.schema: Callable[[], str] = str
         self.lag_s = 0.0
         self.state = "starting"
         self.in_flight = 0
@@ -229,7 +229,7 @@ class Callee:
             self._probe_idle()
 
     def _welcome(self, key: Key, name: str, least_us: int) -> None:
-        welcome = codec.Welcome(frame.VERSION, self.name, CREDIT, codec.LARGEST_BYTES, self.schema)
+        welcome = codec.Welcome(frame.VERSION, self.name, CREDIT, codec.LARGEST_BYTES, self.schema())
         if self._send(key, frame.WELCOME, welcome):
             self._callers[key] = Caller(key, self._way(key), name, least_us)
 
