@@ -275,6 +275,34 @@ def test_code_that_has_changed_is_never_run_in_its_old_form(hatchery: Hatchery, 
     assert zygote.said() == "22\n"
 
 
+@pytest.mark.parametrize("by", ["its name", "another link", "its folder", "a removal"])
+def test_a_change_by_whatever_way_is_seen(hatchery: Hatchery, script: Path, by: str) -> None:
+    folder = hatchery.packages / "package"
+    folder.mkdir()
+    file = folder / "__init__.py"
+    file.write_text("NUMBER = 1")
+    link = hatchery.folder / "link.py"
+    link.hardlink_to(file)
+    script.write_text("import package; print(package.NUMBER)")
+    zygote = hatchery.hatch("package")
+    (folder / "notes.txt").write_text("a change beside what is loaded")
+    assert zygote.run(str(script)) == 0, "which is none"
+    match by:
+        case "its name":
+            (folder / "new.py").write_text("NUMBER = 2")
+            (folder / "new.py").rename(file)
+        case "another link":
+            link.write_text("NUMBER = 2 # longer")
+        case "its folder":
+            folder.rename(folder.with_name("elsewhere"))
+            (hatchery.packages / "elsewhere").rename(hatchery.folder / "elsewhere")
+        case "a removal":
+            file.unlink()
+    event = declined(zygote, str(script))
+    assert event.is_spent
+    assert str(hatchery.packages) in event.reason
+
+
 def test_a_package_that_is_installed_later_makes_the_zygote_spent(hatchery: Hatchery, script: Path) -> None:
     hatchery.install("package", "")
     zygote = hatchery.hatch("package")

@@ -16,6 +16,7 @@ from argosy.engine.diary import read_diary
 from argosy.engine.folder import Folder
 from argosy.engine.plan import Plan, ProcessSpec
 from argosy.engine.process import all_pids, read_stat
+from argosy.engine.remains import is_stray
 from argosy.engine.state import State
 from argosy.engine.zygotes import why_spawned
 
@@ -171,6 +172,53 @@ def test_zygotes_end_with_their_supervisor(sail: Sail, script: str) -> None:
     sail(test)
     assert seen
     assert not set(seen) & set(all_pids())
+
+
+DAEMON = """
+import os, signal, sys
+if os.fork() == 0:
+    os.setsid()
+    os.closerange(0, 100)
+    signal.pause()
+print('up', flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.usefixtures("subreaper")
+def test_what_a_forked_agent_left_is_known_by_what_proc_shows_of_it(sail: Sail, tmp_path: Path) -> None:
+    """A fork of a forked child is no exec: its environment is still the one that the zygote's child took."""
+    script = tmp_path / "daemon.py"
+    script.write_text(DAEMON)
+
+    async def test(sea: Sea) -> None:
+        told = {name: {"NOTIFY_SOCKET": str(sea.folder.notify(name))} for name in "AB"}
+        sea.start(
+            loading(*(each for n in "AB" for each in scripts(str(script), n, env=told[n], restart="always")))
+        )
+        await sea.until("A", "B", state=State.READY)
+        first = sea.crew.units["A"].pid or 0
+        assert {parent_of(sea, "A")} == zygotes_of(sea)
+        await until(sea, lambda: children_of(first))
+        (left,) = children_of(first)
+        assert left in {pid for pid in all_pids() if is_stray(pid, str(sea.folder.notify("A")))}
+        os.kill(first, signal.SIGKILL)
+        await until(sea, lambda: f"left process {left}" in said_of(sea.folder, "A"))
+        await sea.until("A", state=State.READY)
+        assert left not in all_pids()
+        for name in "AB":
+            for pid in children_of(sea.crew.units[name].pid or 0):
+                os.kill(pid, signal.SIGKILL)
+
+    sail(test)
+
+
+def children_of(parent: int) -> list[int]:
+    return [pid for pid in all_pids() if (stat := read_stat(pid)) is not None and stat.parent == parent]
+
+
+def said_of(folder: Folder, agent: str) -> str:
+    return "\n".join(entry.text for entry in read_diary(folder.diary) if entry.agent == agent)
 
 
 @pytest.fixture
