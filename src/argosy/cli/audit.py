@@ -1,7 +1,7 @@
 """Find what is wrong with a tree of Python files; never imports or runs what it reads.
 
 Every `*.py` below PATH is read, but `.git`, `.argosy` and links. What was found is remembered, so
-that a second run reads only what has changed. Exit code 1: something was found.
+that a second run reads only what has changed. Exit code 1: something was found that counts.
 
 example: argosy audit src --select S,Z301 --since origin/main
 """
@@ -9,52 +9,115 @@ example: argosy audit src --select S,Z301 --since origin/main
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
-from collections import Counter
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from argosy.cli.arguments import FLEET_FILE, add_json
-from argosy.cli.report import print_json
+from argosy.cli.audit_text import render_text
+from argosy.cli.audit_view import AuditView, as_object
+from argosy.cli.report import paint, print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet import Fleet, read_fleet
 from argosy.refit.audit import Report, audit
+from argosy.refit.baseline import Entry, load_baseline, make_entries, shrunk, sift, write_baseline
 from argosy.refit.cache import default_folder
 from argosy.refit.finding import Finding
+from argosy.refit.revision import changed_since
+from argosy.refit.rule import load_rules
+
+_FORMATS = ("table", "json", "sarif", "html")
+_ROOTS = (FLEET_FILE, ".git", "pyproject.toml")
+_QUIET_S = 0.3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy audit`."""
-    parser.add_argument("path", nargs="?", default=".", metavar="PATH", help="a folder (default: this one)")
     parser.add_argument(
-        "--select", metavar="CODES", help="only these, such as `S101,Z`: a letter is a family"
+        "path",
+        nargs="?",
+        default=".",
+        metavar="PATH",
+        help="a folder, or a file whose findings in its tree are shown (default: this folder)",
     )
-    parser.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="leave out")
+    parser.add_argument("--select", metavar="CODES", help="only these, as `S101,Z`; a letter is a family")
     parser.add_argument(
-        "--fleet", metavar="PATH", help=f"the fleet file (default: PATH/{FLEET_FILE}, if it is there)"
+        "--since", metavar="REV", help="only files that changed since the branch left REV (of git)"
+    )
+    parser.add_argument(
+        "--exclude",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="leave out a file or folder, by name or relative path; repeatable",
+    )
+    parser.add_argument("--format", choices=_FORMATS, default="table", help=f"{', '.join(_FORMATS)}")
+    parser.add_argument("--baseline", metavar="FILE", help="findings in this file are known and do not count")
+    parser.add_argument(
+        "--write-baseline",
+        action="store_true",
+        help="make the baseline of what is found; one that is there only loses what has gone",
+    )
+    parser.add_argument(
+        "--fleet", metavar="FILE", help=f"the fleet file to compare with (default: PATH/{FLEET_FILE})"
     )
     parser.add_argument("--no-cache", action="store_true", help="read everything anew, remember nothing")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Audit one tree, print what was found, and return the exit code."""
-    root = Path(args.path)
-    if not root.is_dir():
-        raise InputError(Fault(str(root), "no-folder", f"there is no folder `{root}`"))
+    """Audit one tree, print what was found, and return the exit code.
+
+    Raises InputError: there is no such path, code, revision or baseline, or the fleet file is faulty.
+    """
+    form = "json" if args.as_json else args.format
+    root, only = _root(Path(args.path))
+    select = _codes(args.select)
+    if args.write_baseline and args.baseline is None:
+        raise InputError(Fault("--write-baseline", "usage", "no file is named", "add `--baseline FILE`"))
     fleet = _fleet(root, args.fleet)
-    cache = None if args.no_cache else default_folder()
-    report = audit(root, exclude=args.exclude, fleet=fleet, cache=cache)
-    findings = _selected(report, args.select)
-    if args.as_json:
-        print_json(_as_object(report, findings))
-    else:
-        for item in findings:
-            sys.stdout.write(f"{item.path}:{item.line}:{item.column} {item.code} {item.message}\n")
-        for line in _refusals(report):
-            sys.stderr.write(f"{line}\n")
-    return 1 if findings else 0
+    progress = _Progress()
+    report = audit(
+        root,
+        exclude=args.exclude,
+        fleet=fleet,
+        cache=None if args.no_cache else default_folder(),
+        progress=progress.show,
+    )
+    progress.clear()
+    asked = _asked(report, select, only, args.since)
+    entries = _baseline(args, report, asked)
+    view = _view(report, asked, entries, select)
+    _warn(view)
+    _RENDERERS[form](view)
+    return 1 if view.findings or report.verdict.failures else 0
+
+
+def _root(path: Path) -> tuple[Path, str]:
+    """Return the root to audit, and the one file in it that is asked about, or an empty text."""
+    if path.is_dir():
+        return path, ""
+    if not path.is_file():
+        raise InputError(Fault(str(path), "no-path", f"there is no file or folder `{path}`"))
+    path = path.resolve()
+    roots = (folder for folder in path.parents if any((folder / name).exists() for name in _ROOTS))
+    root = next(roots, path.parent)
+    return root, path.relative_to(root).as_posix()
+
+
+def _codes(select: str | None) -> tuple[str, ...]:
+    if select is None:
+        return ()
+    known = [rule.code for rule in load_rules()]
+    codes = tuple(filter(None, re.split(r"[,\s]+", select.upper())))
+    for code in codes:
+        if not any(each.startswith(code) for each in known):
+            hint = f"known are {', '.join(known)}, and their first letters"
+            raise InputError(Fault("--select", "unknown-code", f"there is no rule `{code}`", hint))
+    return codes
 
 
 def _fleet(root: Path, chosen: str | None) -> Fleet | None:
@@ -67,36 +130,136 @@ def _fleet(root: Path, chosen: str | None) -> Fleet | None:
     return fleet
 
 
-def _selected(report: Report, select: str | None) -> list[Finding]:
-    codes = tuple(code.strip().upper() for code in (select or "").split(",") if code.strip())
-    return [item for item in report.findings if not codes or item.code.startswith(codes)]
+def _asked(report: Report, select: tuple[str, ...], only: str, since: str | None) -> list[Finding]:
+    changed = changed_since(report.root, since) if since is not None else None
+    return [
+        item
+        for item in report.findings
+        if (not select or item.code.startswith(select))
+        and (not only or item.path == only)
+        and (changed is None or item.path in changed)
+    ]
 
 
-def _refusals(report: Report) -> list[str]:
-    """Return why rules were not asked, one line a reason."""
+def _baseline(args: argparse.Namespace, report: Report, asked: Sequence[Finding]) -> tuple[Entry, ...]:
+    """Return what is known, after writing what is to be written."""
+    if args.baseline is None:
+        return ()
+    path = Path(args.baseline)
+    if args.write_baseline and not path.exists():
+        entries = make_entries(asked)
+    else:
+        entries = load_baseline(path)
+        if args.write_baseline:
+            entries = shrunk(entries, _gone(report, entries))
+    if args.write_baseline:
+        write_baseline(path, entries)
+    return entries
+
+
+def _gone(report: Report, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries that nothing stands for any more; not those of files that were left out."""
+    return [
+        entry
+        for entry in sift(report.findings, entries).gone
+        if entry.path in report.sizes or not os.path.lexists(os.path.join(report.root, entry.path))
+    ]
+
+
+def _view(
+    report: Report, asked: Sequence[Finding], entries: tuple[Entry, ...], select: tuple[str, ...]
+) -> AuditView:
+    # What is known is decided among all findings, so that it does not hang on what is selected.
+    new = set(sift(report.findings, entries).new)
+    shown = [item for item in asked if item in new]
+    return AuditView(
+        name=os.path.basename(report.root) or report.root,
+        report=report,
+        findings=shown,
+        known=len(asked) - len(shown),
+        unselected=len(report.findings) - len(asked),
+        gone=_gone(report, entries),
+        refused={
+            code: reason for code, reason in report.refused.items() if not select or code.startswith(select)
+        },
+        titles={rule.code: rule.title for rule in load_rules()},
+    )
+
+
+def _warn(view: AuditView) -> None:
+    """Say on stderr what the audit could not do, and what the baseline could lose."""
+    report = view.report
+    for path, why in report.unreadable.items():
+        _say("warning", "yellow", f"`{path}` was not read: {why}", "")
+    for failure in report.verdict.failures:
+        where = f" on `{failure.path}`" if failure.path else ""
+        hint = "the findings are not complete; this is a fault of argosy"
+        _say("error", "red", f"rule {failure.code} failed{where}: {failure.message}", hint)
     codes: dict[str, list[str]] = {}
-    for code, reason in report.refused.items():
+    for code, reason in view.refused.items():
         codes.setdefault(reason, []).append(code)
-    return [f"not asked: {', '.join(held)}: {reason}" for reason, held in codes.items()]
+    for reason, held in codes.items():
+        _say("note", "cyan", f"{', '.join(held)} not asked: {reason}", "")
+    if report.environments:
+        names = ", ".join(f"`{path}`" for path in report.environments)
+        hint = " ".join(f"--exclude {path}" for path in report.environments)
+        _say("warning", "yellow", f"{names} is a virtual environment, and was audited too", f"`{hint}`")
+    if view.gone:
+        count = sum(entry.count for entry in view.gone)
+        message = f"{count} of the baseline {'is' if count == 1 else 'are'} gone"
+        _say("note", "cyan", message, "`--write-baseline` takes them out, for good")
 
 
-def _as_object(report: Report, findings: list[Finding]) -> dict[str, object]:
-    return {
-        "argosy": "audit/1",
-        "files": report.verdict.files,
-        "unparseable": [path for path, fault in report.verdict.unparsed.items() if fault.stage != "compile"],
-        "findings": [_item(item) for item in findings],
-        "counts": dict(sorted(Counter(item.code for item in findings).items())),
-        "seconds": round(report.seconds, 3),
-        "read": report.read,
-        "ignored": report.verdict.ignored,
-        "refused": report.refused,
-        "failures": msgspec.to_builtins(report.verdict.failures),
-    }
+def _say(word: str, colour: str, message: str, hint: str) -> None:
+    sys.stderr.write(f"{paint(word + ':', colour, sys.stderr)} {message}\n")
+    if hint:
+        sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
 
 
-def _item(item: Finding) -> dict[str, object]:
-    return {
-        name: getattr(item, name)
-        for name in ("code", "path", "line", "column", "message", "action", "symbol", "hint", "group")
-    }
+class _Progress:
+    """One line on a terminal that says how far the reading is; nothing anywhere else."""
+
+    def __init__(self) -> None:
+        self._is_live = sys.stderr.isatty()
+        self._next = time.monotonic() + _QUIET_S
+        self._is_shown = False
+
+    def show(self, done: int, total: int) -> None:
+        if self._is_live and time.monotonic() >= self._next:
+            self._next = time.monotonic() + 0.1
+            self._is_shown = True
+            sys.stderr.write(f"\r\033[Kreading: {done} of {total} files")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._is_shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+def _print_text(view: AuditView) -> None:
+    sys.stdout.write(render_text(view))
+
+
+def _print_object(view: AuditView) -> None:
+    print_json(as_object(view))
+
+
+def _print_sarif(view: AuditView) -> None:
+    from argosy.cli.audit_sarif import render_sarif  # noqa: PLC0415
+
+    print_json(render_sarif(view))
+
+
+def _print_page(view: AuditView) -> None:
+    from argosy.cli.audit_page import render_page  # noqa: PLC0415
+
+    sys.stdout.write(render_page(view))
+
+
+_RENDERERS: dict[str, Callable[[AuditView], None]] = {
+    "table": _print_text,
+    "json": _print_object,
+    "sarif": _print_sarif,
+    "html": _print_page,
+}

@@ -37,13 +37,14 @@ Progress = Callable[[int, int], None]
 class Report(msgspec.Struct, frozen=True):
     """The account of one audit.
 
-    read: how many files had to be read anew. unreadable: folders that could not be listed, and why.
-    environments: virtual environments below the root, whose files are audited like all others.
-    refused: rules that could not be asked, and why.
+    sizes: the bytes of every file that was looked at, by path. read: how many had to be read anew.
+    unreadable: folders that could not be listed, and why. environments: virtual environments below the
+    root, whose files are audited like all others. refused: rules that could not be asked, and why.
     """
 
     root: str
     verdict: Verdict
+    sizes: Mapping[str, int]
     read: int
     unreadable: Mapping[str, str]
     environments: tuple[str, ...]
@@ -89,7 +90,9 @@ def audit(
         memory.store("records", work.known)
         memory.store("seen", Seen(key, snapshot, find_unsettled(snapshot, taken_ns), verdict))
     seconds = time.perf_counter() - started
-    return Report(whole, verdict, read, snapshot.unreadable, snapshot.environments, seconds, _refused(rules))
+    sizes = {path: stamp.size for path, stamp in snapshot.stamps.items()}
+    refused = _refused(rules)
+    return Report(whole, verdict, sizes, read, snapshot.unreadable, snapshot.environments, seconds, refused)
 
 
 def _refused(asked: Sequence[Rule]) -> dict[str, str]:

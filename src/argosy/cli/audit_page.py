@@ -1,0 +1,176 @@
+"""An audit as one HTML page that needs nothing else: a map of the tree, copies, and a list for each code.
+
+All findings are in the page as text, so that it can be read and searched without its script; the
+script filters, and colours the map by what is left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from itertools import pairwise
+
+import msgspec
+
+from argosy.cli.audit_view import AuditView
+from argosy.cli.treemap import Box, layout
+from argosy.refit.finding import Finding
+from argosy.refit.rule import Ruled, load_references
+
+_WIDTH, _HEIGHT = 1200, 560
+_LETTER = 6.3  # width of a letter at 11 px, about
+_STEPS = (1, 3, 6, 11)
+_ACTIONS = {
+    "auto": "a refit can change on its own",
+    "review": "a change can be proposed",
+    "report": "a person has to decide",
+}
+
+
+def render_page(view: AuditView) -> str:
+    """Return the whole page."""
+    references = {item.rule.code: item for item in load_references()}
+    by_code: dict[str, list[Finding]] = defaultdict(list)
+    for item in view.findings:
+        by_code[item.code].append(item)
+    parts = {
+        "TITLE": escape(view.name),
+        "SUMMARY": escape(view.told()),
+        "WHEN": time.strftime("%Y-%m-%d %H:%M"),
+        "ACTIONS": _actions(view.findings),
+        "CODES": "".join(_chip(code, items, references[code]) for code, items in sorted(by_code.items())),
+        "MAP": _map(view),
+        "LEGEND": _legend(),
+        "COPIES": _copies(view.findings),
+        "LISTS": "".join(_list(code, items, references[code]) for code, items in sorted(by_code.items())),
+        "DATA": _data(view),
+    }
+    page = files("argosy.cli").joinpath("audit_page.html").read_text("utf-8")
+    for name, text in parts.items():
+        page = page.replace(f"<!--{name}-->", text)
+    return page
+
+
+def _actions(findings: Sequence[Finding]) -> str:
+    counts = Counter[str](item.action for item in findings)
+    return " &middot; ".join(
+        f"<b>{counts[action]}</b> {word} (<i>{action}</i>)"
+        for action, word in _ACTIONS.items()
+        if counts[action]
+    )
+
+
+def _chip(code: str, items: Sequence[Finding], ruled: Ruled) -> str:
+    paths = len({item.path for item in items})
+    return (
+        f'<button class="chip" data-code="{code}" aria-pressed="false"><b>{len(items)}</b>'
+        f"<span><code>{code}</code> {escape(ruled.rule.title)}</span>"
+        f"<small>in {paths} {'file' if paths == 1 else 'files'}</small></button>"
+    )
+
+
+def _map(view: AuditView) -> str:
+    counts = Counter(item.path for item in view.findings)
+    broken = set(view.unparseable)
+    boxes = layout(view.report.sizes, _WIDTH, _HEIGHT)
+    drawn = "".join(_drawn(box, counts[box.path], box.path in broken) for box in boxes)
+    return (
+        f'<svg id="map" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="map of the tree by findings">'
+        '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse"'
+        ' patternTransform="rotate(45)"><path class="hatch" d="M0 0V6" /></pattern></defs>'
+        f"{drawn}</svg>"
+    )
+
+
+def _drawn(box: Box, count: int, is_broken: bool) -> str:
+    if box.width < 0.3 or box.height < 0.3:
+        return ""
+    place = f'x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}"'
+    if box.is_folder:
+        room = int((box.width - 8) / _LETTER)
+        name = box.name if len(box.name) <= room else (box.name[: room - 1] + "…" if room > 3 else "")
+        label = f'<text x="{box.x + 4:.1f}" y="{box.y + 11.5:.1f}">{escape(name)}</text>' if name else ""
+        return f'<rect class="folder" data-folder="{escape(box.path)}" {place}/>{label}'
+    kind = "broken" if is_broken else f"f{step_of(count)}"
+    told = "does not parse" if is_broken else f"{count} finding{'' if count == 1 else 's'}"
+    rect = f'<rect class="file {kind}" data-path="{escape(box.path)}" {place}>'
+    hatch = f'<rect class="over" {place} fill="url(#hatch)"/>' if is_broken else ""
+    return f"{rect}<title>{escape(box.path)}: {told}</title></rect>{hatch}"
+
+
+def step_of(count: int) -> int:
+    """Return the step of the colour scale for a number of findings, 0 for none."""
+    return sum(count >= step for step in _STEPS)
+
+
+def _legend() -> str:
+    edges = [*_STEPS, 0]
+    words = ["none"] + [
+        f"{low}{'' if high == low + 1 else f' to {high - 1}' if high else ' or more'}"
+        for low, high in pairwise(edges)
+    ]
+    steps = "".join(f'<span><i class="f{step}"></i>{word}</span>' for step, word in enumerate(words))
+    return f'<span><i class="broken"></i>does not parse</span>{steps}'
+
+
+def _copies(findings: Sequence[Finding]) -> str:
+    groups: dict[str, list[Finding]] = defaultdict(list)
+    for item in findings:
+        if item.group:
+            groups[item.group].append(item)
+    if not groups:
+        return ""
+    ordered = sorted(groups.values(), key=lambda items: (-len(items), items[0]))
+    rows = "".join(
+        f"<details><summary><b>{len(items)}</b> {escape(items[0].symbol or items[0].message)}"
+        f" <small>{escape(items[0].message)}</small></summary><ul>"
+        + "".join(f"<li><code>{_place(item)}</code> {escape(item.symbol)}</li>" for item in items)
+        + "</ul></details>"
+        for items in ordered
+    )
+    return f'<section id="copies"><h2>Copies, the largest groups first</h2>{rows}</section>'
+
+
+def _list(code: str, items: Sequence[Finding], ruled: Ruled) -> str:
+    _, _, rest = ruled.doc.strip().partition("\n")
+    why = "".join(f"<p>{escape(part)}</p>" for part in rest.strip().split("\n\n"))
+    rows = "".join(
+        f'<tr data-path="{escape(item.path)}"><td><code>{_place(item)}</code></td>'
+        f"<td>{_worded(item.message)}{_hint(item)}</td><td><code>{escape(item.symbol)}</code></td></tr>"
+        for item in items
+    )
+    return (
+        f'<details class="list" data-code="{code}" id="{code}"><summary><code>{code}</code> '
+        f'{escape(ruled.rule.title)} <b class="count">{len(items)}</b> <i>{ruled.rule.action}</i></summary>'
+        f'<div class="why">{why}</div><div class="frame"><table><thead><tr><th scope="col">place</th>'
+        f'<th scope="col">what</th><th scope="col">symbol</th></tr></thead><tbody>{rows}</tbody></table>'
+        "</div></details>"
+    )
+
+
+def _place(item: Finding) -> str:
+    return f"{escape(item.path)}:{item.line}"
+
+
+def _hint(item: Finding) -> str:
+    return f"<small>{_worded(item.hint)}</small>" if item.hint else ""
+
+
+def _worded(text: str) -> str:
+    """Return a message as HTML, with what stands in backticks as code."""
+    parts = escape(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+
+
+def _data(view: AuditView) -> str:
+    """Return the findings of each file by code, for the script."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in view.findings:
+        counts[item.path][item.code] += 1
+    text = msgspec.json.encode({"counts": counts, "steps": _STEPS}).decode()
+    return text.replace("<", "\\u003c")

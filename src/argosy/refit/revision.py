@@ -1,0 +1,49 @@
+"""What a tree has that a revision of it in git has not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from argosy.fault import Fault, InputError, MissingError
+
+
+def changed_since(root: str, revision: str) -> frozenset[str]:
+    """Return the files below `root` that are not as where `revision` and HEAD parted, relative to `root`.
+
+    Untracked files count, ignored ones do not; what is committed, staged or only written is the same.
+
+    Raises InputError: `root` is in no work tree of git, or git does not know the revision.
+    Raises MissingError: there is no git.
+    """
+    commit = _git(
+        root, revision, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"
+    ).strip()
+    try:
+        base = _git(root, revision, "merge-base", commit, "HEAD").strip()
+    except InputError:
+        base = commit  # no common past, or no HEAD yet
+    listed = _git(root, revision, "diff", "--name-only", "-z", "--no-ext-diff", "--relative", base, "--", ".")
+    others = _git(root, revision, "ls-files", "-z", "--others", "--exclude-standard")
+    return frozenset(filter(None, (listed + others).split("\0")))
+
+
+def _git(root: str, revision: str, *words: str) -> str:
+    # The settings of a stranger's repository may name programs to run; these would be.
+    safe = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
+    try:
+        done = subprocess.run(
+            ["git", *safe, *words], cwd=Path(root), env=env, stdin=subprocess.DEVNULL, capture_output=True
+        )
+    except FileNotFoundError:
+        message = "`--since` needs git, and there is none on PATH"
+        raise MissingError(
+            Fault("--since", "no-git", message, "install git, or leave `--since` out")
+        ) from None
+    if done.returncode:
+        told = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
+        message = f"git cannot tell what changed since `{revision}`: {told}"
+        raise InputError(Fault("--since", "no-revision", message, "name a commit, a branch or a tag"))
+    return done.stdout.decode("utf-8", "surrogateescape")
