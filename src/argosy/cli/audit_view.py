@@ -17,7 +17,7 @@ class AuditView(msgspec.Struct, frozen=True):
 
     name: of the tree, for people. findings: what is shown and counts. known: how many the baseline
     knows. unselected: how many were found, and not asked for. gone: entries of the baseline that may
-    leave it. titles: of the rules, by code. refused: rules that were asked for and could not be asked, and why.
+    leave it. titles: of the rules, by code. refused: selected rules that could not be asked, and why.
     """
 
     name: str
