@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
-from argosy.refit.finding import Finding
+from argosy.refit.finding import Action, Finding
 from argosy.source.facts import Facts, facts_of
 from argosy.source.origin import Origin, find_origin
 from argosy.source.parse import Parsed
@@ -17,6 +17,7 @@ from argosy.source.text import Source, Unparsed, split_lines
 Node = TypeVar("Node", bound=ast.AST)
 Made = TypeVar("Made")
 Placed = ast.expr | ast.stmt | ast.alias | ast.excepthandler
+_SHARED = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
 
 
 class PythonFile:
@@ -59,7 +60,21 @@ class PythonFile:
 
     @cached_property
     def _parents(self) -> dict[ast.AST, ast.AST]:
-        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+        # By hand: the generators of `ast` take twice the time. What all nodes share has no one parent.
+        found: dict[ast.AST, ast.AST] = {}
+        todo: list[ast.AST] = [self.tree]
+        for node in todo:
+            for value in node.__dict__.values():
+                if isinstance(value, list):
+                    inner = [item for item in value if isinstance(item, ast.AST)]
+                elif isinstance(value, ast.AST) and not isinstance(value, _SHARED):
+                    inner = [value]
+                else:
+                    continue
+                todo += inner
+                for child in inner:
+                    found[child] = node
+        return found
 
     def nodes(self, kind: type[Node]) -> list[tuple[Node, Scope]]:
         """Return the nodes of one kind with the scope that each is evaluated in, in the order of the source.
@@ -93,12 +108,19 @@ class PythonFile:
         return ast.get_source_segment(self.text, node) or ""
 
     def finding(
-        self, node: Placed, message: str, scope: Scope | None = None, *, symbol: str = "", hint: str = ""
+        self,
+        node: Placed,
+        message: str,
+        scope: Scope | None = None,
+        *,
+        symbol: str = "",
+        hint: str = "",
+        action: Action = "",
     ) -> Finding:
         """Return a finding at a node. symbol: what it is about; empty for the scope's own name."""
         symbol = symbol or (scope.qualified_name() if scope is not None else "")
         return Finding(
-            self.path, node.lineno, self.parsed.column(node), "", message, symbol=symbol, hint=hint
+            self.path, node.lineno, self.parsed.column(node), "", message, action, symbol=symbol, hint=hint
         )
 
 

@@ -1,0 +1,149 @@
+"""A socket that two threads use
+
+A ZeroMQ socket belongs to one thread at a time, and nothing checks it: two threads in one socket corrupt its
+state, mix the parts of their messages, or abort the process (`Assertion failed`), rarely and under load. On a
+REQ socket one thread gets the other's answer.
+
+Told for a socket kept on `self`, or by the module, that is sent, received or polled on in two of: a function
+that is handed to a Thread, a Timer, an executor, an HTTP route or a callback of another thread; and the
+public methods, which the callers' threads run. What a constructor sets up before the threads start does not
+count, nor do uses under a lock. Looks at one class at a time; what other objects do with the socket is not
+seen.
+
+Instead: a socket for each thread; for requests a channel, which any thread may use; for events a topic.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from argosy.refit.file import PythonFile
+from argosy.refit.finding import Finding
+from argosy.refit.rule import Case, Rule
+from argosy.refit.sockets import RECEIVERS, SENDERS, Place, Use, find_sockets
+from argosy.refit.threads import MAIN, Group, find_groups
+from argosy.source import flow
+
+_WORK = RECEIVERS | SENDERS | {"poll"}
+_BEFORE = frozenset({"__init__", "__new__", "__enter__", "setUp"})
+_LOCKS = ("lock", "mutex", "semaphore", "guard")
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Tell each socket once, at the first use by the second thread."""
+    groups = find_groups(file)
+    for place in find_sockets(file).sockets if groups else ():
+        group = next((group for group in groups if group.owner is place.owner), None)
+        if group is not None and not place.is_local:
+            yield from _judge(file, place, group)
+
+
+def _judge(file: PythonFile, place: Place, group: Group) -> Iterator[Finding]:
+    users: dict[str, Use] = {}
+    runners = group.runners()
+    for use in sorted(place.uses, key=lambda use: use.line):
+        if not (use.kind == "call" and use.method in _WORK) or _is_locked(file, use):
+            continue
+        member = group.member(use.scope)
+        if not member or member in _BEFORE:
+            continue
+        for thread, reached in runners.items():
+            if member in reached:
+                users.setdefault(thread, use)
+    if len(users) > 1:
+        (first, one), (second, two) = sorted(users.items(), key=lambda item: item[1].line)[:2]
+        message = f"`{place.name}` is used {_told(first, one, group)} and {_told(second, two, group)}"
+        yield file.finding(
+            two.node, message, two.scope, symbol=f"{place.owner.qualified_name()} {place.name}"
+        )
+
+
+def _told(thread: str, use: Use, group: Group) -> str:
+    member = group.member(use.scope)
+    at = f"in line {use.line}"
+    who = "the callers' thread" if thread == MAIN else f"the thread `{thread}`"
+    return f"{at} by {who}" if member == thread else f"{at} (`{member}`) by {who}"
+
+
+def _is_locked(file: PythonFile, use: Use) -> bool:
+    for around in file.ancestors(use.node):
+        if isinstance(around, ast.With) and any(_is_lock(item.context_expr) for item in around.items):
+            return True
+        if isinstance(around, ast.FunctionDef | ast.AsyncFunctionDef):
+            return False
+    return False
+
+
+def _is_lock(node: ast.expr) -> bool:
+    written = flow.dotted(node.func if isinstance(node, ast.Call) else node).lower()
+    return any(word in written for word in _LOCKS)
+
+
+RULE = Rule(code="Z305", title="socket used from two threads", action="report", words=(b"zmq",), file=check)
+
+_HEAD = (
+    "import threading, zmq\nfrom threading import Thread\n\nclass A:\n    def __init__(self, ctx):\n"
+    "        self.s = ctx.socket(zmq.REQ)\n        self.s.send(b'hello')\n"
+)
+_LOOP = "    def _loop(self):\n        while self.running:\n            self.s.recv()\n\n"
+_START = "        threading.Thread(target=self._loop, daemon=True).start()\n\n"
+MUST = (
+    Case(_HEAD + _START + _LOOP + "    def ask(self):\n        self.s.send(b'x')  # <--\n"),
+    Case(
+        _HEAD + "        Thread(None, self._loop).start()\n\n" + _LOOP + "    def ask(self):\n"
+        "        return self._do()\n\n"
+        "    def _do(self):\n        return self.s.recv()  # <--\n"
+    ),
+    Case(
+        _HEAD + _START + _LOOP + "    def other(self):\n        self.pool.submit(self._work, 1)\n\n"
+        "    def _work(self, n):\n        self.s.send(b'x')  # <--\n"
+    ),
+    Case(
+        "import threading, zmq\n\nclass A(threading.Thread):\n    def __init__(self, ctx):\n"
+        "        super().__init__()\n"
+        "        self.s = ctx.socket(zmq.PUB)\n\n    def run(self):\n        self.s.send(b'x')\n\n"
+        "    def publish(self, data):\n        self.s.send(data)  # <--\n"
+    ),
+    Case(
+        "import threading, zmq\nctx = zmq.Context()\nsock = ctx.socket(zmq.PUB)\n\ndef beat():\n"
+        "    sock.send(b'x')\n\n"
+        "def main():\n    threading.Thread(target=beat).start()\n    sock.send(b'y')  # <--\n"
+    ),
+    Case(
+        _HEAD + "\n    def serve(self, app):\n        @app.route('/x')\n        def answer():\n"
+        "            self.s.send(b'x')\n"
+        "\n    def ask(self):\n        return self.s.recv()  # <--\n"
+    ),
+)
+MUST_NOT = (
+    Case(
+        _HEAD + _START + _LOOP + "    def end(self):\n        self.running = False\n        self.s.close()\n"
+    ),
+    Case(_HEAD + "\n" + _LOOP + "    def ask(self):\n        self.s.send(b'x')\n"),
+    Case(
+        _HEAD + _START + "    def _loop(self):\n        with self._lock:\n            self.s.recv()\n\n"
+        "    def ask(self):\n        with self._lock:\n            self.s.send(b'x')\n"
+    ),
+    Case(
+        _HEAD + _START + _LOOP + "    def ask(self):\n        s = self.ctx.socket(zmq.REQ)\n"
+        "        s.send(b'x')\n"
+        "        return s.recv()\n"
+    ),
+    Case(
+        _HEAD + "        self.t = ctx.socket(zmq.PUB)\n" + _START + _LOOP + "    def ask(self):\n"
+        "        self.t.send(b'x')\n"
+    ),
+    Case(
+        _HEAD + _START + "    def _loop(self):\n        self._do()\n\n    def _do(self):\n"
+        "        self.s.recv()\n"
+    ),
+    Case(
+        "import threading, zmq\n\nclass A:\n    def __init__(self, ctx):\n"
+        "        self.s = ctx.socket(zmq.REQ)\n\n"
+        "    def start(self):\n        threading.Thread(target=self.run).start()\n\n    def run(self):\n"
+        "        self.s.recv()\n\n"
+        "class B:\n    def __init__(self, ctx):\n        self.s = ctx.socket(zmq.REQ)\n\n"
+        "    def ask(self):\n        self.s.recv()\n"
+    ),
+)

@@ -1,0 +1,118 @@
+"""A socket that is closed without a LINGER
+
+By default a closed socket keeps what it has not sent until the peer takes it: the `term()` of its context
+waits for that, and for a peer that is gone it waits for ever. This is the usual way in which an agent does
+not end.
+
+Told once for a socket that connects and may have unsent messages (REQ, DEALER, PUSH, PAIR, PUB), that is
+closed, or whose own context is terminated, while LINGER is set neither on it nor on its context and the
+`close()` has no `linger` of its own. Silent where something else gets the socket and may set it up.
+
+Instead: `sock.linger = 0` where what comes late is worth nothing, else a limit in milliseconds; for requests
+a channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from argosy.refit.file import PythonFile
+from argosy.refit.finding import Finding
+from argosy.refit.rule import Case, Rule
+from argosy.refit.sockets import Place, Sockets, Use, find_sockets, use_sets
+
+_QUEUING = frozenset({"REQ", "DEALER", "PUSH", "PAIR", "PUB", "XPUB"})
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Tell each socket once, where it is made."""
+    sockets = find_sockets(file)
+    for place in sockets.sockets:
+        ended = _ending(sockets, place)
+        if (
+            ended
+            and place.types <= _QUEUING
+            and place.calls("connect")
+            and not _has_linger(file, sockets, place)
+        ):
+            making = place.makings[0]
+            kind = "/".join(sorted(place.types))
+            message = f"the {kind} socket `{place.name}` has no LINGER, and {ended}"
+            yield file.finding(making.call, message, making.scope)
+
+
+def _ending(sockets: Sockets, place: Place) -> str:
+    """Return what ends a socket without a limit, empty for nothing."""
+    contexts = [sockets.context_of(making) for making in place.makings]
+    for context in contexts:
+        for use in context.calls("term", "destroy") if context is not None else ():
+            if not _has_argument(use):
+                return f"`{context.name}.{use.method}()` in line {use.line} waits for what it has not sent"  # type: ignore[union-attr]
+    closes = place.calls("close")
+    if closes and not any(_has_argument(use) for use in closes):
+        return "what it has not sent keeps its context from ending"
+    return ""
+
+
+def _has_argument(use: Use) -> bool:
+    return use.call is not None and bool(use.call.args or use.call.keywords)
+
+
+def _has_linger(file: PythonFile, sockets: Sockets, place: Place) -> bool:
+    if place.has_option("LINGER", file) or any(use.kind in ("pass", "hold") for use in place.uses):
+        return True
+    if any(_has_argument(use) for use in place.calls("close")):
+        return True
+    for making in place.makings:
+        context = sockets.context_of(making)
+        if context is not None and any(use_sets(use, "LINGER", file) for use in context.uses):
+            return True
+    return False
+
+
+RULE = Rule(code="Z308", title="no LINGER before the end", action="review", words=(b"zmq",), file=check)
+
+_ASK = "import zmq\n\ndef ask(ctx, peer):\n    s = ctx.socket(zmq.{kind}){mark}\n    s.connect(peer)\n"
+
+
+def _case(kind: str, rest: str, mark: str = "") -> Case:
+    return Case(_ASK.format(kind=kind, mark=mark) + rest)
+
+
+MUST = (
+    _case("REQ", "    s.send(b'')\n    s.close()\n", "  # <--"),
+    _case("PUSH", "    s.RCVTIMEO = 5  # LINGER\n    s.close()\n", "  # <--"),
+    _case("PUB", "    text = 'LINGER'\n    s.close()\n", "  # <--"),
+    Case(
+        "import zmq\n\nclass A:\n    def __init__(self):\n        self.c = zmq.Context()\n"
+        "        self.s = self.c.socket(zmq.DEALER)  # <--\n        self.s.connect('x')\n\n"
+        "    def end(self):\n        self.c.term()\n"
+    ),
+    Case(
+        "import zmq\nctx = zmq.Context()\na = ctx.socket(zmq.REQ)\na.linger = 0\na.connect('x')\n"
+        "b = ctx.socket(zmq.REQ)  # <--\nb.connect('y')\na.close()\nb.close()\n"
+    ),
+)
+MUST_NOT = (
+    _case("REQ", "    s.setsockopt(zmq.LINGER, 0)\n    s.close()\n"),
+    _case("REQ", "    s.linger = 0\n    s.close()\n"),
+    _case("REQ", "    s.LINGER = 100\n    s.close()\n"),
+    _case("REQ", "    s.close(linger=0)\n"),
+    _case("REQ", "    s.close(0)\n"),
+    _case("REQ", "    set_up(s)\n    s.close()\n"),
+    _case("REQ", "    s.send(b'')\n"),
+    _case("SUB", "    s.close()\n"),
+    _case("PULL", "    s.close()\n"),
+    Case("import zmq\n\ndef f(ctx):\n    s = ctx.socket(zmq.REP)\n    s.bind('x')\n    s.close()\n"),
+    Case("import zmq\n\ndef f(ctx):\n    s = ctx.socket(zmq.PUB)\n    s.bind('x')\n    s.close()\n"),
+    Case(
+        "import zmq\n\nclass A:\n    def __init__(self):\n        self.c = zmq.Context()\n"
+        "        self.c.linger = 0\n"
+        "        self.s = self.c.socket(zmq.DEALER)\n        self.s.connect('x')\n\n    def end(self):\n"
+        "        self.c.term()\n"
+    ),
+    Case(
+        "import zmq\n\ndef f():\n    ctx = zmq.Context()\n    s = ctx.socket(zmq.REQ)\n"
+        "    s.connect('x')\n    ctx.destroy(linger=0)\n"
+    ),
+)
