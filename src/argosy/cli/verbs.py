@@ -31,6 +31,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "change the code": {
         "audit": "find what is wrong with a tree of Python files",
+        "repair": "patches for files that do not parse, with their evidence",
     },
 }
 

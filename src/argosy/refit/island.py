@@ -48,6 +48,11 @@ def is_injectable(statement: Statement) -> bool:
     tokens = statement.tokens
     if statement.word in ("import", "from"):
         return True
+    if len(tokens) == 1 and tokens[0].kind == "string":
+        return True
+    if tokens[0].text == "self":
+        # Only a method has it.
+        return True
     if tokens[0].kind != "name" or len(tokens) < 3:
         return False
     return tokens[1].text == "=" or [token.text for token in tokens[:4]] == ["sys", ".", "path", "."]
@@ -67,7 +72,7 @@ def _below_header(statements: Sequence[Statement], at: int) -> Island | None:
     is_handled = after is not None and after.word in ("except", "finally") and after.indent == header.indent
     is_import = all(item.word in ("import", "from") for item in island)
     if header.word == "try" and is_handled and is_import and island[0].indent == 0:
-        return Island(at, stop, header.indent + _step(statements), True)
+        return Island(at, stop, header.indent + step_of(statements), True)
     return None
 
 
@@ -107,7 +112,7 @@ def _run(statements: Sequence[Statement], at: int) -> int:
     return stop
 
 
-def _step(statements: Sequence[Statement]) -> int:
+def step_of(statements: Sequence[Statement]) -> int:
     """Return by how much the file indents: its most frequent step below a header."""
     steps: dict[int, int] = {}
     for before, after in pairwise(statements):

@@ -15,6 +15,8 @@ from argosy.refit.tokens import Token, scan
 OPENERS = frozenset(
     "if elif else for while try except finally with def class async match case".split()  # noqa: SIM905
 )
+OPENING = frozenset("([{")
+CLOSING = frozenset(")]}")
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 # What begins a line and is never the middle of an expression.
 _STARTERS = frozenset(
@@ -131,7 +133,7 @@ class _Reader:
     def bracket(self, token: Token) -> None:
         if token.kind != "operator":
             return
-        if token.text in "([{":
+        if token.text in OPENING:
             self.opened.append(token)
         elif token.text in _PAIRS:
             if not self.opened:

@@ -7,6 +7,7 @@ begins with is a token of its own.
 
 from __future__ import annotations
 
+import functools
 import keyword
 import re
 from typing import Literal
@@ -38,6 +39,10 @@ _PATTERN = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
+# What may hold a line end.
+_LONG = frozenset({"newline", "string", "open", "space"})
+
 
 class Token(msgspec.Struct, frozen=True):
     """One token. start, end: offsets into the text, in characters. line: counted from 1; column: from 0."""
@@ -58,7 +63,9 @@ class Token(msgspec.Struct, frozen=True):
         return self.kind not in ("space", "newline", "comment")
 
 
-def scan(text: str) -> list[Token]:
+# A proof looks at the two texts of a step, and the next step begins with the second of them.
+@functools.lru_cache(maxsize=8)
+def scan(text: str) -> tuple[Token, ...]:
     """Return the tokens of `text`, which they cover without a gap."""
     found: list[Token] = []
     line, line_start = 1, 0
@@ -67,14 +74,7 @@ def scan(text: str) -> list[Token]:
         if kind == "name" and keyword.iskeyword(value):
             kind = "keyword"
         found.append(Token(kind, value, start, line, start - line_start))  # type: ignore[arg-type]
-        if kind in ("newline", "string", "open", "space"):
-            line, line_start = _after(value, start, line, line_start)
-    return found
-
-
-def _after(value: str, start: int, line: int, line_start: int) -> tuple[int, int]:
-    ends = list(_LINE_END.finditer(value))
-    return (line + len(ends), start + ends[-1].end()) if ends else (line, line_start)
-
-
-_LINE_END = re.compile(r"\r\n|\r|\n")
+        if kind in _LONG and ("\n" in value or "\r" in value):
+            ends = list(_LINE_END.finditer(value))
+            line, line_start = line + len(ends), start + ends[-1].end()
+    return tuple(found)

@@ -1,0 +1,41 @@
+"""One line on a terminal that says what is being done, and is gone when it is done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from types import TracebackType
+from typing import IO, Self
+
+_EVERY_S = 0.1
+
+
+class Progress:
+    """A line on stderr, written over in place; nothing where stderr is no terminal."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._out = sys.stderr if stream is None else stream
+        self._is_live = self._out.isatty() and os.environ.get("TERM") != "dumb"
+        self._last = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_live:
+            self._out.write("\r\033[K")
+            self._out.flush()
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Say that `done` of `total` is done of `what`; at most ten times a second."""
+        now = time.monotonic()
+        if not self._is_live or now - self._last < _EVERY_S:
+            return
+        self._last = now
+        columns = shutil.get_terminal_size().columns
+        self._out.write("\r\033[K" + f"{what}: {done} of {total}"[: columns - 1])
+        self._out.flush()

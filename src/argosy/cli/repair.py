@@ -1,0 +1,126 @@
+"""Propose patches for Python files that do not parse; nothing is written.
+
+Each proposal comes with its evidence: it parses and compiles, nothing but the damaged lines has
+changed, and no name was lost. What is printed is a patch that `git apply` takes. Exit code 1: for
+some of the files there is no proposal.
+
+example: argosy repair agents/ > repair.patch
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from argosy.cli.arguments import add_json
+from argosy.cli.progress import Progress
+from argosy.cli.report import print_json
+from argosy.fault import Fault, InputError
+from argosy.refit.repair.proposal import Proposal, Step
+from argosy.refit.repair.tree import Account, repair_tree
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy repair`."""
+    parser.add_argument(
+        "path", nargs="?", default=".", metavar="PATH", help="a folder or one file (default: this folder)"
+    )
+    parser.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="leave out")
+    parser.add_argument("--brief", action="store_true", help="the steps alone, without the patches")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at one tree, print what is proposed, and return the exit code."""
+    if not os.path.exists(args.path):
+        raise InputError(Fault(args.path, "no-path", f"there is no file or folder `{args.path}`"))
+    with Progress() as progress:
+        account = repair_tree(args.path, exclude=args.exclude, progress=progress.show)
+    if args.as_json:
+        print_json(_as_object(account))
+    else:
+        _print_text(account, is_brief=args.brief)
+    return 0 if all(item.parses for item in account.proposals) and not account.unreadable else 1
+
+
+def _as_object(account: Account) -> dict[str, object]:
+    return {
+        "argosy": "repair/1",
+        "read": account.files,
+        "files": {item.path: _item(item) for item in account.proposals},
+        "unreadable": {item.path: item.message for item in account.unreadable},
+    }
+
+
+def _item(item: Proposal) -> dict[str, object]:
+    return {
+        "parses": item.parses,
+        "steps": msgspec.to_builtins(item.steps),
+        "damage": item.damage.damage.value,
+        "line": item.damage.line,
+        "column": item.damage.column,
+        "message": item.damage.message,
+        "gates": item.gates,
+        "undefined": msgspec.to_builtins(item.undefined),
+        "patch": item.diff() if item.parses else "",
+    }
+
+
+def _print_text(account: Account, *, is_brief: bool) -> None:
+    write = sys.stdout.write
+    for failed in account.unreadable:
+        write(f"{failed.path}:{failed.line}:{failed.column}: cannot be read: {failed.message}\n\n")
+    for item in account.proposals:
+        write("\n".join(_told(item)) + "\n")
+        if item.parses and not is_brief:
+            write(item.diff())
+        write("\n")
+    write(closing_line(account) + "\n")
+
+
+def _told(item: Proposal) -> list[str]:
+    damage = item.damage
+    lines = [f"{item.path}:{damage.line}:{damage.column}: {damage.told()} ({damage.message})"]
+    if item.parses:
+        lines += [_step_told(step) for step in item.steps]
+    else:
+        lines.append(f"  no proposal: {_why_not(item)}")
+        return lines
+    if item.undefined:
+        names = ", ".join(f"`{name.name}` (line {name.line})" for name in item.undefined)
+        lines.append(f"  left for you to decide, read where nothing has bound them: {names}")
+    kept = min(step.kept for step in item.steps)
+    lines.append(f"  parses, compiles; {kept} tokens proven as they were; no name lost")
+    return lines
+
+
+def _step_told(step: Step) -> str:
+    family = f" [{step.family}]" if step.family else ""
+    choices = f" (one of {step.choices} ways)" if step.choices > 1 else ""
+    return f"  line {step.line}: {step.said}{choices}{family}"
+
+
+def _why_not(item: Proposal) -> str:
+    failed = [gate for gate, holds in item.gates.items() if not holds]
+    if not item.steps:
+        return "no rule mends this"
+    if "parses" in failed:
+        return f"{len(item.steps)} steps help, and it still does not parse"
+    return f"a gate does not hold: {', '.join(failed)}"
+
+
+def closing_line(account: Account) -> str:
+    """Return such as `989 files: 795 parse, 176 are mended by a proposal, 18 are not`."""
+    mended: Sequence[Proposal] = [item for item in account.proposals if item.parses]
+    open_names = sum(1 for item in mended if item.undefined)
+    left = len(account.proposals) - len(mended)
+    parsed = account.files - len(account.proposals) - len(account.unreadable)
+    text = f"{account.files} files: {parsed} parse, {len(mended)} would with these proposals"
+    if open_names:
+        text += f" ({open_names} of them with names for you to decide)"
+    text += f", {left} without a proposal"
+    return text + (f", {len(account.unreadable)} unreadable" if account.unreadable else "")

@@ -1,0 +1,1 @@
+"""Proposals for files that do not parse: patches with the evidence for each."""

@@ -1,0 +1,127 @@
+"""Damages that known earlier rewrites left: told by the rule that mends them and by how the lines look.
+
+A family is told with a step, so that a reader sees that forty files have one cause, and that the script
+which made it can be found. It is no evidence for the repair: the rule and the gates are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+
+class Family(msgspec.Struct, frozen=True):
+    """One way in which rewrites damage files.
+
+    name: as it is told. rule: the rule that mends it. pattern: what the damaged lines hold. about: what
+    such a rewrite did.
+    """
+
+    name: str
+    rule: str
+    pattern: str
+    about: str
+
+
+FAMILIES: Final = (
+    Family(
+        "path helper for nested calls",
+        "extra-bracket",
+        r"\(\s*\w*path\w*\([^()]*\)\)+",
+        "a helper's call took the place of nested ones, and one bracket of theirs stayed",
+    ),
+    Family(
+        "endpoint helper for texts",
+        "torn-call",
+        r"\w\(\{",
+        "a call took the place of an address in a text, and the text's braces and brackets stayed",
+    ),
+    Family(
+        "endpoint helper for texts",
+        "extra-bracket",
+        r"\.(?:connect|bind)\(\w+\(.*\)\)\)",
+        "a call took the place of an address in a text, and a bracket of the text's stayed",
+    ),
+    Family(
+        "import guard",
+        "stray-handler",
+        r"except ImportError\b.*:\s*\n\s*(?:print|pass|log)",
+        "a handler was put below an import without a look at the block that the import is in",
+    ),
+    Family(
+        "imports at column 0",
+        "left-lines",
+        r"(?m)^(?:from|import)\s",
+        "imports were put below what looked like the last import, which was inside a block",
+    ),
+    Family(
+        "constants at column 0",
+        "left-lines",
+        r"(?m)^[A-Z][A-Z0-9_]*\s*=",
+        "a constant was put below what looked like the last import, which was inside a block",
+    ),
+    Family(
+        "constructor call before a docstring",
+        "left-lines",
+        r"super\(\)\.__init__\(.*\)\s*\n(?:\"\"\"|'''|self\.)",
+        "a call of the base's constructor was put in front of a function's first line, which lost its column",
+    ),
+    Family(
+        "statement in front of a definition",
+        "glued-statements",
+        r"\)(?:def\s|\"\"\"|[A-Z_]+\s*=)",
+        "a statement was put in front of a class's first line without a line end of its own",
+    ),
+    Family(
+        "constructor call in front of a line",
+        "glued-statements",
+        r"super\(\)\.__init__\(\*args, \*\*kwargs\)",
+        "a call of the base's constructor was put in front of each first line, whatever the parameters",
+    ),
+    Family(
+        "constructor call in front of a line",
+        "unfit-super",
+        r"super\(\)\.__init__\(\*args, \*\*kwargs\)",
+        "a call of the base's constructor was put in front of each first line, whatever the parameters",
+    ),
+    Family(
+        "line in front of a method",
+        "moved-header",
+        r"(?m)^def \w+\(self",
+        "a line was put at the end of a constructor, and took the margin of the method below it",
+    ),
+    Family(
+        "base class for every class",
+        "second-bases",
+        r"^class\s+\w+\(\w+\)\(",
+        "a base was put behind the name of each class, also of those that had bases",
+    ),
+    Family(
+        "method for every file",
+        "stranded-method",
+        r"def _?\w*init\w*\(self",
+        "a method was put at the end of each file, also where no class ends",
+    ),
+    Family(
+        "header in the middle of a line",
+        "split-statement",
+        r"=\s*\w+\(\)",
+        "a module's header was put where a pattern matched, in the middle of a line",
+    ),
+    Family(
+        "calls taken by their tail",
+        "dangling-attribute",
+        r"\.\s*$",
+        "a pattern for a call took the tail of longer ones: `self.` of `self.socket.close()` stayed",
+    ),
+)
+
+
+def family_of(rule: str, damaged: str) -> Family | None:
+    """Return the family of a step: of the rule that made it, and of the lines as they were."""
+    for family in FAMILIES:
+        if family.rule == rule and re.search(family.pattern, damaged):
+            return family
+    return None

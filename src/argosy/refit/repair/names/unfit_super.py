@@ -1,0 +1,41 @@
+"""`super().__init__(*args, **kwargs)` in a function that has neither: it can only fail, and is taken out.
+
+It was injected without a look at the function's parameters. The names are bound nowhere in the file, so
+that every call of the function ends there.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from argosy.refit.repair.candidate import Candidate
+from argosy.refit.repair.edit import Edit
+from argosy.refit.repair.names.shown import Shown
+from argosy.refit.repair.names.view import View
+
+NAME = "unfit-super"
+_CALL = "super().__init__(*args, **kwargs)"
+
+
+def propose(view: View, shown: Shown) -> Iterator[Candidate]:
+    unbound = {item.name for item in view.unresolved}
+    if not {"args", "kwargs"} <= unbound:
+        return
+    edits: list[Edit] = []
+    line = 0
+    for node in ast.walk(view.parsed.tree):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        taken = {arg.arg for arg in (node.args.vararg, node.args.kwarg) if arg is not None}
+        for at, item in enumerate(node.body):
+            is_call = isinstance(item, ast.Expr) and ast.unparse(item) == _CALL
+            if is_call and not taken & {"args", "kwargs"} and len(node.body) > 1:
+                line = item.lineno
+                after = node.body[at + 1].lineno if at + 1 < len(node.body) else (item.end_lineno or line) + 1
+                if after > (item.end_lineno or line) and item.lineno > node.lineno:
+                    start = view.line_offset(item.lineno)
+                    edits.append(Edit(start, view.line_offset((item.end_lineno or line) + 1), ""))
+    if edits:
+        said = f"`{_CALL}` in a function without such arguments is taken out"
+        yield Candidate(NAME, line, tuple(edits), said)

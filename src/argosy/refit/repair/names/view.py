@@ -1,0 +1,129 @@
+"""A text that parses, with the names in it that would be NameErrors."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cached_property
+
+import msgspec
+
+from argosy.refit.repair.edit import Edit
+from argosy.source.order import find_early
+from argosy.source.parse import Parsed, parse
+from argosy.source.scopes import Scope, Use, find_scopes
+from argosy.source.text import Source, split_lines
+from argosy.source.undefined import find_undefined
+
+
+class Unresolved(msgspec.Struct, frozen=True, order=True):
+    """A name that is read where nothing has bound it.
+
+    line: of its first use. bound_line: where the module binds it later, 0 for nowhere. is_import:
+    whether that is an import.
+    """
+
+    name: str
+    line: int
+    bound_line: int
+    is_import: bool
+
+
+class View:
+    """A source and its names. Everything is found when asked for."""
+
+    def __init__(self, source: Source, parsed: Parsed) -> None:
+        self.source = source
+        self.parsed = parsed
+        self.text = source.text()
+
+    @property
+    def path(self) -> str:
+        return self.source.path
+
+    @property
+    def body(self) -> list[ast.stmt]:
+        return self.parsed.tree.body
+
+    @cached_property
+    def scope(self) -> Scope:
+        return find_scopes(self.parsed)
+
+    @cached_property
+    def unresolved(self) -> tuple[Unresolved, ...]:
+        """The names that are read and not bound, each once, in the order of their lines."""
+        found: dict[str, Unresolved] = {}
+        for early in find_early(self.parsed, self.scope, is_main=True):
+            if early.bound_by is None or early.is_certain:
+                is_import = early.bound_by == "import"
+                found[early.name] = Unresolved(early.name, early.line, early.bound_line, is_import)
+        for name in find_undefined(self.parsed, self.scope):
+            found.setdefault(name.name, Unresolved(name.name, name.line, 0, False))
+        return tuple(sorted(found.values(), key=lambda item: item.line))
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        starts = [0]
+        for at, char in enumerate(self.text):
+            if char == "\n" or (char == "\r" and self.text[at + 1 : at + 2] != "\n"):
+                starts.append(at + 1)
+        return starts
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return split_lines(self.text)
+
+    def offset(self, line: int, column: int) -> int:
+        """Return the offset, in characters, of a place as `ast` tells it (columns in UTF-8 bytes)."""
+        before = self._lines[line - 1].encode("utf-8", "replace")[:column]
+        return self._line_starts[line - 1] + len(before.decode("utf-8", "replace"))
+
+    def line_offset(self, line: int) -> int:
+        """Return where a line begins; the end of the text for the line after the last."""
+        return self._line_starts[line - 1] if line <= len(self._line_starts) else len(self.text)
+
+    def uses_of(self, name: str) -> Iterator[tuple[Use, Scope]]:
+        """Yield the uses of `name` that no function or class binds."""
+        for scope in self.scope.walk():
+            for use in scope.uses:
+                if use.name == name and scope.owner_of(name) in (None, self.scope):
+                    yield use, scope
+
+    def renamed(self, name: str, new: str) -> tuple[Edit, ...] | None:
+        """Return the changes that write `new` for each unbound use of `name`; None where one is not found.
+
+        Python 3.11 tells no true places inside f-strings.
+        """
+        edits: set[Edit] = set()
+        for use, _ in self.uses_of(name):
+            start = self.offset(use.node.lineno, use.node.col_offset)
+            if self.text[start : start + len(name)] != name:
+                return None
+            edits.add(Edit(start, start + len(name), new))
+        return tuple(sorted(edits)) or None
+
+    def top_index(self, line: int) -> int:
+        """Return the index, in the module's body, of the statement that `line` is in or comes before."""
+        for index, node in enumerate(self.body):
+            if line <= (node.end_lineno or node.lineno):
+                return index
+        return len(self.body)
+
+    def first_line(self, index: int) -> int:
+        """Return the line in which a statement of the module begins, decorators included."""
+        node = self.body[index]
+        decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+        return min([node.lineno, *(item.lineno for item in decorators)])
+
+    def stands_alone(self, index: int) -> bool:
+        """Return whether a statement of the module has its lines for itself."""
+        node = self.body[index]
+        before = self.body[index - 1].end_lineno if index else 0
+        after = self.body[index + 1].lineno if index + 1 < len(self.body) else 0
+        return node.col_offset == 0 and before != node.lineno and after != node.end_lineno
+
+
+def view_of(source: Source) -> View | None:
+    """Return the view of a source; None when it does not compile."""
+    parsed = parse(source)
+    return View(source, parsed) if isinstance(parsed, Parsed) else None

@@ -1,0 +1,76 @@
+"""What a repair proposes for one file, with the evidence for it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Literal
+
+import msgspec
+
+from argosy.refit.damage import Diagnosis
+
+Gate = Literal["parses", "compiles", "untouched", "names"]
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One step of a repair.
+
+    line: where, in the text that this step began with. said: what it does. choices: how many ways
+    the rule saw; more than one asks for a look. family: the known earlier rewrite that left such
+    damage. kept: how many tokens are proven to be as they were.
+    """
+
+    rule: str
+    line: int
+    said: str
+    kept: int
+    choices: int = 1
+    family: str = ""
+
+
+class Name(msgspec.Struct, frozen=True):
+    """A name that is read where nothing has bound it, and where first.
+
+    bound_line: where the module binds it later, 0 for nowhere. is_new: the repair unbound it.
+    """
+
+    name: str
+    line: int
+    bound_line: int
+    is_new: bool
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A broken file and what would become of it.
+
+    path: relative to the root, with `/`. before, after: the bytes; the same when no rule helped.
+    gates: whether each holds: it parses, it compiles, nothing outside of the steps' own statements
+    changed, the repair unbound no name. undefined: names that are left for a person to decide about.
+    """
+
+    path: str
+    damage: Diagnosis
+    before: bytes
+    after: bytes
+    steps: tuple[Step, ...]
+    gates: dict[Gate, bool]
+    undefined: tuple[Name, ...]
+
+    @property
+    def parses(self) -> bool:
+        """Whether the proposal is worth applying: every gate holds."""
+        return bool(self.steps) and all(self.gates.values())
+
+    def diff(self) -> str:
+        """Return the patch, in the unified form."""
+        lines = difflib.unified_diff(
+            _lines(self.before), _lines(self.after), f"a/{self.path}", f"b/{self.path}", lineterm=""
+        )
+        return "\n".join(lines) + "\n"
+
+
+def _lines(data: bytes) -> list[str]:
+    """Return the lines as patches have them: line feeds alone end one, and a last one without is marked."""
+    lines = data.decode("utf-8", "replace").split("\n")
+    last = lines.pop()
+    return [*lines, f"{last}\n\\ No newline at end of file"] if last else lines

@@ -1,0 +1,37 @@
+"""Quotes with a backslash inside the braces of an f-string: they become quotes of the other kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from argosy.refit.repair.broken import Broken
+from argosy.refit.repair.candidate import Candidate
+from argosy.refit.repair.edit import Edit
+
+NAME = "fstring-quote"
+_BRACES = re.compile(r"(?<!\{)\{([^{}]*)\}")
+
+
+def propose(broken: Broken) -> Iterator[Candidate]:
+    at = broken.statement_at(broken.line)
+    if at is None:
+        return
+    for token in broken.statements[at].tokens:
+        head = token.text.split('"')[0].split("'")[0].lower()
+        if token.kind != "string" or "f" not in head or "r" in head:
+            continue
+        quote = token.text[len(head)]
+        other = "'" if quote == '"' else '"'
+        edits = [
+            Edit(
+                token.start + match.start(1),
+                token.start + match.end(1),
+                match[1].replace("\\" + quote, other),
+            )
+            for match in _BRACES.finditer(token.text)
+            if "\\" + quote in match[1] and other not in match[1]
+        ]
+        if edits:
+            said = "quotes inside the braces of a text are of the other kind"
+            yield Candidate(NAME, token.line, tuple(edits), said)

@@ -1,0 +1,108 @@
+"""Repairs of a whole tree: finds the files that do not parse, and proposes for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from argosy.refit.repair.mend import Reached, conclude, reach
+from argosy.refit.repair.names.shown import read_shown
+from argosy.refit.repair.proposal import Proposal
+from argosy.refit.walk import take_snapshot
+from argosy.source.facts import collector_paused
+from argosy.source.parse import parse
+from argosy.source.text import Source, Unparsed, read_source
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What a repair found. files: how many were read; unreadable: those that are no source, and why."""
+
+    files: int
+    proposals: tuple[Proposal, ...]
+    unreadable: tuple[Unparsed, ...]
+
+
+# What the folder of a project holds.
+_MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
+
+Progress = Callable[[str, int, int], None]
+
+
+def repair_tree(root: str, *, exclude: Sequence[str] = (), progress: Progress | None = None) -> Account:
+    """Return proposals for the files below `root`, or for the one file that `root` is; writes nothing.
+
+    progress: called with what is being done, how much of it is done, and how much there is.
+    """
+    told = progress or (lambda what, done, total: None)
+    folder, paths = _paths(root, exclude)
+    broken, unreadable = _broken(folder, paths, told)
+    reached: list[Reached] = []
+    with collector_paused():
+        for done, (source, failed) in enumerate(broken):
+            told("looking for repairs", done, len(broken))
+            reached.append(reach(source, failed))
+    names = {name for item in reached for name in item.names}
+    told("reading what the tree shows", 0, len(paths))
+    shown = read_shown(folder, _around(folder, paths), names)
+    proposals: list[Proposal] = []
+    with collector_paused():
+        for done, item in enumerate(reached):
+            told("mending names", done, len(reached))
+            proposals.append(conclude(item, shown))
+    return Account(len(paths), tuple(proposals), unreadable)
+
+
+def _paths(root: str, exclude: Sequence[str]) -> tuple[str, list[str]]:
+    if os.path.isfile(root):
+        whole = os.path.abspath(root)
+        folder = _project_of(whole)
+        return folder, [os.path.relpath(whole, folder).replace(os.sep, "/")]
+    stamps = take_snapshot(root, exclude=exclude).stamps
+    return os.path.abspath(root), sorted(path for path in stamps if path.endswith(".py"))
+
+
+def _project_of(path: str) -> str:
+    """Return the folder that a file's tree has: this one when the file is below it, else the project's."""
+    here = os.getcwd()
+    if path.startswith(here + os.sep):
+        return here
+    folder = os.path.dirname(path)
+    above = folder
+    while above != os.path.dirname(above):
+        if any(os.path.exists(os.path.join(above, mark)) for mark in _MARKS):
+            return above
+        above = os.path.dirname(above)
+    return folder
+
+
+def _around(folder: str, paths: Sequence[str]) -> Sequence[str]:
+    """Return the files that show names: those asked for, or, for a single file, those of its tree."""
+    if len(paths) != 1:
+        return paths
+    return sorted(path for path in take_snapshot(folder).stamps if path.endswith(".py"))
+
+
+def _broken(
+    folder: str, paths: Sequence[str], told: Progress
+) -> tuple[list[tuple[Source, Unparsed]], tuple[Unparsed, ...]]:
+    broken: list[tuple[Source, Unparsed]] = []
+    unreadable: list[Unparsed] = []
+    with collector_paused():
+        for done, path in enumerate(paths):
+            if done % 50 == 0:
+                told("reading", done, len(paths))
+            source = read_source(os.path.join(folder, path))
+            if isinstance(source, Unparsed):
+                unreadable.append(msgspec.structs.replace(source, path=path))
+                continue
+            failed = parse(source, is_compiled=False)
+            if not isinstance(failed, Unparsed):
+                continue
+            failed = msgspec.structs.replace(failed, path=path)
+            if failed.stage == "read":
+                unreadable.append(failed)
+            else:
+                broken.append((msgspec.structs.replace(source, path=path), failed))
+    return broken, tuple(unreadable)

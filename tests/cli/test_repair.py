@@ -1,0 +1,73 @@
+"""`argosy repair`, as people and programs see it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from argosy.cli import main
+
+_BROKEN = "import os\n\nHERE = os.path.abspath(str(1)))\nTHERE = unknown\n"
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "sound.py").write_text("x = 1\n")
+    (tmp_path / "broken.py").write_text(_BROKEN)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_patch_is_shown_and_nothing_written(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["repair"]) == 0
+    out = capsys.readouterr().out
+    assert "broken.py:3:31: a closing bracket too many (unmatched ')')\n" in out
+    assert "  line 3: a `)` too many is taken out\n" in out
+    assert "left for you to decide, read where nothing has bound them: `unknown` (line 4)\n" in out
+    assert "-HERE = os.path.abspath(str(1)))\n+HERE = os.path.abspath(str(1))\n" in out
+    assert out.endswith(
+        "2 files: 1 parse, 1 would with these proposals (1 of them with names for you to decide), "
+        "0 without a proposal\n"
+    )
+    assert (tree / "broken.py").read_text() == _BROKEN
+
+
+def test_what_is_printed_is_a_patch(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "other.py").write_text("def f():\n    start()    end()\n\n\nf()")
+    assert main(["repair", "."]) == 0
+    patch = capsys.readouterr().out
+    subprocess.run(["git", "apply", "-"], input=patch.encode(), cwd=tree, check=True)
+    compile((tree / "broken.py").read_text(), "broken.py", "exec")
+    assert (tree / "other.py").read_text() == "def f():\n    start()\n    end()\n\n\nf()"
+
+
+def test_the_object(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["repair", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["argosy"] == "repair/1"
+    assert told["read"] == 2
+    item = told["files"]["broken.py"]
+    assert item["parses"] is True
+    assert item["damage"] == "extra-bracket"
+    assert [step["rule"] for step in item["steps"]] == ["extra-bracket"]
+    assert item["gates"] == {"parses": True, "compiles": True, "untouched": True, "names": True}
+    assert [name["name"] for name in item["undefined"]] == ["unknown"]
+    assert item["patch"].startswith("--- a/broken.py\n+++ b/broken.py\n")
+
+
+def test_a_file_without_a_proposal_is_a_bad_answer(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "broken.py").write_text("def f(:\n    return 1\n")
+    assert main(["repair", "--brief"]) == 1
+    out = capsys.readouterr().out
+    assert "  no proposal: no rule mends this\n" in out
+    assert out.endswith("2 files: 1 parse, 0 would with these proposals, 1 without a proposal\n")
+
+
+def test_a_path_that_is_not_there(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["repair", "nowhere", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["argosy"] == "error/1"
+    assert "nowhere" in told["errors"][0]["message"]

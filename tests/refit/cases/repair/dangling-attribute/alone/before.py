@@ -1,0 +1,4 @@
+def stop(self):
+    if self.socket:
+        self.
+    return None

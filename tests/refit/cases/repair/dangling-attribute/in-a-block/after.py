@@ -1,0 +1,3 @@
+def stop(self):
+    self.running = False
+    self.context = None

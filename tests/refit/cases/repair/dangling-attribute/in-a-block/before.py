@@ -1,0 +1,4 @@
+def stop(self):
+    self.running = False
+    self.
+    self.context = None

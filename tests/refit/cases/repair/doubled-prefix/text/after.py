@@ -1,0 +1,2 @@
+def bind(socket, host):
+    socket.bind(f"tcp://{host}:1")

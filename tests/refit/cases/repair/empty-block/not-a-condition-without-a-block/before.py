@@ -1,0 +1,6 @@
+def stop(self):
+    if self.open:
+
+
+def start(self):
+    return None

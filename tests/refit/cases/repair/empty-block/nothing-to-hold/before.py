@@ -1,0 +1,8 @@
+def stop(self):
+    try:
+        self.close()
+    finally:
+
+
+def start(self):
+    return None

@@ -1,0 +1,5 @@
+import os
+
+
+def path(name):
+    return os.path.join("cache", name)

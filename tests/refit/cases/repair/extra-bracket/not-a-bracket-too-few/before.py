@@ -1,0 +1,2 @@
+total = sum(range(3)
+count = 2

@@ -1,0 +1,2 @@
+def show(ok):
+    print(f"status: {'good' if ok else 'bad'}")

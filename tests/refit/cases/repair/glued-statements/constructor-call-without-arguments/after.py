@@ -1,0 +1,4 @@
+class Agent:
+    def __init__(self, level):
+
+        self.level = level

@@ -1,0 +1,4 @@
+class Agent:
+    def __init__(self, level):
+
+        super().__init__(*args, **kwargs)        self.level = level

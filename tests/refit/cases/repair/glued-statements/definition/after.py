@@ -1,0 +1,4 @@
+class Agent:
+    options = read_options()
+    def start(self):
+        return self.options

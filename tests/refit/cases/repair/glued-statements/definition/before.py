@@ -1,0 +1,3 @@
+class Agent:
+    options = read_options()def start(self):
+        return self.options

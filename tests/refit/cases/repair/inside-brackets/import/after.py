@@ -1,0 +1,6 @@
+from env import get
+from ports import (
+    FIRST,
+    SECOND,
+)
+print(get(FIRST), SECOND)

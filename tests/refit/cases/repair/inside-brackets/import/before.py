@@ -1,0 +1,6 @@
+from ports import (
+from env import get
+    FIRST,
+    SECOND,
+)
+print(get(FIRST), SECOND)

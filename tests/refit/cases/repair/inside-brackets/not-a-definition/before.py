@@ -1,0 +1,5 @@
+table = [
+def f():
+    return 1
+    2,
+]

@@ -1,0 +1,6 @@
+try:
+from fast import loads
+except ImportError:
+    from json import loads
+
+print(loads("1"))

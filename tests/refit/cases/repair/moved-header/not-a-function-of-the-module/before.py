@@ -1,0 +1,7 @@
+def read(bus):
+    return bus
+
+
+def close(bus):
+    bus = None
+  return bus

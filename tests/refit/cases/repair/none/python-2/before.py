@@ -1,0 +1,5 @@
+import sys
+
+
+def show(text):
+    print >>sys.stderr, text

@@ -1,0 +1,5 @@
+from enum import Enum
+
+
+class Level(BaseAgent)(Enum):
+    LOW = 1

@@ -1,0 +1,3 @@
+def reach(socket, agent):
+    socket.connect(endpoint({agent[, "localhost"))port']}")
+    return socket

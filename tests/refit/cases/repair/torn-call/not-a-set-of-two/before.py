@@ -1,0 +1,2 @@
+def check(ports):
+    return allowed({80, 443}, ports))

@@ -1,0 +1,3 @@
+def reach(socket, port):
+    socket.connect(endpoint({port}, "localhost")))
+    return socket

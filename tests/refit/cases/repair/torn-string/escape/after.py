@@ -1,0 +1,2 @@
+passed = 3
+print(f"\n{passed} passed")

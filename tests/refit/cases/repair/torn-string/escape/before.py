@@ -1,0 +1,3 @@
+passed = 3
+print(f"
+{passed} passed")

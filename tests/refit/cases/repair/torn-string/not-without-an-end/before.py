@@ -1,0 +1,3 @@
+passed = 3
+print("passed)
+print(passed)
