@@ -13,21 +13,23 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import FLEET_FILE, add_json
 from argosy.cli.audit_text import render_text
 from argosy.cli.audit_view import AuditView, as_object
 from argosy.cli.report import paint, print_json
 from argosy.fault import Fault, InputError
-from argosy.fleet import Fleet, read_fleet
 from argosy.refit.audit import Report, audit
 from argosy.refit.baseline import Entry, load_baseline, make_entries, shrunk, sift, write_baseline
 from argosy.refit.cache import default_folder
 from argosy.refit.finding import Finding
 from argosy.refit.revision import changed_since
-from argosy.refit.rule import load_rules
+
+if TYPE_CHECKING:
+    from argosy.fleet import Fleet
 
 _FORMATS = ("table", "json", "sarif", "html")
 _ROOTS = (FLEET_FILE, ".git", "pyproject.toml")
@@ -75,7 +77,6 @@ def run(args: argparse.Namespace) -> int:
     """
     form = "json" if args.as_json else args.format
     root, only = _root(Path(args.path))
-    select = _codes(args.select)
     if args.write_baseline and args.baseline is None:
         raise InputError(Fault("--write-baseline", "usage", "no file is named", "add `--baseline FILE`"))
     fleet = _fleet(root, args.fleet)
@@ -88,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         progress=progress.show,
     )
     progress.clear()
+    select = _codes(args.select, report.titles)
     asked = _asked(report, select, only, args.since)
     entries = _baseline(args, report, asked)
     view = _view(report, asked, entries, select)
@@ -108,10 +110,9 @@ def _root(path: Path) -> tuple[Path, str]:
     return root, path.relative_to(root).as_posix()
 
 
-def _codes(select: str | None) -> tuple[str, ...]:
+def _codes(select: str | None, known: Collection[str]) -> tuple[str, ...]:
     if select is None:
         return ()
-    known = [rule.code for rule in load_rules()]
     codes = tuple(filter(None, re.split(r"[,\s]+", select.upper())))
     for code in codes:
         if not any(each.startswith(code) for each in known):
@@ -124,6 +125,8 @@ def _fleet(root: Path, chosen: str | None) -> Fleet | None:
     path = Path(chosen) if chosen else root / FLEET_FILE
     if chosen is None and not path.is_file():
         return None
+    from argosy.fleet import read_fleet  # noqa: PLC0415
+
     fleet, faults = read_fleet(path / FLEET_FILE if path.is_dir() else path)
     if fleet is None:
         raise InputError(*faults)
@@ -170,19 +173,19 @@ def _view(
     report: Report, asked: Sequence[Finding], entries: tuple[Entry, ...], select: tuple[str, ...]
 ) -> AuditView:
     # What is known is decided among all findings, so that it does not hang on what is selected.
-    new = set(sift(report.findings, entries).new)
-    shown = [item for item in asked if item in new]
+    new = set(sift(report.findings, entries).new) if entries else ()
+    shown = [item for item in asked if item in new] if entries else asked
     return AuditView(
         name=os.path.basename(report.root) or report.root,
         report=report,
         findings=shown,
         known=len(asked) - len(shown),
         unselected=len(report.findings) - len(asked),
-        gone=_gone(report, entries),
+        gone=_gone(report, entries) if entries else (),
         refused={
             code: reason for code, reason in report.refused.items() if not select or code.startswith(select)
         },
-        titles={rule.code: rule.title for rule in load_rules()},
+        titles=report.titles,
     )
 
 

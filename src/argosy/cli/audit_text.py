@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+
 from argosy.cli.audit_view import AuditView
-from argosy.cli.report import paint
+from argosy.cli.report import is_colourful, paint
 from argosy.refit.finding import Finding
 
 
 def render_text(view: AuditView) -> str:
     """Return the findings by file and line, in the form that editors and `grep` know."""
-    lines = [_line(item) for item in view.findings]
+    write = _coloured if is_colourful(sys.stdout) else _plain
+    lines = [write(item) for item in view.findings]
     if view.findings:
         lines += ["", *_table(view)]
     return "\n".join([*lines, view.told(), ""])
 
 
-def _line(item: Finding) -> str:
-    place = f"{paint(item.path, 'bold')}:{item.line}:{item.column}:"
+def _plain(item: Finding) -> str:
+    hint = f" [{item.hint}]" if item.hint else ""
+    return f"{item.path}:{item.line}:{item.column}: {item.code} {item.message}{hint}"
+
+
+def _coloured(item: Finding) -> str:
     hint = f" {paint('[' + item.hint + ']', 'dim')}" if item.hint else ""
+    place = f"{paint(item.path, 'bold')}:{item.line}:{item.column}:"
     return f"{place} {paint(item.code, 'yellow')} {item.message}{hint}"
 
 

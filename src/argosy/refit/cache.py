@@ -40,10 +40,22 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     failures: tuple[Failure, ...]
 
 
+class Catalogue(msgspec.Struct, frozen=True, array_like=True):
+    """What is to be known of the rules when none of them has to be asked.
+
+    names: globs of the files that they read beside `*.py`. titles, refused: by code.
+    """
+
+    names: tuple[str, ...]
+    titles: dict[str, str]
+    refused: dict[str, str]
+
+
 class Seen(msgspec.Struct, frozen=True, array_like=True):
     """A tree as it was, and the verdict on it. unsettled: files that may have changed since unnoticed."""
 
     key: bytes
+    catalogue: Catalogue
     snapshot: Snapshot
     unsettled: frozenset[str]
     verdict: Verdict
@@ -116,6 +128,15 @@ def code_key() -> bytes:
     for room in ("fleet", "refit", "source"):
         for path in sorted((rooms / room).rglob("*.py")):
             made.update(path.read_bytes())
+    return made.digest()
+
+
+def digest_of(parts: Iterable[bytes]) -> bytes:
+    """Return what tells these parts, in this order, from any others."""
+    made = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        made.update(len(part).to_bytes(8, "little"))
+        made.update(part)
     return made.digest()
 
 

@@ -12,7 +12,8 @@ from multiprocessing.process import BaseProcess
 
 import msgspec
 
-from argosy.refit.record import Reader, Record
+from argosy.refit.reader import Reader
+from argosy.refit.record import Record
 from argosy.refit.rule import load_rules
 from argosy.source.text import Unparsed
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from argosy.fleet import Fleet
+from argosy.fleet.spec import Fleet
 from argosy.refit.fact import FactKind
 from argosy.refit.file import module_name
 from argosy.source.modules import Finder, Folders, Module

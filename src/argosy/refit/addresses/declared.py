@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from argosy.fleet import Fleet
 from argosy.fleet.hosts import is_ip, is_loopback, parse_address, variable_of
+from argosy.fleet.spec import Fleet
 
 _SPELLING = re.compile(r"[^a-z0-9]+")
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from argosy.engine.sources import Shelf
 from argosy.fault import Fault
-from argosy.fleet import Fleet, read_fleet
+from argosy.fleet.spec import Fleet
 from argosy.refit.facts.imports import IMPORTS
 from argosy.refit.facts.modules import library
 from argosy.refit.facts.speech import SPEECH
@@ -29,6 +29,8 @@ def fleet_of(tree: Tree) -> Fleet:
 
 def fleet_faults(tree: Tree) -> tuple[Fault, ...]:
     """Return what is wrong with the fleet file in itself."""
+    from argosy.fleet.load import read_fleet  # noqa: PLC0415 - most trees have no fleet file, and need no YAML
+
     return tuple(read_fleet(fleet_of(tree).path)[1])
 
 

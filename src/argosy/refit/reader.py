@@ -1,0 +1,163 @@
+"""How one file is read: by which rules, for which facts, and what it silences."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tokenize
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import fnmatch
+from typing import Any, TypeVar
+
+import msgspec
+
+from argosy.refit.fact import FactKind
+from argosy.refit.file import BrokenFile, PythonFile, TextFile, words_in
+from argosy.refit.finding import Failure, Finding, Ignore
+from argosy.refit.record import Record
+from argosy.refit.rule import Rule, fact_kinds
+from argosy.source.facts import collector_paused
+from argosy.source.parse import find_compile_fault, parse
+from argosy.source.text import Source, Unparsed, read_data, take_source
+
+_IGNORE = re.compile(r"#\s*argosy:\s*ignore(-file)?\b(?:\s*\[([^\]]*)\])?")
+_MARK = b"argosy:"
+_CODES = re.compile(r"[A-Za-z]\d*")
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Reads files by the rules that there are; one for each process."""
+
+    def __init__(self, root: str, rules: Sequence[Rule]) -> None:
+        self.root = root
+        self.kinds = fact_kinds(rules)
+        self.file_rules = [(rule, rule.file) for rule in rules if rule.file is not None]
+        self.broken_rules = [(rule, rule.broken) for rule in rules if rule.broken is not None]
+        self.text_rules = [(rule, rule.text) for rule in rules if rule.text is not None]
+
+    def read(self, path: str, known: bytes = b"") -> Record | None:
+        """Return what there is to keep of one file, None when its digest is still `known`; never raises."""
+        data = read_data(os.path.join(self.root, path))
+        if isinstance(data, Unparsed):
+            work = _Work(path)
+            fault = msgspec.structs.replace(data, path=path)
+            if path.endswith(".py"):
+                self._broken(work, None, fault)
+            return work.record(b"", fault, ())
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        if digest == known:
+            return None
+        with collector_paused():
+            return (
+                self._python(path, data, digest) if path.endswith(".py") else self._text(path, data, digest)
+            )
+
+    def _python(self, path: str, data: bytes, digest: bytes) -> Record:
+        work = _Work(path)
+        source = take_source(data, os.path.join(self.root, path))
+        parsed = parse(source, is_compiled=False) if isinstance(source, Source) else source
+        fault = parsed if isinstance(parsed, Unparsed) else find_compile_fault(parsed)
+        if fault is not None:
+            fault = msgspec.structs.replace(fault, path=path)
+            self._broken(work, source if isinstance(source, Source) else None, fault)
+        file = None if isinstance(parsed, Unparsed) else work.attempt("", lambda: PythonFile(path, parsed))
+        if file is not None:
+            for rule, check in self.file_rules:
+                if not rule.words or words_in(data, rule.words):
+                    work.run(rule, check, file)
+            for kind in self.kinds:
+                if kind.collect is not None:
+                    work.collect(kind, kind.collect, file)
+        return work.record(digest, fault, find_ignores(data))
+
+    def _broken(self, work: _Work, source: Source | None, fault: Unparsed) -> None:
+        file = BrokenFile(work.path, source, fault)
+        for rule, check in self.broken_rules:
+            work.run(rule, check, file)
+
+    def _text(self, path: str, data: bytes, digest: bytes) -> Record:
+        work = _Work(path)
+        file = TextFile(path, data)
+        name = os.path.basename(path)
+        for rule, check in self.text_rules:
+            if any(fnmatch(name, glob) for glob in rule.names):
+                work.run(rule, check, file)
+        for kind in self.kinds:
+            if kind.collect_text is not None and any(fnmatch(name, glob) for glob in kind.names):
+                work.collect(kind, kind.collect_text, file)
+        return work.record(digest, None, find_ignores(data, is_python=False))
+
+
+class _Work:
+    """What comes together while one file is read; a rule that fails does not stop the others."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.findings: list[Finding] = []
+        self.facts: dict[str, bytes] = {}
+        self.failures: list[Failure] = []
+
+    def attempt(self, code: str, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except Exception as error:  # a rule that fails is told, and stops neither the others nor the audit
+            self.failures.append(Failure(self.path, code, describe(error)))
+            return None
+
+    def run(self, rule: Rule, check: Callable[[T], Iterable[Finding]], file: T) -> None:
+        self.findings += self.attempt(rule.code, lambda: rule.stamp(check(file))) or ()
+
+    def collect(self, kind: FactKind[Any], collect: Callable[[T], object], file: T) -> None:
+        fact = self.attempt(kind.name, lambda: collect(file))
+        if fact is not None:
+            self.facts[kind.name] = kind.encode(fact)
+
+    def record(self, digest: bytes, fault: Unparsed | None, ignores: tuple[Ignore, ...]) -> Record:
+        return Record(digest, fault, tuple(self.findings), self.facts, ignores, tuple(self.failures))
+
+
+def describe(error: Exception) -> str:
+    """Return an error with the place that raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = ""
+    if trace is not None:
+        place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def find_ignores(data: bytes, *, is_python: bool = True) -> tuple[Ignore, ...]:
+    """Return the comments that silence findings.
+
+    `# argosy: ignore[Z301, S] why` is about its own line, or about the next one when it stands alone;
+    without codes about all; `ignore-file` about the whole file.
+    """
+    if _MARK not in data:
+        return ()
+    comments = _comments(data) if is_python else None
+    lines = data.decode("utf-8", "replace").splitlines()
+    if comments is None:
+        comments = iter([(number, line) for number, line in enumerate(lines, 1) if "#" in line])
+    found: list[Ignore] = []
+    for number, comment in comments:
+        match = _IGNORE.search(comment)
+        if match is None:
+            continue
+        is_alone = number <= len(lines) and lines[number - 1].lstrip().startswith("#")
+        codes = tuple(code.upper() for code in _CODES.findall(match[2] or ""))
+        found.append(Ignore(0 if match[1] else number + is_alone, codes))
+    return tuple(found)
+
+
+def _comments(data: bytes) -> Iterator[tuple[int, str]] | None:
+    """Return the comments of a source with their lines, None where it cannot be cut into tokens."""
+    try:
+        tokens = list(tokenize.tokenize(io.BytesIO(data).readline))
+    except (SyntaxError, tokenize.TokenError, ValueError, RecursionError):
+        return None
+    return ((token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT)
