@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from unittest import mock
 
 import pytest
@@ -78,6 +80,50 @@ def test_a_patched_context_is_what_the_test_gets() -> None:
         made.socket(zmq.REQ)
     assert made is patched.return_value
     patched.return_value.socket.assert_called_once_with(zmq.REQ)
+
+
+def test_a_patched_socket_gets_the_arguments_that_were_written() -> None:
+    with mock.patch("zmq.Context.socket") as patched:
+        made = context(2).socket(zmq.REQ)
+        made.bind("tcp://*:1")
+    patched.assert_called_once_with(zmq.REQ)
+    patched.return_value.bind.assert_called_once_with("tcp://*:1")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_forgotten_socket_closes_when_nobody_holds_it() -> None:
+    gc.disable()  # with an own context no collection was needed
+    try:
+        rep = context().socket(zmq.REP)
+        left = weakref.ref(rep)
+        del rep
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_port_can_be_bound_again_after_its_socket_was_forgotten() -> None:
+    """An own context freed the port when it was collected with its last socket."""
+    port = free_port()
+
+    def hold() -> None:
+        rep = context().socket(zmq.REP)
+        rep.bind(f"tcp://*:{port}")
+
+    for _ in range(50):
+        hold()
+
+
+def test_a_port_that_somebody_holds_is_refused_at_once() -> None:
+    port = free_port()
+    with context() as lease, lease.socket(zmq.REP) as first, lease.socket(zmq.REP) as second:
+        first.bind(f"tcp://127.0.0.1:{port}")
+        began_s = time.monotonic()
+        with pytest.raises(zmq.ZMQError) as told:
+            second.bind(f"tcp://127.0.0.1:{port}")
+        assert told.value.errno == zmq.EADDRINUSE
+        assert time.monotonic() - began_s < 0.5
 
 
 def test_another_kind_of_context_is_shared_too() -> None:

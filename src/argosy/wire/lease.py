@@ -12,6 +12,7 @@ sends through it would vanish without an error.
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import threading
 import weakref
@@ -24,10 +25,14 @@ import zmq
 from argosy.wire.port import wait_free
 
 _RealContext = zmq.Context
+_RealSocket = zmq.Socket
 _lock = threading.Lock()
 _shared: dict[type, zmq.Context[Any]] = {}
 # Contexts inherited through a fork are kept referenced: collecting one would try to close it.
 _inherited: list[zmq.Context[Any]] = []
+
+# By port: the endpoint that a lease's socket bound last, and that socket.
+_held: dict[int, tuple[str, weakref.ref[zmq.Socket[Any]]]] = {}
 
 DELIVERY_S: Final = 5.0
 _were_ended = False
@@ -53,6 +58,7 @@ def _drop_after_fork() -> None:
     _lock = threading.Lock()  # another thread may have held it at the fork
     _inherited.extend(_shared.values())
     _shared.clear()
+    _held.clear()
 
 
 os.register_at_fork(after_in_child=_drop_after_fork)
@@ -86,7 +92,7 @@ def _deliver_rest() -> None:
         release_shared(DELIVERY_S)
 
 
-def context(io_threads: int = 1) -> Any:
+def context(io_threads: int | None = None) -> Any:
     """Return a lease on the process's context, to be used as `zmq.Context()` was.
 
     `zmq.Context` is looked up at each call, so a test that patches it gets its own object back.
@@ -94,8 +100,48 @@ def context(io_threads: int = 1) -> Any:
     """
     kind = zmq.Context
     if not (isinstance(kind, type) and issubclass(kind, _RealContext)):
-        return kind()
+        return kind() if io_threads is None else kind(io_threads)
     return Lease(_shared_of(kind))
+
+
+def _port_of(endpoint: str) -> int | None:
+    scheme, _, port = endpoint.rpartition(":")
+    return int(port) if scheme.startswith("tcp://") and port.isdecimal() else None
+
+
+def _wait_for_ours(address: str) -> bool:
+    """Wait for a port that a closed socket of a lease still holds; tell whether it is one and is free now.
+
+    An own context had freed it when it ended, and it may have ended by being collected.
+    """
+    endpoint, holder = _held.get(_port_of(address) or 0, ("", None))
+    socket = holder() if holder is not None else None
+    if not endpoint or not (socket is None or socket.closed):
+        return False
+    return wait_free([endpoint])
+
+
+@functools.cache
+def _noting(kind: Any) -> type[zmq.Socket[Any]]:
+    """Return the class of sockets that note what they bind, to wait at the end until it is free again."""
+
+    def bind(self: zmq.Socket[Any], address: str) -> Any:
+        try:
+            result = kind.bind(self, address)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EADDRINUSE or not _wait_for_ours(address):
+                raise
+            result = kind.bind(self, address)
+        last = self.get(zmq.LAST_ENDPOINT)
+        assert isinstance(last, bytes)
+        self.__dict__["_lease_bound"].add(last.decode())
+        if (port := _port_of(last.decode())) is not None:
+            _held[port] = (last.decode(), weakref.ref(self))
+        return result
+
+    bind.__doc__ = kind.bind.__doc__
+    shown = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "_repr_cls": "zmq.Socket"}
+    return type(kind.__name__, (kind,), {**shown, "bind": bind})
 
 
 class Lease:
@@ -122,23 +168,15 @@ class Lease:
         if self._pid != os.getpid():  # the lease was inherited through a fork
             self._context, self._pid = _shared_of(type(self._context)), os.getpid()
             self._sockets, self._bound = weakref.WeakSet(), set()
-        opened: zmq.Socket[Any] = self._context.socket(socket_type, socket_class=socket_class, **options)
-        self._sockets.add(opened)
-        self._remember_binds(opened)
+        if socket_class is not None:  # a test that patches `socket` sees the arguments it was given
+            options["socket_class"] = socket_class
+        opened: zmq.Socket[Any] = self._context.socket(socket_type, **options)
+        if isinstance(opened, _RealSocket):
+            self._sockets.add(opened)
+            opened.__dict__["_lease_bound"] = self._bound
+            made: Any = type(opened)
+            object.__setattr__(opened, "__class__", _noting(made))
         return opened
-
-    def _remember_binds(self, opened: zmq.Socket[Any]) -> None:
-        """Note what the socket binds, to wait at the end until it is free again."""
-        bound, bind = self._bound, opened.bind
-
-        def bind_and_note(address: str) -> Any:
-            result = bind(address)
-            last = opened.get(zmq.LAST_ENDPOINT)
-            assert isinstance(last, bytes)
-            bound.add(last.decode())
-            return result
-
-        opened.__dict__["bind"] = bind_and_note
 
     def term(self) -> None:
         """Close what this lease opened, and wait until its ports can be bound again (1 s at most)."""
@@ -156,6 +194,12 @@ class Lease:
             if not opened.closed:
                 opened.close(linger)
         wait_free(self._bound)
+
+    def __del__(self) -> None:
+        """A context that was collected delivered what its closed sockets had still to send."""
+        global _were_ended
+        if not self._closed:
+            _were_ended = True
 
     def __enter__(self) -> Lease:
         return self
