@@ -82,6 +82,20 @@ def test_a_patched_context_is_what_the_test_gets() -> None:
     patched.return_value.socket.assert_called_once_with(zmq.REQ)
 
 
+def test_the_first_context_of_a_process_may_be_a_patched_one() -> None:
+    code = """
+from unittest import mock
+import argosy.wire, zmq
+for kind in ("zmq.Context", "zmq.Context.socket"):
+    with mock.patch(kind) as patched:
+        argosy.wire.context().socket(zmq.REQ)
+        assert patched.mock_calls
+with argosy.wire.context() as lease, lease.socket(zmq.REQ) as req:
+    assert type(req) is not mock.MagicMock
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
 def test_a_patched_socket_gets_the_arguments_that_were_written() -> None:
     with mock.patch("zmq.Context.socket") as patched:
         made = context(2).socket(zmq.REQ)

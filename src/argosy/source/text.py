@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import stat
 import tokenize
 from typing import Literal
@@ -68,7 +69,9 @@ def read_data(path: str | os.PathLike[str]) -> bytes | Unparsed:
 def take_source(data: bytes, path: str) -> Source | Unparsed:
     """Return `data` as the source of `path`, by the rules of PEP 263 and PEP 3120."""
     try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        # A carriage return alone ends a line for Python, and not for a file of bytes.
+        head = b"\n".join(re.split(rb"\r\n|\r|\n", data, maxsplit=2)[:2])
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(head).readline)
     except (SyntaxError, ValueError) as error:
         return Unparsed(path, 1, 1, str(error), "read")
     has_bom = data.startswith(_BOM)

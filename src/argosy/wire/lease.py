@@ -21,11 +21,14 @@ from types import TracebackType
 from typing import Any, Final
 
 import zmq
+import zmq.sugar.context
+import zmq.sugar.socket
 
 from argosy.wire.port import wait_free
 
-_RealContext = zmq.Context
-_RealSocket = zmq.Socket
+# Not by `zmq.Context`: this module may be loaded while a test has that patched.
+_RealContext = zmq.sugar.context.Context
+_RealSocket = zmq.sugar.socket.Socket
 _lock = threading.Lock()
 _shared: dict[type, zmq.Context[Any]] = {}
 # Contexts inherited through a fork are kept referenced: collecting one would try to close it.

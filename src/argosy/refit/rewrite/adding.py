@@ -1,0 +1,46 @@
+"""Where an import has to stand so that the code which needs it always finds it bound.
+
+It stands behind an import that this code already needs: whoever gets past that one gets past the
+new one, whatever surrounds the two (a function, a guard, a `try`). Where that one is in a run of
+imports, the new one comes behind the run, if what needs it comes later still.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from argosy.refit.rewrite.change import Inserted, place_of
+from argosy.refit.rewrite.view import View
+
+
+def import_behind(view: View, anchor: ast.stmt, users: list[ast.expr], source: str) -> Inserted:
+    """Return the insertion of the import `source` for the nodes that use it.
+
+    anchor: the import statement that these nodes need already, in their module or function.
+    """
+    block = view.block(anchor)
+    last = anchor
+    if view.parents.get(anchor) is view.tree:
+        at = block.index(anchor)
+        run = at
+        while run + 1 < len(block) and isinstance(block[run + 1], ast.Import | ast.ImportFrom):
+            run += 1
+        # A function that stands further down cannot be called while the run is carried out.
+        if all(user.lineno > (block[run].end_lineno or 0) for user in users):
+            last = block[run]
+    return Inserted(place_of(last), source)
+
+
+def has_import(view: View, source: str) -> bool:
+    """Return whether the module imports `source` on its own before any other code."""
+    for statement in view.tree.body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            if ast.unparse(statement) == source:
+                return True
+        elif not _is_docstring(statement):
+            return False
+    return False
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

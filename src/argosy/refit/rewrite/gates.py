@@ -1,0 +1,263 @@
+"""The gates: what a rewritten file must show before it may be written. Each can veto on its own.
+
+They do not know how the rewrite was made. They look at the file before, the file after and the
+changes that the plan had, and each asks one question.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from argosy.refit.rewrite import names
+from argosy.refit.rewrite.change import Change
+from argosy.refit.rewrite.proof import disproof, first_stray
+from argosy.refit.rewrite.view import View
+from argosy.source import flow
+from argosy.source.parse import Parsed, parse
+from argosy.source.text import Source, Unparsed, take_source
+
+OLDEST: Final = (3, 11)  # the oldest Python that a refitted file has to run on, since argosy does
+LEASES: Final = frozenset({"argosy.wire.context", "zmq.Context"})
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One rule's part: the file before it, its changes, the file after it."""
+
+    before: Source
+    after: Source
+    changes: tuple[Change, ...]
+
+
+class Case:
+    """A rewritten file before its gates.
+
+    plan_again: plans the output and returns how many changes it would make.
+    """
+
+    def __init__(
+        self, before: View, data: bytes, steps: Sequence[Step], plan_again: Callable[[View], int]
+    ) -> None:
+        self.path = path = before.path
+        self.before = before
+        self.steps = steps
+        self.data = data
+        self.plan_again = plan_again
+        source = take_source(data, path)
+        self.after_parsed = parse(source) if isinstance(source, Source) else source
+
+    @functools.cached_property
+    def after(self) -> View:
+        """The output; only for gates behind `output`."""
+        assert isinstance(self.after_parsed, Parsed)
+        return View(self.path, self.after_parsed)
+
+
+def run_gates(case: Case) -> dict[str, str]:
+    """Return what each gate says, empty for passed; none is asked behind an output that does not parse."""
+    told: dict[str, str] = {}
+    for name, gate in GATES.items():
+        told[name] = gate(case)
+        if name == "output" and told[name]:
+            break
+    return told
+
+
+def _output(case: Case) -> str:
+    """The output parses, and compiles on the oldest supported Python."""
+    after = case.after_parsed
+    if isinstance(after, Unparsed):
+        return f"line {after.line}: {after.message}"
+    try:
+        ast.parse(case.data, feature_version=OLDEST)
+    except SyntaxError as error:
+        return f"line {error.lineno}: {error.msg} on Python {OLDEST[0]}.{OLDEST[1]}"
+    return ""
+
+
+def _plan(case: Case) -> str:
+    """Every site of the plan is done and nothing else has changed: the trees say so."""
+    for step, after in _outputs(case):
+        before, made = parse(step.before, is_compiled=False), parse(after, is_compiled=False)
+        if isinstance(before, Unparsed) or isinstance(made, Unparsed):
+            return "a step between does not parse"
+        if told := disproof(before.tree, made.tree, step.changes):
+            return told
+    return ""
+
+
+def _tokens(case: Case) -> str:
+    """Tokens and comments outside the changed places are as they were."""
+    for step, after in _outputs(case):
+        if told := first_stray(step.before.text(), after.text(), step.changes):
+            return told
+    return ""
+
+
+def _outputs(case: Case) -> Iterator[tuple[Step, Source]]:
+    """Yield each step with what has to have come out of it: for the last one that is the output itself."""
+    for number, step in enumerate(case.steps, 1):
+        yield step, case.after.parsed.source if number == len(case.steps) else step.after
+
+
+def _names(case: Case) -> str:
+    """No scope reads a name that nothing binds, or reads one before it is bound, unless it did before."""
+    before, after = case.before, case.after
+    functions = _touched(before, case.steps)
+    pairs = (
+        (names.unresolved(before.parsed.source.text()), names.unresolved(after.parsed.source.text())),
+        (
+            names.unbound(before.parsed, before.module, functions),
+            names.unbound(after.parsed, after.module, functions),
+        ),
+    )
+    for was, now in pairs:
+        for scope, read in now.items():
+            if new := sorted(read - was.get(scope, set())):
+                return f"`{new[0]}` is not bound in {f'`{scope}`' if scope else 'the module'}"
+    if second := names.second_opinion(after.tree):
+        new = sorted(second - names.second_opinion(before.tree))
+        return f"pyflakes calls `{new[0]}` undefined" if new else ""
+    return ""
+
+
+def _touched(view: View, steps: Sequence[Step]) -> set[str]:
+    """Return the functions that a change may stand in; each step may have moved lines for the next."""
+    found: set[str] = set()
+    moved = 0
+    places = []
+    for step in steps:
+        places += [(change.place.line - moved, change.place.end_line + moved) for change in step.changes]
+        moved += abs(step.after.data.count(b"\n") - step.before.data.count(b"\n")) + len(step.changes)
+    for scope in view.module.walk():
+        node = scope.node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first, last = node.lineno, node.end_lineno or node.lineno
+            if any(start <= last and first <= end for start, end in places):
+                found.add(scope.qualified_name())
+    return found
+
+
+def _imports(case: Case) -> str:
+    """An import that came is used, and nothing imports the same beside it."""
+    had, has = _imported(case.before), _imported(case.after)
+    for key in (has - had).elements():
+        scope_name, name, target = key
+        scope = next(s for s in case.after.module.walk() if s.qualified_name() == scope_name)
+        if had[key] or has[key] > 1:
+            return f"`{target}` is imported again as `{name}`"
+        if not any(use.name == name for inner in scope.walk() for use in inner.uses):
+            return f"`{name}` is imported and not used"
+    return ""
+
+
+def _imported(view: View) -> Counter[tuple[str, str, str]]:
+    """Return scope, name and what it stands for, of every import; `import a.b` stands for all of it."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for statement in {id(node): node for pairs in view.imports.values() for node, _ in pairs}.values():
+        around = [node.name for node in view.ancestors(statement) if isinstance(node, _NAMED)]
+        scope = ".".join(reversed(around))
+        is_from = isinstance(statement, ast.ImportFrom)
+        module = f"{'.' * statement.level}{statement.module or ''}." if is_from else ""  # type: ignore[union-attr]
+        for alias in statement.names:
+            found[scope, alias.asname or alias.name.partition(".")[0], module + alias.name] += 1
+    return found
+
+
+_NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _members(case: Case) -> str:
+    """No thread target, method, attribute or function has gone that something still asks for."""
+    gone = _defined(case.before) - _defined(case.after)
+    if not gone:
+        return ""
+    for node in case.after.nodes:
+        if isinstance(node, ast.Attribute) and node.attr in gone and isinstance(node.ctx, ast.Load):
+            return f"line {node.lineno}: `{ast.unparse(node)}` has gone"
+        if isinstance(node, ast.Name) and node.id in gone and isinstance(node.ctx, ast.Load):
+            return f"line {node.lineno}: `{node.id}` has gone"
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in gone:
+            return f"line {node.lineno}: `{node.value}` is named, and has gone"
+    return ""
+
+
+def _defined(view: View) -> set[str]:
+    """Return the functions, methods and classes of a file, and what is set on `self` and `cls`."""
+    found: set[str] = set()
+    for node in view.nodes:
+        if isinstance(node, _NAMED):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_own(node.value):
+            found.add(node.attr)
+    return found
+
+
+def _is_own(node: ast.expr) -> bool:
+    return flow.dotted(node) in ("self", "cls")
+
+
+def _contexts(case: Case) -> str:
+    """What was given a context is given one still, and not None in its place."""
+    before, after = case.before, case.after
+    held, holds = _holders(before), _holders(after)
+    if lost := sorted(held.keys() - holds.keys()):
+        return f"`{lost[0]}` is given no context any more"
+    empty = _emptied(after, set(held)) - _emptied(before, set(held))
+    if empty:
+        return f"`{min(empty)}` is None where it was a context"
+    return ""
+
+
+def _holders(view: View) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for node in view.nodes:
+        if not isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) or node.value is None:
+            continue
+        if any(isinstance(part, ast.Call) and _is_lease(view, part) for part in ast.walk(node.value)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found.update(flow.dotted(target) for target in targets if flow.dotted(target))
+    return found
+
+
+def _is_lease(view: View, call: ast.Call) -> bool:
+    func = call.func
+    last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+    return last in ("Context", "context") and (view.resolve(func) or flow.dotted(func)) in LEASES
+
+
+def _emptied(view: View, targets: set[str]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for node in view.nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is None:
+            found.update(name for target in node.targets if (name := flow.dotted(target)) in targets)
+    return found
+
+
+def _settled(case: Case) -> str:
+    """A second plan changes nothing."""
+    count = case.plan_again(case.after)
+    return f"a second run would change {count} places more" if count else ""
+
+
+Gate = Callable[[Case], str]
+GATES: Final[dict[str, Gate]] = {
+    "output": _output,
+    "plan": _plan,
+    "tokens": _tokens,
+    "names": _names,
+    "imports": _imports,
+    "members": _members,
+    "contexts": _contexts,
+    "settled": _settled,
+}
+MEANINGS: Final[dict[str, str]] = {
+    "input": "the file parses",
+    **{name: (gate.__doc__ or "").strip().rstrip(".") for name, gate in GATES.items()},
+    "verify": "the project's own command succeeds with the file",
+}

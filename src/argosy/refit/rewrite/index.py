@@ -1,0 +1,170 @@
+"""The tree as one file's rewrite has to know it: who derives from whom, who patches what, who names what.
+
+Made of the bytes of all files by patterns, not of their trees: so it also knows what a file says
+that does not parse, and whatever it takes for a use by mistake only makes a rewrite refuse.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Final
+
+from argosy.fleet import Fleet
+
+_CLASS: Final = re.compile(rb"^[ \t]*class[ \t]+(\w+)[ \t]*(?:\(([^)]*)\))?[ \t]*:", re.MULTILINE)
+_BASE: Final = re.compile(rb"(\w+)\s*(?:\[[^\]]*\]\s*)?(?:,|$)")
+# What may follow a context's name without doing more with it than opening sockets, ending it, asking for it.
+_PLAIN_USE: Final = (
+    rb"(?!\s*\.\s*(?:socket|term|destroy|closed)\b)(?!\s*=[^=])(?!\s*:)(?!\s*(?:is|and|or)\b)(?!\w)"
+)
+_OPTIONS: Final = rb"\s*\.\s*(?:setsockopt|set|linger|max_sockets|sockopts)\b"
+_PATCHED_TEXT: Final = re.compile(rb"[\"']([\w.]+)\.(\w+)[\"']")
+_PATCHED_OBJECT: Final = re.compile(rb"(?:patch\.object|setattr)\(\s*([\w.]+)\s*,\s*[\"'](\w+)[\"']")
+_ASSIGNED: Final = re.compile(rb"\b(\w+)\.(zmq|Context)\s*=[^=]")
+_IN_MODULES: Final = re.compile(
+    rb"sys\.modules.{0,80}?[\"'](zmq)(?:\.\w+)*[\"']|[\"'](zmq)[\"'].{0,40}?sys\.modules", re.S
+)
+
+
+class Index:
+    """What the files of a tree say of each other.
+
+    files: by their paths relative to the tree's root, with `/`; their bytes. fleet: None without one.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], fleet: Fleet | None = None) -> None:
+        self.files = files
+        self.fleet = fleet
+        self._stems = {_stem(path) for path in files}
+        self.has_own_zmq = any(path in ("zmq.py", "zmq/__init__.py") for path in files)
+        self._bases: dict[str, set[str]] = {}
+        self._derived: dict[str, set[str]] = {}
+        self._homes: dict[str, set[str]] = {}
+        self._optioned: dict[str, str] = {}
+        self._patched: dict[tuple[str, str], str] = {}
+        self._loosely: list[tuple[str, str]] = []
+        for path, data in files.items():
+            self._read_classes(path, data)
+            self._read_patches(path, data)
+
+    # -- what was read ---------------------------------------------------------------------------
+
+    def patched(self, path: str, name: str) -> str:
+        """Return the file that puts another object under `name` in the module at `path`; empty for none."""
+        stem = _stem(path)
+        if found := self._patched.get((stem, name)):
+            return found
+        word = re.compile(rb"\b" + re.escape(stem.encode()) + rb"\b")
+        for where, attribute in self._loosely:
+            if attribute == name and (where == path or word.search(self.files[where])):
+                return where
+        return ""
+
+    def importer(self, path: str, name: str) -> str:
+        """Return a file that takes `name`, or everything, from the module at `path`; empty for none."""
+        stem, word = _stem(path).encode(), re.escape(name.encode())
+        pattern = re.compile(
+            rb"^[ \t]*from[ \t]+(?:[\w.]*\.)?" + re.escape(stem) + rb"[ \t]+import[ \t]+"
+            rb"(?:\*|\([^)]*\b" + word + rb"\b|[^(\n]*\b" + word + rb"\b)",
+            re.MULTILINE,
+        )
+        return next(
+            (where for where, data in self.files.items() if stem in data and pattern.search(data)), ""
+        )
+
+    def odd_use(self, path: str, owner: str, attribute: str) -> str:
+        """Return a file that does more with an attribute of class `owner` than open sockets; empty for none.
+
+        path: where `owner` is defined, which is looked at by other means; here it is the files of its
+        bases and of what derives from it, and any that sets options of such an attribute of an object.
+        """
+        if attribute not in self._optioned:
+            self._optioned[attribute] = self._find_options(attribute)
+        if self._optioned[attribute]:
+            return self._optioned[attribute]
+        word = re.escape(attribute.encode())
+        odd = re.compile(rb"\b(?:self|cls)\." + word + rb"\b" + _PLAIN_USE)
+        homes = {home for name in self.family(owner) for home in self.homes(name)} - {path}
+        return next((home for home in sorted(homes) if odd.search(self.files[home])), "")
+
+    def _find_options(self, attribute: str) -> str:
+        raw = attribute.encode()
+        pattern = re.compile(rb"(?<!self)(?<!cls)\." + re.escape(raw) + _OPTIONS)
+        for path, data in self.files.items():
+            if b"zmq" in data and raw in data and pattern.search(data):
+                return path
+        return ""
+
+    def family(self, owner: str) -> set[str]:
+        """Return the names of a class, of all its bases and of all that derive from it."""
+        return {owner} | _reached(owner, self._bases) | _reached(owner, self._derived)
+
+    def bases(self, owner: str) -> set[str]:
+        """Return the names of all bases of a class, as far as the tree names them."""
+        return _reached(owner, self._bases)
+
+    def homes(self, name: str) -> set[str]:
+        """Return the files that define a class of this name."""
+        return self._homes.get(name, set())
+
+    def naming(self, word: str) -> Iterator[str]:
+        """Yield the files in which `word` stands as a word, in code, text or comment."""
+        raw = word.encode()
+        pattern = re.compile(rb"\b" + re.escape(raw) + rb"\b")
+        for path, data in self.files.items():
+            if raw in data and pattern.search(data):
+                yield path
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def _read_classes(self, path: str, data: bytes) -> None:
+        if b"class" not in data:
+            return
+        for match in _CLASS.finditer(data):
+            name = match[1].decode()
+            self._homes.setdefault(name, set()).add(path)
+            for base in _BASE.findall(match[2] or b""):
+                self._bases.setdefault(name, set()).add(base.decode())
+                self._derived.setdefault(base.decode(), set()).add(name)
+
+    def _read_patches(self, path: str, data: bytes) -> None:
+        if b"patch" in data or b"setattr" in data:
+            for module, name in _PATCHED_TEXT.findall(data):
+                stem = module.decode().rpartition(".")[2]
+                if stem != "zmq":
+                    self._patched.setdefault((stem, name.decode()), path)
+            for target, name in _PATCHED_OBJECT.findall(data):
+                self._note(path, target.decode().rpartition(".")[2], name.decode())
+        if b".zmq" in data or b".Context" in data:
+            for target, name in _ASSIGNED.findall(data):
+                self._note(path, target.decode(), name.decode())
+        if b"sys.modules" in data and _IN_MODULES.search(data):
+            self._loosely += [(path, "zmq"), (path, "Context")]
+
+    def _note(self, path: str, target: str, name: str) -> None:
+        """Note that `target.name` is exchanged; a target that is no module's name may be any module."""
+        if target == "zmq":
+            return
+        if target in self._stems:
+            self._patched.setdefault((target, name), path)
+        elif target not in ("self", "cls"):
+            self._loosely.append((path, name))
+
+
+def _stem(path: str) -> str:
+    """Return the last name of the module at `path`: for a package's `__init__`, the package's."""
+    pure = PurePosixPath(path)
+    return pure.parent.name if pure.stem == "__init__" else pure.stem
+
+
+def _reached(start: str, steps: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        for name in steps.get(todo.pop(), ()):
+            if name not in found:
+                found.add(name)
+                todo.append(name)
+    return found

@@ -1,0 +1,100 @@
+"""Names that nothing binds, by scope, as the compiler's own tables tell them."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import symtable
+from collections.abc import Iterator
+from typing import Any
+
+from argosy.source.order import find_early
+from argosy.source.parse import Parsed
+from argosy.source.scopes import GIVEN, Scope, find_scopes
+
+try:  # the second opinion comes with argosy[refit]
+    _pyflakes: Any = importlib.import_module("pyflakes.checker")
+except ImportError:
+    _pyflakes = None
+
+# A class body and its functions know these besides.
+_GIVEN = GIVEN | {
+    "__class__",
+    "__module__",
+    "__qualname__",
+    "__name__",
+    "__doc__",
+    "__spec__",
+    "__loader__",
+    "__package__",
+}
+
+Unresolved = dict[str, set[str]]
+
+
+def unresolved(text: str) -> Unresolved:
+    """Return by scope (`Translator.start`, the module is empty) the names that it reads and nothing binds."""
+    module = symtable.symtable(text, "<source>", "exec")
+    bound = {symbol.get_name() for symbol in module.get_symbols() if _is_bound(symbol)}
+    for table in _tables(module):
+        if table is not module:
+            bound |= {s.get_name() for s in table.get_symbols() if s.is_declared_global() and _is_bound(s)}
+    known = bound | _GIVEN
+    found: Unresolved = {}
+    for name, table in _named(module):
+        read = {s.get_name() for s in table.get_symbols() if s.is_referenced() and _is_global(table, s)}
+        found.setdefault(name, set()).update(read - known)
+    return found
+
+
+def unbound(parsed: Parsed, module: Scope, functions: set[str]) -> Unresolved:
+    """Return by scope the names that are read before anything can have bound them.
+
+    functions: the qualified names of those to look into besides the module.
+    """
+    found = {"": {early.name for early in find_early(parsed, module, is_main=True)}}
+    for scope in module.walk():
+        name = scope.qualified_name()
+        if scope.kind == "function" and name in functions and not isinstance(scope.node, ast.Lambda):
+            assert isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef)
+            inner = Parsed(parsed.source, ast.Module(scope.node.body, []), parsed.lines)
+            early = find_early(inner, find_scopes(inner), is_main=False)
+            found.setdefault(name, set()).update(item.name for item in early if item.bound_line)
+    return found
+
+
+def second_opinion(tree: ast.Module) -> set[str]:
+    """Return what pyflakes calls undefined; empty where it is not installed."""
+    if _pyflakes is None:
+        return set()
+    told = _pyflakes.Checker(tree).messages
+    kinds = (_pyflakes.messages.UndefinedName, _pyflakes.messages.UndefinedLocal)
+    return {str(message.message_args[0]) for message in told if isinstance(message, kinds)}
+
+
+def _is_bound(symbol: symtable.Symbol) -> bool:
+    return symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace() or symbol.is_parameter()
+
+
+def _is_global(table: symtable.SymbolTable, symbol: symtable.Symbol) -> bool:
+    if table.get_type() == "module":
+        return not _is_bound(symbol)
+    return symbol.is_global() or (
+        table.get_type() == "class" and not _is_bound(symbol) and not symbol.is_free()
+    )
+
+
+def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    todo = [table]
+    while todo:
+        found = todo.pop()
+        yield found
+        todo += found.get_children()
+
+
+def _named(module: symtable.SymbolTable) -> Iterator[tuple[str, symtable.SymbolTable]]:
+    todo: list[tuple[str, symtable.SymbolTable]] = [("", module)]
+    while todo:
+        name, table = todo.pop()
+        yield name, table
+        todo += [(f"{name}.{child.get_name()}".lstrip("."), child) for child in table.get_children()]

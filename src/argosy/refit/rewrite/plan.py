@@ -1,0 +1,131 @@
+"""One file through all rewrites, in their order, and before all gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+
+from argosy.refit.rewrite import contexts
+from argosy.refit.rewrite.change import Change
+from argosy.refit.rewrite.edit import line_before, line_moves, rewrite
+from argosy.refit.rewrite.gates import Case, Step, run_gates
+from argosy.refit.rewrite.index import Index
+from argosy.refit.rewrite.text import UnfaithfulError
+from argosy.refit.rewrite.view import Refusal, Site, View
+from argosy.source.parse import Parsed, parse
+from argosy.source.text import Source, Unparsed, take_source
+
+Told = TypeVar("Told", Site, Refusal)
+
+
+class Planned(Protocol):
+    """What a rule wants: its changes, the sites that they migrate, the sites that it leaves and why."""
+
+    @property
+    def changes(self) -> tuple[Change, ...]: ...
+    @property
+    def migrated(self) -> tuple[Site, ...]: ...
+    @property
+    def refused(self) -> tuple[Refusal, ...]: ...
+
+
+class Rewrite(msgspec.Struct, frozen=True):
+    """One kind of rewrite. codes: the findings that it answers. may_hold: a quick look at the bytes."""
+
+    codes: tuple[str, ...]
+    may_hold: Callable[[bytes], bool]
+    plan: Callable[[View, Index], Planned]
+
+
+# In the order of their application; each sees what the ones before it made.
+REWRITES: Final[tuple[Rewrite, ...]] = (Rewrite((contexts.CODE,), contexts.may_hold, contexts.plan_contexts),)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What comes of one file.
+
+    after: its bytes then; None when it stays as it is. gates: what each said, empty for
+    passed; empty when nothing was to change. unparsed: where and why it does not parse.
+    """
+
+    path: str
+    after: bytes | None = None
+    migrated: tuple[Site, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    gates: dict[str, str] = {}
+    unparsed: str = ""
+
+
+def codes() -> tuple[str, ...]:
+    """Return the codes of the findings that a refit can answer."""
+    return tuple(code for each in REWRITES for code in each.codes)
+
+
+def chosen(select: Iterable[str]) -> tuple[Rewrite, ...]:
+    """Return the rewrites of the codes that begin with one of `select`; of all when it is empty."""
+    prefixes = tuple(select)
+    if not prefixes:
+        return REWRITES
+    return tuple(each for each in REWRITES if any(code.startswith(prefixes) for code in each.codes))
+
+
+def refit_file(path: str, data: bytes, index: Index, rewrites: Sequence[Rewrite]) -> Outcome:
+    """Return what the rewrites and the gates make of one file; writes nothing."""
+    asked = [each for each in rewrites if each.may_hold(data)]
+    if not asked:
+        return Outcome(path)
+    source = take_source(data, path)
+    parsed = parse(source) if isinstance(source, Source) else source
+    if isinstance(parsed, Unparsed):
+        return Outcome(path, unparsed=f"line {parsed.line}: {parsed.message}")
+    return _refit(path, parsed, index, asked)
+
+
+def _refit(path: str, parsed: Parsed, index: Index, rewrites: Sequence[Rewrite]) -> Outcome:
+    steps: list[Step] = []
+    migrated: list[Site] = []
+    refused: list[Refusal] = []
+    first = view = View(path, parsed)
+    for each in rewrites:
+        planned = each.plan(view, index)
+        refused += [_before(item, steps) for item in planned.refused]
+        if not planned.changes:
+            continue
+        try:
+            source = take_source(rewrite(view.parsed.source, planned.changes), path)
+            after = parse(source, is_compiled=False) if isinstance(source, Source) else source
+        except UnfaithfulError as error:
+            refused += [
+                _before(Refusal(site.path, site.line, site.code, str(error)), steps)
+                for site in planned.migrated
+            ]
+            continue
+        migrated += [_before(site, steps) for site in planned.migrated]
+        assert isinstance(source, Source)
+        steps.append(Step(view.parsed.source, source, planned.changes))
+        if isinstance(after, Unparsed):
+            break  # the gate `output` tells it
+        view = View(path, after)
+    if not steps:
+        return Outcome(path, refused=tuple(sorted(refused)))
+    made = steps[-1].after.data
+
+    def plan_again(view: View) -> int:
+        return sum(len(each.plan(view, index).changes) for each in rewrites)
+
+    gates = run_gates(Case(first, made, steps, plan_again))
+    vetoes = [f"gate `{name}`: {reason}" for name, reason in gates.items() if reason]
+    if vetoes:
+        refused += [Refusal(site.path, site.line, site.code, vetoes[0]) for site in migrated]
+        return Outcome(path, None, (), tuple(sorted(refused)), gates)
+    return Outcome(path, made, tuple(sorted(migrated)), tuple(sorted(refused)), gates)
+
+
+def _before(item: Told, steps: Sequence[Step]) -> Told:
+    """Return a site or refusal with the line that it has in the file as it is on disk."""
+    line = item.line
+    for step in reversed(steps):
+        line = line_before(line_moves(step.before, step.changes), line)
+    return msgspec.structs.replace(item, line=line)

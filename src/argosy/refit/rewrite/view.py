@@ -1,0 +1,173 @@
+"""One file as the rewrites look at it: its tree, its names, what is around each node."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+
+import msgspec
+
+from argosy.source.origin import find_origin
+from argosy.source.parse import Parsed
+from argosy.source.scopes import Scope, find_scopes
+
+Imported = ast.Import | ast.ImportFrom
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Site(msgspec.Struct, frozen=True, order=True):
+    """One place that a rule is about, by the code of the finding; lines and columns from 1."""
+
+    path: str
+    line: int
+    column: int
+    code: str
+
+
+class Refusal(msgspec.Struct, frozen=True, order=True):
+    """A site that stays as it is, and why."""
+
+    path: str
+    line: int
+    code: str
+    reason: str
+
+
+class View:
+    """A parsed file. What costs a walk is found out when somebody asks.
+
+    path: as reports name it, relative to the tree.
+    """
+
+    def __init__(self, path: str, parsed: Parsed) -> None:
+        self.path = path
+        self.parsed = parsed
+        self.tree = parsed.tree
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the file."""
+        return self.parsed.source.data
+
+    @functools.cached_property
+    def module(self) -> Scope:
+        """The module's scope."""
+        return find_scopes(self.parsed)
+
+    @functools.cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the file."""
+        return [self.tree, *self.parents]
+
+    @functools.cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """The node around each node, in the order of `ast.walk`; contexts and operators are left out."""
+        found: dict[ast.AST, ast.AST] = {}
+        todo: list[ast.AST] = [self.tree]
+        for node in todo:
+            for field in node._fields:
+                value = getattr(node, field, None)
+                if isinstance(value, list):
+                    children = [item for item in value if isinstance(item, ast.AST)]
+                elif (isinstance(value, ast.AST) and value._attributes) or isinstance(value, ast.arguments):
+                    children = [value]
+                else:
+                    continue
+                todo += children
+                for child in children:
+                    found[child] = node
+        return found
+
+    @functools.cached_property
+    def _scopes(self) -> dict[ast.Name, Scope]:
+        return {use.node: scope for scope in self.module.walk() for use in scope.uses}
+
+    @functools.cached_property
+    def imports(self) -> dict[tuple[str, int], list[tuple[Imported, str]]]:
+        """By bound name and line: the statements, with the dotted name that is bound there."""
+        found: dict[tuple[str, int], list[tuple[Imported, str]]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for name, target in _bound(node):
+                    found.setdefault((name, node.lineno), []).append((node, target))
+        return found
+
+    def site(self, node: ast.expr | ast.stmt, code: str) -> Site:
+        """Return `node` as a site."""
+        return Site(self.path, node.lineno, self.parsed.column(node), code)
+
+    def refusal(self, node: ast.expr | ast.stmt, code: str, reason: str) -> Refusal:
+        """Return the refusal of the site at `node`."""
+        return Refusal(self.path, node.lineno, code, reason)
+
+    def scope_of(self, name: ast.Name) -> Scope | None:
+        """Return the scope that reads `name`; None for one that is written."""
+        return self._scopes.get(name)
+
+    def binding_imports(self, name: ast.Name) -> list[tuple[Imported, str]]:
+        """Return the import statements that `name` may come from; empty if anything else binds it too."""
+        scope = self.scope_of(name)
+        owner = scope.owner_of(name.id) if scope else None
+        found: list[tuple[Imported, str]] = []
+        for binding in owner.bindings[name.id] if owner else ():
+            made = self.imports.get((name.id, binding.line), ())
+            if binding.how != "import" or len(made) != 1:
+                return []
+            found += made
+        return found
+
+    def resolve(self, node: ast.expr) -> str:
+        """Return the dotted name that `node` means by imports, such as `zmq.Context`; else empty."""
+        root = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        scope = self.scope_of(root) if isinstance(root, ast.Name) else None
+        origin = find_origin(node, scope) if scope else None
+        return origin.name if origin and origin.is_sole else ""
+
+    def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Yield what is around `node`, from the inside out."""
+        found = self.parents.get(node)
+        while found is not None:
+            yield found
+            found = self.parents.get(found)
+
+    def statement(self, node: ast.AST) -> ast.stmt:
+        """Return the statement that holds `node`."""
+        found: ast.AST = node
+        while not isinstance(found, ast.stmt):
+            found = self.parents[found]
+        return found
+
+    def function(self, node: ast.AST) -> Function | ast.Lambda | None:
+        """Return the innermost function around `node`."""
+        for around in self.ancestors(node):
+            if isinstance(around, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                return around
+        return None
+
+    def class_(self, node: ast.AST) -> ast.ClassDef | None:
+        """Return the innermost class around `node`."""
+        return next((around for around in self.ancestors(node) if isinstance(around, ast.ClassDef)), None)
+
+    def block(self, statement: ast.stmt) -> list[ast.stmt]:
+        """Return the list of statements that `statement` is one of."""
+        around = self.parents[statement]
+        for field in ("body", "orelse", "finalbody"):
+            block = getattr(around, field, None)
+            if isinstance(block, list) and statement in block:
+                return block
+        return []
+
+
+def _bound(node: Imported) -> Iterator[tuple[str, str]]:
+    for alias in node.names:
+        if isinstance(node, ast.ImportFrom):
+            if alias.name != "*":
+                yield alias.asname or alias.name, f"{'.' * node.level}{node.module or ''}.{alias.name}"
+        elif alias.asname:
+            yield alias.asname, alias.name
+        else:
+            root = alias.name.partition(".")[0]
+            yield root, root

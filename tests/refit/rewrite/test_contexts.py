@@ -1,0 +1,239 @@
+"""Z301: which own contexts become leases, and which stay and why."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from argosy.refit.rewrite.index import Index
+from argosy.refit.rewrite.plan import Outcome, chosen, refit_file
+
+
+def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> Outcome:
+    """Return what becomes of a file in a tree of others."""
+    files = {name: textwrap.dedent(text).encode() for name, text in {path: source, **(others or {})}.items()}
+    outcome = refit_file(path, files[path], Index(files), chosen(["Z301"]))
+    assert [reason for reason in outcome.gates.values() if reason] == []
+    return outcome
+
+
+MIGRATED = {
+    "under another name": (
+        "import zmq as z\nc = z.Context()\n",
+        "import zmq as z\nimport argosy.wire\nc = @()\n",
+    ),
+    "the class alone": (
+        "from zmq import Context, REQ\nc = Context(io_threads=2)\n",
+        "from zmq import Context, REQ\nimport argosy.wire\nc = @(io_threads=2)\n",
+    ),
+    "behind all imports": (
+        '"""Doc."""\n'
+        "from __future__ import annotations\n"
+        "import zmq\n"
+        "import os\n"
+        "from a import (\n"
+        "    b,\n"
+        ")\n"
+        "c = zmq.Context()\n",
+        '"""Doc."""\n'
+        "from __future__ import annotations\n"
+        "import zmq\n"
+        "import os\n"
+        "from a import (\n"
+        "    b,\n"
+        ")\n"
+        "import argosy.wire\n"
+        "c = @()\n",
+    ),
+    "before an import that may call back": (
+        "import zmq\nc = zmq.Context()\nimport later\n",
+        "import zmq\nimport argosy.wire\nc = @()\nimport later\n",
+    ),
+    "inside a guard": (
+        "try:\n"
+        "    import zmq\n"
+        "except ImportError:\n"
+        "    HAS = False\n"
+        "else:\n"
+        "    HAS = True\n"
+        "\n"
+        "def f():\n"
+        "    return zmq.Context().socket(1)\n",
+        "try:\n"
+        "    import zmq\n"
+        "    import argosy.wire\n"
+        "except ImportError:\n"
+        "    HAS = False\n"
+        "else:\n"
+        "    HAS = True\n"
+        "\n"
+        "def f():\n"
+        "    return @().socket(1)\n",
+    ),
+    "inside a function": (
+        "def f():\n    import os, zmq  # here\n    with zmq.Context() as c:\n        c.socket(1)\n",
+        "def f():\n"
+        "    import os, zmq  # here\n"
+        "    import argosy.wire\n"
+        "    with @() as c:\n"
+        "        c.socket(1)\n",
+    ),
+    "imported already": (
+        "import argosy.wire\nimport zmq\nc = zmq.Context()\n",
+        "import argosy.wire\nimport zmq\nc = @()\n",
+    ),
+    "of a class": (
+        "import zmq\n"
+        "class A:\n"
+        "    def __init__(self, c=None):\n"
+        "        self.c = c or zmq.Context(1)\n"
+        "    def stop(self):\n"
+        "        if self.c and not self.c.closed:\n"
+        "            self.c.term()\n",
+        "import zmq\n"
+        "import argosy.wire\n"
+        "class A:\n"
+        "    def __init__(self, c=None):\n"
+        "        self.c = c or @(1)\n"
+        "    def stop(self):\n"
+        "        if self.c and not self.c.closed:\n"
+        "            self.c.term()\n",
+    ),
+    "imported twice": (
+        "import zmq\nimport os\nimport zmq\nc = zmq.Context()\n",
+        "import zmq\nimport os\nimport zmq\nimport argosy.wire\nc = @()\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MIGRATED)
+def test_a_context_becomes_a_lease(name: str) -> None:
+    before, after = MIGRATED[name]
+    outcome = refit(before)
+    assert outcome.refused == ()
+    assert outcome.after is not None
+    assert outcome.after.decode() == after.replace("@", "argosy.wire.context")
+    assert len(outcome.migrated) == 1
+
+
+REFUSED = {
+    "from gevent import sleep\nimport zmq.green as zmq\nc = zmq.Context()\n": "gevent",
+    "import zmq.asyncio\nc = zmq.asyncio.Context()\n": "asyncio",
+    "import zmq\nimport zmq.asyncio as za\nc = zmq.Context()\n": "zmq.asyncio beside",
+    "try:\n    import zmq\nexcept ImportError:\n    zmq = None\nc = zmq.Context()\n": "bound more than once",
+    "from zmq import *\nc = Context()\n": "star import",
+    "import zmq\nc = zmq.Context()\nc.linger = 0\n": "sets `linger`",
+    "import zmq\nc = zmq.Context()\nc.set(zmq.MAX_SOCKETS, 5)\n": "uses `set`",
+    "import zmq\nn = 3\nc = zmq.Context(n)\n": "no literal",
+    "import zmq\nc = zmq.Context(shadow=5)\n": "more than a number",
+    "import zmq\nc = zmq.Context()\nassert isinstance(c, zmq.Context)\n": "a lease is none",
+    "import zmq\nclass C(zmq.Context): ...\nc = zmq.Context()\n": "class of its own",
+    "import zmq\nzmq.Context = object\nc = zmq.Context()\n": "something else",
+    "import os, zmq\nc = zmq.Context()\nos.fork()\n": "forks",
+    "import zmq\nfrom multiprocessing import Process\nc = zmq.Context()\n": "forks",
+    "import zmq\nc = zmq.Context()\nc.socket(1).bind('inproc://a')\n": "inproc",
+    "import zmq\nc = zmq.Context()\ntry: f()\nexcept zmq.ContextTerminated: pass\n": "ContextTerminated",
+    "import zmq\nc = zmq.Context()\nhelp(c)\n": "handed to a call",
+    "import zmq\ndef f():\n    return zmq.Context()\n": "returned",
+    "import zmq\ndef f():\n    c = zmq.Context()\n    return c, 1\n": "tuple",
+    "import zmq\nd = {}\nd['c'] = zmq.Context()\n": "cannot all be seen",
+    "import zmq\nclass A:\n    c = zmq.Context()\n    def f(self):\n        g(self.c)\n": "",
+    "import zmq\ns = zmq.Context().socket(1)\ns.context.term()\n": "by way of a socket",
+    "import argosy\nimport zmq\nc = zmq.Context()\n": "`argosy` is bound",
+    "import zmq\nx = f'{zmq.Context()}'\n": "f-string",
+}
+
+
+@pytest.mark.parametrize("source", REFUSED)
+def test_a_context_stays_and_the_reason_is_told(source: str) -> None:
+    outcome = refit(source)
+    assert outcome.after is None
+    assert outcome.migrated == ()
+    assert len(outcome.refused) == 1
+    assert REFUSED[source] in outcome.refused[0].reason
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import zmq\nc = zmq.Context.instance()\n",
+        "import green as zmq\nc = zmq.Context()\n",
+        "from wrapper import zmq\nc = zmq.Context()\n",
+        "class zmq:\n    Context = dict\nimport os\n\ndef f(zmq):\n    return zmq.Contexts()\n",
+        "import decimal\nc = decimal.Context()\n",
+        "from decimal import Context\nc = Context()  # not zmq\n",
+    ],
+)
+def test_what_is_no_own_context_is_no_site(source: str) -> None:
+    outcome = refit(source)
+    assert (outcome.after, outcome.migrated, outcome.refused) == (None, (), ())
+
+
+OWNER = "import zmq\nclass Base:\n    def __init__(self):\n        self.context = zmq.Context()\n"
+
+
+@pytest.mark.parametrize(
+    ("others", "reason"),
+    [
+        (
+            {
+                "b.py": "from agents.it import Base\n"
+                "class D(Base):\n"
+                "    def f(self):\n"
+                "        g(self.context)\n"
+            },
+            "b.py",
+        ),
+        (
+            {
+                "b.py": "class D(Base):\n    pass\n",
+                "c.py": "class E(D):\n    def f(self):\n        self.context.set(1, 2)\n",
+            },
+            "c.py",
+        ),
+        ({"b.py": "import zmq\ndef f(agent):\n    agent.context.setsockopt(1, 2)\n"}, "b.py"),
+        (
+            {"test_it.py": "from unittest.mock import patch\n@patch('agents.it.zmq')\ndef test(m): ...\n"},
+            "test_it.py",
+        ),
+        (
+            {
+                "test_it.py": "from agents import it\n"
+                "def test(monkeypatch):\n"
+                "    monkeypatch.setattr(it, 'zmq', None)\n"
+            },
+            "test_it.py",
+        ),
+        ({"test_it.py": "import sys\nsys.modules['zmq'] = object()\nimport agents.it\n"}, "test_it.py"),
+        ({"zmq.py": "Context = dict\n"}, "module `zmq` of its own"),
+    ],
+)
+def test_what_others_do_with_it_is_seen(others: dict[str, str], reason: str) -> None:
+    outcome = refit(OWNER, others)
+    assert outcome.after is None
+    assert [reason in item.reason for item in outcome.refused] == [True]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {
+            "b.py": "class D(Base):\n"
+            "    def f(self):\n"
+            "        if self.context:\n"
+            "            self.context.socket(1)\n"
+        },
+        {"b.py": "class Stranger:\n    def f(self):\n        g(self.context)\n"},
+        {"test_it.py": "from unittest.mock import patch\n@patch('zmq.Context')\ndef test(m): ...\n"},
+        {
+            "test_it.py": "from unittest.mock import patch\n"
+            "@patch('agents.it.zmq.Context')\n"
+            "def test(m): ...\n"
+        },
+        {"test_it.py": "from unittest.mock import patch\n@patch('zmq.Context.socket')\ndef test(m): ...\n"},
+        {"test_it.py": "from unittest.mock import patch\n@patch('agents.other.zmq')\ndef test(m): ...\n"},
+    ],
+)
+def test_what_others_do_besides_is_no_matter(others: dict[str, str]) -> None:
+    assert len(refit(OWNER, others).migrated) == 1

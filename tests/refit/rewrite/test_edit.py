@@ -1,0 +1,136 @@
+"""The editor: what is outside the changed places stays byte for byte, whatever the file is written in."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.refit.rewrite.change import Inserted, Removed, Replaced, place_of, replaced
+from argosy.refit.rewrite.edit import Edit, apply, line_before, line_moves, rewrite
+from argosy.refit.rewrite.index import Index
+from argosy.refit.rewrite.plan import REWRITES, refit_file
+from argosy.refit.rewrite.text import Text, UnfaithfulError
+from argosy.source.text import Source, take_source
+from refit.rewrite.source_writer import marked_programs, written
+
+
+def source_of(data: bytes) -> Source:
+    source = take_source(data, "it.py")
+    assert isinstance(source, Source)
+    return source
+
+
+@given(marked_programs())
+def test_a_context_is_exchanged_and_every_other_byte_kept(program: tuple[str, str, str, bool]) -> None:
+    marked, encoding, newline, is_ended = program
+    before = written(marked.replace("@", "zmq.Context()"), encoding, newline, is_ended)
+    outcome = refit_file("it.py", before, Index({"it.py": before}), REWRITES)
+    assert {name: reason for name, reason in outcome.gates.items() if reason} == {}
+    if "@" not in marked:
+        assert outcome.after is None
+        return
+    expected = marked.replace("@", "argosy.wire.context()").replace(
+        "import zmq\n", "import zmq\nimport argosy.wire\n"
+    )
+    assert outcome.refused == ()
+    assert outcome.after == written(expected, encoding, newline, is_ended)
+    again = refit_file("it.py", outcome.after, Index({"it.py": outcome.after}), REWRITES)
+    assert (again.after, again.migrated) == (None, ())
+
+
+@given(marked_programs())
+def test_sites_are_told_by_the_lines_of_the_file_on_disk(program: tuple[str, str, str, bool]) -> None:
+    marked, encoding, newline, is_ended = program
+    before = written(marked.replace("@", "zmq.Context()"), encoding, newline, is_ended)
+    outcome = refit_file("it.py", before, Index({"it.py": before}), REWRITES)
+    lines = [number for number, line in enumerate(marked.split("\n"), 1) for _ in range(line.count("@"))]
+    assert [site.line for site in outcome.migrated] == lines
+
+
+@given(st.text(max_size=60), st.data())
+def test_edits_are_what_slicing_says(text: str, data: st.DataObject) -> None:
+    source = source_of(b"") if not text else source_of(text.encode("utf-8", "surrogatepass"))
+    try:
+        whole = Text(source)
+    except UnfaithfulError:
+        return
+    size = len(whole.text)
+    cuts = sorted(data.draw(st.sets(st.integers(0, size), max_size=6)))
+    news = data.draw(st.lists(st.sampled_from(["", "x", "é\n", "日本"]), min_size=3, max_size=3))
+    pairs = list(zip(cuts[::2], cuts[1::2], news, strict=False))
+    expected, at = "", 0
+    for start, stop, new in pairs:
+        expected += whole.text[at:start] + new
+        at = stop
+    edits = [Edit(start, stop, new) for start, stop, new in pairs]
+    assert apply(whole, edits[::-1]) == whole.head + (expected + whole.text[at:]).encode()
+
+
+def test_overlapping_edits_are_refused() -> None:
+    text = Text(source_of(b"abcdef"))
+    for edits in ([Edit(0, 3, "x"), Edit(2, 4, "y")], [Edit(1, 1, "x"), Edit(1, 1, "y")]):
+        with pytest.raises(UnfaithfulError, match="overlap"):
+            apply(text, edits)
+
+
+def test_bytes_that_do_not_come_back_are_refused() -> None:
+    # In this encoding a redundant escape to ASCII is lost on the way back.
+    data = b"# coding: iso2022_jp\nx = 1 \x1b(B\n"
+    with pytest.raises(UnfaithfulError, match="come back"):
+        Text(source_of(data))
+
+
+def test_a_new_text_that_the_encoding_has_not_is_refused() -> None:
+    source = source_of("# coding: latin-1\nx = 'é'\n".encode("latin-1"))
+    (node,) = (n for n in ast.walk(ast.parse(source.data)) if isinstance(n, ast.Constant))
+    with pytest.raises(UnfaithfulError, match=r"latin-1|iso-8859-1"):
+        rewrite(source, [replaced(node, "'日'")])
+
+
+def test_a_place_that_holds_something_else_is_refused() -> None:
+    source = source_of(b"x = zmq.Context()\n")
+    call = ast.parse(source.data).body[0].value.func  # type: ignore[attr-defined]
+    with pytest.raises(UnfaithfulError, match="was expected"):
+        rewrite(source, [Replaced(place_of(call), "other.Context", "new")])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("import a\nx = 1\n", "import a\nimport n\nx = 1\n"),
+        ("import a", "import a\nimport n"),
+        ("import a  # why\r\nx = 1\r\n", "import a  # why\r\nimport n\r\nx = 1\r\n"),
+        ("import a; x = 1\n", "import a; import n; x = 1\n"),
+        ("try: import a\nexcept ImportError: pass\n", "try: import a; import n\nexcept ImportError: pass\n"),
+        ("from a import (\n    b,\n)\nx = 1\n", "from a import (\n    b,\n)\nimport n\nx = 1\n"),
+        ("if x:\n\timport a\n", "if x:\n\timport a\n\timport n\n"),
+        ("\fimport a\n", "\fimport a\nimport n\n"),
+    ],
+)
+def test_a_statement_is_put_behind_another(before: str, after: str) -> None:
+    tree = ast.parse(before)
+    anchor = next(n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
+    assert rewrite(source_of(before.encode()), [Inserted(place_of(anchor), "import n")]).decode() == after
+
+
+def test_a_statement_goes_with_its_lines() -> None:
+    before = "x = 1\ny = f(\n    2,\n)  # gone too\n# stays\nz = 3"
+    for number, after in ((1, "x = 1\n# stays\nz = 3"), (2, "x = 1\ny = f(\n    2,\n)  # gone too\n# stays")):
+        statement = ast.parse(before).body[number]
+        assert rewrite(source_of(before.encode()), [Removed(place_of(statement))]).decode() == after
+    shared = ast.parse("x = 1; y = 2\n").body[0]
+    with pytest.raises(UnfaithfulError, match="shares its line"):
+        rewrite(source_of(b"x = 1; y = 2\n"), [Removed(place_of(shared))])
+
+
+def test_lines_are_followed_back_through_changes() -> None:
+    before = "import a\nx = 1\ny = (\n 1)\nz = 2\n"
+    body = ast.parse(before).body
+    changes = [Inserted(place_of(body[0]), "import n"), Removed(place_of(body[2]))]
+    source = source_of(before.encode())
+    assert rewrite(source, changes) == b"import a\nimport n\nx = 1\nz = 2\n"
+    moves = line_moves(source, changes)
+    assert [line_before(moves, line) for line in (1, 3, 4)] == [1, 2, 5]

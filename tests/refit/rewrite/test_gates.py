@@ -1,0 +1,156 @@
+"""Each gate vetoes on its own: a rewrite broken on purpose is stopped by the gate that is there for it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+import pytest
+
+from argosy.refit.rewrite.change import Change, Inserted, Removed, place_of, replaced
+from argosy.refit.rewrite.edit import rewrite
+from argosy.refit.rewrite.gates import GATES, MEANINGS, Case, Step, run_gates
+from argosy.refit.rewrite.view import View
+from argosy.source.parse import Parsed, parse
+from argosy.source.text import Source, take_source
+
+BEFORE = """\
+import threading
+import zmq
+
+class Agent:
+    def __init__(self):
+        self.context = zmq.Context()  # its own
+        self.thread = threading.Thread(target=self.work)
+
+    def work(self):
+        return self.context.socket(zmq.REP)
+"""
+Find = Callable[[ast.Module], ast.expr | ast.stmt]
+
+
+def find(kind: type[ast.AST], text: str) -> Find:
+    """Return what finds the node of a kind that is written so."""
+
+    def look(tree: ast.Module) -> ast.expr | ast.stmt:
+        return next(
+            node for node in ast.walk(tree) if type(node) is kind and ast.unparse(node).startswith(text)
+        )  # type: ignore[return-value]
+
+    return look
+
+
+def case(changes: list[Change], spoil: Callable[[bytes], bytes] = bytes, again: int = 0) -> Case:
+    source = take_source(BEFORE.encode(), "agent.py")
+    assert isinstance(source, Source)
+    parsed = parse(source)
+    assert isinstance(parsed, Parsed)
+    made = rewrite(source, changes)
+    after = take_source(made, "agent.py")
+    assert isinstance(after, Source)
+    steps = [Step(source, after, tuple(changes))]
+    return Case(View("agent.py", parsed), spoil(made), steps, lambda view: again)
+
+
+def vetoes(made: Case) -> list[str]:
+    return [name for name, reason in run_gates(made).items() if reason]
+
+
+def tree() -> ast.Module:
+    return ast.parse(BEFORE)
+
+
+LEASED = find(ast.Attribute, "zmq.Context")
+IMPORT = find(ast.Import, "import zmq")
+
+
+def good() -> list[Change]:
+    return [
+        replaced(LEASED(tree()), "argosy.wire.context"),
+        Inserted(place_of(IMPORT(tree())), "import argosy.wire"),
+    ]
+
+
+def test_what_is_right_passes_every_gate() -> None:
+    told = run_gates(case(good()))
+    assert told == dict.fromkeys(GATES, "")
+    assert set(MEANINGS) == {"input", *GATES, "verify"}
+
+
+@pytest.mark.parametrize(
+    ("gate", "spoil"),
+    [
+        ("output", lambda data: data.replace(b"context()", b"context(")),
+        ("output", lambda data: data + b"return\n"),
+        ("plan", lambda data: data.replace(b"context()", b"context(2)")),
+        ("plan", lambda data: data.replace(b"self.work)", b"self.work, daemon=True)")),
+        ("tokens", lambda data: data.replace(b"# its own", b"# shared")),
+    ],
+)
+def test_an_output_that_the_editor_spoiled(gate: str, spoil: Callable[[bytes], bytes]) -> None:
+    found = vetoes(case(good(), spoil))
+    # Another tree has other tokens: both say so. A comment is in no tree.
+    assert found == ([gate, "tokens"] if gate == "plan" else [gate])
+
+
+def import_only() -> list[Change]:
+    return [Inserted(place_of(IMPORT(tree())), "import argosy.wire")]
+
+
+def no_import() -> list[Change]:
+    return [replaced(LEASED(tree()), "argosy.wire.context")]
+
+
+def import_twice() -> list[Change]:
+    return [*good(), Inserted(place_of(find(ast.Import, "import threading")(tree())), "import argosy.wire")]
+
+
+def method_gone() -> list[Change]:
+    return [Removed(place_of(find(ast.FunctionDef, "def work")(tree())))]
+
+
+def context_none() -> list[Change]:
+    call = find(ast.Call, "zmq.Context()")(tree())
+    return [replaced(call, "None")]
+
+
+def late_import() -> list[Change]:
+    target = find(ast.Assign, "self.thread")(tree())
+    return [replaced(LEASED(tree()), "argosy.wire.context"), Inserted(place_of(target), "import argosy.wire")]
+
+
+@pytest.mark.parametrize(
+    ("gate", "changes"),
+    [
+        ("names", no_import),
+        ("names", late_import),
+        ("imports", import_only),
+        ("imports", import_twice),
+        ("members", method_gone),
+        ("contexts", context_none),
+    ],
+)
+def test_a_plan_that_is_wrong_is_stopped_by_the_gate_for_it(
+    gate: str, changes: Callable[[], list[Change]]
+) -> None:
+    """The editor did as it was told and the trees are equal: it was told the wrong thing."""
+    assert vetoes(case(changes())) == [gate]
+
+
+def test_a_plan_that_never_ends_is_stopped() -> None:
+    assert vetoes(case(good(), again=1)) == ["settled"]
+
+
+def test_names_that_were_unbound_before_may_stay_so() -> None:
+    source = take_source(b"import zmq\nc = zmq.Context()\ndef f():\n    return lost\n", "it.py")
+    assert isinstance(source, Source)
+    parsed = parse(source)
+    assert isinstance(parsed, Parsed)
+    changes: list[Change] = [
+        replaced(find(ast.Attribute, "zmq.Context")(parsed.tree), "argosy.wire.context"),
+        Inserted(place_of(parsed.tree.body[0]), "import argosy.wire"),
+    ]
+    made = rewrite(source, changes)
+    after = take_source(made, "it.py")
+    assert isinstance(after, Source)
+    assert vetoes(Case(View("it.py", parsed), made, [Step(source, after, tuple(changes))], lambda v: 0)) == []
