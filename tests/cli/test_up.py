@@ -304,6 +304,20 @@ def test_those_that_are_blocked_are_told_with_the_one_they_wait_for(rig: Rig) ->
     assert sum("exited with code 3" in line for line in told) == 1
 
 
+def test_one_that_fails_again_and_again_is_told_with_how_when_the_time_is_over(rig: Rig) -> None:
+    rig.write("""
+        fleet: toy
+        defaults: {backoff: {first: 10ms, most: 10ms}, restart_limit: {times: 2, within: 60s}}
+        agents:
+          A:
+            run: [sh, -c, "[ -e tried ] && exec sleep 1000; touch tried; echo no luck; exit 3"]
+            ready: {probe: notify}
+        """)
+    reason = rig.json("up", "-d", "--timeout", "2", code=1)["not_ready"]["A"]
+    assert "was starting when the 2 s of this start were over; restarted 1 times, the last: exited" in reason
+    assert "no luck" in reason
+
+
 def test_one_that_never_gets_ready_is_ended(rig: Rig) -> None:
     rig.write("""
         fleet: toy

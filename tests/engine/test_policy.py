@@ -99,9 +99,15 @@ def test_what_was_ready_and_died_once_is_started_at_once() -> None:
 @given(st.lists(st.floats(0, 10_000), min_size=1, max_size=60).map(sorted), st.integers(1, 6))
 def test_never_more_restarts_in_a_window_than_allowed(times: list[float], most: int) -> None:
     budget = Budget(most, 60.0)
-    granted = [now for now in times if budget.spend(now) is not None]
+    granted = [now for now in times if budget.spend(now, was_ready=True) is not None]
     for now in granted:
         assert sum(1 for other in granted if now - 60.0 < other <= now) <= most
+
+
+def test_starts_that_fail_count_however_long_they_take() -> None:
+    budget = Budget(3, 60.0)
+    assert [budget.spend(100.0 * n, was_ready=False) for n in range(5)] == [1, 2, 3, None, None]
+    assert budget.spend(1000.0, was_ready=True) == 1
 
 
 @given(st.floats(0, 3600), st.floats(0, 1), st.floats(0, 1))

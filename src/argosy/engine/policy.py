@@ -24,16 +24,20 @@ class Verdict(NamedTuple):
 
 
 class Budget:
-    """The restarts of one agent within a window that slides (intensity and period of OTP supervisors)."""
+    """The restarts of one agent within a window that slides (intensity and period of OTP supervisors).
+
+    It slides only for what had become ready: starts that fail count however long each of them takes,
+    or on a machine that is busy with many of them they would never be too many.
+    """
 
     def __init__(self, times: int, within_s: float) -> None:
         self._times = times
         self._within_s = within_s
         self._spent: deque[float] = deque()
 
-    def spend(self, now: float) -> int | None:
+    def spend(self, now: float, *, was_ready: bool) -> int | None:
         """Count one restart; return how many that makes within the window, None when it is too many."""
-        while self._spent and self._spent[0] <= now - self._within_s:
+        while was_ready and self._spent and self._spent[0] <= now - self._within_s:
             self._spent.popleft()
         if len(self._spent) >= self._times:
             return None
@@ -68,7 +72,7 @@ def decide_exit(spec: ProcessSpec, ending: Ending, wanted: bool, budget: Budget,
     if not _shall_restart(spec.restart, ending):
         is_clean = ending.code == 0 and ending.cause == "exit"
         return Verdict(Event.FINISHED if is_clean or spec.restart == "never" else Event.GIVE_UP)
-    count = budget.spend(now)
+    count = budget.spend(now, was_ready=ending.was_ready)
     if count is None:
         return Verdict(Event.GIVE_UP)
     return Verdict(Event.RETRY, _delay(spec, count, ending.was_ready))

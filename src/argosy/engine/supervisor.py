@@ -284,6 +284,7 @@ class Supervisor:
         """Stop what is not ready when the time of the whole apply is over."""
         reasons = {
             unit.name: f"was {describe(unit)} when the {timeout_s:.0f} s of this start were over"
+            + (f"; restarted {unit.restarts} times, the last: {unit.last_end}" if unit.last_end else "")
             for unit in units
         }
         await self._stop_units(units)

@@ -51,6 +51,7 @@ class Unit:
         self.state = State.EXITED
         self.wanted = False
         self.reason = "not started"
+        self.last_end = ""  # how its last process ended, until one is ready
         self.since_s = time.time()
         self.identity: Identity | None = None
         self.incarnation = 0
@@ -195,6 +196,7 @@ class Unit:
     def _announce(self) -> None:
         self._timers.cancel("deadline")
         self.ready_at = self._crew.loop.time()
+        self.last_end = ""
         self._crew.is_rising(self)
         self._write_will()  # after it: dependents need not wait for the disk
 
@@ -387,6 +389,7 @@ class Unit:
 
     def _back_off(self, event: Event, why: str, delay_s: float, *, is_counted: bool = True) -> None:
         self.restarts += is_counted
+        self.last_end = self._veil.over(why)
         self._fire(event, why)
         self._write_will()
         self._timers.arm("backoff", jittered(delay_s), lambda: self._fire(Event.BACKOFF_OVER, why))
