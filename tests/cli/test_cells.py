@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -303,3 +304,84 @@ def test_a_removed_agent_leaves_its_cell_alone(fleet: Rig) -> None:
     assert fleet.pid("Voice") == before
     with zmq.Context() as context, context.socket(zmq.REP) as free:
         free.bind(f"tcp://127.0.0.1:{PORTS['front']}")
+
+
+def test_a_dry_run_tells_what_the_restart_of_a_cell_then_does(fleet: Rig) -> None:
+    text = (FLEET % PORTS).replace(
+        "cell: two, needs: [Voice]", "cell: two, needs: [{agent: Voice, on_death: restart}]"
+    )
+    fleet.write(text)
+    fleet.json("up", "-d")
+    told = fleet.json("restart", "Front", "--dry-run")
+    assert told["mates"] == {"one": ["Voice"]}
+    assert {name: outage["why"] for name, outage in told["outages"].items()} == {
+        "Front": "named",
+        "Voice": "cell",
+        "Other": "restart",
+    }
+    assert {outage["measured"] for outage in told["outages"].values()} == {1}
+    words = fleet.argosy("restart", "Front", "--dry-run").stdout
+    assert "restart  Voice: in one process with Front; away from 0.00 to" in words
+    done = fleet.json("restart", "Front")
+    for key in ("restarted", "reconnected", "mates"):
+        assert told[key] == done[key]
+
+
+def test_changed_code_of_one_agent_restarts_its_cell_and_no_other(fleet: Rig) -> None:
+    fleet.write(AGENTS, "other.py")
+    fleet.write((FLEET % PORTS).replace("crew:Front", "other:Front"))
+    fleet.json("up", "-d")
+    before = fleet.agents()
+    assert fleet.json("restart", "--changed")["restarted"] == []
+    fleet.write(AGENTS + "\nX = 1\n", "other.py")
+    told = fleet.json("restart", "--changed", "--dry-run")
+    done = fleet.json("restart", "--changed")
+    assert told["changed"] == done["changed"] == {"Front": ["other.py"]}
+    assert told["restarted"] == done["restarted"] == ["Front", "Voice"]
+    assert done["mates"] == {"one": ["Voice"]}
+    after = fleet.agents()
+    assert {name for name in after if after[name]["pid"] != before[name]["pid"]} == {"Front", "Voice"}
+    assert fleet.json("restart", "--changed")["restarted"] == []
+
+
+def test_the_edges_of_a_cell_are_compared_as_those_of_its_agents(fleet: Rig) -> None:
+    fleet.json("up", "-d")
+    fleet.json("call", "Front", "ask", "whom=Other", "text=hi")
+    fleet.json("call", "Front", "ask", "whom=Alone", "text=hi")
+    answer = fleet.json("graph", "--real")
+    crowds = {(tuple(each["agents"]), each["to"]) for each in answer["real_of_cells"]}
+    assert crowds >= {(("Voice", "Front"), "Other"), (("Voice", "Front"), "Alone")}
+    found = {(each["from"], each["to"]): each for each in answer["differences"]}
+    assert found["cell one", "Alone"]["code"] == "D503"
+    assert "none of its 2 declares it" in found["cell one", "Alone"]["message"]
+    # `Front` needs `Other` and is connected to it; `Other` and `Alone` need `Voice` and never asked it.
+    assert {(one, other) for (one, other), each in found.items() if each["code"] == "D504"} == {
+        ("Other", "Voice"),
+        ("Alone", "Voice"),
+    }
+    assert "edges held by cells now" in fleet.argosy("graph", "--real").stdout
+
+
+def test_the_state_folder_is_deleted_under_cells(fleet: Rig) -> None:
+    fleet.json("up", "-d")
+    before = {name: agent["pid"] for name, agent in fleet.agents().items()}
+    state = next((fleet.folder / "state" / "argosy").glob("*/diary")).parent
+    shutil.rmtree(state)
+    assert sorted(fleet.json("up", "-d")["adopted"]) == ["Alone", "Front", "Other", "Voice"]
+    fleet.kill_supervisor()
+    shutil.rmtree(state)
+    assert {name: agent["pid"] for name, agent in fleet.agents().items()} == before, "status asks /proc"
+    assert sorted(fleet.json("up", "-d")["adopted"]) == ["Alone", "Front", "Other", "Voice"]
+    assert {name: agent["pid"] for name, agent in fleet.agents().items()} == before
+    os.kill(before["Voice"], signal.SIGKILL)
+    fleet.until(lambda: all_ready(fleet) and fleet.pid("Front") != before["Front"])
+    assert fleet.json("call", "Front", "ask", "whom=Other", "text=hi")["reply"] == "HI"
+
+
+def test_the_state_folder_is_deleted_and_down_still_finds_the_cells(fleet: Rig) -> None:
+    fleet.json("up", "-d")
+    pids = {agent["pid"] for agent in fleet.agents().values()}
+    fleet.kill_supervisor()
+    shutil.rmtree(next((fleet.folder / "state" / "argosy").glob("*/diary")).parent)
+    assert sorted(fleet.json("down")["stopped"]) == ["Alone", "Front", "Other", "Voice"]
+    assert not any(map(is_alive, pids))

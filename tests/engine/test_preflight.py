@@ -236,3 +236,24 @@ def test_the_real_fleet(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert by_code.count("S101") == 23 + 12
     assert sum("`main_pc_code.src`" in fault.message for fault in report.errors) == 5
     assert seconds < 6.0, "about 1.2 s on an idle core"
+
+
+OLD = {
+    "old/base.py": "from argosy.agent.compat import BaseAgent as Root\n\n\nclass Base(Root):\n    pass\n",
+    "old/__init__.py": "",
+    "mine.py": "from old.base import Base\n\n\nclass Mine(Base):\n    pass\n",
+    "new.py": "from argosy.agent import Agent\n\n\nclass New(Agent):\n    pass\n",
+}
+
+
+def test_a_class_of_the_old_kind_in_a_cell_is_told_with_what_to_do(tmp_path: Path) -> None:
+    report = look(
+        tmp_path,
+        "A: {run: 'new:New', cell: one}\nB: {run: 'mine:Mine', cell: one}\nC: {run: 'mine:Mine'}",
+        OLD,
+    )
+    assert codes(report) == [("cell-old-class", "fleet.yaml:4:25")]
+    assert "`B` is in cell `one`" in report.errors[0].message
+    assert "(`Root`, old.base:4)" in report.errors[0].message
+    assert "take `cell` from it" in report.errors[0].hint
+    assert list(report.cannot_start) == ["B"]

@@ -89,12 +89,20 @@ def test_edges_go_from_who_connected_to_who_listens() -> None:
             assert process.stdout.readline() == b"connected\n"
             ends = [each.accept()[0] for each in (asked, topics, port)]
             me = {"Me": os.getsid(0)}
-            held = held_edges({**me, "Caller": process.pid}, {})
+            held = held_edges({**me, "Caller": process.pid}, {}, {})
             assert held.is_whole
             assert set(held.edges[("Caller", "Me")]) == {f"tcp port {number}", "unix Me.u", TOPICS}
             assert ("Me", "Caller") not in held.edges
-            shared = held_edges({**me, "Caller": process.pid, "Twin": process.pid}, {})
-            assert shared.edges == {}, "nobody can tell which of the two it was"
+            assert held.has_trace_of(("Caller", "Me"))
+            cells = held_edges(
+                {**me, "Mate": os.getsid(0), "Caller": process.pid, "Twin": process.pid}, {number: "Mate"}, {}
+            )
+            assert cells.edges == {}, "nobody can tell which of the two it was"
+            callers = ("Caller", "Twin")
+            assert set(cells.shared[callers, "Me"]) == {"unix Me.u", TOPICS}
+            assert cells.shared[callers, "Mate"] == (f"tcp port {number}",), "by its declared port"
+            assert cells.has_trace_of(("Twin", "Me"))
+            assert not cells.has_trace_of(("Mate", "Twin"))
             for end in ends:
                 end.close()
             process.communicate()
@@ -102,9 +110,9 @@ def test_edges_go_from_who_connected_to_who_listens() -> None:
 
 def test_an_agent_elsewhere_is_known_by_its_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as port, socket.create_connection(port.getsockname()):
-        held = held_edges({"Me": os.getsid(0)}, {port.getsockname(): "Afar"})
+        held = held_edges({"Me": os.getsid(0)}, {}, {port.getsockname(): "Afar"})
         assert ("Me", "Afar") not in held.edges, "both ends are here"
 
 
 def test_the_folder_of_sessions_may_be_empty(tmp_path: Path) -> None:
-    assert held_edges({}, {}).edges == {}
+    assert held_edges({}, {}, {}).edges == {}

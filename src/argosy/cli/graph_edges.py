@@ -59,7 +59,11 @@ def compare_edges(view: GraphView, *, is_code: bool, is_real: bool) -> Compared:
     declared = {(edge.source, edge.target): edge.kind for edge in reversed(view.edges)}
     compared = Compared(written, held, running, ())
     places = {(edge.source, edge.target): edge.where for edge in reversed(view.edges)}
-    differences = [*_undeclared(view, compared, declared), *_unused(compared, declared, places)]
+    differences = [
+        *_undeclared(view, compared, declared),
+        *_undeclared_of_cells(view, compared, declared),
+        *_unused(compared, declared, places),
+    ]
     return msgspec.structs.replace(compared, differences=tuple(differences))
 
 
@@ -82,7 +86,13 @@ def _look_at_processes(view: GraphView) -> tuple[Held, frozenset[str]]:
         for port in (entry.port, entry.health_port)
         if port is not None and name not in report.agents
     }
-    return held_edges(leaders, elsewhere), frozenset(leaders)
+    doors = {
+        port: name
+        for name, entry in book.agents.items()
+        for port in (entry.port, entry.health_port)
+        if port is not None and name in leaders
+    }
+    return held_edges(leaders, doors, elsewhere), frozenset(leaders)
 
 
 def _undeclared(view: GraphView, compared: Compared, declared: Mapping[Pair, str]) -> list[Difference]:
@@ -119,6 +129,39 @@ def _shown(written: Written | None) -> dict[Pair, tuple[str, ...]]:
     return {edge: tuple(spot.shown() for spot in spots) for edge, spots in edges.items()}
 
 
+def _undeclared_of_cells(
+    view: GraphView, compared: Compared, declared: Mapping[Pair, str]
+) -> list[Difference]:
+    """Return to whom a cell is connected although none of its agents declares it."""
+    found = []
+    for (crowd, other), how in (compared.held.shared if compared.held else {}).items():
+        agents = [name for name in crowd if name in view.fleet.agents and name != other]
+        is_known = other in view.fleet.agents and bool(agents)
+        if not is_known or set(how) == {TOPICS} or any((name, other) in declared for name in agents):
+            continue
+        written = compared.written.edges if compared.written else {}
+        if any((name, other) in written for name in agents):
+            continue  # told with the agent that its source names
+        cell = view.fleet.agents[agents[0]].cell
+        found.append(
+            Difference(
+                code="D503",
+                source=f"cell {cell}",
+                target=other,
+                declared="",
+                written=(),
+                real=how,
+                where=view.fleet.agents[agents[0]].where,
+                message=(
+                    f"an agent of cell `{cell}` talks to `{other}` ({', '.join(how[:2])}), "
+                    f"and none of its {len(agents)} declares it"
+                ),
+                proposal=f"wants: [{other}], for the one that asks it",
+            )
+        )
+    return found
+
+
 def _unused(compared: Compared, declared: Mapping[Pair, str], places: dict[Pair, str]) -> list[Difference]:
     """Return the declared edges of which no view that was asked for has a trace."""
     found = []
@@ -149,7 +192,7 @@ def _missing_traces(compared: Compared, edge: Pair, kind: str) -> list[str]:
             return []
         traces.append(NO_TRACE)
     if compared.held is not None:
-        if edge in compared.held.edges or not set(edge) <= compared.running:
+        if compared.held.has_trace_of(edge) or not set(edge) <= compared.running:
             return []
         if kind == "wants" and compared.written is None:
             return []  # who is only wanted may be asked later
@@ -166,6 +209,10 @@ def edges_text(compared: Compared) -> str:
     ):
         if edges is not None:
             lines.append(f"{len(edges)} edges {word}")
+    if compared.held is not None and compared.held.shared:
+        lines.append(
+            f"{len(compared.held.shared)} edges held by cells now, by one or another of their agents"
+        )
     if compared.held is not None and not compared.held.is_whole:
         lines.append("  without unix sockets: this kernel does not tell their other ends (sock_diag)")
     if compared.written is not None and compared.written.unread:
@@ -187,6 +234,10 @@ def edges_object(compared: Compared) -> dict[str, Any]:
         found["unread"] = sorted(compared.written.unread)
     if compared.held is not None:
         found["real"] = _listed(compared.held.edges)
+        found["real_of_cells"] = [
+            {"agents": list(crowd), "to": other, "evidence": list(how)}
+            for (crowd, other), how in compared.held.shared.items()
+        ]
         found["sees_unix_sockets"] = compared.held.is_whole
     return found
 

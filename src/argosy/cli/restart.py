@@ -194,7 +194,12 @@ def _foretell(radius: Radius, stale: dict[str, tuple[str, ...]] | None, *, as_js
 
 
 def _words(outage: Outage) -> str:
-    why = {"named": "named", "stop": f"stops with {outage.because}", "restart": f"after {outage.because}"}
+    why = {
+        "named": "named",
+        "stop": f"stops with {outage.because}",
+        "restart": f"after {outage.because}",
+        "cell": f"in one process with {outage.because}",
+    }
     return (
         f"{why[outage.how]}; away from {outage.from_s:.2f} to {outage.to_s:.2f} s "
         f"(stop {_measure(outage.stop)}, start {_measure(outage.start)})"
@@ -214,6 +219,7 @@ def radius_object(radius: Radius) -> dict[str, object]:
         "restarted": sorted(outage.agent for outage in radius.outages),
         "not_ready": {},
         "reconnected": sorted([*radius.degraded, *radius.reconnected]),
+        "mates": radius.mates,
         "seconds": round(radius.seconds, 4),
         "degraded": list(radius.degraded),
         "through": list(radius.through),

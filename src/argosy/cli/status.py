@@ -17,7 +17,7 @@ from argosy.engine.client import connect
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, Report, Status
 from argosy.engine.remains import living_agents
-from argosy.engine.roster import lost_spec, read_roster
+from argosy.engine.roster import lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.will import Will, read_will
 
@@ -58,8 +58,8 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
     roster = read_roster(folder)
     living = living_agents(folder)
     hulls = {hull.name for hull in roster.hulls.values()} if roster else set()
-    lost = {name: lost_spec(name) for name in living if name not in hulls}
-    specs = lost | (roster.plan.processes if roster else {})
+    lost = lost_specs(folder, [name for name in living if name not in hulls])
+    specs = lost.agents | (roster.plan.processes if roster else {})
     agents = {}
     for agent, spec in specs.items():
         will = read_will(folder.will(agent))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from argosy.engine.folder import Folder
     from argosy.engine.plan import Plan, ProcessSpec
 
+_HULL = "cell:"
 # Of one agent and not of the process that carries it.
 _OF_ONE_AGENT = frozenset({"ARGOSY_AGENT", "ARGOSY_PORT", "WATCHDOG_USEC"})
 # Each agent has sockets of its own; less where the machine grants less.
@@ -23,7 +24,12 @@ _OPEN_FILES = 65536
 
 def hull_name(cell: str) -> str:
     """Return the name of a cell's process; no agent can have it."""
-    return f"cell:{cell}"
+    return f"{_HULL}{cell}"
+
+
+def cell_of(process: str) -> str | None:
+    """Return the cell whose process has this name, None for that of an agent."""
+    return process.removeprefix(_HULL) if process.startswith(_HULL) else None
 
 
 def members_of(processes: Mapping[str, ProcessSpec]) -> dict[str, list[ProcessSpec]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from argosy.engine.folder import Folder, folder_of_state
 from argosy.engine.remains import living_agents
 from argosy.engine.roster import read_roster
-from argosy.engine.sockets import is_listening, sockets_in
+from argosy.engine.sockets import is_listening, rolls_in, sockets_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -107,7 +107,7 @@ def _look_at_runtime(runtime: Path) -> Leftover | Kept:
     changed_s = max(path.stat().st_mtime for path in (runtime, *_folders_in(runtime)))
     if time.time() - changed_s < _SETTLED_S:
         return Kept(runtime, f"it was in use less than {_SETTLED_S:.0f} s ago")
-    return _leftover(runtime, "nobody listens in it", set(sockets_in(runtime)))
+    return _leftover(runtime, "nobody listens in it", {*sockets_in(runtime), *rolls_in(runtime)})
 
 
 def _own_folders(place: Path) -> list[Path]:
@@ -121,9 +121,9 @@ def _own_folders(place: Path) -> list[Path]:
 def _known(place: Path, folder: Folder) -> set[Path]:
     """Return the files in a state or runtime folder that the engine has made."""
     if place == folder.runtime:
-        return set(sockets_in(place))
+        return {*sockets_in(place), *rolls_in(place)}
     files = {path for path in place.iterdir() if _is_ours(path.name)}
-    for inner in (folder.leases, folder.state / "will", folder.state / "cell"):
+    for inner in (folder.leases, folder.state / "will"):
         files |= set(inner.glob("*")) | set(inner.glob(".*.new"))
     files |= {path for path in folder.logs.glob("*") if path.name.endswith(_LOG_ENDS)}
     return {path for path in files if path.is_file() and not path.is_symlink()}

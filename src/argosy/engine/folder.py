@@ -100,8 +100,9 @@ class Folder(NamedTuple):
         return _path(_path(self.state, "will"), agent)
 
     def roll(self, cell: str) -> Path:
-        """The agents that the process of one cell may carry."""
-        return self.state / "cell" / cell
+        """The agents that the process of one cell may carry; beside its sockets, as the process outlives a
+        state folder that somebody deletes."""
+        return _path(_path(self.runtime, "cell"), cell)
 
     def calls(self, cell: str) -> Path:
         """The socket by which one cell is told who shall live."""
@@ -120,9 +121,10 @@ class Folder(NamedTuple):
 
         Raises MissingError: a folder cannot be made.
         """
-        for path in (self.state, self.leases, self.logs, self.state / "will", self.state / "cell"):
+        for path in (self.state, self.leases, self.logs, self.state / "will"):
             _make_private(path)
-        for path in (self.runtime.parent, self.runtime, self.runtime / "notify", self.runtime / "z"):
+        inner = (self.runtime / name for name in ("notify", "z", "cell"))
+        for path in (self.runtime.parent, self.runtime, *inner):
             _make_private(path)
 
 

@@ -21,11 +21,15 @@ from argosy.fault import Fault, InputError
 from argosy.fleet.places import displayed_path
 from argosy.fleet.spec import AgentSpec, Fleet
 from argosy.fleet.spelling import nearest, suggestion
+from argosy.source import flow
+from argosy.source.classes import Tree
 from argosy.source.closure import Closure, Step, close, close_module
 from argosy.source.facts import Facts, Library
 from argosy.source.modules import Finder, Folders, Module, is_installed
 from argosy.source.startup import Finding, Setting, find_findings
 from argosy.source.text import Unparsed
+
+_COMPAT = "argosy.agent.compat"
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -178,6 +182,8 @@ class _Look:
             return
         if module is not None and module.kind == "source":
             yield from self.missing_class(agent, module, class_name)
+            if agent.cell is not None:
+                yield from self.old_class(agent, module, class_name, finder)
 
     def missing_module(self, agent: AgentSpec, name: str, finder: Finder) -> Fault:
         head, _, last = name.rpartition(".")
@@ -204,6 +210,22 @@ class _Look:
         elif how == "def":
             message = f"`{name}` in `{module.name}` is a function, expected a class"
             yield Note(agent.name, Fault(where, "class-missing", message))
+
+    def old_class(self, agent: AgentSpec, module: Module, name: str, finder: Finder) -> Iterator[Note]:
+        """Yield that a class of the old kind cannot share a process: its signals and threads are its own."""
+        tree = Tree(finder)
+        found = tree.find_class(module.name, name)
+        for cls in tree.lineage(found) if found is not None else ():
+            for base in filter(None, map(flow.dotted, cls.node.bases)):
+                place = tree.resolve(cls.module, base)
+                if place is not None and f"{place.module}.".startswith(f"{_COMPAT}."):
+                    message = (
+                        f"`{agent.name}` is in cell `{agent.cell}`, and `{agent.run}` is of the old kind "
+                        f"(`{base}`, {cls.module}:{cls.node.lineno}), which has its process to itself"
+                    )
+                    hint = "take `cell` from it, or write the class on `argosy.agent.Agent`"
+                    yield Note(agent.name, Fault(self.place(agent, "cell"), "cell-old-class", message, hint))
+                    return
 
     def finder(self, roots: Iterable[str], assumed: Iterable[str]) -> Finder:
         return Finder(tuple(roots), tuple(assumed), self.folders)

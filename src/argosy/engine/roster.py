@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from argosy.agent.roll import Roll, read_roll
+from argosy.engine.cellplan import cell_of
 from argosy.engine.plan import Plan, ProcessSpec
+from argosy.fault import ArgosyError
 from argosy.fleet.spec import Probe
 from argosy.wire.book import Book, Entry, write_book
 from argosy.wire.keys import folder_in_use
@@ -58,8 +61,38 @@ def read_roster(folder: Folder) -> Roster | None:
         return None
 
 
-def lost_spec(agent: str) -> ProcessSpec:
-    """Return what is known of an agent that runs and is in no roster: it can be stopped, not started."""
+class Lost(NamedTuple):
+    """What runs and is in no roster: agents by name, and the processes of cells by cell."""
+
+    agents: dict[str, ProcessSpec]
+    hulls: dict[str, ProcessSpec]
+
+
+def lost_specs(folder: Folder, names: Iterable[str]) -> Lost:
+    """Return what is known of processes that run and are in no roster: they can be stopped, not started.
+
+    Of a cell, the agents are those of its roll, where there is one; whoever of them has ended says so.
+    """
+    found = Lost({}, {})
+    for name in names:
+        cell = cell_of(name)
+        roll = _roll_of(folder, cell) if cell is not None else None
+        if cell is None or roll is None:
+            found.agents[name] = _lost_spec(name)
+            continue
+        found.hulls[cell] = _lost_spec(name)
+        found.agents.update((agent, _lost_spec(agent, cell)) for agent in roll.seats)
+    return found
+
+
+def _roll_of(folder: Folder, cell: str) -> Roll | None:
+    try:
+        return read_roll(folder.roll(cell))
+    except ArgosyError:
+        return None
+
+
+def _lost_spec(agent: str, cell: str | None = None) -> ProcessSpec:
     return ProcessSpec(
         name=agent,
         argv=(),
@@ -85,6 +118,7 @@ def lost_spec(agent: str) -> ProcessSpec:
         backoff_first_s=0.0,
         backoff_most_s=0.0,
         open_files=0,
+        cell=cell,
         refusal="nothing is left of what it was started by; `argosy up` knows it",
     )
 

@@ -1,4 +1,7 @@
-"""The sockets in a fleet's runtime folder: whether anybody listens, and the removal of the dead ones."""
+"""The sockets in a fleet's runtime folder: whether anybody listens, and the removal of the dead ones.
+
+The rolls of its cells lie beside them, and go with the last of them.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _INNER = ("notify", "z")
+_ROLLS = "cell"
 
 
 def sockets_in(runtime: Path) -> Iterator[Path]:
@@ -23,6 +27,14 @@ def sockets_in(runtime: Path) -> Iterator[Path]:
             for path in sorted(folder.iterdir()):
                 if stat.S_ISSOCK(path.lstat().st_mode):
                     yield path
+
+
+def rolls_in(runtime: Path) -> Iterator[Path]:
+    """Yield the rolls of cells in a runtime folder, and those half written."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for path in sorted((runtime / _ROLLS).iterdir()):
+            if stat.S_ISREG(path.lstat().st_mode):
+                yield path
 
 
 def is_listening(path: Path) -> bool:
@@ -44,6 +56,9 @@ def sweep(runtime: Path) -> None:
     for path in sockets_in(runtime):
         if not is_listening(path):
             path.unlink(missing_ok=True)
-    for folder in (*(runtime / name for name in _INNER), runtime):
+    if not any(sockets_in(runtime)):
+        for path in rolls_in(runtime):
+            path.unlink(missing_ok=True)
+    for folder in (*(runtime / name for name in (*_INNER, _ROLLS)), runtime):
         with contextlib.suppress(OSError):  # somebody is in it
             os.rmdir(folder)

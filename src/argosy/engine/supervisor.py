@@ -35,7 +35,7 @@ from argosy.engine.messages import (
 from argosy.engine.plan import Plan, plan_fleet
 from argosy.engine.remains import living_leases
 from argosy.engine.report import report_of, waiting_on
-from argosy.engine.roster import Roster, draft_roster, lost_spec, read_roster, write_book_of
+from argosy.engine.roster import Roster, draft_roster, lost_specs, read_roster, write_book_of
 from argosy.engine.state import FINAL_STATES
 from argosy.fault import ArgosyError, Fault, InputError, RefusedError
 from argosy.fleet.environment import here, place
@@ -99,8 +99,8 @@ class Supervisor:
             self._crew.add(leaving, hulls)
             self._graph = graph_of({name: spec.need_names() for name, spec in roster.plan.processes.items()})
         known = {hull.name for hull in hulls.values()}
-        lost = [name for name in living_leases(self._folder) if name not in known]
-        self._crew.add({name: lost_spec(name) for name in lost}, {})
+        lost = lost_specs(self._folder, [each for each in living_leases(self._folder) if each not in known])
+        self._crew.add(lost.agents, lost.hulls)
         self._was_used = bool(self._crew.adopt_running())
         for name in leaving:
             unit = self._crew.units[name]
