@@ -99,7 +99,8 @@ class Crew:
             known = self.units.get(name)
             if known is not None and (known.spec.cell == spec.cell or known.has_process):
                 continue
-            self.forget(name)
+            if known is not None:
+                self.forget(name)
             carrier = self.cells[spec.cell] if spec.cell is not None else None
             self.units[name] = Unit(spec, self) if carrier is None else Member(spec, self, carrier)
 
