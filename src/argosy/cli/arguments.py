@@ -70,23 +70,35 @@ def looks_like_fleet(word: str) -> bool:
 def find_fleet(chosen: str | None) -> Path:
     """Return the absolute path of the fleet file that `chosen`, or this folder or a parent, holds.
 
-    Raises InputError: there is none.
+    Raises InputError: there is none, or the way to it cannot be looked at.
     """
-    if chosen is not None:
-        path = Path(chosen).expanduser()
-        if path.is_dir():
-            path = path / FLEET_FILE
-        if not path.exists():
-            raise InputError(
-                Fault(
-                    chosen,
-                    "no-fleet",
-                    f"there is no file `{path}`",
-                    "`argosy import PATH -o fleet.yaml` writes one from what a fleet has today",
-                )
+    try:
+        return _named(chosen) if chosen is not None else _nearest(Path.cwd())
+    except OSError as error:  # pathlib passes over what is missing, and over nothing else
+        where = str(error.filename or chosen or os.curdir)
+        reason = (error.strerror or type(error).__name__).lower()
+        message = f"`{where}` cannot be looked at: {reason}"
+        hint = "`namei -l` on it shows who may pass each folder of the way; `--fleet PATH` names another file"
+        raise InputError(Fault(chosen or where, "unreadable", message, hint)) from error
+
+
+def _named(chosen: str) -> Path:
+    path = Path(os.path.expanduser(chosen))
+    if path.is_dir():
+        path = path / FLEET_FILE
+    if not path.exists():
+        raise InputError(
+            Fault(
+                chosen,
+                "no-fleet",
+                f"there is no file `{path}`",
+                "`argosy import PATH -o fleet.yaml` writes one from what a fleet has today",
             )
-        return path.absolute()
-    here = Path.cwd()
+        )
+    return path.absolute()
+
+
+def _nearest(here: Path) -> Path:
     for folder in (here, *here.parents):
         if (folder / FLEET_FILE).is_file():
             return folder / FLEET_FILE
