@@ -39,7 +39,8 @@ def exits_of(source: str) -> list[tuple[str, int]]:
         ("s = make()\nwhile True:\n    pass", []),
         ("s = make()\nsys.exit(1)", []),
         (
-            "s = None\ntry:\n    s = make()\n    use()\nexcept E:\n    raise\nfinally:\n    if s:\n        close()",
+            "s = None\ntry:\n    s = make()\n    use()\nexcept E:\n    raise\n"
+            "finally:\n    if s:\n        close()",
             [],
         ),
         ("s = make()\ntry:\n    use()\nexcept ValueError:\n    pass\nclose()", [("use", 4)]),

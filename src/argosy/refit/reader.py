@@ -43,11 +43,7 @@ class Reader:
         """Return what there is to keep of one file, None when its digest is still `known`; never raises."""
         data = read_data(os.path.join(self.root, path))
         if isinstance(data, Unparsed):
-            work = _Work(path)
-            fault = msgspec.structs.replace(data, path=path)
-            if path.endswith(".py"):
-                self._broken(work, None, fault)
-            return work.record(b"", fault, ())
+            return self.refuse(path, data.message)
         digest = hashlib.blake2b(data, digest_size=16).digest()
         if digest == known:
             return None
@@ -55,6 +51,14 @@ class Reader:
             return (
                 self._python(path, data, digest) if path.endswith(".py") else self._text(path, data, digest)
             )
+
+    def refuse(self, path: str, reason: str) -> Record:
+        """Return what there is to keep of a file that could not be read."""
+        work = _Work(path)
+        fault = Unparsed(path, 1, 1, reason, "read")
+        if path.endswith(".py"):
+            self._broken(work, None, fault)
+        return work.record(b"", fault, ())
 
     def _python(self, path: str, data: bytes, digest: bytes) -> Record:
         work = _Work(path)

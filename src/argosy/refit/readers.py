@@ -15,7 +15,6 @@ import msgspec
 from argosy.refit.reader import Reader
 from argosy.refit.record import Record
 from argosy.refit.rule import load_rules
-from argosy.source.text import Unparsed
 
 _BATCH = 12
 Job = tuple[str, bytes]
@@ -93,8 +92,8 @@ def _take(
     except (EOFError, OSError):
         desk.end()
         path = desk.batch[0][0]
-        reason = f"made the reader end (exit code {desk.process.exitcode})"
-        done(path, Record(b"", Unparsed(path, 1, 1, reason, "read")))
+        reason = f"cannot be read: it made the reader end (exit code {desk.process.exitcode})"
+        done(path, Reader("", load_rules()).refuse(path, reason))
         todo.extendleft(reversed(desk.batch[1:]))
         desks.remove(desk)
         desks.append(make(desks))

@@ -72,7 +72,8 @@ def take_source(data: bytes, path: str) -> Source | Unparsed:
         # A carriage return alone ends a line for Python, and not for a file of bytes.
         head = b"\n".join(re.split(rb"\r\n|\r|\n", data, maxsplit=2)[:2])
         encoding, _ = tokenize.detect_encoding(io.BytesIO(head).readline)
-    except (SyntaxError, ValueError) as error:
+        io.TextIOWrapper(io.BytesIO(), encoding)  # raises for a codec from bytes to bytes, such as zlib
+    except (SyntaxError, ValueError, LookupError) as error:
         return Unparsed(path, 1, 1, str(error), "read")
     has_bom = data.startswith(_BOM)
     return Source(path, data, "utf-8" if has_bom else encoding, has_bom, _newline(data))

@@ -1,0 +1,311 @@
+"""An audit on trees that are hostile, that change, and that it has seen before."""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import pytest
+
+from argosy.refit.audit import Report, audit
+
+UNDEFINED = "def f():\n    return missing\n"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    root.mkdir()
+    return root
+
+
+def places(report: Report) -> list[tuple[str, str, int]]:
+    return [(item.code, item.path, item.line) for item in report.findings]
+
+
+def age(root: Path) -> None:
+    """Set the times of all files back, so that the clock's tick keeps nothing unsettled."""
+    for path in root.rglob("*.py"):
+        status = path.stat()
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10**9))
+
+
+DEEP = {
+    "brackets": "x = " + "(" * 5000 + ")" * 5000,
+    "minus": "x = " + "-" * 100_000 + "1",
+    "attributes": "x = a" + ".b" * 50_000,
+    "calls": "x = a" + "()" * 20_000,
+    "terms": "x = " + "+".join(["1"] * 50_000),
+    "alternatives": "if a: pass\n" + "".join(f"elif a == {number}: pass\n" for number in range(20_000)),
+    "lambdas": "x = " + "lambda: " * 3000 + "1",
+    "blocks": "".join(" " * depth + "if a:\n" for depth in range(150)) + " " * 150 + "pass",
+}
+ODD = {
+    "empty": b"",
+    "one-line-of-5-MB": b"x = '" + b"a" * 5_000_000 + b"'\n",
+    "5-MB-of-code": b"def f(a):\n    return a\n" * 2000 + b"# filling\n" * 495_000,
+    "nothing-but-null": b"\0" * 100_000,
+    "random": bytes(number * 7919 % 256 for number in range(100_000)),
+    "utf-16": "x = 1\n".encode("utf-16"),
+    "mark": b"\xef\xbb\xbfx = 1\n",
+    "mark-and-other-cookie": b"\xef\xbb\xbf# coding: latin-1\nx = 1\n",
+    "old-mac": b"x = 1\ry = 2\r",
+    "form-feed": b"\x0cx = 1\n\x0c\n",
+    "no-codec": b"# coding: no-such\nx = 1\n",
+    "codec-of-no-text": b"# coding: zlib\nx = 1\n",
+    "rot13": b"# coding: rot13\nk = 1\n",
+    "utf-7": b"# coding: utf-7\nk = +AGE-\n",
+    "shift-jis": "# coding: shift_jis\nk = '日本'\n".encode("shift_jis"),
+    "undeclared-latin-1": "k = 'é'\n".encode("latin-1"),
+    "surrogates": b"k = '\\ud800'\n",
+    "tabs-and-blanks": b"if a:\n\tx = 1\n        y = 2\n",
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_nesting_is_told_and_ends_nothing(name: str, tree: Path) -> None:
+    (tree / "deep.py").write_text(DEEP[name] + "\n")
+    (tree / "other.py").write_text(UNDEFINED)
+    report = audit(tree, processes=1)
+    assert not report.verdict.failures
+    assert [(code, path) for code, path, _ in places(report)] == [("S101", "deep.py"), ("S104", "other.py")]
+
+
+@pytest.mark.parametrize("terms", [100, 900, 1500])
+def test_a_long_sum_is_no_fault(terms: int, tree: Path) -> None:
+    (tree / "sum.py").write_text("a = 1\nx = " + "+".join(["a"] * terms) + "\n")
+    assert places(audit(tree, processes=1)) == []
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_files_are_judged_as_python_does(name: str, tree: Path) -> None:
+    (tree / "odd.py").write_bytes(ODD[name])
+    report = audit(tree, processes=1)
+    assert not report.verdict.failures
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(ODD[name], "odd.py", "exec", dont_inherit=True)
+            is_sound = True
+        except (SyntaxError, ValueError, LookupError):
+            is_sound = False
+    assert ("odd.py" in report.verdict.unparsed) is not is_sound
+    assert [code for code, _, _ in places(report) if code == "S101"] == ([] if is_sound else ["S101"])
+
+
+def test_links_and_what_is_no_file_are_left_out(tree: Path) -> None:
+    (tree / "a.py").write_text("x = 1\n")
+    (tree / "loop").symlink_to(tree)
+    (tree / "self.py").symlink_to("self.py")
+    (tree / "again.py").symlink_to("a.py")
+    (tree / "folder.py").mkdir()
+    os.mkfifo(tree / "pipe.py")
+    for name in (".git", ".argosy"):
+        (tree / name).mkdir()
+        (tree / name / "hidden.py").write_text("def f(:\n")
+    report = audit(tree)
+    assert list(report.sizes) == ["a.py"]
+    assert report.verdict.files == 1
+
+
+def test_a_name_that_is_no_text_is_told(tree: Path) -> None:
+    with open(os.fsencode(tree) + b"/\xff.py", "wb") as file:
+        file.write(b"x = 1\n")
+    report = audit(tree)
+    assert (report.verdict.files, list(report.unreadable.values())) == (0, ["the name is not UTF-8"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_told(tree: Path) -> None:
+    (tree / "shut.py").write_text("x = 1\n")
+    (tree / "shut.py").chmod(0)
+    (tree / "closed").mkdir(mode=0)
+    try:
+        report = audit(tree, processes=1)
+    finally:
+        (tree / "closed").chmod(0o700)
+    assert places(report) == [("S101", "shut.py", 1)]
+    assert list(report.unreadable) == ["closed"]
+
+
+def test_files_that_change_and_go_while_they_are_read(tree: Path) -> None:
+    for number in range(300):
+        (tree / f"m{number}.py").write_text(f"x = {number}\n")
+    is_over = threading.Event()
+
+    def disturb() -> None:
+        for number in range(300):
+            if is_over.is_set():
+                return
+            path = tree / f"m{number}.py"
+            path.write_text("def f(:\n" if number % 2 else "y = 1\n" * number)
+            if number % 3 == 0:
+                path.unlink()
+
+    other = threading.Thread(target=disturb)
+    other.start()
+    try:
+        report = audit(tree, processes=2)
+    finally:
+        is_over.set()
+        other.join()
+    assert not report.verdict.failures
+    assert report.verdict.files == len(report.sizes)
+
+
+def test_a_reader_that_dies_costs_one_file(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(60):
+        (tree / f"m{number:02}.py").write_text(UNDEFINED)
+    from argosy.refit.reader import Reader  # noqa: PLC0415
+
+    read = Reader.read
+
+    def deadly(self: Reader, path: str, known: bytes = b"") -> object:
+        if path == "m17.py":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(self, path, known)
+
+    # Readers are forked from this process, and so have the deadly method; this process reads nothing itself.
+    monkeypatch.setattr(Reader, "read", deadly)
+    report = audit(tree, processes=2)
+    assert [(path, line) for code, path, line in places(report) if code == "S101"] == [("m17.py", 1)]
+    assert "exit code -9" in report.verdict.unparsed["m17.py"].message
+    assert len([code for code, _, _ in places(report) if code == "S104"]) == 59
+
+
+def test_a_rule_that_fails_is_told_and_stops_no_other(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "a.py").write_text(UNDEFINED + "print(late)\nlate = 1\n")
+    from argosy.refit.rules import s104_undefined_name as module  # noqa: PLC0415
+
+    monkeypatch.setattr(module, "offer_home", lambda *_: 1 / 0)
+    report = audit(tree, processes=1)
+    assert [item.code for item in report.verdict.failures] == ["S104"]
+    assert "ZeroDivisionError" in report.verdict.failures[0].message
+    assert places(report) == [("S102", "a.py", 3)]
+
+
+def test_only_what_changed_is_read_again(tree: Path, cache: Path) -> None:
+    for number in range(20):
+        (tree / f"m{number}.py").write_text(UNDEFINED)
+    age(tree)
+    first = audit(tree, cache=cache)
+    assert first.read == 20
+    again = audit(tree, cache=cache)
+    assert (again.read, again.verdict) == (0, first.verdict)
+
+    (tree / "m3.py").write_text("x = 1\n")
+    (tree / "m4.py").unlink()
+    (tree / "new.py").write_text(UNDEFINED)
+    changed = audit(tree, cache=cache)
+    assert changed.read == 2
+    assert changed.verdict == audit(tree).verdict
+
+
+def test_a_touched_file_is_looked_at_and_kept(tree: Path, cache: Path) -> None:
+    (tree / "a.py").write_text(UNDEFINED)
+    age(tree)
+    audit(tree, cache=cache)
+    os.utime(tree / "a.py")
+    assert audit(tree, cache=cache).read == 0
+
+
+def test_a_change_within_a_tick_of_the_clock_is_seen(tree: Path, cache: Path) -> None:
+    path = tree / "a.py"
+    path.write_text("def f():\n    return missing\n")
+    audit(tree, cache=cache)
+    before = path.stat()
+    path.write_text("def f():\n    return f + 0 + 1\n"[:27] + "\n")
+    os.truncate(path, before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert audit(tree, cache=cache).verdict == audit(tree).verdict
+
+
+def test_what_others_say_is_asked_again_when_they_change(tree: Path, cache: Path) -> None:
+    (tree / "user.py").write_text("from near import it\n")
+    (tree / "near.py").write_text("it = 1\n")
+    age(tree)
+    assert places(audit(tree, cache=cache)) == []
+    (tree / "near.py").write_text("other = 1\n")
+    assert places(audit(tree, cache=cache)) == [("S103", "user.py", 1)]
+    (tree / "near.py").write_text("def f(:\n")
+    assert [item[:2] for item in places(audit(tree, cache=cache))] == [
+        ("S101", "near.py"),
+        ("S103", "user.py"),
+    ]
+    (tree / "near.py").unlink()
+    assert places(audit(tree, cache=cache)) == []
+    (tree / "near.py").write_text("it = 1\n")
+    assert places(audit(tree, cache=cache)) == []
+
+
+@pytest.mark.parametrize("name", ["seen", "records"])
+def test_a_spoilt_memory_is_as_none(tree: Path, cache: Path, name: str) -> None:
+    (tree / "a.py").write_text(UNDEFINED)
+    (tree / "b.py").write_text(UNDEFINED)
+    age(tree)
+    verdict = audit(tree, cache=cache).verdict
+    (kept,) = cache.glob(f"*/{name}")
+    kept.write_bytes(kept.read_bytes()[:-9])
+    (tree / "b.py").write_text("\n" + UNDEFINED)
+    assert places(audit(tree, cache=cache)) == [("S104", "a.py", 2), ("S104", "b.py", 3)]
+    (tree / "b.py").write_text(UNDEFINED)
+    assert audit(tree, cache=cache).verdict == verdict
+
+
+def test_a_memory_that_cannot_be_written_costs_time_alone(tree: Path, tmp_path: Path) -> None:
+    (tree / "a.py").write_text(UNDEFINED)
+    (tmp_path / "file").write_text("")
+    assert places(audit(tree, cache=tmp_path / "file" / "cache")) == [("S104", "a.py", 2)]
+
+
+def test_two_processes_say_what_one_says(tree: Path) -> None:
+    for number in range(80):
+        (tree / f"m{number}.py").write_text(UNDEFINED.replace("missing", f"missing_{number}"))
+    assert audit(tree, processes=2).verdict == audit(tree, processes=1).verdict
+
+
+def test_nothing_of_the_tree_is_imported_or_run(tree: Path) -> None:
+    (tree / "harm.py").write_text(f"open({str(tree / 'ran')!r}, 'w')\n")
+    (tree / "sitecustomize.py").write_text(f"open({str(tree / 'ran')!r}, 'w')\n")
+    before = set(sys.modules)
+    audit(tree, processes=1)
+    assert not (tree / "ran").exists()
+    assert not {"harm", "sitecustomize"} & (set(sys.modules) - before)
+
+
+def test_progress_goes_up_to_all(tree: Path) -> None:
+    for number in range(30):
+        (tree / f"m{number}.py").write_text("x = 1\n")
+    told: list[tuple[int, int]] = []
+    audit(tree, processes=2, progress=lambda done, total: told.append((done, total)))
+    assert told == [(number, 30) for number in range(1, 31)]
+
+
+@pytest.mark.corpus
+def test_the_real_code_base_is_read_whole(corpus: Path, cache: Path) -> None:
+    report = audit(corpus, cache=cache)
+    assert not report.verdict.failures
+    broken: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for path in corpus.rglob("*.py"):
+            try:
+                ast.parse(path.read_bytes())
+            except (SyntaxError, ValueError):
+                broken.add(path.relative_to(corpus).as_posix())
+    unparsed = {path for path, fault in report.verdict.unparsed.items() if fault.stage != "compile"}
+    assert (report.verdict.files, len(broken)) == (989, 194)
+    assert unparsed == broken
+    told = [item.path for item in report.findings if item.code == "S101"]
+    assert sorted(told) == sorted(report.verdict.unparsed)
+    assert audit(corpus, cache=cache).read == 0
