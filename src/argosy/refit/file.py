@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from types import CodeType
 from typing import Any, TypeVar
 
 from argosy.refit.finding import Action, Finding
@@ -24,13 +25,15 @@ class PythonFile:
     """A Python file that parses.
 
     path: relative to the root, with `/`. module: its dotted name from the root. scope: the module's
-    scope, with all others below it. Nothing of it may be kept after the rule has returned.
+    scope, with all others below it. code: what the compiler makes of it, never run; None where it refuses.
+    Nothing of it may be kept after the rule has returned.
     """
 
-    def __init__(self, path: str, parsed: Parsed) -> None:
+    def __init__(self, path: str, parsed: Parsed, code: CodeType | None = None) -> None:
         self.path = path
         self.module = module_name(path)
         self.parsed = parsed
+        self.code = code
         self.index = Index()
         self.scope = find_scopes(parsed, self.index)
         self._derived: dict[Callable[[PythonFile], Any], Any] = {}

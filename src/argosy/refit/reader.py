@@ -19,7 +19,7 @@ from argosy.refit.finding import Failure, Finding, Ignore
 from argosy.refit.record import Record
 from argosy.refit.rule import Rule, fact_kinds
 from argosy.source.facts import collector_paused
-from argosy.source.parse import find_compile_fault, parse
+from argosy.source.parse import build, parse
 from argosy.source.text import Source, Unparsed, read_data, take_source
 
 _IGNORE = re.compile(r"#\s*argosy:\s*ignore(-file)?\b(?:\s*\[([^\]]*)\])?")
@@ -64,11 +64,14 @@ class Reader:
         work = _Work(path)
         source = take_source(data, os.path.join(self.root, path))
         parsed = parse(source, is_compiled=False) if isinstance(source, Source) else source
-        fault = parsed if isinstance(parsed, Unparsed) else find_compile_fault(parsed)
+        built = parsed if isinstance(parsed, Unparsed) else build(parsed)
+        fault, code = (built, None) if isinstance(built, Unparsed) else (None, built)
         if fault is not None:
             fault = msgspec.structs.replace(fault, path=path)
             self._broken(work, source if isinstance(source, Source) else None, fault)
-        file = None if isinstance(parsed, Unparsed) else work.attempt("", lambda: PythonFile(path, parsed))
+        file = (
+            None if isinstance(parsed, Unparsed) else work.attempt("", lambda: PythonFile(path, parsed, code))
+        )
         if file is not None:
             for rule, check in self.file_rules:
                 if not rule.words or words_in(data, rule.words):

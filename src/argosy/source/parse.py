@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from types import CodeType
 
 import msgspec
 
@@ -52,22 +53,22 @@ def parse(source: Source, *, is_compiled: bool = True) -> Parsed | Unparsed:
         except Exception as error:  # codecs, deep nesting: what hostile bytes raise is documented nowhere
             return _unparsed(source, error, "parse")
     parsed = Parsed(source, tree, None if source.data.isascii() else _lines(source))
-    return (find_compile_fault(parsed) if is_compiled else None) or parsed
+    built = build(parsed) if is_compiled else None
+    return built if isinstance(built, Unparsed) else parsed
 
 
-def find_compile_fault(parsed: Parsed) -> Unparsed | None:
-    """Return what the compiler refuses in a tree, None for one that it takes; never raises."""
+def build(parsed: Parsed) -> CodeType | Unparsed:
+    """Return the module's code, never to be run, or what the compiler refuses in its tree; never raises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             try:
-                compile(parsed.tree, parsed.path, "exec", dont_inherit=True)
+                return compile(parsed.tree, parsed.path, "exec", dont_inherit=True)
             except RecursionError:
                 # Taking a tree back costs more depth than the text itself: a sum of 1500 terms compiles.
-                compile(parsed.source.data, parsed.path, "exec", dont_inherit=True)
+                return compile(parsed.source.data, parsed.path, "exec", dont_inherit=True)
         except Exception as error:
             return _unparsed(parsed.source, error, "compile")
-    return None
 
 
 def _unparsed(source: Source, error: Exception, stage: Stage) -> Unparsed:

@@ -1,0 +1,152 @@
+"""The functions and classes of a module by what they do, whatever their names and constants.
+
+The print of one is taken from its bytecode, where a name is but the place at which it came first: two have
+the same print when one becomes the other by renaming and by other constants. What is nested (methods,
+lambdas) is part of it; comments, formatting and a function's docstring are not. No further walk of the tree
+is needed, since the compiler has been asked already whether it takes the file.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from types import CodeType
+from typing import Literal
+
+import msgspec
+
+from argosy.refit.fact import FactKind
+from argosy.refit.file import PythonFile
+from argosy.source.bytecode import normal_form
+
+Kind = Literal["file", "class", "function"]
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+# So much, or it is a phrase of the language and no copy of anything.
+LEAST_INSTRUCTIONS, LEAST_LINES = 30, 5
+
+
+class Unit(msgspec.Struct, frozen=True, array_like=True):
+    """A function, a class or a whole file.
+
+    shape: its print. exact: the same with names and constants. name: such as `Translator.start`, empty for
+    the file. line, column: of its `def`. lines: how many there are, blank ones left out. instructions: its
+    size. outer: the place among the file's units of what it lies in, -1 for none.
+    """
+
+    shape: bytes
+    exact: bytes
+    kind: Kind
+    name: str
+    line: int
+    column: int
+    lines: int
+    instructions: int
+    outer: int
+
+
+Units = tuple[Unit, ...]
+
+
+class _Print(msgspec.Struct):
+    """What is known of a piece of code and all within it. last: its last line. acts: it calls or branches."""
+
+    code: CodeType
+    shape: bytes
+    exact: bytes
+    instructions: int
+    last: int
+    acts: bool
+    within: list[_Print]
+
+
+def collect(file: PythonFile) -> Units | None:
+    """Return the units of a file that are large enough to be copied, outer ones first."""
+    if file.code is None:
+        return None
+    whole = _take(file.code)
+    found: list[Unit] = []
+    places = _places(file)
+    todo: list[tuple[_Print, int]] = [(whole, -1)]
+    while todo:
+        taken, outer = todo.pop()
+        unit = _unit(file, taken, places, outer)
+        if unit is not None:
+            found.append(unit)
+            outer = len(found) - 1
+        todo += [(inner, outer) for inner in reversed(taken.within)]
+    return tuple(found) or None
+
+
+def _take(code: CodeType) -> _Print:
+    within = [_take(item) for item in code.co_consts if isinstance(item, CodeType)]
+    operations = normal_form(code.co_code)
+    shape = hashlib.blake2b(operations.shape, digest_size=8)
+    constants = [item for item in code.co_consts if not isinstance(item, CodeType)]
+    exact = hashlib.blake2b(operations.shape, digest_size=8)
+    exact.update(repr((code.co_names, code.co_varnames, constants[1:])).encode("utf-8", "surrogatepass"))
+    for inner in within:
+        shape.update(inner.shape)
+        exact.update(inner.exact)
+    return _Print(
+        code,
+        shape.digest(),
+        exact.digest(),
+        operations.size + sum(inner.instructions for inner in within),
+        max([line for _, _, line in code.co_lines() if line] + [inner.last for inner in within], default=0),
+        operations.acts or any(inner.acts for inner in within),
+        within,
+    )
+
+
+def _places(file: PythonFile) -> dict[tuple[str, int], Definition]:
+    """Return the definitions by name and by the line that the compiler has: the first decorator's."""
+    nodes: list[Definition] = [
+        *(node for node, _ in file.nodes(ast.FunctionDef)),
+        *(node for node, _ in file.nodes(ast.AsyncFunctionDef)),
+        *(node for node, _ in file.nodes(ast.ClassDef)),
+    ]
+    return {
+        (node.name, min([node.lineno, *(item.lineno for item in node.decorator_list)])): node
+        for node in nodes
+    }
+
+
+def _unit(
+    file: PythonFile,
+    taken: _Print,
+    places: dict[tuple[str, int], Definition],
+    outer: int,
+) -> Unit | None:
+    code = taken.code
+    if taken.instructions < LEAST_INSTRUCTIONS or not taken.acts:
+        return None
+    node = places.get((code.co_name, code.co_firstlineno))
+    kind: Kind = "class" if isinstance(node, ast.ClassDef) else "function" if node is not None else "file"
+    if (kind == "file" and code.co_name != "<module>") or (kind == "class" and not taken.within):
+        return None
+    first = node.lineno if node is not None else 1
+    lines = sum(1 for line in file.lines[first - 1 : taken.last] if line.strip())
+    if lines < LEAST_LINES:
+        return None
+    return Unit(
+        taken.shape,
+        taken.exact,
+        kind,
+        "" if node is None else code.co_qualname.replace("<locals>.", ""),
+        first,
+        1 if node is None else file.parsed.column(node),
+        lines,
+        taken.instructions,
+        outer,
+    )
+
+
+def enclosing(units: Units, at: int) -> Iterator[Unit]:
+    """Yield what a unit lies in, from the inside out."""
+    while (at := units[at].outer) >= 0:
+        yield units[at]
+
+
+UNITS: FactKind[Units] = FactKind("units", Units, collect)

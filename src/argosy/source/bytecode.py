@@ -1,0 +1,77 @@
+"""What a code object does, as bytes that do not depend on names, constants and the compiler's caches.
+
+Names are there by the order in which they come, jumps by the instruction that they lead to. Whether the
+compiler calls `log.info` as a method or as a function of a module is left out: it depends on whether the
+module binds `log` by an import.
+"""
+
+from __future__ import annotations
+
+import dis
+import re
+from itertools import accumulate, compress
+from typing import NamedTuple
+
+_OPS = dis.opmap
+_EXTENDED = _OPS["EXTENDED_ARG"]
+_CACHE = _OPS.get("CACHE", -1)
+_DROPPED = bytes(code for name, code in _OPS.items() if name in ("CACHE", "PUSH_NULL", "EXTENDED_ARG", "NOP"))
+_KEPT = bytes(code not in _DROPPED for code in range(256))
+_JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
+_BACKWARD = frozenset(code for name, code in _OPS.items() if "BACKWARD" in name)
+_CALLS = frozenset(code for name, code in _OPS.items() if name.startswith("CALL"))
+
+# Since 3.12 a flag in its argument tells LOAD_ATTR that it loads a method.
+_METHOD = _OPS.get("LOAD_METHOD")
+_SAME = bytes(_OPS["LOAD_ATTR"] if code == _METHOD else code for code in range(256))
+_FLAGGED = {_OPS["LOAD_GLOBAL"], *([_OPS["LOAD_ATTR"]] if _METHOD is None else [])}
+_CONSTANTS = {code for name, code in _OPS.items() if name in ("LOAD_CONST", "RETURN_CONST")} | set(_JUMPS)
+
+
+def _any_of(codes: frozenset[int] | set[int]) -> re.Pattern[bytes]:
+    return re.compile(b"[" + b"".join(re.escape(bytes([code])) for code in sorted(codes)) + b"]", re.DOTALL)
+
+
+_IS_JUMP = _any_of({code for code in _JUMPS if code < 256})
+_IS_FLAGGED = _any_of(_FLAGGED)
+_IS_CONSTANT = _any_of({code for code in _CONSTANTS if code < 256})
+_ACTS = _any_of({code for code in _CALLS | _JUMPS if code < 256})
+
+
+class Form(NamedTuple):
+    """shape: equal for what does the same. size: instructions. acts: it calls something or branches."""
+
+    shape: bytes
+    size: int
+    acts: bool
+
+
+def normal_form(code: bytes) -> Form:
+    """Return the form of a `co_code`."""
+    operations, arguments = code[::2], code[1::2]
+    kept = operations.translate(_KEPT)
+    places = list(accumulate(kept))
+    targets = [
+        _target(operations, arguments, places, match.start()) for match in _IS_JUMP.finditer(operations)
+    ]
+    plain = operations.translate(_SAME, _DROPPED)
+    names = bytearray(compress(arguments, kept))
+    for match in _IS_FLAGGED.finditer(plain):
+        names[match.start()] &= 0xFE
+    for match in _IS_CONSTANT.finditer(plain):
+        names[match.start()] = 0
+    shape = plain + bytes(names) + repr(targets).encode()
+    return Form(shape, len(plain), _ACTS.search(plain) is not None)
+
+
+def _target(operations: bytes, arguments: bytes, places: list[int], at: int) -> int:
+    """Return which of the kept instructions a jump leads to."""
+    argument, shift, before = arguments[at], 8, at - 1
+    while before >= 0 and operations[before] == _EXTENDED:
+        argument |= arguments[before] << shift
+        shift, before = shift + 8, before - 1
+    after = at + 1
+    while after < len(operations) and operations[after] == _CACHE:
+        after += 1
+    target = after - argument if operations[at] in _BACKWARD else after + argument
+    return places[min(max(target - 1, 0), len(places) - 1)]

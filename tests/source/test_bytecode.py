@@ -1,0 +1,74 @@
+"""Forms of bytecode: equal up to names and constants, unequal for anything else."""
+
+from __future__ import annotations
+
+import keyword
+from types import CodeType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.source.bytecode import normal_form
+
+BODY = """
+{imported}
+def f({a}, {b}):
+    for {c} in {a}.{d}({one}):
+        if {c}.{d} > {two} or not {b}:
+            {log}.{e}({c}, {three})
+        else:
+            {b}.{e}({c})
+    return [{c} + {one} for {c} in {b}]
+"""
+NAMES = st.lists(
+    st.from_regex(r"\A[a-z][a-z0-9_]{0,8}\Z").filter(lambda name: not keyword.iskeyword(name)),
+    min_size=6,
+    max_size=6,
+    unique=True,
+)
+
+
+def shape(text: str) -> bytes:
+    module = compile(text, "a.py", "exec", dont_inherit=True)
+    function = next(item for item in module.co_consts if isinstance(item, CodeType))
+    return normal_form(function.co_code).shape
+
+
+@given(
+    NAMES, st.integers(), st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), st.booleans()
+)
+def test_names_constants_and_imports_do_not_matter(
+    names: list[str], one: int, two: str, three: float, is_imported: bool
+) -> None:
+    usual = dict(zip("abcde", ("first", "second", "third", "attribute", "method"), strict=True))
+    first = BODY.format(**usual, log="log", imported="", one="1", two="2", three="3")
+    changed = dict(zip("abcde", names, strict=False))
+    imported = f"import {names[5]}" if is_imported else ""
+    second = BODY.format(
+        **changed, log=names[5], imported=imported, one=repr(one), two=repr(two), three=repr(three)
+    )
+    assert shape(first) == shape(second)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("if a:\n        b()\n        c()", "if a:\n        b()\n    c()"),
+        ("a.b(a.c)", "a.b(a.b)"),
+        ("a(b, c)", "a(b, b)"),
+        ("while a:\n        b()", "if a:\n        b()"),
+        ("return a + b", "return a - b"),
+        ("a(b)", "a(b=b)"),
+    ],
+)
+def test_what_is_done_matters(one: str, other: str) -> None:
+    assert shape(f"def f():\n    {one}\n") != shape(f"def f():\n    {other}\n")
+
+
+def test_long_functions_with_wide_arguments() -> None:
+    def text(prefix: str, value: int, imported: str) -> str:
+        lines = [f"    if {prefix}{at}:\n        log.{prefix}x({at + value})" for at in range(400)]
+        return f"{imported}\ndef f():\n" + "\n".join(lines) + "\n"
+
+    assert shape(text("a", 0, "")) == shape(text("b", 70_000, "import log"))
