@@ -22,6 +22,7 @@ from argosy.refit.addresses.shapes import (
     target_name,
     text_of,
 )
+from argosy.refit.addresses.testing import is_test
 from argosy.refit.addresses.text import HINT, Address
 from argosy.refit.file import PythonFile
 from argosy.source.mentions import is_reaching
@@ -65,6 +66,31 @@ def find_sites(file: PythonFile) -> tuple[Site, ...]:
     if HINT.search(file.source.data) is None:
         return ()
     return _Finder(file).find()
+
+
+def literal_fallbacks(file: PythonFile) -> list[Site]:
+    """Return the addresses that stand in for a variable; to listen on every interface is nobody's address."""
+    return [
+        site
+        for site in file.derived(find_sites)
+        if site.role is Role.FALLBACK and not _is_for_listening(site)
+    ]
+
+
+def literal_addresses(file: PythonFile) -> list[Site]:
+    """Return the addresses that are used as they stand; none of files that test."""
+    if is_test(file):
+        return []
+    return [
+        site
+        for site in file.derived(find_sites)
+        if site.role is not Role.FALLBACK and site.address.kind != "wildcard"
+    ]
+
+
+def _is_for_listening(site: Site) -> bool:
+    is_own = site.address.kind == "loopback" and naming.names_interface(site.name)
+    return site.address.kind == "wildcard" or is_own
 
 
 class _Finder:

@@ -31,6 +31,20 @@ def import_behind(view: View, anchor: ast.stmt, users: list[ast.expr], source: s
     return Inserted(place_of(last), source)
 
 
+def import_at_top(view: View, source: str) -> Inserted:
+    """Return the insertion of the import `source` behind the first imports of the module, before all else."""
+    body = view.tree.body
+    last = None
+    for statement in body:
+        if isinstance(statement, ast.Import | ast.ImportFrom) or (last is None and _is_docstring(statement)):
+            last = statement
+        else:
+            break
+    if last is None:
+        return Inserted(place_of(body[0]), source, is_before=True)
+    return Inserted(place_of(last), source)
+
+
 def has_import(view: View, source: str) -> bool:
     """Return whether the module imports `source` on its own before any other code."""
     for statement in view.tree.body:

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from argosy.fleet import Fleet
+from argosy.refit.rewrite.profile import Directory
 
 _CLASS: Final = re.compile(rb"^[ \t]*class[ \t]+(\w+)[ \t]*(?:\(([^)]*)\))?[ \t]*:", re.MULTILINE)
 _BASE: Final = re.compile(rb"(\w+)\s*(?:\[[^\]]*\]\s*)?(?:,|$)")
@@ -36,7 +37,7 @@ class Index:
 
     def __init__(self, files: Mapping[str, bytes], fleet: Fleet | None = None) -> None:
         self.files = files
-        self.fleet = fleet
+        self.directory = Directory(fleet) if fleet is not None else None
         self._stems = {_stem(path) for path in files}
         self.has_own_zmq = any(path in ("zmq.py", "zmq/__init__.py") for path in files)
         self._bases: dict[str, set[str]] = {}

@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from argosy.refit.rewrite import contexts
+from argosy.refit.rewrite import addresses, contexts
 from argosy.refit.rewrite.change import Change
 from argosy.refit.rewrite.edit import line_before, line_moves, rewrite
 from argosy.refit.rewrite.gates import Case, Step, run_gates
@@ -40,7 +40,10 @@ class Rewrite(msgspec.Struct, frozen=True):
 
 
 # In the order of their application; each sees what the ones before it made.
-REWRITES: Final[tuple[Rewrite, ...]] = (Rewrite((contexts.CODE,), contexts.may_hold, contexts.plan_contexts),)
+REWRITES: Final[tuple[Rewrite, ...]] = (
+    Rewrite(addresses.CODES, addresses.may_hold, addresses.plan_addresses),
+    Rewrite((contexts.CODE,), contexts.may_hold, contexts.plan_contexts),
+)
 
 
 class Outcome(msgspec.Struct, frozen=True):

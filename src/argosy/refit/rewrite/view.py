@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from argosy.refit.file import PythonFile
 from argosy.source.origin import find_origin
 from argosy.source.parse import Parsed
-from argosy.source.scopes import Scope, find_scopes
+from argosy.source.scopes import Scope
 
 Imported = ast.Import | ast.ImportFrom
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -51,9 +52,14 @@ class View:
         return self.parsed.source.data
 
     @functools.cached_property
+    def file(self) -> PythonFile:
+        """The file as the rules of the audit see it."""
+        return PythonFile(self.path, self.parsed)
+
+    @property
     def module(self) -> Scope:
         """The module's scope."""
-        return find_scopes(self.parsed)
+        return self.file.scope
 
     @functools.cached_property
     def nodes(self) -> list[ast.AST]:

@@ -8,7 +8,7 @@ ranges kept for documents, nor in files that test.
 `localhost` and a `bind` to loopback are told to a person alone (`report`): whether the other end is on this
 machine by design or by accident, no source tells.
 
-Instead: `argosy.fleet.address("translator")`, or the environment of the fleet file.
+Instead: `argosy.fleet.whereabouts.endpoint("Translator")`, or `host("pc2")` there.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from argosy.refit.addresses.sites import Role, find_sites
-from argosy.refit.addresses.testing import is_test
+from argosy.refit.addresses.sites import Role, literal_addresses
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
@@ -34,14 +33,11 @@ _SAYS = {
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell each literal address but those that stand in for a variable."""
-    if is_test(file):
-        return
-    for site in file.derived(find_sites):
-        if site.role in _SAYS and site.address.kind != "wildcard":
-            shown = site.address.host if site.port is None else f"{site.address.host}:{site.port}"
-            message = _SAYS[site.role].format(shown, site.name) if site.name else f"`{shown}` is in the code"
-            finding = file.finding(site.node, message, site.scope)
-            yield finding if site.address.kind == "machine" else replace(finding, action="report")
+    for site in literal_addresses(file):
+        shown = site.address.host if site.port is None else f"{site.address.host}:{site.port}"
+        message = _SAYS[site.role].format(shown, site.name) if site.name else f"`{shown}` is in the code"
+        finding = file.finding(site.node, message, site.scope)
+        yield finding if site.address.kind == "machine" else replace(finding, action="report")
 
 
 RULE = Rule(code="A401", title="literal address in code", action="review", file=check)

@@ -5,7 +5,7 @@ forgot to set, or misspelt, leads to that machine without a word. Found in `os.e
 helpers named like them, in `or` and `if` behind them, in options of the command line, in the fields of
 pydantic's settings. A fallback to listen on every interface is none: it is nobody's address.
 
-Instead: `argosy.fleet.address("redis")`, which asks the same variable first and then the fleet file.
+Instead: `argosy.fleet.whereabouts.host("redis", "REDIS_HOST")`: the variable first, then the fleet file.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from argosy.refit.addresses.naming import names_interface
-from argosy.refit.addresses.sites import Role, Site, find_sites
+from argosy.refit.addresses.sites import literal_fallbacks
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
@@ -23,15 +22,10 @@ from argosy.refit.rule import Case, Rule
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell each literal address that stands in for a variable."""
-    for site in file.derived(find_sites):
-        if site.role is Role.FALLBACK and not _is_for_listening(site):
-            message = f"`{site.address.host}` is used where `{site.name}` is not set"
-            finding = file.finding(site.node, message, site.scope, symbol=site.name)
-            yield finding if site.address.kind == "machine" else replace(finding, action="review")
-
-
-def _is_for_listening(site: Site) -> bool:
-    return site.address.kind == "wildcard" or (site.address.kind == "loopback" and names_interface(site.name))
+    for site in literal_fallbacks(file):
+        message = f"`{site.address.host}` is used where `{site.name}` is not set"
+        finding = file.finding(site.node, message, site.scope, symbol=site.name)
+        yield finding if site.address.kind == "machine" else replace(finding, action="review")
 
 
 RULE = Rule(code="A402", title="literal fallback of an environment variable", action="auto", file=check)
