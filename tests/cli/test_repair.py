@@ -71,3 +71,23 @@ def test_a_path_that_is_not_there(tree: Path, capsys: pytest.CaptureFixture[str]
     told = json.loads(capsys.readouterr().out)
     assert told["argosy"] == "error/1"
     assert "nowhere" in told["errors"][0]["message"]
+
+
+def test_proposals_are_written_and_taken_back(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "lost.py").write_text("def f(:\n")
+    assert main(["repair", "--apply"]) == 1
+    assert "1 written as run " in capsys.readouterr().out
+    compile((tree / "broken.py").read_text(), "broken.py", "exec")
+    assert (tree / "lost.py").read_text() == "def f(:\n"
+    assert main(["refit", "--undo"]) == 0
+    assert (tree / "broken.py").read_text() == _BROKEN
+
+
+def test_a_tree_with_unsaved_changes_is_left_alone(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tree, check=True)
+    assert main(["repair", "--apply", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["errors"][0]["code"] == "dirty"
+    assert (tree / "broken.py").read_text() == _BROKEN
+    assert main(["repair", "broken.py", "--apply", "--dirty", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] == ["broken.py"]
+    assert (tree / "broken.py").read_text() != _BROKEN

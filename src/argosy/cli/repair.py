@@ -1,8 +1,9 @@
-"""Propose patches for Python files that do not parse; nothing is written.
+"""Propose patches for Python files that do not parse; nothing is written without --apply.
 
 Each proposal comes with its evidence: it parses and compiles, nothing but the damaged lines has
-changed, and no name was lost. What is printed is a patch that `git apply` takes. Exit code 1: for
-some of the files there is no proposal.
+changed, and no name was lost. What is printed is a patch that `git apply` takes; `--apply` writes
+all of it as one run, which `argosy refit --undo` takes back. Exit code 1: some file has no proposal,
+or was not written.
 
 example: argosy repair agents/ > repair.patch
 """
@@ -18,10 +19,11 @@ import msgspec
 
 from argosy.cli.arguments import add_json
 from argosy.cli.progress import Progress
-from argosy.cli.report import print_json
-from argosy.fault import Fault, InputError
+from argosy.cli.report import paint, print_json
+from argosy.fault import Fault, InputError, RefusedError
 from argosy.refit.repair.proposal import Proposal, Step
-from argosy.refit.repair.tree import Account, repair_tree
+from argosy.refit.repair.tree import Account, apply_repair, repair_tree
+from argosy.refit.rewrite import repository
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="leave out")
     parser.add_argument("--brief", action="store_true", help="the steps alone, without the patches")
+    parser.add_argument(
+        "--apply", action="store_true", help="write the proposals, as one run that can be undone"
+    )
+    parser.add_argument("--dirty", action="store_true", help="write although git has no copy of everything")
     add_json(parser)
 
 
@@ -40,11 +46,22 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(Fault(args.path, "no-path", f"there is no file or folder `{args.path}`"))
     with Progress() as progress:
         account = repair_tree(args.path, exclude=args.exclude, progress=progress.show)
+    if args.apply:
+        account = _applied(account, is_dirty=args.dirty)
     if args.as_json:
         print_json(_as_object(account))
     else:
-        _print_text(account, is_brief=args.brief)
-    return 0 if all(item.parses for item in account.proposals) and not account.unreadable else 1
+        _print_text(account, is_brief=args.brief or args.apply)
+    is_whole = all(item.parses for item in account.proposals) and not account.unreadable
+    return 0 if is_whole and not account.kept else 1
+
+
+def _applied(account: Account, *, is_dirty: bool) -> Account:
+    is_any = any(item.parses for item in account.proposals)
+    if is_any and not is_dirty and (unsaved := repository.unsaved(account.root)):
+        hint = "commit or stash them; `--dirty` writes all the same"
+        raise RefusedError(Fault(account.root, "dirty", repository.describe(unsaved), hint))
+    return apply_repair(account)
 
 
 def _as_object(account: Account) -> dict[str, object]:
@@ -53,6 +70,9 @@ def _as_object(account: Account) -> dict[str, object]:
         "read": account.files,
         "files": {item.path: _item(item) for item in account.proposals},
         "unreadable": {item.path: item.message for item in account.unreadable},
+        "run": account.run,
+        "changed": list(account.changed),
+        "kept": msgspec.to_builtins(account.kept),
     }
 
 
@@ -79,7 +99,13 @@ def _print_text(account: Account, *, is_brief: bool) -> None:
         if item.parses and not is_brief:
             write(item.diff())
         write("\n")
+    for kept in account.kept:
+        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {kept.path}: {kept.reason}\n")
     write(closing_line(account) + "\n")
+    if account.run is not None:
+        place = "" if account.root == os.getcwd() else f" {account.root}"
+        count = len(account.changed)
+        write(f"{count} written as run {account.run}; `argosy refit{place} --undo` takes them back\n")
 
 
 def _told(item: Proposal) -> list[str]:

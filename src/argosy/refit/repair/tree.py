@@ -10,6 +10,7 @@ import msgspec
 from argosy.refit.repair.mend import Reached, conclude, reach
 from argosy.refit.repair.names.shown import read_shown
 from argosy.refit.repair.proposal import Proposal
+from argosy.refit.rewrite.run import Kept, Run, locked
 from argosy.refit.walk import take_snapshot
 from argosy.source.facts import collector_paused
 from argosy.source.parse import parse
@@ -17,11 +18,20 @@ from argosy.source.text import Source, Unparsed, read_source
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What a repair found. files: how many were read; unreadable: those that are no source, and why."""
+    """What a repair found.
 
+    root: absolute; paths are relative to it. files: how many were read; unreadable: those that are no
+    source, and why. run: what was written, None when nothing was; kept: files that were to be written,
+    and why they were not.
+    """
+
+    root: str
     files: int
     proposals: tuple[Proposal, ...]
     unreadable: tuple[Unparsed, ...]
+    run: str | None = None
+    changed: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
 
 # What the folder of a project holds.
@@ -51,21 +61,37 @@ def repair_tree(root: str, *, exclude: Sequence[str] = (), progress: Progress | 
         for done, item in enumerate(reached):
             told("mending names", done, len(reached))
             proposals.append(conclude(item, shown))
-    return Account(len(paths), tuple(proposals), unreadable)
+    return Account(folder, len(paths), tuple(proposals), unreadable)
+
+
+def apply_repair(account: Account) -> Account:
+    """Write the proposals whose gates all hold, as one run; return the account of what was really written.
+
+    Raises RefusedError: another refit is at work in the tree.
+    """
+    contents = {item.path: (item.before, item.after) for item in account.proposals if item.parses}
+    if not contents:
+        return account
+    with locked(account.root):
+        run = Run(account.root)
+        kept = run.apply(contents)
+    changed = tuple(entry.path for entry in run.files)
+    name = run.name if changed else None
+    return msgspec.structs.replace(account, run=name, changed=changed, kept=tuple(kept))
 
 
 def _paths(root: str, exclude: Sequence[str]) -> tuple[str, list[str]]:
     if os.path.isfile(root):
-        whole = os.path.abspath(root)
+        whole = os.path.realpath(root)
         folder = _project_of(whole)
         return folder, [os.path.relpath(whole, folder).replace(os.sep, "/")]
     stamps = take_snapshot(root, exclude=exclude).stamps
-    return os.path.abspath(root), sorted(path for path in stamps if path.endswith(".py"))
+    return os.path.realpath(root), sorted(path for path in stamps if path.endswith(".py"))
 
 
 def _project_of(path: str) -> str:
     """Return the folder that a file's tree has: this one when the file is below it, else the project's."""
-    here = os.getcwd()
+    here = os.path.realpath(os.getcwd())
     if path.startswith(here + os.sep):
         return here
     folder = os.path.dirname(path)
