@@ -193,3 +193,14 @@ def test_a_short_soak_closes_its_account():
         "executed_though_denied",
     ):
         assert values[f"soak.{fault}"] == 0, fault
+
+
+def test_the_figures_can_be_taken_out_of_an_agent() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "from wires import figureless; figureless.take_out()"],
+        cwd=BENCH,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.returncode == 0, ended.stderr
