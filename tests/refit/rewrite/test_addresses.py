@@ -68,9 +68,9 @@ def test_an_address_becomes_the_fleet_s(source: str, fleet: Fleet) -> None:
     outcome = refit(f"import os\ns = port = None\n{source}\n", fleet)
     assert outcome.refused == ()
     assert outcome.after is not None
-    assert outcome.after.decode() == (
-        f"import os\nimport argosy.fleet.whereabouts\ns = port = None\n{MIGRATED[source].replace('@', HOST)}\n"
-    )
+    migrated = MIGRATED[source].replace("@", HOST)
+    head = "import os\nimport argosy.fleet.whereabouts\ns = port = None\n"
+    assert outcome.after.decode() == f"{head}{migrated}\n"
 
 
 REFUSED = {
