@@ -1,0 +1,98 @@
+"""The closed account of a round: every declared agent is ready or has its exact reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from realfleet.look import Look
+
+_GOOD: Final = frozenset({"ok", "degraded"})
+_OLD_GOOD: Final = frozenset({"ok", "healthy", "degraded", "running", "success", "online", "active"})
+_TRACEBACK: Final = "Traceback (most recent call last):"
+_RAISED: Final = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning|Again)\b.*")
+_FRAME: Final = re.compile(r'^\s*File "([^"]+)", line (\d+), in (.+)$')
+_LOUD: Final = re.compile(r"\b(?:error|critical|fatal|failed|exception)\b", re.IGNORECASE)
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Ready and not ready add up to the declared agents; degraded is part of ready.
+
+    degraded: what will fail by name. main_port: who answers a request on its declared main port.
+    """
+
+    ready: list[str]
+    degraded: dict[str, list[str]]
+    not_ready: dict[str, str]
+    main_port: list[str]
+
+
+def close(
+    looks: Mapping[str, Look], logs: Mapping[str, str], lacking: Mapping[str, Sequence[str]]
+) -> Account:
+    """Return the account of what was seen.
+
+    logs: the last lines of each agent. lacking: what of an agent's code will fail by name when it is used.
+    """
+    not_ready = {
+        name: reason for name, look in looks.items() if (reason := why_not(name, look, logs.get(name, "")))
+    }
+    ready = [name for name in looks if name not in not_ready]
+    degraded = {}
+    for name in ready:
+        told = [*lacking.get(name, ()), *_own_word(looks[name])]
+        if told:
+            degraded[name] = told
+    main_port = [name for name in ready if looks[name].main is not None]
+    return Account(ready, degraded, not_ready, main_port)
+
+
+def why_not(name: str, look: Look, log: str) -> str:
+    """Return why an agent is not ready, empty when it is."""
+    if not look.pid:
+        return f"{look.state}: {last_error(log) or look.reason or 'it ended and said nothing'}"
+    health = look.health
+    if health is None:
+        return f"no answer on its health port: {look.reason or look.state}; {last_error(log)}".rstrip("; ")
+    word = str(health.get("status", "")).lower()
+    if "pid" in health or ("name" in health and "uptime" in health):
+        if health.get("name") != name or health.get("pid") != look.pid:
+            return f"its health port is answered by `{health.get('name')}`, pid {health.get('pid')}"
+        if word not in _GOOD:
+            return f"{word}: {health.get('reason', '')} {last_error(log)}".strip()
+        return ""
+    if not look.owns_health_port:
+        return "its health port is answered by a process that is not its own"
+    if look.state not in ("ready", "degraded"):
+        return f"{look.state}: {look.reason}"
+    return "" if word in _OLD_GOOD and not health.get("error") else f"its own health answer is {health}"
+
+
+def _own_word(look: Look) -> list[str]:
+    """Return what an agent says of itself when it calls itself degraded."""
+    health = look.health or {}
+    if str(health.get("status", "")).lower() != "degraded":
+        return []
+    return [f"it says so itself: {health.get('reason') or health.get('message') or 'no reason given'}"]
+
+
+def last_error(log: str) -> str:
+    """Return the last exception of a log with the place where it was raised, else its last loud line."""
+    lines = [line.partition(" | ")[2] or line for line in log.splitlines()]
+    starts = [at for at, line in enumerate(lines) if _TRACEBACK in line]
+    if starts:
+        place = ""
+        for line in lines[starts[-1] + 1 :]:
+            text = line.strip()
+            if frame := _FRAME.match(line.strip()):
+                place = f"{frame[1]}:{frame[2]} in {frame[3]}"
+            elif _RAISED.match(text):
+                return f"{text[:300]} ({place})" if place else text[:300]
+    raised = [line.strip() for line in lines if _RAISED.match(line.strip())]
+    if raised:
+        return raised[-1][:300]
+    loud = [line.strip() for line in lines if _LOUD.search(line)]
+    return loud[-1][:300] if loud else ""

@@ -1,0 +1,68 @@
+"""A place of its own for a running fleet: network, mounts and process ids that end with it.
+
+Nothing but loopback is reachable inside, and the tree is seen through an overlay, so that what the
+agents write lands in the state folder. When the first process inside ends, for whatever reason,
+the kernel ends all others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from realfleet.packages import HERE
+from realfleet.telling import ScenarioError
+
+_ENTER: Final = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+_PROGRAMS: Final = {
+    "unshare": "util-linux",
+    "ip": "iproute2",
+    "mount": "mount",
+    "redis-server": "redis-server",
+}
+
+
+def require_chamber() -> None:
+    """Raises ScenarioError: this machine or this user cannot have namespaces, or a program is missing."""
+    for program, package in _PROGRAMS.items():
+        if not shutil.which(program):
+            raise ScenarioError(f"there is no `{program}` here", f"apt-get install {package}")
+    done = subprocess.run([*_ENTER, "true"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ScenarioError(
+            f"no namespaces for this user: {done.stderr.strip()}",
+            "run it as root, or in a privileged container",
+        )
+
+
+def run_inside(job: Mapping[str, Any], folder: Path, surroundings: Mapping[str, str]) -> dict[str, Any]:
+    """Run `realfleet.inside` with a job in a chamber, and return what it found.
+
+    Raises ScenarioError: it ended without an account.
+    """
+    order, answer = folder / "job.json", folder / "answer.json"
+    order.write_text(json.dumps({**job, "answer": str(answer)}), encoding="utf-8")
+    command = [*_ENTER, sys.executable, "-m", "realfleet.inside", str(order)]
+    variables = {
+        **surroundings,
+        "PYTHONPATH": str(HERE),
+        "REAL_FLEET_BEGAN": os.environ.get("REAL_FLEET_BEGAN", ""),
+    }
+    process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # the signal went to all of the terminal's processes; it stops its fleet in order
+        raise
+    if not answer.exists():
+        raise ScenarioError(f"the chamber ended with {code} and without an account")
+    told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    if "error" in told:
+        raise ScenarioError(told["error"])
+    return told

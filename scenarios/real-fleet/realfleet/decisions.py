@@ -1,0 +1,227 @@
+"""What a person has decided: one reviewed file, whose limits are held here and not only promised.
+
+An entry is about one file, says why, and is one of
+
+    replace: [{old: text that stands there once, new: text}, ...]   at most ten lines come
+    delete: [{first: a line, until: a line}, ...]                   a doubled body
+    restore: {source: another file of the tree, names: [Class.method, ...], into: Class}   counted apart
+    adapter: the text of a module that the tree lacks
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+import yaml
+
+from realfleet.telling import ScenarioError
+
+MOST: Final = 16
+MOST_SHARED: Final = 3
+MOST_ADAPTERS: Final = 4
+MOST_ADDED: Final = 10
+
+
+class Replace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Text that stands in the file exactly `times` times, and what shall stand there."""
+
+    old: str
+    new: str
+    times: int = 1
+
+
+class Delete(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The lines from the `nth` one that reads `first` up to, and without, the next that reads `until`."""
+
+    first: str
+    until: str
+    nth: int = 1
+
+
+class Restore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Methods that another file of the tree still has. renamed: attributes that are called otherwise here."""
+
+    source: str
+    names: list[str]
+    into: str
+    renamed: dict[str, str] = {}
+
+
+class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of the file."""
+
+    file: str
+    why: str
+    shared: bool = False
+    replace: list[Replace] = []
+    delete: list[Delete] = []
+    restore: Restore | None = None
+    adapter: str | None = None
+
+
+class FleetFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which files of the tree say what the fleet is; without any, `argosy import` looks for itself."""
+
+    files: list[str]
+    why: str
+
+
+class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    fleet: FleetFiles | None = None
+    decisions: list[Decision] = []
+
+    def chosen(self, which: Literal["none", "shared", "all"]) -> list[Decision]:
+        """Return the entries that a round applies."""
+        if which == "none":
+            return []
+        return [each for each in self.decisions if which == "all" or each.shared]
+
+
+def read_decisions(path: Path) -> Decisions:
+    """Read a decision file. Raises ScenarioError: it is none, or goes beyond its limits."""
+    try:
+        told = msgspec.convert(yaml.safe_load(path.read_bytes()) or {}, type=Decisions)
+    except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
+        raise ScenarioError(f"`{path}` is no decision file: {error}") from None
+    counts = (
+        ("decisions", len(told.decisions), MOST),
+        ("shared decisions", sum(each.shared for each in told.decisions), MOST_SHARED),
+        ("adapters", sum(each.adapter is not None for each in told.decisions), MOST_ADAPTERS),
+    )
+    for what, found, most in counts:
+        if found > most:
+            raise ScenarioError(f"`{path}` has {found} {what}, and {most} are allowed")
+    files = [each.file for each in told.decisions]
+    if len(set(files)) < len(files):
+        raise ScenarioError(f"`{path}` has two entries about one file")
+    for each in told.decisions:
+        _require_one_kind(each)
+    return told
+
+
+def _require_one_kind(each: Decision) -> None:
+    kinds = [bool(each.replace), bool(each.delete), each.restore is not None, each.adapter is not None]
+    if not any(kinds) or (each.adapter is not None and sum(kinds) > 1):
+        raise ScenarioError(f"the decision on `{each.file}` says nothing, or an adapter and more")
+    if not each.why.strip():
+        raise ScenarioError(f"the decision on `{each.file}` has no reason")
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What an entry came to. added, removed: lines, those of an adapter and of `restore` included."""
+
+    file: str
+    kind: str
+    added: int
+    removed: int
+    restored: int
+    why: str
+
+
+def apply(root: Path, entries: Iterable[Decision]) -> list[Applied]:
+    """Carry entries out in a tree, and return the account.
+
+    Raises ScenarioError: the text is not there as the entry says, or more is added than allowed.
+    """
+    return [_apply_one(root, each) for each in entries]
+
+
+def _apply_one(root: Path, each: Decision) -> Applied:
+    path = root / each.file
+    if each.adapter is not None:
+        if path.exists():
+            raise ScenarioError(f"the tree has `{each.file}`, for which the decisions supply an adapter")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(each.adapter, encoding="utf-8")
+        return Applied(each.file, "adapter", each.adapter.count("\n"), 0, 0, each.why)
+    if not path.is_file():
+        raise ScenarioError(f"the tree has no `{each.file}`, on which there is a decision")
+    before = path.read_bytes().decode("utf-8")
+    text = before
+    for item in each.replace:
+        text = _replaced(each.file, text, item)
+    added, _ = _difference(before, text)
+    if added > MOST_ADDED:
+        raise ScenarioError(f"the decision on `{each.file}` adds {added} lines, and {MOST_ADDED} are allowed")
+    for cut in each.delete:
+        text = _deleted(each.file, text, cut)
+    whole = _restored(root, each, text)
+    path.write_bytes(whole.encode("utf-8"))
+    total, removed = _difference(before, whole)
+    kind = "restore" if each.restore else "delete" if each.delete else "replace"
+    return Applied(each.file, kind, total, removed, total - added if each.restore else 0, each.why)
+
+
+def _difference(before: str, after: str) -> tuple[int, int]:
+    """Return how many lines come and go."""
+    matcher = difflib.SequenceMatcher(None, before.splitlines(), after.splitlines(), autojunk=False)
+    added = removed = 0
+    for word, first, last, new_first, new_last in matcher.get_opcodes():
+        if word != "equal":
+            removed += last - first
+            added += new_last - new_first
+    return added, removed
+
+
+def _replaced(file: str, text: str, item: Replace) -> str:
+    found = text.count(item.old)
+    if found != item.times:
+        raise ScenarioError(
+            f"`{file}` has {found} places that read `{item.old.strip()[:80]}`, not {item.times} as decided"
+        )
+    return text.replace(item.old, item.new)
+
+
+def _deleted(file: str, text: str, cut: Delete) -> str:
+    lines = text.splitlines(keepends=True)
+    firsts = [at for at, line in enumerate(lines) if line.strip() == cut.first]
+    if len(firsts) < cut.nth:
+        raise ScenarioError(f"`{file}` has {len(firsts)} lines that read `{cut.first}`, not {cut.nth}")
+    first = firsts[cut.nth - 1]
+    last = next((at for at in range(first + 1, len(lines)) if lines[at].strip() == cut.until), None)
+    if last is None:
+        raise ScenarioError(f"`{file}` has no line `{cut.until}` behind line {first + 1}")
+    return "".join(lines[:first] + lines[last:])
+
+
+def _restored(root: Path, each: Decision, text: str) -> str:
+    if each.restore is None:
+        return text
+    wanted = each.restore
+    source = (root / wanted.source).read_text(encoding="utf-8")
+    taken = [_body(source, wanted.source, name) for name in wanted.names]
+    for old, new in wanted.renamed.items():
+        taken = [body.replace(f"self.{old}", f"self.{new}") for body in taken]
+    end = _end_of_class(text, each.file, wanted.into)
+    lines = text.splitlines(keepends=True)
+    return "".join(lines[:end]) + "".join(f"\n{body}" for body in taken) + "".join(lines[end:])
+
+
+def _body(source: str, file: str, name: str) -> str:
+    owner, _, method = name.partition(".")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and node.name == owner:
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and inner.name == method:
+                    first = min([inner.lineno, *(each.lineno for each in inner.decorator_list)])
+                    return "".join(source.splitlines(keepends=True)[first - 1 : inner.end_lineno])
+    raise ScenarioError(f"`{file}` has no `{name}` to restore from")
+
+
+def _end_of_class(text: str, file: str, name: str) -> int:
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef) and node.name == name and node.end_lineno:
+            return node.end_lineno
+    raise ScenarioError(f"`{file}` has no class `{name}` to restore into")
+
+
+def summary(applied: Sequence[Applied]) -> list[dict[str, Any]]:
+    """Return the account of the entries as JSON has it."""
+    return [msgspec.to_builtins(each) for each in applied]

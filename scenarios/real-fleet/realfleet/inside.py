@@ -1,0 +1,163 @@
+"""The part that runs in the chamber: overlay, redis, `argosy up`, settle, look, `argosy down`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from realfleet.look import Look, look_at
+from realfleet.telling import ScenarioError, tell
+from realfleet.verbs import Argosy
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What to run. tree: its fleet file included. room: a folder for all that is written.
+
+    without: the part of the base that this round does without.
+    """
+
+    name: str
+    tree: str
+    room: str
+    bin: str
+    answer: str
+    settle_s: float
+    timeout_s: float
+    without: str = ""
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Bring the fleet up, look at it, and take it down."""
+    room = Path(job.room)
+    seen = _overlay(Path(job.tree), room)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    redis = _start_redis(room)
+    argosy = Argosy(Path(job.bin), surroundings(room, job.without))
+    fleet = seen / "fleet.yaml"
+    _count_one_defect_once(fleet)
+    began_s = time.monotonic()
+    try:
+        up = argosy.ask(
+            "up", str(fleet), "-d", "--no-hub", "--timeout", str(job.timeout_s), within_s=job.timeout_s + 60
+        )
+        seconds = time.monotonic() - began_s
+        tell(
+            f"{job.name}: {len(up['ready'])} of {up['declared']} ready for `up` in {seconds:.1f} s; settling"
+        )
+        time.sleep(job.settle_s)
+        status = argosy.ask("status", str(fleet))
+        looks = look_at(fleet, status)
+        logs = {name: argosy.say("logs", str(fleet), "-n", "400", name) for name in status["agents"]}
+    finally:
+        began_s = time.monotonic()
+        down = argosy.ask("down", str(fleet))
+        redis.terminate()
+    return {
+        "up": up,
+        "start_seconds": round(seconds, 1),
+        "stop_seconds": round(time.monotonic() - began_s, 1),
+        "killed": down["killed"],
+        "status": status,
+        "looks": {name: msgspec.to_builtins(each) for name, each in looks.items()},
+        "logs": logs,
+        "written": _written(Path(job.tree), room / "upper"),
+    }
+
+
+def surroundings(room: Path, without: str = "") -> dict[str, str]:
+    """Return the only variables that a fleet of the scenario gets."""
+    found = {
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "ENV_TYPE": "testing",
+        "HOME": str(room / "home"),
+        "TMPDIR": str(room / "tmp"),
+        "XDG_STATE_HOME": str(room / "state"),
+        "XDG_CACHE_HOME": str(room / "cache"),
+        "XDG_CONFIG_HOME": str(room / "config"),
+        "XDG_RUNTIME_DIR": str(room / "run"),
+        **({"REAL_FLEET_WITHOUT": without} if without else {}),
+    }
+    for name in ("HOME", "TMPDIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+        Path(found[name]).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return found
+
+
+def _overlay(tree: Path, room: Path) -> Path:
+    """Show the tree under another path, where writing leaves it as it is."""
+    upper, work, seen = room / "upper", room / "work", room / "seen"
+    for folder in (upper, work, seen):
+        folder.mkdir()
+    options = f"lowerdir={tree},upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(seen)], check=True)
+    return seen
+
+
+def _start_redis(room: Path) -> subprocess.Popen[bytes]:
+    folder = room / "redis"
+    folder.mkdir()
+    log = (folder / "log").open("wb")
+    return subprocess.Popen(
+        ["redis-server", "--port", "6379", "--save", "", "--appendonly", "no", "--dir", str(folder)],
+        stdout=log,
+        stderr=log,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _count_one_defect_once(fleet: Path) -> None:
+    """Let every agent start whatever became of the others: needs become wants, and each starts once.
+
+    Otherwise one agent near the root that does not come up is counted as dozens.
+    """
+    told = yaml.safe_load(fleet.read_text(encoding="utf-8"))
+    for agent in told["agents"].values():
+        needs = [need if isinstance(need, str) else need["agent"] for need in agent.pop("needs", [])]
+        wants = [*agent.get("wants", []), *needs]
+        if wants:
+            agent["wants"] = list(dict.fromkeys(wants))
+    told["defaults"] = {**told.get("defaults", {}), "restart": "never"}
+    fleet.write_text(yaml.safe_dump(told, sort_keys=False), encoding="utf-8")
+
+
+def _written(tree: Path, upper: Path) -> dict[str, Any]:
+    """Return what the agents have written into the tree as they saw it."""
+    new: list[str] = []
+    over: list[str] = []
+    for folder, _, files in os.walk(upper):
+        for name in files:
+            relative = str(Path(folder, name).relative_to(upper))
+            if name.endswith(".pyc") or relative == "fleet.yaml":
+                continue
+            (over if (tree / relative).exists() else new).append(relative)
+    return {"new": len(new), "changed": sorted(over)}
+
+
+def main() -> int:
+    """Read the job, run it, write the account."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)
+    try:
+        told = run(job)
+    except ScenarioError as error:
+        told = {"error": str(error)}
+    except KeyboardInterrupt:
+        return 130
+    Path(job.answer).write_text(json.dumps(told), encoding="utf-8")
+    return 0
+
+
+__all__ = ["Job", "Look", "run"]
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""The scenario's account as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def as_text(told: dict[str, Any]) -> str:
+    """Return the account for people: before beside after, then who is not ready and why."""
+    before, after = told["before"], told["after"]
+    lines = [f"{'':<28}{'before':>10}{'after':>10}"]
+    for label, of in _ROWS:
+        left = str(of(before)) if before else "-"
+        lines.append(f"{label:<28}{left:>10}{of(after)!s:>10}")
+    lines.append(f"decisions: {after['decisions']}")
+    if after["rules_only"] is not None:
+        lines.append(
+            f"ready by rules alone {after['rules_only']}, with shared decisions {after['shared_only']}"
+        )
+    lines += [f"ready without {part}: {count}" for part, count in told["ablation"].items()]
+    lines += [f"degraded: {name}: {'; '.join(what)}" for name, what in after["degraded"].items()]
+    lines += [f"not ready: {name}: {reason}" for name, reason in after["not_ready"].items()]
+    lines.append(f"{told['seconds']} s in all")
+    return "\n".join(lines)
+
+
+_ROWS = (
+    ("agents declared", lambda each: each["declared"]),
+    ("scripts that parse", lambda each: each["parse"]),
+    ("statically startable", lambda each: each["startable"]),
+    ("ready", lambda each: len(each["ready"])),
+    ("complete", lambda each: len(each["ready"]) - len(each["degraded"])),
+    ("degraded", lambda each: len(each["degraded"])),
+    ("answer on the main port", lambda each: len(each["main_port"])),
+    ("processes", lambda each: each["processes"]),
+    ("contexts", lambda each: each["contexts"]),
+    ("threads", lambda each: each["threads"]),
+    ("descriptors", lambda each: each["descriptors"]),
+    ("PSS (MiB)", lambda each: each["pss_bytes"] // 2**20),
+    ("start (s)", lambda each: each["start_seconds"]),
+)

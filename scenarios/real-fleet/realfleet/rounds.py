@@ -1,0 +1,192 @@
+"""The rounds: the untouched tree, the tree made over, and on request what each part was worth."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from realfleet import account, decisions, tree
+from realfleet.chamber import require_chamber, run_inside
+from realfleet.inside import surroundings
+from realfleet.look import Look
+from realfleet.telling import ScenarioError, tell
+from realfleet.verbs import Argosy
+from realfleet.without import PARTS
+
+TIMEOUT_S = 150.0
+
+Which = Literal["none", "shared", "all"]
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A tree that is ready for a start. facts: what argosy's verbs said of it on the way."""
+
+    place: Path
+    facts: dict[str, Any]
+
+
+class Rounds:
+    """All rounds of one run. room: the folder for everything. bin_: of the run's environment."""
+
+    def __init__(
+        self, source: Path, room: Path, bin_: Path, told: decisions.Decisions, settle_s: float
+    ) -> None:
+        require_chamber()
+        self._room = room
+        self._bin = bin_
+        self._decisions = told
+        self._settle_s = settle_s
+        self._argosy = Argosy(bin_, surroundings(room))
+        self._pristine = room / "pristine" / "fleet"
+        self._pristine.parent.mkdir()
+        tree.take_tree(source, self._pristine)
+        self._before = tree.digests(self._pristine)
+        tell(f"tree: {len(self._before)} files")
+
+    def all(self, *, is_full: bool, with_before: bool) -> dict[str, Any]:
+        """Run what was asked for and return the scenario's account."""
+        before: dict[str, Any] = {}
+        if with_before:
+            before = self._measure("before", Made(self._pristine_copy("before"), {}))
+        whole = self._made("all")
+        after = self._measure("after", whole)
+        rules_only = shared_only = None
+        ablation: dict[str, int] = {}
+        if is_full:
+            rules_only = len(self._measure("rules-only", self._made("none"))["ready"])
+            shared_only = len(self._measure("shared-only", self._made("shared"))["ready"])
+            for part in PARTS:
+                ablation[part] = len(self._measure(f"without-{part}", whole, without=part)["ready"])
+        after |= {
+            "rules_only": rules_only,
+            "shared_only": shared_only,
+            "decisions": len(self._decisions.decisions),
+        }
+        return {"argosy": "scenario/1", "before": before, "after": after, "ablation": ablation}
+
+    # -- the tree made over ------------------------------------------------------------------------
+
+    def _made(self, which: Which) -> Made:
+        """Return the tree as argosy makes it over, with some of the decisions."""
+        place = self._pristine_copy(f"tree-{which}")
+        facts: dict[str, Any] = {"import": self._import(place)}
+        facts["audit"] = self._argosy.ask("audit", str(place))["counts"]
+        repaired = self._argosy.ask("repair", str(place), "--apply")
+        facts["repair"] = {key: value for key, value in repaired.items() if key != "files"}
+        refitted = self._argosy.ask("refit", str(place), "--apply", "--dirty")
+        facts["refit"] = {key: refitted[key] for key in ("run", "sites", "gates")}
+        facts["refit"]["changed"] = len(refitted["changed"])
+        entries = self._decisions.chosen(which)
+        applied = decisions.apply(place, entries)
+        facts["decisions"] = decisions.summary(applied)
+        facts["changed"] = self._require_closed(place, {each.file for each in entries})
+        tell(f"tree-{which}: {facts['changed']} files changed, all of them told by a manifest or a decision")
+        return Made(place, facts)
+
+    def _pristine_copy(self, name: str) -> Path:
+        place = self._room / name / "fleet"
+        place.parent.mkdir()
+        shutil.copytree(self._pristine, place, symlinks=True)
+        return place
+
+    def _import(self, place: Path) -> dict[str, Any]:
+        files = self._decisions.fleet.files if self._decisions.fleet else ["."]
+        found = self._argosy.ask(
+            "import", *(str(place / each) for each in files), "-o", str(place / "fleet.yaml")
+        )
+        return {key: found[key] for key in ("agents", "edges", "machines")}
+
+    def _require_closed(self, place: Path, decided: set[str]) -> int:
+        """Return how many files have changed. Raises ScenarioError: one that no manifest tells of."""
+        allowed = set(decided)
+        for manifest in place.glob(".argosy/runs/*/manifest.json"):
+            told = json.loads(manifest.read_text(encoding="utf-8"))
+            allowed |= {entry["path"] for entry in told["files"]} if told["state"] == "applied" else set()
+        found = tree.changed(self._before, tree.digests(place))
+        if outside := sorted(found - allowed):
+            raise ScenarioError(f"{len(outside)} files changed that no manifest tells of: {outside[:5]}")
+        return len(found)
+
+    # -- a start, measured -------------------------------------------------------------------------
+
+    def _measure(self, name: str, made: Made, without: str = "") -> dict[str, Any]:
+        """Start all agents of a tree together, and return the account of what came of it."""
+        began_s = time.monotonic()
+        if not (made.place / "fleet.yaml").exists():
+            made.facts["import"] = self._import(made.place)
+        checked = self._argosy.ask("check", str(made.place))
+        room = self._room / f"run-{name}"
+        room.mkdir()
+        before = tree.digests(made.place)
+        job = {
+            "name": name,
+            "tree": str(made.place),
+            "room": str(room),
+            "bin": str(self._bin),
+            "settle_s": self._settle_s,
+            "timeout_s": TIMEOUT_S,
+            "without": without,
+        }
+        seen = run_inside(job, room, self._argosy.surroundings)
+        if touched := tree.changed(before, tree.digests(made.place)):
+            raise ScenarioError(f"a start has changed the tree itself: {sorted(touched)[:5]}")
+        looks = {key: msgspec.convert(each, type=Look) for key, each in seen["looks"].items()}
+        closed = account.close(looks, seen["logs"], {})
+        told = self._told(made, checked, closed, looks, seen)
+        told["seconds"] = round(time.monotonic() - began_s, 1)
+        (self._room / f"{name}.json").write_text(
+            json.dumps({**told, "logs": seen["logs"]}, indent=1), "utf-8"
+        )
+        complete = len(closed.ready) - len(closed.degraded)
+        tell(
+            f"{name}: {len(closed.ready)} of {checked['agents']} ready, {complete} complete, "
+            f"{len(closed.main_port)} answer on the main port"
+        )
+        return told
+
+    def _told(
+        self,
+        made: Made,
+        checked: dict[str, Any],
+        closed: account.Account,
+        looks: dict[str, Look],
+        seen: dict[str, Any],
+    ) -> dict[str, Any]:
+        living = [look for look in looks.values() if look.pid]
+        return {
+            "declared": checked["agents"],
+            "parse": _parsing(made.place),
+            "startable": checked["agents"] - len(checked["cannot_start"]),
+            **msgspec.to_builtins(closed),
+            "processes": len({look.pid for look in living}),
+            "contexts": sum(look.contexts for look in living),
+            "most_contexts": max((look.contexts for look in living), default=0),
+            "threads": sum(look.threads for look in living),
+            "descriptors": sum(look.descriptors for look in living),
+            "pss_bytes": sum(look.pss_bytes for look in living),
+            "start_seconds": seen["start_seconds"],
+            "stop_seconds": seen["stop_seconds"],
+            "killed": seen["killed"],
+            "written": seen["written"],
+            "made": made.facts,
+        }
+
+
+def _parsing(place: Path) -> int:
+    """Return how many of the declared agents' scripts parse."""
+    fleet = yaml.safe_load((place / "fleet.yaml").read_text(encoding="utf-8"))
+    count = 0
+    for agent in fleet["agents"].values():
+        try:
+            ast.parse((place / str(agent["run"])).read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            continue
+        count += 1
+    return count
