@@ -78,7 +78,8 @@ def test_a_name_is_imported_as_all_others_import_it(tmp_path: Path) -> None:
 
 
 def test_a_relative_import_of_others_is_written_in_full(tmp_path: Path) -> None:
-    item = _repaired(tmp_path, "HERE = join(1)\n", {**PATHS, "lib/one.py": "from .paths import join\n"})
+    others = {**PATHS, "lib/one.py": "from .paths import join\n", "two.py": "from lib.paths import join\n"}
+    item = _repaired(tmp_path, "HERE = join(1)\n", others)
     assert _after(item).startswith("from lib.paths import join\n")
 
 
@@ -122,7 +123,7 @@ def test_of_two_imports_that_is_taken_whose_users_use_it_alike(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("torn", "whole"), [("orjson_dumps", "json_dumps"), ("seAgent", "BaseAgent"), ("BASEAGENT", "BaseAgent")]
+    ("torn", "whole"), [("orjson_dumps", "json_dumps"), ("seAgent", "BaseAgent"), ("BASEAgent", "BaseAgent")]
 )
 def test_a_torn_word_is_whole_again(tmp_path: Path, torn: str, whole: str) -> None:
     text = f"from lib.paths import join as {whole}\n\n\ndef f():\n    return {torn}(1)\n\n\n"
@@ -214,3 +215,92 @@ def test_what_a_repair_would_unbind_is_no_proposal(tmp_path: Path) -> None:
     assert item.parses
     assert item.undefined == ()
     assert item.after.decode().startswith("import json\n") or "\nimport json\n" in item.after.decode()
+
+
+def _proposed(root: Path, files: Mapping[str, str]) -> dict[str, str]:
+    """Return what would become of the files of a tree, by path, where anything would."""
+    account = repair_tree(str(_tree(root, files)))
+    assert all(item.damage is None and item.parses for item in account.proposals)
+    return {item.path: item.after.decode() for item in account.proposals}
+
+
+def test_a_file_that_parses_gets_its_names(tmp_path: Path) -> None:
+    files = {
+        **PATHS,
+        "app/run.py": 'HERE = join("a")\nfrom lib.paths import join\n',
+        "app/fine.py": "x = 1\n",
+    }
+    assert _proposed(tmp_path, files) == {"app/run.py": 'from lib.paths import join\nHERE = join("a")\n'}
+
+
+def test_a_broken_module_shows_names_as_it_will_be(tmp_path: Path) -> None:
+    files = {
+        "lib/paths.py": "def join(*parts):\n    return str(parts))\n",
+        "one.py": "from lib.paths import join\n",
+        "app/run.py": "HERE = join(1)\n",
+    }
+    account = repair_tree(str(_tree(tmp_path, files)))
+    after = {item.path: item.after.decode() for item in account.proposals if item.parses}
+    assert after["app/run.py"] == "from lib.paths import join\nHERE = join(1)\n"
+    for path, text in after.items():
+        (tmp_path / path).write_text(text)
+    assert repair_tree(str(tmp_path)).proposals == ()
+
+
+def test_where_imports_differ_the_modules_of_the_file_decide(tmp_path: Path) -> None:
+    files = {
+        "app/a.py": "def start(): pass\nNAME = 1\n",
+        "app/b.py": "def start(): pass\n",
+        "app/one.py": "from app.a import start\n",
+        "app/two.py": "from app.b import start\n",
+        "app/run.py": "from app.a import NAME\nstart()\n",
+    }
+    assert _proposed(tmp_path, files) == {
+        "app/run.py": "from app.a import NAME\nfrom app.a import start\nstart()\n"
+    }
+    (tmp_path / "app/run.py").write_text("from app.a import NAME\nfrom app.b import x\nstart()\n")
+    assert repair_tree(str(tmp_path)).proposals == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A test for the version of Python, and what its branch reads.
+        "import sys\nif sys.version_info[0] < 3:\n    text = unicode\n",
+        # Names of two things: an object that another program puts in, and its class.
+        "class Channel:\n    pass\n\n\ndef run():\n    channel.send(1)\n",
+        # A constant, and a local name that was lost.
+        "LIMIT = 1\n\n\ndef run():\n    return limit\n",
+        # Private is another name.
+        "def _ident():\n    pass\n\n\ndef run():\n    return ident()\n",
+        # Asked for by a handler.
+        "def run():\n    try:\n        return orjson_dumps(1)\n    except NameError:\n        return None\n",
+        # Anything may be bound here.
+        "from os.path import *\n\n\ndef run():\n    return late(1)\n",
+    ],
+)
+def test_a_file_that_may_be_well_is_left_alone(tmp_path: Path, text: str) -> None:
+    others = {
+        "one.py": "from lib.old import unicode, late\n",
+        "two.py": "from lib.old import unicode, late\n",
+        "lib/old.py": "def late(): pass\nunicode = str\n",
+    }
+    assert _proposed(tmp_path, {**others, "app/run.py": text}) == {}
+
+
+def test_what_a_package_keeps_for_itself_is_not_taken(tmp_path: Path) -> None:
+    files = {
+        "lib/compat.py": "def texts(): pass\n",
+        "lib/one.py": "from lib.compat import texts\n",
+        "app/run.py": "def f():\n    return texts()\n",
+    }
+    assert _proposed(tmp_path, files) == {}
+
+
+def test_a_function_is_not_taken_where_attributes_are_read(tmp_path: Path) -> None:
+    files = {
+        "lib/paths.py": "def config(): pass\n",
+        "one.py": "from lib.paths import config\n",
+        "app/run.py": "def f():\n    return config.port\n",
+    }
+    assert _proposed(tmp_path, files) == {}

@@ -1,9 +1,9 @@
-"""Propose patches for Python files that do not parse; nothing is written without --apply.
+"""Propose patches for Python files that do not parse, or read names that nothing binds.
 
-Each proposal comes with its evidence: it parses and compiles, nothing but the damaged lines has
-changed, and no name was lost. What is printed is a patch that `git apply` takes; `--apply` writes
-all of it as one run, which `argosy refit --undo` takes back. Exit code 1: some file has no proposal,
-or was not written.
+Nothing is written without --apply. Each proposal comes with its evidence: it parses and compiles,
+nothing but the lines that are told has changed, and no name was lost. What is printed is a patch
+that `git apply` takes; `--apply` writes all of it as one run, which `argosy refit --undo` takes
+back. Exit code 1: some file that does not parse has no proposal, or one was not written.
 
 example: argosy repair agents/ > repair.patch
 """
@@ -80,10 +80,10 @@ def _item(item: Proposal) -> dict[str, object]:
     return {
         "parses": item.parses,
         "steps": msgspec.to_builtins(item.steps),
-        "damage": item.damage.damage.value,
-        "line": item.damage.line,
-        "column": item.damage.column,
-        "message": item.damage.message,
+        "damage": item.damage.damage.value if item.damage is not None else None,
+        "line": item.damage.line if item.damage is not None else item.steps[0].line,
+        "column": item.damage.column if item.damage is not None else 1,
+        "message": item.damage.message if item.damage is not None else "",
         "gates": item.gates,
         "undefined": msgspec.to_builtins(item.undefined),
         "patch": item.diff() if item.parses else "",
@@ -110,7 +110,10 @@ def _print_text(account: Account, *, is_brief: bool) -> None:
 
 def _told(item: Proposal) -> list[str]:
     damage = item.damage
-    lines = [f"{item.path}:{damage.line}:{damage.column}: {damage.told()} ({damage.message})"]
+    if damage is None:
+        lines = [f"{item.path}:{item.steps[0].line}:1: parses, and cannot run as it is"]
+    else:
+        lines = [f"{item.path}:{damage.line}:{damage.column}: {damage.told()} ({damage.message})"]
     if item.parses:
         lines += [_step_told(step) for step in item.steps]
     else:
@@ -140,13 +143,17 @@ def _why_not(item: Proposal) -> str:
 
 
 def closing_line(account: Account) -> str:
-    """Return such as `989 files: 795 parse, 176 are mended by a proposal, 18 are not`."""
-    mended: Sequence[Proposal] = [item for item in account.proposals if item.parses]
+    """Return such as `989 files: 795 parse (40 with a proposal), 176 would with these, 18 do not`."""
+    broken = [item for item in account.proposals if item.damage is not None]
+    mended: Sequence[Proposal] = [item for item in broken if item.parses]
     open_names = sum(1 for item in mended if item.undefined)
-    left = len(account.proposals) - len(mended)
-    parsed = account.files - len(account.proposals) - len(account.unreadable)
-    text = f"{account.files} files: {parsed} parse, {len(mended)} would with these proposals"
+    parsed = account.files - len(broken) - len(account.unreadable)
+    better = sum(1 for item in account.proposals if item.damage is None and item.parses)
+    text = f"{account.files} files: {parsed} parse"
+    if better:
+        text += f" ({better} of them with a proposal)"
+    text += f", {len(mended)} would with these proposals"
     if open_names:
         text += f" ({open_names} of them with names for you to decide)"
-    text += f", {left} without a proposal"
+    text += f", {len(broken) - len(mended)} without a proposal"
     return text + (f", {len(account.unreadable)} unreadable" if account.unreadable else "")

@@ -1,4 +1,4 @@
-"""From a broken file to a proposal: the search, the names, the gates."""
+"""From a file to a proposal: the search where it does not parse, the names, the gates."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from argosy.refit.repair.edit import apply_edits, line_start, line_stop
 from argosy.refit.repair.families import family_of
 from argosy.refit.repair.names.mending import mend_names, with_text
 from argosy.refit.repair.names.shown import Shown
-from argosy.refit.repair.names.view import View, view_of
+from argosy.refit.repair.names.view import Unresolved, View, view_of
 from argosy.refit.repair.proof import compare
 from argosy.refit.repair.proposal import Gate, Name, Proposal, Step
 from argosy.refit.repair.search import Way, ways
 from argosy.refit.statements import read_statements
+from argosy.source.parse import Parsed
 from argosy.source.text import Source, Unparsed
 
 # So many texts that parse are compared by the names that they leave unbound.
@@ -25,12 +26,32 @@ _MOST_WAYS = 4
 
 
 class Reached(msgspec.Struct, frozen=True):
-    """The best text that the rules came to. view: None when it does not parse, or not compile."""
+    """The best text that the rules came to.
+
+    failed: None for a file that parsed from the start, whose way has no steps. way: None when no rule
+    helped. names: those that its text reads and nothing binds; empty when it does not compile.
+    """
 
     source: Source
-    failed: Unparsed
+    failed: Unparsed | None
     way: Way | None
     names: frozenset[str]
+
+    def shows(self) -> Source | None:
+        """Return the source with the text that was reached, None when that does not parse."""
+        if self.way is None or self.way.remaining:
+            return None
+        return with_text(self.source, self.way.text)
+
+
+def look_at(parsed: Parsed) -> Reached | None:
+    """Return what there is to mend in a file that parses; None when it reads no name that nothing binds."""
+    source = parsed.source
+    view = View(source, parsed)
+    if not view.unresolved or view_of(source) is None or with_text(source, view.text) != source:
+        return None
+    names = frozenset(item.name for item in view.unresolved)
+    return Reached(source, None, Way(view.text, (), 0, 0), names)
 
 
 def reach(source: Source, failed: Unparsed) -> Reached:
@@ -62,7 +83,7 @@ def reach(source: Source, failed: Unparsed) -> Reached:
 def conclude(reached: Reached, shown: Shown) -> Proposal:
     """Return the proposal for a file: its names mended by what the tree shows, its gates held against it."""
     source, way = reached.source, reached.way
-    damage = diagnose(source, reached.failed)
+    damage = diagnose(source, reached.failed) if reached.failed is not None else None
     if way is None:
         return _refusal(source, damage)
     before = source.text()
@@ -76,7 +97,7 @@ def conclude(reached: Reached, shown: Shown) -> Proposal:
     after = with_text(source, text)
     if after is None:
         return _refusal(source, damage)
-    undefined = _undefined(view, before) if view is not None else ()
+    undefined = _undefined(view, reached) if view is not None else ()
     gates: dict[Gate, bool] = {
         "parses": not way.remaining,
         "compiles": view is not None,
@@ -87,7 +108,7 @@ def conclude(reached: Reached, shown: Shown) -> Proposal:
     return Proposal(source.path, damage, source.data, after.data, held, gates, undefined)
 
 
-def _refusal(source: Source, damage: Diagnosis) -> Proposal:
+def _refusal(source: Source, damage: Diagnosis | None) -> Proposal:
     gates: dict[Gate, bool] = {"parses": False, "compiles": False, "untouched": True, "names": True}
     return Proposal(source.path, damage, source.data, source.data, (), gates, ())
 
@@ -127,12 +148,16 @@ def _view(source: Source, text: str) -> View | None:
     return view_of(other) if other is not None else None
 
 
-def _undefined(view: View, before: str) -> tuple[Name, ...]:
-    known = _bound_before(before)
-    return tuple(
-        Name(item.name, item.line, item.bound_line, item.name in known and not item.bound_line)
-        for item in view.unresolved
-    )
+def _undefined(view: View, reached: Reached) -> tuple[Name, ...]:
+    """Return the names that are left. New is one that the broken text bound, or that all uses of had."""
+
+    def is_new(item: Unresolved) -> bool:
+        if reached.failed is None:
+            return item.name not in reached.names
+        return item.name in known and not item.bound_line
+
+    known = _bound_before(reached.source.text()) if reached.failed is not None else frozenset()
+    return tuple(Name(item.name, item.line, item.bound_line, is_new(item)) for item in view.unresolved)
 
 
 def _bound_before(text: str) -> frozenset[str]:

@@ -41,15 +41,16 @@ class Name(msgspec.Struct, frozen=True):
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """A broken file and what would become of it.
+    """A file and what would become of it.
 
-    path: relative to the root, with `/`. before, after: the bytes; the same when no rule helped.
-    gates: whether each holds: it parses, it compiles, nothing outside of the steps' own statements
-    changed, the repair unbound no name. undefined: names that are left for a person to decide about.
+    path: relative to the root, with `/`. damage: None for a file that parses as it is. before,
+    after: the bytes; the same when no rule helped. gates: whether each holds: it parses, it compiles,
+    nothing outside of the steps' own statements changed, the repair unbound no name. undefined: names
+    that are left for a person to decide about.
     """
 
     path: str
-    damage: Diagnosis
+    damage: Diagnosis | None
     before: bytes
     after: bytes
     steps: tuple[Step, ...]

@@ -1,4 +1,4 @@
-"""Repairs of a whole tree: finds the files that do not parse, and proposes for each."""
+"""Repairs of a whole tree: finds the files that do not parse, or read names that nothing binds."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from argosy.refit.repair.mend import Reached, conclude, reach
+from argosy.refit.repair.mend import Reached, conclude, look_at, reach
 from argosy.refit.repair.names.shown import read_shown
 from argosy.refit.repair.proposal import Proposal
 from argosy.refit.rewrite.run import Kept, Run, locked
 from argosy.refit.walk import take_snapshot
 from argosy.source.facts import collector_paused
-from argosy.source.parse import parse
+from argosy.source.parse import Parsed, parse
 from argosy.source.text import Source, Unparsed, read_source
 
 
@@ -47,20 +47,25 @@ def repair_tree(root: str, *, exclude: Sequence[str] = (), progress: Progress | 
     """
     told = progress or (lambda what, done, total: None)
     folder, paths = _paths(root, exclude)
-    broken, unreadable = _broken(folder, paths, told)
-    reached: list[Reached] = []
+    sorted_out = _sort_out(folder, paths, told)
+    reached = list(sorted_out.parsing)
     with collector_paused():
-        for done, (source, failed) in enumerate(broken):
-            told("looking for repairs", done, len(broken))
+        for done, (source, failed) in enumerate(sorted_out.broken):
+            told("looking for repairs", done, len(sorted_out.broken))
             reached.append(reach(source, failed))
     names = {name for item in reached for name in item.names}
     told("reading what the tree shows", 0, len(paths))
-    shown = read_shown(folder, _around(folder, paths), names)
+    mended = {item.source.path: text for item in reached if (text := item.shows()) is not None}
+    shown = read_shown(folder, _around(folder, paths), names, mended)
     proposals: list[Proposal] = []
     with collector_paused():
         for done, item in enumerate(reached):
             told("mending names", done, len(reached))
-            proposals.append(conclude(item, shown))
+            proposal = conclude(item, shown)
+            if proposal.damage is not None or proposal.steps:
+                proposals.append(proposal)
+    proposals.sort(key=lambda item: item.path)
+    unreadable = tuple(sorted_out.unreadable)
     return Account(folder, len(paths), tuple(proposals), unreadable)
 
 
@@ -110,25 +115,32 @@ def _around(folder: str, paths: Sequence[str]) -> Sequence[str]:
     return sorted(path for path in take_snapshot(folder).stamps if path.endswith(".py"))
 
 
-def _broken(
-    folder: str, paths: Sequence[str], told: Progress
-) -> tuple[list[tuple[Source, Unparsed]], tuple[Unparsed, ...]]:
-    broken: list[tuple[Source, Unparsed]] = []
-    unreadable: list[Unparsed] = []
+class _SortedOut(msgspec.Struct, frozen=True):
+    """The files by what there is to do: broken ones, those that parse and read unbound names, no sources."""
+
+    broken: list[tuple[Source, Unparsed]]
+    parsing: list[Reached]
+    unreadable: list[Unparsed]
+
+
+def _sort_out(folder: str, paths: Sequence[str], told: Progress) -> _SortedOut:
+    found = _SortedOut([], [], [])
     with collector_paused():
         for done, path in enumerate(paths):
             if done % 50 == 0:
                 told("reading", done, len(paths))
             source = read_source(os.path.join(folder, path))
             if isinstance(source, Unparsed):
-                unreadable.append(msgspec.structs.replace(source, path=path))
+                found.unreadable.append(msgspec.structs.replace(source, path=path))
                 continue
-            failed = parse(source, is_compiled=False)
-            if not isinstance(failed, Unparsed):
-                continue
-            failed = msgspec.structs.replace(failed, path=path)
-            if failed.stage == "read":
-                unreadable.append(failed)
+            source = msgspec.structs.replace(source, path=path)
+            parsed = parse(source, is_compiled=False)
+            if isinstance(parsed, Parsed):
+                reached = look_at(parsed)
+                if reached is not None:
+                    found.parsing.append(reached)
+            elif parsed.stage == "read":
+                found.unreadable.append(parsed)
             else:
-                broken.append((msgspec.structs.replace(source, path=path), failed))
-    return broken, tuple(unreadable)
+                found.broken.append((source, parsed))
+    return found

@@ -18,8 +18,8 @@ RULES: Final[tuple[Callable[[View, Shown], Iterator[Candidate]], ...]] = (
     unfit_super.propose,
     hoist.propose,
     torn_word.propose,
-    bring.propose,
     lost_logger.propose,
+    bring.propose,
     repeated_body.propose,
 )
 _MOST = 60

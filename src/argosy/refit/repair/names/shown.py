@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -15,6 +15,9 @@ from argosy.source.facts import collector_paused
 from argosy.source.modules import Finder, Folders, is_installed, is_standard
 from argosy.source.parse import Parsed, parse
 from argosy.source.text import Source, read_source
+
+# How a module makes a name: a function, a class, data, or what it has imported itself.
+Made = Literal["def", "class", "data", "import"]
 
 _NAMED = re.compile(r"^\s*([A-Za-z][\w.-]*)")
 # Distributions whose module has another name; only such as are common enough to be told by heart.
@@ -25,6 +28,13 @@ _MODULES = {
     "opencv-python": "cv2",
     "scikit-learn": "sklearn",
 }
+
+
+# Builtins of Python 2: read where a version was asked for first, and missing for a reason.
+OLD_BUILTINS = frozenset(
+    {"apply", "basestring", "buffer", "cmp", "coerce", "execfile", "file", "intern", "long", "raw_input"}
+    | {"reduce", "reload", "unichr", "unicode", "xrange"}
+)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -46,13 +56,16 @@ class Bringing(msgspec.Struct, frozen=True):
 
 
 class Shown:
-    """The names of a tree that were asked for. Holds no trees."""
+    """The names of a tree that were asked for. Holds no trees.
+
+    held: what the modules that mention one of the names bind at their top, by path, and how.
+    """
 
     def __init__(self, root: str, required: Collection[str] = ()) -> None:
         self.root = root
         self.bringings: dict[str, list[Bringing]] = {}
         self.assigned_in: dict[str, set[str]] = {}
-        self.held: dict[str, set[str]] = {}
+        self.held: dict[str, dict[str, Made]] = {}
         self.required = frozenset(required)
         self._finder = Finder([root], (), Folders())
 
@@ -77,37 +90,74 @@ class Shown:
         path = os.path.relpath(found.path, self.root).replace(os.sep, "/")
         return path in self.held and (not name or name in self.held[path])
 
+    def made(self, module: str, name: str) -> Made | None:
+        """Return how a module of the tree makes a name; None when it is not of the tree, or does not."""
+        found = self._finder.find(module)
+        if found is None or found.kind != "source":
+            return None
+        path = os.path.relpath(found.path, self.root).replace(os.sep, "/")
+        return self.held.get(path, {}).get(name)
+
     def origin(self, name: str, path: str, used: frozenset[str]) -> Origin | None:
         """Return what a file that uses `name` is to import, or None where the tree does not tell.
 
         path: of the file, relative to the root; used: the attributes that it reads of the name.
         """
         folder = os.path.dirname(path)
-        if any(
+        if name in OLD_BUILTINS or any(
             os.path.dirname(other) == folder and other != path for other in self.assigned_in.get(name, ())
         ):
             # A script of the same role makes its own: a generic name, which an import would be wrong for.
             return None
         known = [item for item in self.bringings.get(name, ()) if self.holds(item.module, item.taken)]
-        top = path.split("/")[0]
-        near = [item for item in known if item.path.split("/")[0] == top and "/" in item.path]
+        top = _top_folder(path)
+        near = [item for item in known if top and _top_folder(item.path) == top]
         alike = [item for item in known if used and used & item.used]
         for group in (known, near, alike):
-            texts = Counter(item.text for item in group)
-            if len(texts) == 1:
-                text = next(iter(texts))
-                if texts[text] >= 2 or self._finder.find(group[0].module) is not None:
-                    return Origin(text, group[0].module, texts[text])
+            if len({item.text for item in group}) == 1 and self._is_told_by(group, top, used):
+                return Origin(group[0].text, group[0].module, len(group))
         return None
 
+    def _is_told_by(self, group: Sequence[Bringing], top: str, used: frozenset[str]) -> bool:
+        """Return whether the files that import a name, all alike, say enough for one more.
 
-def read_shown(root: str, paths: Iterable[str], names: Collection[str]) -> Shown:
-    """Return what the files at `paths` (relative to `root`) show of `names`; broken ones show nothing."""
+        top: the folder of the root that the file is in. Several must do so, unless the module of the tree
+        defines the name; nobody takes it out of a package that keeps it for itself; and no attribute is read
+        of what is a function.
+        """
+        module, taken = group[0].module, group[0].taken
+        made = self.made(module, taken) if taken else None
+        if made == "def" and used:
+            return False
+        is_local = self._finder.find(module) is not None
+        home = module.split(".")[0]
+        is_near = not is_local or top == home or any(_top_folder(item.path) != home for item in group)
+        is_defined = is_local and (not taken or made in ("def", "class"))
+        return is_near and (is_defined or len(group) >= 2)
+
+    def beside(self, name: str, modules: Collection[str]) -> str | None:
+        """Return the one of `modules`, from which a file takes other names, that defines `name`.
+
+        None when none does, or more than one, or when what it makes is no function and no class.
+        """
+        if name in OLD_BUILTINS:
+            return None
+        found = [module for module in sorted(set(modules)) if self.made(module, name) in ("def", "class")]
+        return found[0] if len(found) == 1 else None
+
+
+def read_shown(
+    root: str, paths: Iterable[str], names: Collection[str], mended: Mapping[str, Source] | None = None
+) -> Shown:
+    """Return what the files at `paths` (relative to `root`) show of `names`; broken ones show nothing.
+
+    mended: sources that stand for those of the disk, by path: broken files as they will be.
+    """
     shown = Shown(root, _required(root))
     words = re.compile(rb"\b(?:" + b"|".join(re.escape(name.encode()) for name in sorted(names)) + rb")\b")
     with collector_paused():
         for path in paths:
-            source = read_source(os.path.join(root, path))
+            source = (mended or {}).get(path) or read_source(os.path.join(root, path))
             if names and isinstance(source, Source) and words.search(source.data):
                 parsed = parse(source, is_compiled=False)
                 if isinstance(parsed, Parsed):
@@ -127,10 +177,10 @@ def attributes_of(tree: ast.AST, name: str) -> frozenset[str]:
 def _take(shown: Shown, path: str, parsed: Parsed, names: Collection[str]) -> None:
     used: dict[str, set[str]] = {}
     brought: list[tuple[str, str, str, str]] = []
-    held = shown.held.setdefault(path, set())
-    for name, is_assigned in _bound(parsed.tree.body):
-        held.add(name)
-        if is_assigned and name in names:
+    held = shown.held.setdefault(path, {})
+    for name, made in _bound(parsed.tree.body):
+        held.setdefault(name, made)
+        if made == "data" and name in names:
             shown.assigned_in.setdefault(name, set()).add(path)
     for node in ast.walk(parsed.tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:
@@ -159,29 +209,38 @@ def _brought(node: ast.Import | ast.ImportFrom, path: str) -> Iterator[tuple[str
         yield alias.asname or alias.name, f"from {module} import {alias.name}{suffix}", module, alias.name
 
 
-def _bound(body: list[ast.stmt]) -> Iterator[tuple[str, bool]]:
-    """Yield the names that a module's own statements bind, and whether by an assignment."""
+def _bound(body: list[ast.stmt]) -> Iterator[tuple[str, Made]]:
+    """Yield the names that a module's own statements bind, and how."""
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name, False
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, "def"
+        elif isinstance(node, ast.ClassDef):
+            yield node.name, "class"
         elif isinstance(node, ast.Import | ast.ImportFrom):
             for alias in node.names:
-                yield alias.asname or alias.name.split(".")[0], False
+                yield alias.asname or alias.name.split(".")[0], "import"
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
-                yield from ((item.id, True) for item in ast.walk(target) if isinstance(item, ast.Name))
-        elif isinstance(node, ast.If | ast.For | ast.While | ast.With):
-            yield from _bound(node.body)
-            yield from _bound(getattr(node, "orelse", []))
-        elif isinstance(node, ast.Try):
-            for part in (
-                node.body,
-                *(handler.body for handler in node.handlers),
-                node.orelse,
-                node.finalbody,
-            ):
-                yield from _bound(part)
+                yield from ((item.id, "data") for item in ast.walk(target) if isinstance(item, ast.Name))
+        else:
+            yield from _bound(_inner(node))
+
+
+def _inner(node: ast.stmt) -> list[ast.stmt]:
+    """Return the statements in the blocks of another statement, all of its branches."""
+    if not isinstance(node, ast.If | ast.For | ast.While | ast.With | ast.Try):
+        return []
+    handlers = getattr(node, "handlers", [])
+    parts = (node.body, *(handler.body for handler in handlers))
+    rest = [*getattr(node, "orelse", []), *getattr(node, "finalbody", [])]
+    return [item for part in parts for item in part] + rest
+
+
+def _top_folder(path: str) -> str:
+    """Return the folder of the root that a file is in, empty for one beside no folder."""
+    first, _, rest = path.partition("/")
+    return first if rest else ""
 
 
 def _required(root: str) -> set[str]:

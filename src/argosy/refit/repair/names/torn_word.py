@@ -1,8 +1,8 @@
 """A word with letters too many or too few, or of the other case: `ororjson`, `aseAgent`, `VRAMAgent`.
 
 Text rewrites leave such words where a pattern took part of one. It is mended when exactly one name that the
-module binds, or that every file of the tree imports from the same place, is that word but for its
-first or last two letters, or for its case.
+module binds is that word but for its first or last two letters, or for the case of a class's name: `channel`
+and `Channel`, or `limit` and `LIMIT`, are names of two things.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.names.shown import Shown
+from argosy.refit.repair.names.shown import OLD_BUILTINS, Shown
 from argosy.refit.repair.names.view import View
 
 NAME = "torn-word"
@@ -20,7 +20,7 @@ _MOST = 2
 
 def propose(view: View, shown: Shown) -> Iterator[Candidate]:
     for item in view.unresolved:
-        if item.bound_line or len(item.name) < _SHORTEST:
+        if item.bound_line or len(item.name) < _SHORTEST or item.name in OLD_BUILTINS:
             continue
         whole = [name for name in view.scope.bindings if _is_torn(item.name, name)]
         if len(whole) != 1:
@@ -35,7 +35,7 @@ def _is_torn(word: str, name: str) -> bool:
     if word == name or len(name) < _SHORTEST:
         return False
     if word.lower() == name.lower():
-        return True
+        return word[0].isupper() and name[0].isupper() and not name.isupper()
     long, short = (word, name) if len(word) > len(name) else (name, word)
-    is_cut = 0 < len(long) - len(short) <= _MOST
-    return is_cut and (long.endswith(short) or long.startswith(short))
+    lost = long.removesuffix(short) if long.endswith(short) else long.removeprefix(short)
+    return lost.isalpha() and len(lost) <= _MOST
