@@ -6,15 +6,17 @@ import os
 import time
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import zmq
 
 from argosy.agent.needs import Needs
 from argosy.fault import ArgosyError
-from argosy.wire.book import Directory
+from argosy.wire.book import Directory, Entry
 from argosy.wire.lease import context
 from argosy.wire.standing import LOST
+
+RECEIVE_MS: Final = 5000  # the receive time-out that old code expects
 
 # What the questions of this process have shown of the agents that they went to.
 shown = Needs()
@@ -25,16 +27,27 @@ def endpoint_of(name: str) -> tuple[str, int]:
 
     Raises RuntimeError, as old callers expect: there is no fleet, no such agent, or it has no port.
     """
+    entry = _directory_of(name)[1]
+    if entry.port is None:
+        raise RuntimeError(f"could not locate agent `{name}`: it declares no port")
+    return entry.host, entry.port
+
+
+def machine_of(name: str) -> tuple[str, frozenset[str]]:
+    """Return an agent's machine and the names of all machines of its fleet; raises RuntimeError as above."""
+    directory, entry = _directory_of(name)
+    return entry.machine, frozenset(each.machine for each in directory.book.agents.values())
+
+
+def _directory_of(name: str) -> tuple[Directory, Entry]:
     path = os.environ.get("ARGOSY_BOOK")
     if not path:
         raise RuntimeError(f"could not locate agent `{name}`: there is no fleet (ARGOSY_BOOK is not set)")
     try:
-        entry = Directory(path).entry(name)
+        directory = Directory(path)
+        return directory, directory.entry(name)
     except ArgosyError as error:
         raise RuntimeError(f"could not locate agent `{name}`: {error}") from error
-    if entry.port is None:
-        raise RuntimeError(f"could not locate agent `{name}`: it declares no port")
-    return entry.host, entry.port
 
 
 def ask(

@@ -18,6 +18,7 @@ from typing import Any, Final
 import zmq
 
 from argosy.agent.compat.arbiter import Claims
+from argosy.agent.compat.asking import RECEIVE_MS
 from argosy.agent.compat.given import Given
 from argosy.agent.compat.loop import Inbox, turn_until_stopped
 from argosy.agent.compat.ports import free_port
@@ -25,7 +26,6 @@ from argosy.agent.compat.post import Post, current_post, leave_post, take_post
 from argosy.agent.compat.work import Stage, Work
 from argosy.wire.lease import Lease, context
 
-RECEIVE_MS: Final = 5000  # the receive time-out that old code expects on the base's sockets
 _SLOT: Final = "_argosy"
 
 _log = logging.getLogger("argosy.agent")

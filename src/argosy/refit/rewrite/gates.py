@@ -151,6 +151,8 @@ def _imports(case: Case) -> str:
         scope = next(s for s in case.after.module.walk() if s.qualified_name() == scope_name)
         if had[key] or has[key] > 1:
             return f"`{target}` is imported again as `{name}`"
+        if name in _defined(case.before) - _defined(case.after):
+            continue  # it stands for what the module defined, and is used by whoever takes that from here
         if not any(use.name == name for inner in scope.walk() for use in inner.uses):
             return f"`{name}` is imported and not used"
     return ""
@@ -175,6 +177,7 @@ _NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 def _members(case: Case) -> str:
     """No thread target, method, attribute or function has gone that something still asks for."""
     gone = _defined(case.before) - _defined(case.after)
+    gone -= {name for _, name, _ in _imported(case.after)}
     if not gone:
         return ""
     for node in case.after.nodes:
@@ -205,7 +208,7 @@ def _is_own(node: ast.expr) -> bool:
 def _contexts(case: Case) -> str:
     """What was given a context is given one still, and not None in its place."""
     before, after = case.before, case.after
-    held, holds = _holders(before), _holders(after)
+    held, holds = _holders(before, _classes(after)), _holders(after, _classes(after))
     if lost := sorted(held.keys() - holds.keys()):
         return f"`{lost[0]}` is given no context any more"
     empty = _emptied(after, set(held)) - _emptied(before, set(held))
@@ -214,9 +217,17 @@ def _contexts(case: Case) -> str:
     return ""
 
 
-def _holders(view: View) -> Counter[str]:
+def _classes(view: View) -> set[str]:
+    return {node.name for node in view.nodes if isinstance(node, ast.ClassDef)}
+
+
+def _holders(view: View, classes: set[str]) -> Counter[str]:
+    """Return what is given a context; in a class only if that is one of `classes`, those that remain."""
     found: Counter[str] = Counter()
     for node in view.nodes:
+        around = view.class_(node)
+        if around is not None and around.name not in classes:
+            continue
         if not isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) or node.value is None:
             continue
         if any(isinstance(part, ast.Call) and _is_lease(view, part) for part in ast.walk(node.value)):

@@ -106,6 +106,10 @@ class Index:
         """Return the names of all bases of a class, as far as the tree names them."""
         return _reached(owner, self._bases)
 
+    def derived_count(self, owner: str) -> int:
+        """Return how many classes of the tree name a class as a base of theirs."""
+        return len(self._derived.get(owner, ()))
+
     def homes(self, name: str) -> set[str]:
         """Return the files that define a class of this name."""
         return self._homes.get(name, set())

@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from argosy.refit.rewrite import addresses, contexts
+from argosy.refit.rewrite import addresses, contexts, standins
 from argosy.refit.rewrite.change import Change
 from argosy.refit.rewrite.edit import line_before, line_moves, rewrite
 from argosy.refit.rewrite.gates import Case, Step, run_gates
@@ -41,6 +41,7 @@ class Rewrite(msgspec.Struct, frozen=True):
 
 # In the order of their application; each sees what the ones before it made.
 REWRITES: Final[tuple[Rewrite, ...]] = (
+    Rewrite(standins.CODES, standins.may_hold, standins.plan_standins),
     Rewrite(addresses.CODES, addresses.may_hold, addresses.plan_addresses),
     Rewrite((contexts.CODE,), contexts.may_hold, contexts.plan_contexts),
 )

@@ -1,0 +1,128 @@
+"""Service discovery as old code asks for it, answered from the declared fleet.
+
+Old agents looked each other up in a registry over ZeroMQ, and waited in their constructors for one
+that knew nobody. The fleet's book knows everybody from the start, so nothing is sent and nothing is
+waited for: what is declared is found, what is not declared is said to be unknown at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import zmq
+
+from argosy.agent.compat.asking import RECEIVE_MS, endpoint_of, machine_of
+from argosy.wire.lease import Lease, context
+
+__all__ = [
+    "ServiceDiscoveryClient",
+    "connect_to_service",
+    "discover_service",
+    "get_service_address",
+    "get_service_discovery_client",
+    "register_service",
+]
+
+SUCCESS: Final = "SUCCESS"
+_EVERYWHERE: Final = ("*", "0.0.0.0", "::", "")
+
+_log = logging.getLogger("argosy.agent")
+
+
+class ServiceDiscoveryClient:
+    """The client of old: its questions go to the fleet's book. sdt_port: the registry's once; unused."""
+
+    def __init__(self, sdt_port: int | None = None) -> None:
+        self.sdt_port = sdt_port
+        self.timeout = RECEIVE_MS
+        self._lease: Lease | None = None
+
+    @property
+    def context(self) -> Lease:
+        """A lease on the process's context, for sockets to what was found."""
+        if self._lease is None or self._lease.closed:
+            self._lease = context()
+        return self._lease
+
+    def discover_service(self, service_name: str, machine: str | None = None) -> tuple[bool, dict[str, Any]]:
+        """See the function of this name."""
+        return discover_service(service_name, machine)
+
+    def get_service_address(self, service_name: str, machine: str | None = None) -> str | None:
+        """See the function of this name."""
+        return get_service_address(service_name, machine)
+
+    def connect_to_service(
+        self, service_name: str, machine: str | None = None, socket_type: int = zmq.REQ
+    ) -> zmq.Socket[bytes] | None:
+        """Return a socket that is connected to an agent, None for an agent that is not declared."""
+        address = get_service_address(service_name, machine)
+        if address is None:
+            return None
+        made: zmq.Socket[bytes] = self.context.socket(socket_type)
+        made.linger = 0
+        made.rcvtimeo = self.timeout
+        made.connect(address)
+        return made
+
+
+_clients: list[ServiceDiscoveryClient] = []
+
+
+def get_service_discovery_client() -> ServiceDiscoveryClient:
+    """Return the process's client."""
+    if not _clients:
+        _clients.append(ServiceDiscoveryClient())
+    return _clients[0]
+
+
+def discover_service(service_name: str, machine: str | None = None) -> tuple[bool, dict[str, Any]]:
+    """Return (found, answer): the answer as a registry gave it, with `ip` and `port` under `payload`.
+
+    machine: where the agent has to be; one of the fleet's names for machines counts, any other word does not.
+    """
+    try:
+        host, port = endpoint_of(service_name)
+    except RuntimeError as error:
+        _log.warning("%s", error)
+        return False, {"status": "error", "message": f"service `{service_name}` not found: {error}"}
+    place, known = machine_of(service_name)
+    if machine in known and machine != place:
+        message = f"service `{service_name}` not found on `{machine}`: it is declared on `{place}`"
+        return False, {"status": "error", "message": message}
+    host = "127.0.0.1" if host in _EVERYWHERE else host
+    return True, {
+        "status": SUCCESS,
+        "payload": {"name": service_name, "ip": host, "port": port, "location": place},
+    }
+
+
+def get_service_address(service_name: str, machine: str | None = None) -> str | None:
+    """Return what to connect to, such as `tcp://10.0.0.4:5595`; None for an agent that is not declared."""
+    found, answer = discover_service(service_name, machine)
+    return f"tcp://{answer['payload']['ip']}:{answer['payload']['port']}" if found else None
+
+
+def connect_to_service(
+    service_name: str, machine: str | None = None, socket_type: int = zmq.REQ
+) -> zmq.Socket[bytes] | None:
+    """Return a socket that is connected to an agent, None for an agent that is not declared."""
+    return get_service_discovery_client().connect_to_service(service_name, machine, socket_type)
+
+
+def register_service(
+    name: str,
+    location: str | None = None,
+    ip: str | None = None,
+    port: int | None = None,
+    additional_info: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Tell whether others find `name`: the fleet file says where it is, and not this call."""
+    found, answer = discover_service(name)
+    if not found:
+        return answer
+    declared = answer["payload"]["port"]
+    if port is not None and str(port) != str(declared):
+        _log.warning("`%s` registers port %s, and its fleet declares %s, which holds", name, port, declared)
+    return {"status": SUCCESS, "message": f"`{name}` is declared", "payload": answer["payload"]}

@@ -1,0 +1,76 @@
+"""Service discovery of old code: what the fleet declares is found at once, nothing else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import zmq
+
+from argosy.agent.compat import discovery
+from argosy.wire.book import Book, Entry, write_book
+
+
+@pytest.fixture(autouse=True)
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agents = {
+        "Voice": Entry("mainpc", host="10.0.0.4", port=5595),
+        "Memory": Entry("pc2", host="0.0.0.0", port=7140),
+        "Silent": Entry("pc2"),
+    }
+    write_book(tmp_path / "book", Book("trial", "testing", ("mainpc",), str(tmp_path), agents))
+    monkeypatch.setenv("ARGOSY_BOOK", str(tmp_path / "book"))
+
+
+def test_what_is_declared_is_found_in_a_registrys_words() -> None:
+    found, answer = discovery.discover_service("Voice")
+    assert found
+    assert answer["status"] == "SUCCESS"
+    assert answer["payload"] == {"name": "Voice", "ip": "10.0.0.4", "port": 5595, "location": "mainpc"}
+    assert discovery.get_service_address("Voice") == "tcp://10.0.0.4:5595"
+
+
+def test_an_interface_never_becomes_a_peer() -> None:
+    assert discovery.get_service_address("Memory") == "tcp://127.0.0.1:7140"
+
+
+@pytest.mark.parametrize("name", ["Nobody", "Silent"])
+def test_the_unknown_is_told_at_once(name: str) -> None:
+    found, answer = discovery.discover_service(name)
+    assert not found
+    assert "not found" in answer["message"]
+    assert name in answer["message"]
+    assert discovery.get_service_address(name) is None
+    assert discovery.connect_to_service(name) is None
+
+
+def test_without_a_fleet_nobody_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARGOSY_BOOK")
+    found, answer = discovery.discover_service("Voice")
+    assert not found
+    assert "there is no fleet" in answer["message"]
+
+
+def test_a_machine_counts_only_as_the_fleet_calls_it() -> None:
+    assert discovery.discover_service("Voice", "mainpc")[0]
+    assert not discovery.discover_service("Voice", "pc2")[0]
+    assert discovery.discover_service("Voice", "MainPC")[0]
+
+
+def test_who_registers_is_told_what_is_declared() -> None:
+    answer = discovery.register_service("Voice", port="6000")  # type: ignore[arg-type]
+    assert answer["status"] == "SUCCESS"
+    assert answer["payload"]["port"] == 5595
+    assert discovery.register_service("Nobody", port=1)["status"] == "error"
+
+
+def test_a_client_connects_and_its_context_is_a_lease() -> None:
+    client = discovery.get_service_discovery_client()
+    assert client is discovery.get_service_discovery_client()
+    socket = client.connect_to_service("Memory")
+    assert socket is not None
+    assert int(socket.type) == int(zmq.REQ)
+    assert socket.rcvtimeo == client.timeout
+    socket.close()
+    client.context.term()
+    assert not client.context.closed
