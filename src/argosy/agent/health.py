@@ -42,10 +42,16 @@ HEALTH_ACTIONS = frozenset(("health", "health_check", "ping", "status"))
 
 def normal_status(word: object) -> Status:
     """Return what an old status word means; an unknown word is degraded, never ok."""
-    if isinstance(word, Status):
-        return word
-    text = str(word).strip().lower().replace(" ", "_").replace("-", "_")
-    return _MEANING.get(text, Status.DEGRADED)
+    return word if isinstance(word, Status) else _MEANING.get(_spelt(word), Status.DEGRADED)
+
+
+def is_known_word(word: object) -> bool:
+    """Return whether `normal_status` knows a word, and does not only take the safe side."""
+    return _spelt(word) in _MEANING
+
+
+def _spelt(word: object) -> str:
+    return str(word).strip().lower().replace(" ", "_").replace("-", "_")
 
 
 class Health(msgspec.Struct, kw_only=False):

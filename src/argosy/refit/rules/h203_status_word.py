@@ -1,0 +1,80 @@
+"""A status word outside the standard
+
+Health has five words: `starting`, `ok`, `degraded`, `failing`, `stopping`. Whoever asks compares with them;
+an agent that says `HEALTHY`, `running` or `success` is down for one caller and fine for the next.
+
+Found are literal words of `status` in what `_get_health_status` and `health_check` return, in what a health
+loop sends, and in the answer to a request that was compared with `health` or `health_check`. The standard
+translates old words where it answers, and tells them under `status_word`; what it does not know it takes for
+`degraded`.
+
+Instead: one of the five words, and what else is to say under keys of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from argosy.agent.health import Status, is_known_word, normal_status
+from argosy.refit.file import PythonFile
+from argosy.refit.finding import Finding
+from argosy.refit.health.words import status_words
+from argosy.refit.rule import Case, Rule
+
+_STANDARD = frozenset(status.value for status in Status)
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Tell each word that is none of the five."""
+    for word, scope in status_words(file):
+        text = str(word.value)
+        if text not in _STANDARD:
+            known = "" if is_known_word(text) else "unknown, and "
+            message = f"`{text}` is no word of the health standard"
+            hint = f"it is {known}read as `{normal_status(text)}`"
+            yield file.finding(word, message, scope, hint=hint)
+
+
+RULE = Rule(
+    code="H203", title="status word outside the standard", action="review", words=(b"status",), file=check
+)
+
+MUST = (
+    Case(
+        "class A(Base):\n    def _get_health_status(self):\n"
+        "        return {'status': 'HEALTHY', 'uptime': 1}  # <--\n"
+    ),
+    Case(
+        "class A(Base):\n    def health_check(self):\n        found = {'status': 'ok'}\n"
+        "        if not self.up:\n"
+        "            found['status'] = 'down'  # <--\n        return found\n"
+    ),
+    Case(
+        "class A(Base):\n    def _get_health_status(self):\n        base = super()._get_health_status()\n"
+        "        base.update({'status': 'healthy' if self.up else 'failing'})  # <--\n        return base\n"
+    ),
+    Case(
+        "class A:\n    def handle(self, request):\n        if request.get('action') == 'health_check':\n"
+        "            return {'status': 'running', 'agent': 'a'}  # <--\n"
+    ),
+    Case(
+        "import zmq\n\ndef serve(s):\n    while True:\n        s.recv()\n"
+        "        s.send_json({'status': 'alive', 'uptime': 1})  # <--\n"
+    ),
+)
+MUST_NOT = (
+    Case(
+        "class A(Base):\n    def _get_health_status(self):\n"
+        "        return {'status': 'ok', 'database': 'fine'}\n"
+    ),
+    Case(
+        "class A(Base):\n    def _get_health_status(self):\n"
+        "        return {'status': 'ok', 'parts': {'db': {'status': 'connected'}}}\n"
+    ),
+    Case(
+        "class A:\n    def handle(self, request):\n        if request.get('action') == 'translate':\n"
+        "            return {'status': 'success', 'text': 'x'}\n"
+    ),
+    Case("def f(word):\n    return {'status': 'HEALTHY'}\n"),
+    Case("class A(Base):\n    def _get_health_status(self):\n        return {'status': self.word}\n"),
+)

@@ -1,0 +1,52 @@
+"""A health beacon of one's own
+
+A PUB or PUSH socket on which a loop sends its agent's health every few seconds, whether anybody listens or
+not: a thread, a port and a format more, and silence means nothing, since what was not heard is gone.
+
+Found is the socket, where a loop of the file sends health payloads on it; the loop itself is H201.
+
+Instead: the standard, whose beacon the fleet's hub hears; `self.report(...)` tells a change at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from argosy.refit.file import PythonFile
+from argosy.refit.finding import Finding
+from argosy.refit.health.servers import beacon_sockets
+from argosy.refit.rule import Case, Rule
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Tell each call that makes such a socket."""
+    for place, making in beacon_sockets(file):
+        message = f"`{place.name}` is a {making.type} socket on which a loop sends out health"
+        yield file.finding(making.call, message, making.scope, symbol=place.name)
+
+
+RULE = Rule(code="H204", title="health beacon", action="review", words=(b"PUB", b"PUSH"), file=check)
+
+_MADE = (
+    "import time, zmq\n\nclass A:\n    def __init__(self, c):\n"
+    "        self.p = c.socket(zmq.{type}){mark}\n\n"
+)
+_LOOP = (
+    "    def tell(self):\n        while True:\n            self.p.send_json({payload})\n"
+    "            time.sleep(5)\n"
+)
+MUST = (
+    Case(
+        _MADE.format(type="PUB", mark="  # <--")
+        + _LOOP.format(payload="{'component': 'a', 'status': 'running', 'metrics': {}}")
+    ),
+    Case(_MADE.format(type="PUSH", mark="  # <--") + _LOOP.format(payload="self._get_health_status()")),
+)
+MUST_NOT = (
+    Case(_MADE.format(type="PUB", mark="") + _LOOP.format(payload="{'frame': 1, 'status': 'done'}")),
+    Case(
+        _MADE.format(type="PUB", mark="") + "    def once(self):\n"
+        "        self.p.send_json({'component': 'a', 'status': 'running'})\n"
+    ),
+    Case(_MADE.format(type="REP", mark="") + _LOOP.format(payload="self._get_health_status()")),
+)
