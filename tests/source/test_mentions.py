@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.source.binder import find_scopes
+from argosy.source.index import Index
 from argosy.source.mentions import Speech, find_speech
 from argosy.source.parse import Parsed, parse
-from argosy.source.scopes import Index, find_scopes
 from argosy.source.text import Source
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.source.binder import find_scopes
 from argosy.source.order import Early, find_early
-from argosy.source.scopes import find_scopes
 from source.reading import parsed
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.source.binder import find_scopes
 from argosy.source.parse import Parsed, parse
-from argosy.source.scopes import Scope, find_scopes
+from argosy.source.scopes import Scope
 from argosy.source.text import Source, read_source
 from argosy.source.undefined import find_undefined
 from source.reading import parsed

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from argosy.engine.crew import Crew
     from argosy.engine.errand import Outcome
+    from argosy.engine.lifetime import Lifetime
     from argosy.engine.member import Member
     from argosy.engine.plan import ProcessSpec
 
@@ -38,6 +39,11 @@ _LOSSES = {
 
 class Hull(Unit):
     """The process of a cell."""
+
+    @property
+    def life(self) -> Lifetime:
+        """The process, for those aboard to share."""
+        return self._life
 
     @property
     def said(self) -> str:
@@ -58,8 +64,8 @@ class Hull(Unit):
         self._fire(Event.FROZEN, why)
 
     def _frozen(self, why: str) -> None:
-        if not self.said and self._held is not None:
-            self._held.signal(signal.SIGQUIT)  # C code holds the interpreter: its stack goes to the log
+        if not self.said:
+            self._life.signal(signal.SIGQUIT)  # C code holds the interpreter: its stack goes to the log
         self.fail(f"{why}: {self.said}" if self.said else why)
 
 

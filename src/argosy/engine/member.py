@@ -77,7 +77,7 @@ class Member(Unit):
 
     def has_boarded(self, hull: Hull) -> None:
         """The process has been told to begin it."""
-        self.identity, self.incarnation, self.log_start = hull.identity, hull.incarnation, hull.log_start
+        self._share_process(hull)
         self._write_will()
         self._signs.begin(self.spec, hull.pid or 0)
         self._crew.changed(self)
@@ -87,7 +87,7 @@ class Member(Unit):
         will = read_will(self._crew.folder.will(self.name))
         if will is not None and not (will.wanted and will.incarnation == hull.incarnation):
             return False
-        self.identity, self.incarnation, self.log_start = hull.identity, hull.incarnation, hull.log_start
+        self._share_process(hull)
         self.wanted = True
         self.restarts = will.restarts if will else 0
         self.running_digest = will.digest if will else self.spec.digest
@@ -98,6 +98,10 @@ class Member(Unit):
         was_ready = will is not None and will.ready_s is not None
         self._signs.recognise(self.spec, hull.pid or 0, was_ready=was_ready)
         return True
+
+    def _share_process(self, hull: Hull) -> None:
+        self._life.share(hull.life)
+        self.log_start = hull.log_start
 
     def take_share(self, hull: Hull, sharers: int) -> None:
         """Take its share of the process's proportional memory; what is resident is resident for all."""
@@ -118,7 +122,8 @@ class Member(Unit):
         elif self._cause == "timeout":
             event, why = Event.GIVE_UP, self.reason
         self._disarm()
-        self.identity = self.health = self.memory = None
+        self._life.finish()
+        self.health = self.memory = None
         self.waits_for_room = False
         self._take_next_spec()
         if event is Event.RETRY:

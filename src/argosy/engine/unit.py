@@ -7,19 +7,16 @@ agents, tell clients) it asks of its `Surroundings`, the crew.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from argosy.engine import process
 from argosy.engine.condition import judge_health, judge_needs
-from argosy.engine.departure import Departure
-from argosy.engine.held import HeldProcess
+from argosy.engine.lifetime import Lifetime
 from argosy.engine.logs import last_lines, log_size, open_log
 from argosy.engine.policy import Budget, Ending, decide_exit, jittered
 from argosy.engine.ports import obstacle
-from argosy.engine.process import Identity
 from argosy.engine.signs import Signs
 from argosy.engine.state import READY_STATES, RUNNING_STATES, Action, Event, State, step
 from argosy.engine.timers import Timers
@@ -28,21 +25,20 @@ from argosy.engine.words import words_of_end, words_of_lateness
 from argosy.fleet.secret import Veil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from argosy.engine.memory import Memory
     from argosy.engine.order import Birth
     from argosy.engine.plan import ProcessSpec
+    from argosy.engine.process import Identity
     from argosy.engine.surroundings import Surroundings
 
 
 class Unit:
     """One agent and its process, if it has one.
 
-    identity: of its process, until nothing of that is left. waits_for_room: it may start but for
-    what is scarce. started_at, ready_at: loop time of the last spawn and of the readiness that
-    followed. since_s: epoch seconds of the last change of state. log_start: the size of its log when
-    its process was ordered. last_lines: what it printed last, of one that is given up.
+    waits_for_room: it may start but for what is scarce. started_at, ready_at: loop time of the last
+    spawn and of the readiness that followed. since_s: epoch seconds of the last change of state.
+    log_start: the size of its log when its process was ordered. last_lines: what it printed last, of
+    one that is given up.
     """
 
     def __init__(self, spec: ProcessSpec, crew: Surroundings) -> None:
@@ -53,8 +49,6 @@ class Unit:
         self.reason = "not started"
         self.last_end = ""  # how its last process ended, until one is ready
         self.since_s = time.time()
-        self.identity: Identity | None = None
-        self.incarnation = 0
         self.running_digest = spec.digest
         self.restarts = 0
         self.health: str | None = None
@@ -74,14 +68,22 @@ class Unit:
         self._log = crew.folder.log(spec.name)
         path, run = crew.folder.notify(spec.name), partial(crew.run_beside, self)
         self._signs = Signs(path, self._log, crew.loop, run, crew.hear_forker, self._has_spoken, self._frozen)
-        self._held: HeldProcess | None = None
-        self._is_unborn = self._is_adopted = False
-        self._departure: Departure | None = None
+        self._life = Lifetime(spec.name, crew, self.ended, self._still_left)
         self._cause = "exit"
         self._next_spec: ProcessSpec | None = None
         self._restart_asked = False
 
     # ---- what others ask of it
+
+    @property
+    def identity(self) -> Identity | None:
+        """Its process, until nothing of that is left."""
+        return self._life.identity
+
+    @property
+    def incarnation(self) -> int:
+        """The number of its process, or of the last; 0 before the first."""
+        return self._life.incarnation
 
     @property
     def pid(self) -> int | None:
@@ -155,10 +157,8 @@ class Unit:
     def close(self) -> None:
         """Let go of sockets, timers and descriptors; the process is left as it is."""
         self._disarm()
-        if self._departure is not None:
-            self._departure.cancel()
         self._signs.close()
-        self._let_go()
+        self._life.close()
 
     # ---- the state machine
 
@@ -233,7 +233,7 @@ class Unit:
         self._cause = "exit"
         self.started_at = self._crew.loop.time()
         if not self._crew.adopt(self):
-            self._depart(self._order)  # what an earlier process left behind goes first
+            self._life.depart(self._order)  # what an earlier process left behind goes first
 
     def _order(self) -> None:
         """Have the process forked; a held port is a failed start like any other."""
@@ -242,7 +242,6 @@ class Unit:
             self._not_started(held)
             return
         self.running_digest = self.spec.digest
-        self.incarnation = secrets.randbits(62)
         try:
             self._signs.listen()
             output = open_log(self._log)
@@ -250,8 +249,8 @@ class Unit:
         except OSError as error:
             self._not_started(f"{error.filename or 'its notify socket'}: {error.strerror}")
             return
+        self._life.order()
         self._write_will()
-        self._is_unborn = True
         self._timers.arm("deadline", self.spec.start_timeout_s, self._too_late)
         self._crew.spawn(self, output)
 
@@ -260,10 +259,7 @@ class Unit:
 
     def born(self, birth: Birth, pidfd: int) -> None:
         """Take note of the process that was forked for it; takes over the descriptor."""
-        self._is_unborn = self._is_adopted = False
-        self.identity = Identity(birth.pid, birth.started)
-        self._held = HeldProcess(birth.pid, pidfd, self._crew.loop)
-        self._held.watch(self.ended)
+        self._life.born(birth, pidfd)
         if self.state is State.STOPPING:
             self._terminate()
         else:
@@ -272,7 +268,7 @@ class Unit:
 
     def not_born(self, why: str) -> None:
         """No process came of the order, for the reason `why`; without one it is ordered again."""
-        self._is_unborn = False
+        self._life.is_unborn = False
         if self.state is State.STOPPING:
             self._after_end(Ending(None, "exit", False), self.reason)
         elif why:
@@ -284,10 +280,7 @@ class Unit:
         """Take over a process that an earlier supervisor started; ready again once it says so."""
         will = read_will(self._crew.folder.will(self.name)) or Will(wanted=True, digest=self.spec.digest)
         is_same = will.incarnation == incarnation
-        self.identity, self.incarnation = identity, incarnation
-        self._held = HeldProcess(identity.pid, pidfd, self._crew.loop)
-        self._held.watch(self.ended)
-        self._is_adopted = True
+        self._life.adopt(identity, pidfd, incarnation)
         self.wanted = self.wanted or will.wanted
         self.restarts = will.restarts
         self.running_digest = will.digest if is_same else self.spec.digest
@@ -306,7 +299,7 @@ class Unit:
     # ---- end
 
     def _too_late(self) -> None:
-        self._cause = "unheard" if self._is_adopted else "timeout"
+        self._cause = "unheard" if self._life.is_adopted else "timeout"
         self._fire(Event.TIMEOUT, words_of_lateness(self.spec, self.pid, self._log, self._signs.found))
 
     def _frozen(self, why: str) -> None:
@@ -316,50 +309,34 @@ class Unit:
     def _terminate(self) -> None:
         self._timers.cancel("deadline")
         self._signs.end()
-        if self._held is not None:
+        if self._life.is_held:
             if self.was_killed:
-                self._held.kill()
+                self._life.kill()
             else:
-                self._held.terminate()
+                self._life.terminate()
             self._timers.arm("grace", self.spec.stop_timeout_s, self._kill)
-        elif not self._is_unborn and self.identity is None:
+        elif self._life.is_absent:
             self._after_end(Ending(None, "exit", False), self.reason)
         # Else it is not born yet, or what it left is on its way out: both come back.
 
     def _kill(self) -> None:
         self.was_killed = True
-        if self._held is not None:
-            self._held.kill()
+        self._life.kill()
 
     def ended(self, status: int | None) -> None:
         """The process has ended; what follows waits until nothing of it is left."""
-        if self._held is None:
+        if not self._life.is_held:
             return  # told twice, by a forker that died over it and by the kernel
         self._signs.hear()  # what it said last was said before it ended
         self._disarm()
-        self._let_go()
+        self._life.let_go()
         ending = Ending(process.exit_code(status), self._cause, self.ready_at is not None)
         is_told = self._cause != "exit" or self.state is State.STOPPING
         lived_s = self._crew.loop.time() - self.started_at
         why = self.reason if is_told else words_of_end(ending, lived_s, self._log)
-        self._depart(lambda: self._after_end(ending, why))
-        if self._departure is not None and not self._departure.is_over:
+        self._life.depart(lambda: self._after_end(ending, why))
+        if self._life.is_departing:
             self._fire(Event.UNHEALTHY, f"{why}; something of it still runs")
-
-    def _depart(self, then: Callable[[], None]) -> None:
-        """Go on with `then` once nothing is left of an earlier process."""
-        if self._departure is not None:
-            self._departure.cancel()
-        self._departure = Departure(
-            self._crew.folder,
-            self.name,
-            self._crew.loop,
-            then,
-            self._still_left,
-            self._crew.forkers,
-            is_adopted=self._is_adopted,
-        )
-        self._departure.look()
 
     def _still_left(self, what: str) -> None:
         self.reason = what
@@ -367,9 +344,7 @@ class Unit:
 
     def _after_end(self, ending: Ending, why: str) -> None:
         """Let the policy decide what follows."""
-        if self._departure is not None:
-            self._departure.cancel()
-        self.identity = None
+        self._life.finish()
         self.waits_for_room = False
         self.health = self.memory = None
         self._timers.cancel("deadline")
@@ -402,11 +377,6 @@ class Unit:
 
     def _write_will(self) -> None:
         write_will(self._crew.folder.will(self.name), will_of(self))
-
-    def _let_go(self) -> None:
-        if self._held is not None:
-            self._held.close()
-            self._held = None
 
     def _disarm(self) -> None:
         self._timers.clear()

@@ -9,10 +9,12 @@ from types import CodeType
 from typing import Any, TypeVar
 
 from argosy.refit.finding import Action, Finding
+from argosy.source.binder import find_scopes
 from argosy.source.facts import Facts, facts_of
+from argosy.source.index import Index
 from argosy.source.origin import Origin, find_origin
 from argosy.source.parse import Parsed
-from argosy.source.scopes import Index, Scope, find_scopes
+from argosy.source.scopes import Scope
 from argosy.source.text import Source, Unparsed, split_lines
 
 Node = TypeVar("Node", bound=ast.AST)

@@ -15,11 +15,12 @@ import msgspec
 from argosy.engine.sources import Shelf, Sources
 from argosy.fleet.places import displayed_path
 from argosy.fleet.spec import AgentSpec, Fleet
+from argosy.source.binder import find_scopes
 from argosy.source.closure import Node
 from argosy.source.facts import collector_paused
+from argosy.source.index import Index
 from argosy.source.mentions import Mention, Speech, find_speech
 from argosy.source.parse import Parsed, parse
-from argosy.source.scopes import Index, find_scopes
 from argosy.source.text import Source, Unparsed, read_source
 
 NO_TRACE = "no file that it loads names it or its port"

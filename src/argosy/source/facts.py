@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import msgspec
 
+from argosy.source.binder import find_scopes
 from argosy.source.imports import Import, find_imports
+from argosy.source.index import Index
 from argosy.source.order import Early, find_early
 from argosy.source.parse import Parsed, parse
 from argosy.source.ports import Ports, find_ports
-from argosy.source.scopes import How, Index, Scope, find_scopes
+from argosy.source.scopes import How, Scope
 from argosy.source.syspath import Additions, find_additions
 from argosy.source.text import Source, Unparsed, read_source
 from argosy.source.undefined import Undefined, find_undefined

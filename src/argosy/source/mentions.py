@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import msgspec
 
 from argosy.source import flow
+from argosy.source.index import Index
 from argosy.source.parse import Parsed
-from argosy.source.scopes import Index
 
 # What a function is called that reaches another program by name. Others (loggers, lists, prints)
 # take names too, and reach nobody.

@@ -9,8 +9,8 @@ from typing import Literal, TypeGuard
 import msgspec
 
 from argosy.source import flow
+from argosy.source.index import Index
 from argosy.source.parse import Parsed
-from argosy.source.scopes import Index
 
 _DIGITS = re.compile(r"[0-9]+")
 

@@ -1,24 +1,19 @@
 """The callee's end: one ROUTER on all of an agent's endpoints, and a doorway for its neighbours.
 
-A caller is known from its HELLO until its link ends or, through the ROUTER, until a send to it
-fails, which is there the only sign that it has gone. The beat is such a send for callers with
-something in flight; others are asked once in a long while, so that the table cannot grow and an
-idle lane never fills.
-
+Whom it knows, and how it learns that one has gone, is the affair of `callers`.
 Nothing that is not understood is answered or raised: it is counted and dropped.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import zmq
 
 from argosy.wire import codec, frame
 from argosy.wire.binding import bind
+from argosy.wire.callers import Callers
 from argosy.wire.doorway import DRAIN_MESSAGES, Doorway, doorway_path
 from argosy.wire.frame import now_us
 from argosy.wire.inquiry import (
@@ -37,7 +32,8 @@ from argosy.wire.lease import shared_context
 from argosy.wire.link import Link
 from argosy.wire.monitor import has_input
 from argosy.wire.outbox import Outbox
-from argosy.wire.reactor import Reactor, Timer
+from argosy.wire.reactor import Reactor
+from argosy.wire.reply import ReplyEncoder, json_error
 from argosy.wire.route import Route, send_envelope
 from argosy.wire.stream import ITEM_BYTES
 
@@ -46,12 +42,9 @@ if TYPE_CHECKING:
 
 CREDIT: Final = 1024  # calls in flight per lane
 MOST_IN_FLIGHT: Final = 8192  # per agent, of all callers
-BEAT_S: Final = 0.5
-IDLE_PROBE_S: Final = 300.0
 LINGER_MS: Final = 500
 
 _COUNTED: Final = {codec.ERROR: "failed", codec.REFUSED: "refused"}
-_UNENCODABLE: Final = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 class Callee:
@@ -84,13 +77,10 @@ class Callee:
         self._outbox = Outbox(self.incarnation, reactor, self._on_readable, self._on_gone)
         self._doorways: list[Doorway] = []
         self.tell(self.state)
-        self._packer = codec.Packer()
-        self._encode_json = msgspec.json.Encoder(enc_hook=_listed).encode
-        self._callers: dict[Key, Caller] = {}
+        encoder = ReplyEncoder()
+        self._encode, self._encode_json = encoder.encode, encoder.encode_json
+        self._callers = Callers(reactor, self._beat, self._on_forgotten, self._outbox.look_soon)
         self._greeted: dict[Key, tuple[str, int]] = {}
-        self._busy: dict[Key, Caller] = {}
-        self._beat: Timer | None = None
-        self._next_probe_s = time.monotonic() + IDLE_PROBE_S
         self._counts = dict.fromkeys(("handled", "failed", "refused", "dropped", "late", "forgotten"), 0)
         self._fd: int = self._socket.fileno()
         reactor.watch(self._fd, self._on_told)
@@ -133,8 +123,7 @@ class Callee:
         """Send what waits and close; the last replies have 0.5 s to leave. What comes later is dropped."""
         self._is_closed = True
         self._outbox.close()
-        if self._beat:
-            self._beat.cancel()
+        self._callers.close()
         self._reactor.unwatch(self._fd)
         self._socket.close(LINGER_MS)
         for doorway in self._doorways:
@@ -142,7 +131,7 @@ class Callee:
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and what is in flight and known now."""
-        return {**self._counts, "in_flight": self.in_flight, "callers": len(self._callers)}
+        return {**self._counts, "in_flight": self.in_flight, "callers": len(self._callers.known)}
 
     # -- receiving --------------------------------------------------------------------------
 
@@ -188,7 +177,7 @@ class Callee:
     def _take_argosy(self, key: Key, head: tuple[int, int, int, int, int], frames: list[memoryview]) -> None:
         """Act on a message; one that no callee gets, or that cannot be read, is dropped."""
         kind, buffers, _, _, stamp_us = head
-        caller = self._callers.get(key)
+        caller = self._callers.known.get(key)
         try:
             if kind == frame.CALL and buffers == len(frames) - 1:
                 records = codec.read_calls(frames[0])
@@ -217,21 +206,20 @@ class Callee:
 
     def _on_hello(self, key: Key, hello: codec.Hello, stamp_us: int) -> None:
         least_us = now_us() - stamp_us
-        if caller := self._callers.get(key):  # none of ours greets twice; what it had asked is over
-            self._forget(caller)
+        if caller := self._callers.known.get(key):  # none of ours greets twice; what it had asked is over
+            self._callers.forget(caller)
         if self.state != "ok":
             if self.state == "starting":
                 self._greeted[key] = hello.name, least_us
             self._send(key, frame.BEAT, codec.Beat(self.state, 0.0, 0.0))
         else:
             self._welcome(key, hello.name, least_us)
-        if time.monotonic() >= self._next_probe_s:
-            self._probe_idle()
+        self._callers.probe_idle()
 
     def _welcome(self, key: Key, name: str, least_us: int) -> None:
         welcome = codec.Welcome(frame.VERSION, self.name, CREDIT, codec.LARGEST_BYTES, self.schema())
         if self._send(key, frame.WELCOME, welcome):
-            self._callers[key] = Caller(key, self._way(key), name, least_us)
+            self._callers.add(Caller(key, self._way(key), name, least_us))
 
     def _on_calls(
         self, caller: Caller, records: list[codec.CallRecord], buffers: list[memoryview], stamp_us: int
@@ -249,9 +237,7 @@ class Callee:
                 )
             )
         if caller.inquiries:
-            self._busy[caller.key] = caller
-            if not self._beat:
-                self._beat = self._reactor.later(BEAT_S, self._on_beat)
+            self._callers.keep_beating(caller)
 
     def _on_call(self, inquiry: ArgosyInquiry) -> None:
         inquiries = inquiry.caller.inquiries
@@ -288,7 +274,7 @@ class Callee:
         try:
             inquiry = self._read_letter(self, route, text)
         except LetterError as error:
-            self.answer_json(None, route, _json_error(error.code, str(error)))
+            self.answer_json(None, route, json_error(error.code, str(error)))
             return
         self.in_flight += 1
         self._deliver(inquiry)
@@ -314,24 +300,6 @@ class Callee:
             return 0
         return max(ITEM_BYTES, len(record) + sum(memoryview(b).nbytes for b in buffers))
 
-    def _encode(self, number: int, tag: int, value: object) -> tuple[bytes, Sequence[frame.Bytes]]:
-        """Encode a reply; one that cannot be encoded or carried becomes an error."""
-        packer = self._packer
-        try:
-            record = packer.pack((number, tag, packer.lift(value)))
-        except _UNENCODABLE as error:
-            packer.take_frames()
-            return packer.pack((number, codec.ERROR, ("unencodable-result", str(error)))), ()
-        buffers: Sequence[frame.Bytes] = ()
-        largest = len(record)
-        if packer.frames:
-            buffers = packer.take_frames()
-            largest = max(largest, *(memoryview(b).nbytes for b in buffers))
-        if largest > codec.LARGEST_BYTES:
-            reason = f"its reply has {largest} bytes, at most {codec.LARGEST_BYTES} are carried"
-            return packer.pack((number, codec.REFUSED, (codec.TOO_LARGE, reason))), ()
-        return record, buffers
-
     def answer_json(
         self, inquiry: JsonInquiry | None, route: Sequence[bytes], document: dict[str, Any]
     ) -> None:
@@ -342,11 +310,7 @@ class Callee:
         if inquiry:
             self.in_flight -= 1
             self._counts["failed" if "error" in document else "handled"] += 1
-        try:
-            text = self._encode_json(document)
-        except _UNENCODABLE as error:
-            text = self._encode_json(_json_error("unencodable-result", str(error)))
-        if not send_envelope(self._socket, route, text):
+        if not send_envelope(self._socket, route, self._encode_json(document)):
             self._counts["forgotten"] += 1
         self._outbox.look_soon()
 
@@ -368,50 +332,22 @@ class Callee:
             for doorway in self._doorways:
                 doorway.drop(caller.key)
         else:
-            self._forget(caller)
+            self._callers.forget(caller)
 
     def _on_link_gone(self, link: Link) -> None:
         self._greeted.pop(link, None)
-        if caller := self._callers.get(link):
-            self._forget(caller)
+        if caller := self._callers.known.get(link):
+            self._callers.forget(caller)
 
-    def _forget(self, caller: Caller) -> None:
-        """Drop a caller that has gone, and what is being done for it."""
+    def _on_forgotten(self, inquiries: Collection[ArgosyInquiry]) -> None:
         self._counts["forgotten"] += 1
-        self._callers.pop(caller.key, None)
-        self._busy.pop(caller.key, None)
-        caller.outbox, caller.due = [], []
-        inquiries, caller.inquiries = caller.inquiries, {}
         self.in_flight -= len(inquiries)
-        for inquiry in inquiries.values():
+        for inquiry in inquiries:
             inquiry.drop()
 
-    def _on_beat(self) -> None:
-        """Tell callers with something in flight that the work loop turns."""
-        self._beat = None
-        for key, caller in list(self._busy.items()):
-            if not caller.inquiries:
-                del self._busy[key]
-            elif not caller.due and self._beat_to(caller) is False:  # with messages due it is full
-                self._forget(caller)
-        if self._busy:
-            self._beat = self._reactor.later(BEAT_S, self._on_beat)
-        self._outbox.look_soon()
-
-    def _beat_to(self, caller: Caller) -> bool | None:
-        since_us = min((i.since_us for i in caller.inquiries.values()), default=0)
-        oldest_s = (now_us() - since_us) / 1e6 if since_us else 0.0
+    def _beat(self, oldest_s: float) -> bytes:
         beat = codec.Beat(self.health, self.lag_s, oldest_s)
-        return caller.way.send(codec.single(frame.BEAT, self.incarnation, beat, self._outbox.state))
-
-    def _probe_idle(self) -> None:
-        """Find callers that went without a word; at this rate an idle lane never fills."""
-        now_s = time.monotonic()
-        self._next_probe_s = now_s + IDLE_PROBE_S
-        for caller in list(self._callers.values()):
-            is_idle = not caller.inquiries and now_s - caller.heard_s > IDLE_PROBE_S
-            if is_idle and self._beat_to(caller) is False:
-                self._forget(caller)
+        return codec.single(frame.BEAT, self.incarnation, beat, self._outbox.state)
 
 
 def _router() -> zmq.Socket[bytes]:
@@ -420,15 +356,3 @@ def _router() -> zmq.Socket[bytes]:
     socket.router_mandatory = 1
     socket.maxmsgsize = codec.LARGEST_BYTES
     return socket
-
-
-def _listed(value: Any) -> Any:
-    """Give old speakers what JSON has no word for: arrays as lists."""
-    listed = getattr(value, "tolist", None)
-    if listed is None:
-        raise TypeError(f"`{type(value).__name__}` has no encoding in JSON")
-    return listed()
-
-
-def _json_error(code: str, message: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message}}

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from argosy.wire import codec, frame
 from argosy.wire.link import Link
+from argosy.wire.reply import json_error
 
 # What tells callers apart: the identity that a ROUTER gave them, or their own connection.
 Key = bytes | Link
@@ -189,7 +190,7 @@ class JsonInquiry:
         self.answer({"result": value})
 
     def fail(self, code: str, message: str) -> None:
-        self.answer({"error": {"code": code, "message": message}})
+        self.answer(json_error(code, message))
 
     refuse = fail
 

@@ -8,9 +8,10 @@ import symtable
 from collections.abc import Iterator
 from typing import Any
 
+from argosy.source.binder import find_scopes
 from argosy.source.order import find_early
 from argosy.source.parse import Parsed
-from argosy.source.scopes import GIVEN, Scope, find_scopes
+from argosy.source.scopes import GIVEN, Scope
 
 try:  # the second opinion comes with argosy[refit]
     _pyflakes: Any = importlib.import_module("pyflakes.checker")

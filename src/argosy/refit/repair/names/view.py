@@ -9,9 +9,10 @@ from functools import cached_property
 import msgspec
 
 from argosy.refit.repair.edit import Edit
+from argosy.source.binder import find_scopes
 from argosy.source.order import find_early
 from argosy.source.parse import Parsed, parse
-from argosy.source.scopes import Scope, Use, find_scopes
+from argosy.source.scopes import Scope, Use
 from argosy.source.text import Source, split_lines
 from argosy.source.undefined import find_undefined
 

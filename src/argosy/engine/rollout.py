@@ -1,0 +1,290 @@
+"""What a client asks to change, carried out over the crew: apply a fleet, restart agents, stop them.
+
+Who may change what, and when, is decided before (`supervisor`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.engine.account import close_account, describe
+from argosy.engine.cell import with_mates
+from argosy.engine.cellplan import write_rolls
+from argosy.engine.change import OrderedStop, Settling
+from argosy.engine.difference import Change, Running, compare, scope_of
+from argosy.engine.messages import Account, Apply, Restarted, Stopped
+from argosy.engine.plan import Plan, plan_fleet
+from argosy.engine.roster import Roster, draft_roster, write_book_of
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.environment import here, place
+from argosy.fleet.graph import Graph, build_graph, graph_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from argosy.engine.crew import Crew
+    from argosy.engine.folder import Folder
+    from argosy.engine.unit import Unit
+    from argosy.fleet.placement import Placement
+    from argosy.fleet.spec import Fleet
+
+_RESTART_WITHIN_S = 300.0
+
+
+class Intent(NamedTuple):
+    """An apply that has been checked and written down. began: loop time of the request."""
+
+    plan: Plan
+    scope: list[str]
+    skip: dict[str, str]
+    change: Change
+    timeout_s: float
+    began: float
+
+
+class Rollout:
+    """Carries out changes, one at a time but for stops, which end the change that is under way.
+
+    graph: of the fleet in force.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._folder, self._loop = crew.folder, crew.loop
+        self.graph: Graph = graph_of({})
+        self._settling: Settling | None = None
+        self._stops: set[OrderedStop] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def look(self, unit: Unit) -> None:
+        """Go on with what waits for this unit; called in the middle of each transition."""
+        if self._settling is not None:
+            self._settling.look(unit)
+        for stop in list(self._stops):
+            self._loop.call_soon(stop.look, unit)  # after its own transition
+
+    # ---- up
+
+    def prepare(self, request: Apply, pid: int) -> Intent:
+        """Find what is to be done for the client `pid`, and write down what is about to be in force.
+
+        Raises ArgosyError: the fleet cannot be placed or planned here, or the plan cannot be written;
+        nothing has been changed then.
+        """
+        began = self._loop.time()
+        fleet = request.fleet
+        variables = {name: os.fsdecode(value) for name, value in request.environ.items()}
+        placement = place(fleet, request.environment, variables)
+        machines = here(placement, request.machine, variables)
+        plan = plan_fleet(fleet, placement, machines, self._folder)
+        scope = scope_of(plan, request.only, request.skip)
+        running = {u.name: Running(u.running_digest, u.spec.cell) for u in self._crew.running()}
+        change = compare(running, plan, scope)
+        self._write_down(fleet, placement, plan, sorted(name or "" for name in machines), change)
+        self.graph = build_graph(fleet)
+        self._crew.environ = variables
+        self._crew.diary.note("apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {pid}")
+        return Intent(plan, scope, request.skip, change, request.timeout_s, began)
+
+    async def carry_out(self, intent: Intent) -> Account:
+        """Make the fleet so, and return how it came out once it has settled or its time is over."""
+        with self._under_way():
+            in_time = await self._make_so(intent)
+        account = close_account(
+            intent.plan,
+            self.graph,
+            self._crew.units,
+            intent.scope,
+            intent.skip,
+            intent.change.adopted,
+            intent.began,
+            self._loop.time(),
+            interrupted=in_time is None,
+        )
+        self._note_account(account)
+        return account
+
+    def _write_down(
+        self, fleet: Fleet, placement: Placement, plan: Plan, machines: list[str], change: Change
+    ) -> None:
+        """Leave to the next supervisor, and to the agents, what is about to be.
+
+        Raises RefusedError: the disk is full. Nothing has been changed then.
+        """
+        leaving = {name: self._crew.units[name].spec for name in change.stop}
+        hulls = {name: cell.hull.spec for name, cell in self._crew.cells.items()} | plan.hulls
+        try:
+            self._crew.mend_folder()
+            write_rolls(self._folder, plan)
+            roster = Roster(plan=plan, machines=machines, leaving=leaving, hulls=hulls)
+            draft = draft_roster(self._folder, roster)
+            write_book_of(self._folder, fleet, placement, machines)
+            os.replace(draft, self._folder.applied)
+        except OSError as error:
+            raise _cannot_write(self._folder, error) from error
+
+    async def _make_so(self, intent: Intent) -> bool | None:
+        """Return whether all settled in time, None when somebody interrupted."""
+        units, plan, change = self._crew.units, intent.plan, intent.change
+        self._crew.adopt_plan(plan)
+        settling = self._settling = Settling([units[name] for name in intent.scope])
+        try:
+            await self._stop_units([units[name] for name in (*change.stop, *change.move)])
+            for name in [name for name in units if name not in plan.processes]:
+                self._crew.forget(name)
+            for name in change.move:
+                settling.exchange(self._crew.exchange(name))
+            if not settling.is_interrupted:
+                self._begin(change, plan)
+            in_time = await settling.wait(intent.timeout_s)
+        finally:
+            self._settling = None
+        if settling.is_interrupted:
+            return None
+        if not in_time:
+            await self._end_the_late(settling.unsettled(), intent.timeout_s)
+        return in_time
+
+    def _begin(self, change: Change, plan: Plan) -> None:
+        for name in change.restart:
+            self._crew.units[name].restart(plan.processes[name])
+        begun = {*change.start, *change.adopted, *change.move}
+        for name in begun:
+            self._crew.units[name].renew(plan.processes[name])
+        # Needs first: an agent that looks at them must not meet one that was not told to start yet.
+        for name in self.graph.start_order():
+            if name in begun:
+                self._crew.units[name].start()
+
+    async def _end_the_late(self, units: list[Unit], timeout_s: float) -> None:
+        """Stop what is not ready when the time of the whole apply is over."""
+        reasons = {
+            unit.name: f"was {describe(unit)} when the {timeout_s:.0f} s of this start were over"
+            + (f"; restarted {unit.restarts} times, the last: {unit.last_end}" if unit.last_end else "")
+            for unit in units
+        }
+        await self._stop_units(units)
+        for unit in units:
+            unit.reason = reasons[unit.name]
+
+    def _note_account(self, account: Account) -> None:
+        text = f"{len(account.ready)} ready, {len(account.not_ready)} not, {len(account.left_out)} left out"
+        self._crew.diary.note("account", text=f"{text}, {account.seconds:.2f} s")
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """Have stops wait meanwhile."""
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._idle.set()
+
+    # ---- restart, stop
+
+    async def restart(self, names: Iterable[str]) -> Restarted:
+        """Restart agents and what follows them by their `on_death`; return once all have settled.
+
+        Raises InputError: there is no such agent here.
+        """
+        began = self._loop.time()
+        named = self._known(names)
+        units = with_mates(named, self._crew.cells)
+        mates = [unit for unit in units if unit not in named]
+        touched = self._followers(units)
+        settling = self._settling = Settling(touched)
+        with self._under_way():
+            for unit in named:
+                unit.restart()
+            try:
+                await settling.wait(_RESTART_WITHIN_S)
+            finally:
+                self._settling = None
+        needing = {other.name for unit in touched for other in self._crew.dependents_of(unit.name)}
+        return Restarted(
+            restarted=sorted(unit.name for unit in touched if unit.is_ready),
+            not_ready={unit.name: describe(unit) for unit in touched if not unit.is_ready},
+            reconnected=sorted(needing - {unit.name for unit in touched}),
+            mates=_by_cell(mates),
+            seconds=self._loop.time() - began,
+        )
+
+    def _followers(self, units: Iterable[Unit]) -> set[Unit]:
+        """Return these and all that restart with them, by their `on_death`."""
+        found: set[Unit] = set()
+        stack = list(units)
+        while stack:
+            unit = stack.pop()
+            if unit not in found:
+                found.add(unit)
+                dependents = self._crew.dependents_of(unit.name)
+                following = [other for other in dependents if other.wanted and _follows(other, unit.name)]
+                stack += with_mates(following, self._crew.cells)
+        return found
+
+    async def stop(self, names: Iterable[str] | None, *, is_kill: bool) -> Stopped:
+        """End the change that is under way, then stop these agents, None for all, each before what it needs.
+
+        Raises InputError: there is no such agent here.
+        """
+        began = self._loop.time()
+        every = list(self._crew.units.values())
+        units = every if names is None else with_mates(self._known(names), self._crew.cells)
+        ran = [unit for unit in units if unit.has_process]
+        for unit in ran if is_kill else ():
+            unit.kill()
+        if self._settling is not None:
+            self._settling.interrupt()
+        await self._idle.wait()
+        await self._stop_units([unit for unit in units if unit.name in self._crew.units])
+        return Stopped(
+            stopped=[unit.name for unit in ran],
+            killed=[unit.name for unit in ran if unit.was_killed],
+            seconds=self._loop.time() - began,
+        )
+
+    async def _stop_units(self, units: Iterable[Unit]) -> None:
+        stop = OrderedStop(units, self._crew)
+        self._stops.add(stop)
+        try:
+            await stop.run()
+        finally:
+            self._stops.discard(stop)
+
+    def _known(self, names: Iterable[str]) -> list[Unit]:
+        """Return the units of these names.
+
+        Raises InputError: there is no such agent here.
+        """
+        names = list(names)
+        unknown = [name for name in names if name not in self._crew.units]
+        if unknown:
+            raise InputError(
+                *(
+                    Fault(name, "unknown-agent", f"no agent `{name}` runs here", "`argosy status` lists them")
+                    for name in unknown
+                )
+            )
+        return [self._crew.units[name] for name in names]
+
+
+def _by_cell(units: Iterable[Unit]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for unit in units:
+        found.setdefault(unit.spec.cell or "", []).append(unit.name)
+    return found
+
+
+def _follows(unit: Unit, need: str) -> bool:
+    return any(each.agent == need and each.on_death in ("restart", "stop") for each in unit.spec.needs)
+
+
+def _cannot_write(folder: Folder, error: OSError) -> RefusedError:
+    words = f"the plan of the fleet cannot be written: {error.strerror}; nothing was changed"
+    return RefusedError(
+        Fault(str(folder.state), "state-folder", words, "free some space, then `argosy up` again")
+    )
