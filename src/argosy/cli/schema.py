@@ -1,4 +1,4 @@
-"""Print the JSON Schema of fleet.yaml, for editors.
+"""Print the JSON Schema of fleet.yaml, or of a file of claims, for editors.
 
 Name it in the first line of a fleet file, and the editor completes and checks:
   # yaml-language-server: $schema=./fleet.schema.json
@@ -13,15 +13,20 @@ import sys
 
 import msgspec
 
-from argosy.fleet.schema import json_schema
+from argosy.fleet.schema import json_schema, schema_of
+from argosy.refit.claims.spec import ClaimsKeys
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy schema`."""
+    parser.add_argument(
+        "file", nargs="?", choices=("fleet", "claims"), default="fleet", help="of which file (default: fleet)"
+    )
     parser.add_argument("--json", action="store_true", help="the same: a schema is JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema, plain, without the envelope of other verbs: that is what editors read."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode() + "\n")
+    schema = json_schema() if args.file == "fleet" else schema_of(ClaimsKeys, "claims.yaml")
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n")
     return 0

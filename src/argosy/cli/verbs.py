@@ -31,6 +31,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "change the code": {
         "audit": "find what is wrong with a tree of Python files",
+        "claims": "check what people say about the code, claim by claim",
         "repair": "patches for files that do not parse, with their evidence",
         "refit": "change what is proven to stay the same, with undo",
     },

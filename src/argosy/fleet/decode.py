@@ -39,10 +39,14 @@ MISFIT: Final = _Misfit()
 
 
 class Slot(NamedTuple):
-    """The type of a value, without its metadata; `any_scalar` lets numbers be text."""
+    """The type of a value, without its metadata; `any_scalar` lets numbers be text.
+
+    attribute: the name of a struct's field, which is not its key where the key is a word of Python's own.
+    """
 
     type: inspect.Type
     any_scalar: bool = False
+    attribute: str = ""
 
 
 class Decoder:
@@ -58,7 +62,7 @@ class Decoder:
         self._faults = faults
 
     def fields(self, node: Mapping, cls: type, path: str = "") -> dict[str, Any]:
-        """Return the fields of struct `cls` that `node` holds and that fit."""
+        """Return the fields of struct `cls`, by attribute, that `node` holds and that fit."""
         known, required = _fields_of(cls)
         values: dict[str, Any] = {}
         for name, (key, child) in node.entries.items():
@@ -72,7 +76,7 @@ class Decoder:
             if value is MISFIT:
                 self.misfits.add(where)
             else:
-                values[name] = value
+                values[slot.attribute] = value
         for name in required:
             if name not in node.entries:
                 inside = f"`{path}`" if path else "the file"
@@ -98,8 +102,9 @@ class Decoder:
 
     def _struct(self, node: Mapping, wanted: inspect.StructType, path: str) -> Any:
         values = self.fields(node, wanted.cls, path)
-        _, required = _fields_of(wanted.cls)
-        return wanted.cls(**values) if all(name in values for name in required) else MISFIT
+        known, required = _fields_of(wanted.cls)
+        is_whole = all(known[name].attribute in values for name in required)
+        return wanted.cls(**values) if is_whole else MISFIT
 
     def _dict(self, node: Mapping, wanted: inspect.DictType, path: str) -> Any:
         keys, values = _slot(wanted.key_type), _slot(wanted.value_type)
@@ -154,7 +159,7 @@ def _fields_of(cls: type) -> tuple[dict[str, Slot], tuple[str, ...]]:
     info = inspect.type_info(cls)
     assert isinstance(info, inspect.StructType)
     return (
-        {field.encode_name: _slot(field.type) for field in info.fields},
+        {field.encode_name: _slot(field.type)._replace(attribute=field.name) for field in info.fields},
         tuple(field.encode_name for field in info.fields if field.required),
     )
 

@@ -12,6 +12,7 @@ weight of its written-out tree).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -67,6 +68,29 @@ if TYPE_CHECKING:
     Node: TypeAlias = Scalar | Sequence | Mapping
 
 
+def read_text(file: Path, faults: FaultList) -> str | None:
+    """Return the text of a YAML file, or None when it cannot be read or is not UTF-8; faults tell why."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        faults.add(Place(1, 1), "unreadable", f"the file cannot be read: {reason}")
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        start = before.rfind(b"\n") + 1
+        place = Place(before.count(b"\n") + 1, len(before[start:].decode("utf-8", "replace")) + 1)
+        faults.add(
+            place,
+            "not-utf-8",
+            f"the byte 0x{data[error.start]:02x} is not UTF-8",
+            f"`iconv -f latin1 -t utf-8 {faults.source}` converts a file of an older encoding",
+        )
+        return None
+
+
 def parse_document(text: str, faults: FaultList) -> Node | None:
     """Return the tree of the one document in `text`, or None when it cannot be read.
 
@@ -87,7 +111,8 @@ def parse_document(text: str, faults: FaultList) -> Node | None:
         _report_character(error.start, text, faults)
         return None
     if composer.root is None or _is_nothing(composer.root):
-        faults.add(Place(1, 1), "empty", "the file is empty", "`argosy schema` tells what a fleet file holds")
+        hint = f"`{faults.schema}` tells what a {faults.kind} holds"
+        faults.add(Place(1, 1), "empty", "the file is empty", hint)
         return None
     return composer.root
 
@@ -128,9 +153,8 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             return self._take_alias(event)
         if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
-            self._faults.add(
-                _place(event), "many-documents", "a second document begins here; a fleet file holds one"
-            )
+            message = f"a second document begins here; a {self._faults.kind} holds one"
+            self._faults.add(_place(event), "many-documents", message)
             return False
         return True
 
@@ -236,9 +260,8 @@ class _Composer:
     def _check_tag(self, tag: str | None, place: Place) -> None:
         if tag not in _KNOWN_TAGS:
             shown = (tag or "").replace(_TAG, "!!")
-            self._faults.add(
-                place, "tag", f"the tag `{shown}` has no meaning in a fleet file", "leave it out"
-            )
+            message = f"the tag `{shown}` has no meaning in a {self._faults.kind}"
+            self._faults.add(place, "tag", message, "leave it out")
 
 
 def _merge(mapping: Mapping, merges: list[Mapping]) -> None:

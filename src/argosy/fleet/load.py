@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import Decoder, shown
-from argosy.fleet.document import Mapping, parse_document
-from argosy.fleet.places import FaultList, Place, displayed
+from argosy.fleet.document import Mapping, parse_document, read_text
+from argosy.fleet.places import FaultList, displayed
 from argosy.fleet.resolve import merge_defaults, resolve_agent
 from argosy.fleet.soundness import Scene, check_fleet
 from argosy.fleet.spec import AgentKeys, Fleet, FleetKeys, Machine
@@ -41,32 +41,10 @@ def read_fleet(path: str | Path, text: str | None = None) -> tuple[Fleet | None,
     file = Path(path)
     faults = FaultList(displayed(file))
     if text is None:
-        text = _read(file, faults)
+        text = read_text(file, faults)
     root = parse_document(text, faults) if text is not None else None
     fleet = _build(root, file, faults) if root is not None else None
     return fleet, faults.in_file_order()
-
-
-def _read(file: Path, faults: FaultList) -> str | None:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        faults.add(Place(1, 1), "unreadable", f"the file cannot be read: {reason}")
-        return None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        start = before.rfind(b"\n") + 1
-        place = Place(before.count(b"\n") + 1, len(before[start:].decode("utf-8", "replace")) + 1)
-        faults.add(
-            place,
-            "not-utf-8",
-            f"the byte 0x{data[error.start]:02x} is not UTF-8",
-            f"`iconv -f latin1 -t utf-8 {faults.source}` converts a file of an older encoding",
-        )
-        return None
 
 
 def _build(root: Node, file: Path, faults: FaultList) -> Fleet | None:

@@ -18,11 +18,14 @@ class Place(NamedTuple):
 class FaultList:
     """Collects faults of one file; `in_file_order` gives them as a reader meets them.
 
-    source: the name of the file in messages.
+    source: the name of the file in messages. kind: what sort of file it is, as messages call it.
+    schema: the command that tells what such a file holds.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, kind: str = "fleet file", schema: str = "argosy schema") -> None:
         self.source = source
+        self.kind = kind
+        self.schema = schema
         self._found: list[tuple[Place, Fault]] = []
 
     def __len__(self) -> int:

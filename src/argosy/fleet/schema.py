@@ -1,7 +1,8 @@
-"""The JSON Schema (2020-12) of a fleet file, from the same structs that the loader fills."""
+"""The JSON Schema (2020-12) of a YAML file, first of all the fleet file, from what its loader fills."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
@@ -18,14 +19,20 @@ def json_schema() -> dict[str, Any]:
     It takes what the loader takes, value by value; what must hold between values (names, ports,
     cycles) is the loader's alone.
     """
+    schema = schema_of(spec.FleetKeys, "fleet.yaml")
+    schema["$defs"]["FleetKeys"]["properties"]["agents"]["minProperties"] = 1
+    return schema
+
+
+def schema_of(cls: type[msgspec.Struct], title: str) -> dict[str, Any]:
+    """Return the schema of a file that holds what `cls` says; its structs are of one module."""
     (top,), components = msgspec.json.schema_components(
-        [spec.FleetKeys], schema_hook=_anything, ref_template="#/$defs/{name}"
+        [cls], schema_hook=_anything, ref_template="#/$defs/{name}"
     )
-    schema: dict[str, Any] = {"$schema": DIALECT, "title": "fleet.yaml", **top, "$defs": components}
+    schema: dict[str, Any] = {"$schema": DIALECT, "title": title, **top, "$defs": components}
     for name, component in components.items():
-        for key, text in descriptions(getattr(spec, name)).items():
+        for key, text in descriptions(getattr(sys.modules[cls.__module__], name)).items():
             component["properties"][key]["description"] = text
-    components["FleetKeys"]["properties"]["agents"]["minProperties"] = 1
     _finish(schema)
     return schema
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -90,7 +91,8 @@ class Inquiry:
             # One edit is read before the pipes and processes of many are even loaded.
             from argosy.refit.readers import read_files  # noqa: PLC0415
 
-            read_files(self.root, jobs, processes, done, has_fleet=self.fleet is not None)
+            load = partial(load_rules, has_fleet=self.fleet is not None)
+            read_files(self.root, jobs, processes, done, load)
 
     def verdict(self) -> Verdict:
         """Ask the rules that look at several files, and return all findings."""

@@ -79,6 +79,25 @@ def collect(file: PythonFile) -> Units | None:
     return tuple(found) or None
 
 
+def prints_of(file: PythonFile) -> Iterator[tuple[Definition, str, bytes]]:
+    """Yield every function and class, with its qualified name and its print, whatever its size.
+
+    The print is empty where the compiler refuses the file.
+    """
+    prints: dict[tuple[str, int], bytes] = {}
+    todo = [] if file.code is None else [_take(file.code)]
+    while todo:
+        taken = todo.pop()
+        prints[taken.code.co_name, taken.code.co_firstlineno] = taken.shape
+        todo += taken.within
+    kinds: tuple[type[Definition], ...] = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for kind in kinds:
+        for node, scope in file.nodes(kind):
+            first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
+            name = ".".join(filter(None, [scope.qualified_name(), node.name]))
+            yield node, name, prints.get((node.name, first), b"")
+
+
 def _take(code: CodeType) -> _Print:
     within = [_take(item) for item in code.co_consts if isinstance(item, CodeType)]
     operations = normal_form(code.co_code)

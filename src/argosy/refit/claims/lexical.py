@@ -1,0 +1,178 @@
+"""What can be told of a Python file that does not parse: definitions, imports, calls, texts by its words.
+
+The words are cut as in `argosy.refit.statements`, which survives brackets and blocks that do not fit. What an
+unending string swallows is lost.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import msgspec
+
+from argosy.refit.file import module_name
+from argosy.refit.statements import Statement, read_statements
+from argosy.refit.tokens import Token
+from argosy.source.text import split_lines
+
+
+class Defined(msgspec.Struct, frozen=True):
+    """A `def` or a `class`. name: qualified. lines: not blank, up to the next statement as far left."""
+
+    kind: str
+    name: str
+    line: int
+    column: int
+    bases: tuple[str, ...]
+    lines: int
+
+
+class Outline:
+    """A file that does not parse, by its words. path: relative to the tree."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self.text = text
+
+    @cached_property
+    def statements(self) -> Sequence[Statement]:
+        """Its logical lines."""
+        return read_statements(self.text)
+
+    @cached_property
+    def imports(self) -> tuple[tuple[Statement, ast.Import | ast.ImportFrom], ...]:
+        """The import statements that are whole in themselves."""
+        found = []
+        for statement in self.statements:
+            if statement.word in ("import", "from"):
+                node = _parsed(statement.text())
+                if node is not None:
+                    found.append((statement, node))
+        return tuple(found)
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """What imports bind, by the name that it has here."""
+        found: dict[str, str] = {}
+        for _, node in self.imports:
+            for alias in node.names:
+                if isinstance(node, ast.Import):
+                    first = alias.name.partition(".")[0]
+                    found[alias.asname or first] = alias.name if alias.asname else first
+                elif alias.name != "*":
+                    found[alias.asname or alias.name] = f"{absolute(self.path, node)}.{alias.name}".lstrip(
+                        "."
+                    )
+        return found
+
+    def resolved(self, dotted: str) -> str:
+        """Return a name as imports lead it."""
+        first, dot, rest = dotted.partition(".")
+        return f"{self.aliases.get(first, first)}{dot}{rest}"
+
+    @cached_property
+    def definitions(self) -> tuple[Defined, ...]:
+        """Functions and classes, with the names of those that they are indented below."""
+        return tuple(self._definitions())
+
+    def _definitions(self) -> Iterator[Defined]:
+        around: list[tuple[int, str]] = []
+        for at, statement in enumerate(self.statements):
+            while around and around[-1][0] >= statement.indent:
+                around.pop()
+            if statement.word not in ("def", "class"):
+                continue
+            names = [token for token in statement.tokens if token.kind == "name" and token.text != "async"]
+            if not names:
+                continue
+            qualified = ".".join([*(name for _, name in around), names[0].text])
+            around.append((statement.indent, names[0].text))
+            bases = tuple(self._bases(statement)) if statement.word == "class" else ()
+            first = statement.first
+            yield Defined(
+                statement.word, qualified, first.line, first.column + 1, bases, self._lines(at, statement)
+            )
+
+    def calls(self) -> Iterator[tuple[str, Token]]:
+        """Yield the dotted names that are called, as imports lead them, with their first word."""
+        for statement in self.statements:
+            if statement.word not in ("def", "class"):
+                yield from self._calls(statement.tokens)
+
+    def strings(self) -> Iterator[tuple[str, Token]]:
+        """Yield the texts of the file but those that are statements of their own."""
+        for statement in self.statements:
+            if len(statement.tokens) > 1:
+                for token in statement.tokens:
+                    if token.kind == "string":
+                        yield _value(token.text), token
+
+    def _calls(self, tokens: Sequence[Token]) -> Iterator[tuple[str, Token]]:
+        for at, token in enumerate(tokens):
+            if token.text != "(" or at == 0 or tokens[at - 1].kind != "name":
+                continue
+            first = at - 1
+            while first >= 2 and tokens[first - 1].text == "." and tokens[first - 2].kind == "name":
+                first -= 2
+            if first and tokens[first - 1].text == ".":
+                continue  # of something that is no name
+            dotted = "".join(item.text for item in tokens[first:at])
+            yield self.resolved(dotted), tokens[first]
+
+    def _bases(self, statement: Statement) -> Iterator[str]:
+        tokens = statement.tokens
+        depth, name = 0, ""
+        for token, after in zip(tokens, [*tokens[1:], None], strict=True):
+            if token.text in "([{":
+                depth += 1
+                continue
+            is_part = depth == 1 and (token.kind == "name" or (token.text == "." and name))
+            is_keyword = after is not None and after.text == "="
+            if is_part and not is_keyword:
+                name += token.text
+                continue
+            if name:
+                yield self.resolved(name)
+            name = ""
+            if token.text in ")]}":
+                depth -= 1
+
+    def _lines(self, at: int, statement: Statement) -> int:
+        last = statement.end_line
+        for other in self.statements[at + 1 :]:
+            if other.indent <= statement.indent:
+                break
+            last = other.end_line
+        return sum(1 for line in self._text_lines[statement.line - 1 : last] if line.strip())
+
+    @cached_property
+    def _text_lines(self) -> list[str]:
+        return split_lines(self.text)
+
+
+def absolute(path: str, node: ast.ImportFrom) -> str:
+    """Return the module that a `from` names, as seen from the root; empty for the root itself."""
+    if not node.level:
+        return node.module or ""
+    parts = module_name(path).split(".")
+    is_package = path.endswith("__init__.py")
+    kept = parts[: max(len(parts) - node.level + is_package, 0)]
+    return ".".join([*kept, *([node.module] if node.module else [])])
+
+
+def _parsed(text: str) -> ast.Import | ast.ImportFrom | None:
+    try:
+        body = ast.parse(text.rstrip(" ;")).body
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    return body[0] if len(body) == 1 and isinstance(body[0], ast.Import | ast.ImportFrom) else None
+
+
+def _value(text: str) -> str:
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+    return value if isinstance(value, str) else ""
