@@ -37,6 +37,9 @@ class Index:
 
     def __init__(self, files: Mapping[str, bytes], fleet: Fleet | None = None) -> None:
         self.files = files
+        self.fleet = fleet
+        # The bases, by file and name, that this run puts argosy's in the place of.
+        self.exchanged: set[tuple[str, str]] = set()
         self.directory = Directory(fleet) if fleet is not None else None
         self._stems = {_stem(path) for path in files}
         self.has_own_zmq = any(path in ("zmq.py", "zmq/__init__.py") for path in files)
@@ -105,6 +108,16 @@ class Index:
     def bases(self, owner: str) -> set[str]:
         """Return the names of all bases of a class, as far as the tree names them."""
         return _reached(owner, self._bases)
+
+    def derived(self, owner: str) -> set[str]:
+        """Return the names of all that derive from a class."""
+        return _reached(owner, self._derived)
+
+    def common_bases(self, fewest: int) -> Iterator[tuple[str, str]]:
+        """Yield file and name of the classes that at least so many others name as a base."""
+        for name, derived in self._derived.items():
+            if len(derived) >= fewest:
+                yield from ((path, name) for path in self.homes(name))
 
     def derived_count(self, owner: str) -> int:
         """Return how many classes of the tree name a class as a base of theirs."""

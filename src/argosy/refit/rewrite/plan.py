@@ -11,6 +11,7 @@ from argosy.refit.rewrite import addresses, contexts, standins
 from argosy.refit.rewrite.change import Change
 from argosy.refit.rewrite.edit import line_before, line_moves, rewrite
 from argosy.refit.rewrite.gates import Case, Step, run_gates
+from argosy.refit.rewrite.health import plan as health
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.text import UnfaithfulError
 from argosy.refit.rewrite.view import Refusal, Site, View
@@ -44,6 +45,7 @@ REWRITES: Final[tuple[Rewrite, ...]] = (
     Rewrite(standins.CODES, standins.may_hold, standins.plan_standins),
     Rewrite(addresses.CODES, addresses.may_hold, addresses.plan_addresses),
     Rewrite((contexts.CODE,), contexts.may_hold, contexts.plan_contexts),
+    Rewrite((health.CODE,), health.may_hold, health.plan_health),
 )
 
 

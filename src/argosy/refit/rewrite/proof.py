@@ -188,7 +188,7 @@ def _expected(old: list[_Token], changes: Sequence[Change]) -> Iterator[_Token]:
         while places and places[0][0] <= token.start:
             change = places.pop(0)[2]
             if not isinstance(change, Removed):
-                yield from _words(change.new)
+                yield from (word for word in _words(change.new) if word.kind != tokenize.COMMENT)
             if not isinstance(change, Inserted):
                 skip_to = (change.place.end_line, change.place.end_column)
         if token.start >= skip_to:

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from argosy.fleet import Fleet
+from argosy.refit.rewrite import standins
 from argosy.refit.rewrite.gates import MEANINGS
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.plan import Outcome, Rewrite, refit_file
@@ -93,6 +94,7 @@ def plan_refit(
     snapshot = take_snapshot(root, (), exclude)
     files, left_out = _read(root, snapshot.stamps, snapshot.environments)
     index = Index(files, fleet)
+    index.exchanged.update(_exchanged_bases(files, index, rewrites))
     asked = [path for path, data in files.items() if any(each.may_hold(data) for each in rewrites)]
     outcomes: list[Outcome] = []
     for outcome in _plan_all(asked, files, index, rewrites, processes or os.cpu_count() or 1):
@@ -174,6 +176,19 @@ def _bisect(
         kept.extend(run.switch(set(good), account.after))
     run.keep(set(good))
     return guilty, said, kept
+
+
+def _exchanged_bases(
+    files: Mapping[str, bytes], index: Index, rewrites: Sequence[Rewrite]
+) -> Iterator[tuple[str, str]]:
+    """Yield the bases that argosy's takes the place of in this run: other rewrites build on that."""
+    if not any(standins.BASE in each.codes for each in rewrites):
+        return
+    for path, name in index.common_bases(standins.FEWEST_DERIVED):
+        if standins.may_hold(files[path]):
+            outcome = refit_file(path, files[path], index, rewrites)
+            if any(site.code == standins.BASE for site in outcome.migrated):
+                yield path, name
 
 
 def _read(

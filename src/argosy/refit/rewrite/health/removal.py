@@ -1,0 +1,335 @@
+"""What goes with a health loop: its method, its thread, its own socket, and what is about nothing else.
+
+Statements are sorted: those that are about what goes, those that go with them when nothing else is
+in their block (a line of the log, `pass`, a bare `raise`), and all others, which stay. A method all
+of which goes is itself what goes, and so is a statement that only calls it. In the end nothing
+that stays may name what went.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+from collections.abc import Iterator
+from typing import Final
+
+from argosy.refit.health.loops import HealthLoop
+from argosy.refit.health.payloads import own_nodes
+from argosy.refit.rewrite.change import Change, Removed, Replaced, place_of
+from argosy.refit.rewrite.health.responder import is_log, is_still
+from argosy.refit.rewrite.view import Function, View
+from argosy.source import flow
+
+_SOCKET_CALLS: Final = frozenset(
+    {"setsockopt", "setsockopt_string", "set", "set_hwm", "bind", "unbind", "disconnect", "close"}
+)
+_THREAD_CALLS: Final = frozenset({"start", "join", "setDaemon"})
+_THREAD: Final = "threading.Thread"
+
+
+class Sort(enum.Enum):
+    """How a statement stands to what goes."""
+
+    GONE = "gone"
+    IDLE = "idle"
+    STAYS = "stays"
+
+
+class Removal:
+    """What goes with one loop of a class.
+
+    socket: the attribute that keeps the loop's own socket, empty where that is its base's.
+    """
+
+    def __init__(self, view: View, owner: ast.ClassDef, loop: HealthLoop, socket: str) -> None:
+        self.view = view
+        self.owner = owner
+        self.method = loop.place
+        self.socket = socket
+        self.thread: ast.Call | None = None
+        self.handle = ""
+        self.methods: dict[str, Function] = {loop.place.name: loop.place}
+        self._sorted: dict[int, Sort] = {}
+
+    # -- the thread ------------------------------------------------------------------------------
+
+    def thread_reason(self, base_loop: str) -> str:
+        """Find the thread that runs the loop; return why it is not one that may go.
+
+        base_loop: the method that the base itself begins a thread with.
+        """
+        target = f"self.{self.method.name}"
+        threads = [node for node in self.view.nodes if self._is_thread(node, target)]
+        if not threads:
+            is_bases = self.method.name == base_loop
+            return "" if is_bases else "no thread of its class begins with it"
+        if len(threads) > 1:
+            return f"{len(threads)} threads begin with it"
+        (self.thread,) = threads  # type: ignore[assignment]
+        assert isinstance(self.thread, ast.Call)
+        around = self.view.parents[self.thread]
+        if isinstance(around, ast.Assign) and len(around.targets) == 1:
+            self.handle = flow.dotted(around.targets[0])
+            if not self.handle:
+                return "its thread is kept where its uses cannot be seen"
+        elif isinstance(around, ast.List):
+            return self._list_reason(around) or self._daemon_reason()
+        elif not (isinstance(around, ast.Attribute) and around.attr == "start"):
+            return "its thread is handed on where its uses cannot be seen"
+        return self._daemon_reason()
+
+    def _is_thread(self, node: ast.AST, target: str) -> bool:
+        if not (isinstance(node, ast.Call) and self.view.resolve(node.func) == _THREAD):
+            return False
+        return any(item.arg == "target" and flow.dotted(item.value) == target for item in node.keywords)
+
+    def _list_reason(self, around: ast.List) -> str:
+        above = self.view.parents[around]
+        name = flow.dotted(above.targets[0]) if isinstance(above, ast.Assign) else ""
+        if not name or len(around.elts) < 2:
+            return "its thread is in a list whose uses cannot be seen"
+        for node in self.view.nodes:
+            if isinstance(node, ast.Subscript) and flow.dotted(node.value).endswith(name.rpartition(".")[2]):
+                return f"its thread is in `{name}`, which is asked by number"
+        return ""
+
+    def _daemon_reason(self) -> str:
+        assert self.thread is not None
+        given = {item.arg: item.value for item in self.thread.keywords}
+        if set(given) - {"target", "daemon", "name"} or self.thread.args:
+            return "its thread is given more than its target"
+        if _is_true(given.get("daemon")):
+            return ""
+        for node in ast.walk(self.owner):
+            if isinstance(node, ast.Assign) and _is_true(node.value) and _sets_daemon(node, self.handle):
+                return ""
+        return "its thread is no daemon, and may be what keeps the process alive"
+
+    # -- what goes -------------------------------------------------------------------------------
+
+    def changes(self) -> list[Change] | str:
+        """Return the changes that take all of it away, or why it cannot be taken away."""
+        self._grow()
+        if reason := self._leftover():
+            return reason
+        changes: list[Change] = []
+        for method in self.methods.values():
+            if method.decorator_list or len(self.view.block(method)) < 2:
+                return f"`{method.name}` is decorated, or is all of its class"
+            changes.append(Removed(place_of(method)))
+        for body in self._blocks():
+            gone = [node for node in body if self.sort(node) is Sort.GONE]
+            gone += [node for node in self._trailing(body) if node not in gone]
+            if len(gone) == len(body):
+                return "nothing would be left of a block of its class"
+            changes += [Removed(place_of(node)) for node in gone]
+        changes += self._cut()
+        return changes
+
+    def names(self) -> set[str]:
+        """Return the attributes of self that go."""
+        kept = {self.handle, self.socket} - {""}
+        return {name.removeprefix("self.") for name in kept if name.startswith("self.")} | set(self.methods)
+
+    def gone(self) -> list[ast.stmt]:
+        """Return the statements that go, methods included."""
+        found: list[ast.stmt] = list(self.methods.values())
+        for body in self._blocks():
+            found += [node for node in body if self.sort(node) is Sort.GONE] + self._trailing(body)
+        return found
+
+    def _grow(self) -> None:
+        """Take in the methods of which everything goes, until there are no more."""
+        while True:
+            self._sorted.clear()
+            more = [
+                node
+                for node in self.owner.body
+                if isinstance(node, ast.FunctionDef)
+                and node.name not in self.methods
+                and node.name.startswith("_")
+                and not node.name.startswith("__")
+                and self._goes_whole(node.body)
+            ]
+            if not more:
+                return
+            self.methods.update({node.name: node for node in more})
+
+    def _goes_whole(self, body: list[ast.stmt]) -> bool:
+        sorts = {self.sort(node) for node in body}
+        return Sort.GONE in sorts and Sort.STAYS not in sorts
+
+    def _blocks(self) -> Iterator[list[ast.stmt]]:
+        """Yield the blocks of the class's other methods that have something that goes, outermost first."""
+        todo: list[ast.AST] = [
+            node
+            for node in self.owner.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and self.methods.get(node.name) is not node
+        ]
+        while todo:
+            node = todo.pop()
+            for field in ("body", "orelse", "finalbody"):
+                body = getattr(node, field, None)
+                if not isinstance(body, list) or not all(isinstance(each, ast.stmt) for each in body):
+                    continue
+                if any(self.sort(each) is Sort.GONE for each in body):
+                    yield body
+                todo += [each for each in body if self.sort(each) is not Sort.GONE]
+            todo += getattr(node, "handlers", [])
+
+    def _trailing(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Return the lines of the log right behind what goes that tell of health."""
+        found: list[ast.stmt] = []
+        is_behind = False
+        for node in body:
+            is_gone = self.sort(node) is Sort.GONE
+            if not is_gone and is_behind and _logs_health(node):
+                found.append(node)
+            else:
+                is_behind = is_gone
+        return found
+
+    def sort(self, node: ast.stmt) -> Sort:
+        """Return how a statement stands to what goes."""
+        if id(node) not in self._sorted:
+            self._sorted[id(node)] = self._sort(node)
+        return self._sorted[id(node)]
+
+    def _sort(self, node: ast.stmt) -> Sort:
+        if isinstance(node, ast.Pass) or (isinstance(node, ast.Raise) and node.exc is None):
+            return Sort.IDLE
+        if isinstance(node, ast.Expr):
+            return self._sort_expression(node.value)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            is_gone = len(targets) == 1 and self._is_about(flow.dotted(targets[0]), node.value, node)
+            return Sort.GONE if is_gone else Sort.STAYS
+        if isinstance(node, ast.If) and is_still(node.test):
+            return Sort.GONE if self._goes_whole([*node.body, *node.orelse]) else Sort.STAYS
+        if isinstance(node, ast.Try):
+            handled = [each for handler in node.handlers for each in handler.body]
+            whole = self._goes_whole([*node.body, *node.orelse, *node.finalbody])
+            is_whole = whole and all(self.sort(each) is not Sort.STAYS for each in handled)
+            return Sort.GONE if is_whole else Sort.STAYS
+        return Sort.STAYS
+
+    def _sort_expression(self, node: ast.expr) -> Sort:
+        if isinstance(node, ast.Constant):
+            return Sort.IDLE
+        if not isinstance(node, ast.Call):
+            return Sort.STAYS
+        if is_log(node):
+            return Sort.IDLE
+        held, _, method = flow.dotted(node.func).rpartition(".")
+        if held == "self" and method in self.methods and not node.args and not node.keywords:
+            return Sort.GONE
+        is_still_called = all(is_still(each) for each in (*node.args, *(k.value for k in node.keywords)))
+        if self.socket and held == self.socket and method in _SOCKET_CALLS and is_still_called:
+            return Sort.GONE
+        if self._is_handle(held, node) and method in _THREAD_CALLS and is_still_called:
+            return Sort.GONE
+        is_started = isinstance(node.func, ast.Attribute) and node.func.value is self.thread
+        if is_started or (held == "self" and self._only_binds(node, method)):
+            return Sort.GONE
+        return Sort.STAYS
+
+    def _is_about(self, target: str, value: ast.expr, node: ast.stmt) -> bool:
+        """Return whether an assignment is about what goes: its making, its end, an option of it."""
+        is_none = isinstance(value, ast.Constant) and value.value is None
+        if self.socket and target == self.socket:
+            return is_none or self._makes_socket(value)
+        if self._is_handle(target, node):
+            return is_none or value is self.thread
+        held = target.rpartition(".")[0]
+        is_option = bool(self.socket) and held == self.socket
+        return (is_option or (bool(held) and self._is_handle(held, node))) and isinstance(value, ast.Constant)
+
+    def _makes_socket(self, value: ast.expr) -> bool:
+        func = value.func if isinstance(value, ast.Call) else None
+        is_made = isinstance(func, ast.Attribute) and func.attr == "socket" and bool(flow.dotted(func.value))
+        return is_made and isinstance(value, ast.Call) and len(value.args) == 1 and not value.keywords
+
+    def _is_handle(self, name: str, node: ast.AST) -> bool:
+        """Return whether a name is the thread's: an attribute anywhere, a local one in its function."""
+        if not self.handle or name != self.handle:
+            return False
+        if self.handle.startswith("self."):
+            return True
+        assert self.thread is not None
+        return self.view.function(node) is self.view.function(self.thread)
+
+    def _only_binds(self, call: ast.Call, method: str) -> bool:
+        """Return whether a call hands the socket to a method of the class that does nothing but bind it."""
+        if not self.socket or not call.args or flow.dotted(call.args[0]) != self.socket:
+            return False
+        helper = [n for n in self.owner.body if isinstance(n, ast.FunctionDef) and n.name == method]
+        if len(helper) != 1 or len(helper[0].args.args) < 2:
+            return False
+        name = helper[0].args.args[1].arg
+        is_still_called = all(is_still(each) for each in call.args)
+        return is_still_called and all(_binds_or_waits(node, name) for node in own_nodes(helper[0]))
+
+    # -- what is left ----------------------------------------------------------------------------
+
+    def _cut(self) -> list[Change]:
+        """Return the change that takes the thread out of a list of threads."""
+        around = self.view.parents[self.thread] if self.thread is not None else None
+        if not isinstance(around, ast.List):
+            return []
+        segment = ast.get_source_segment(self.view.file.text, around) or ""
+        own = ast.get_source_segment(self.view.file.text, self.thread) or "" if self.thread else ""
+        before, _, behind = segment.partition(own)
+        is_last = not behind.lstrip().startswith(",")
+        text = (
+            before.rstrip().removesuffix(",") + behind if is_last else before + behind.lstrip()[1:].lstrip()
+        )
+        return [Replaced(place_of(around), ast.unparse(around), text)]
+
+    def _leftover(self) -> str:
+        """Return what stays and names what goes; empty for nothing."""
+        inside: set[int] = set()
+        for statement in self.gone():
+            inside.update(id(node) for node in ast.walk(statement))
+        if self.thread is not None:
+            inside.update(id(node) for node in ast.walk(self.thread))
+        names = self.names()
+        local = "" if self.handle.startswith("self.") else self.handle
+        for node in ast.walk(self.owner):
+            if id(node) in inside:
+                continue
+            told = ""
+            if isinstance(node, ast.Attribute) and node.attr in names and flow.dotted(node.value) == "self":
+                told = f"self.{node.attr}"
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names:
+                told = node.value
+            elif isinstance(node, ast.Name) and node.id == local and self._is_handle(local, node):
+                told = local
+            if told:
+                where = self.view.function(node)
+                name = where.name if where is not None and not isinstance(where, ast.Lambda) else "its class"
+                return f"`{told}` is used in `{name}` in another way"
+        return ""
+
+
+def _sets_daemon(node: ast.Assign, handle: str) -> bool:
+    return bool(handle) and any(flow.dotted(target) == f"{handle}.daemon" for target in node.targets)
+
+
+def _is_true(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and node.value is True
+
+
+def _logs_health(node: ast.stmt) -> bool:
+    is_it = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and is_log(node.value)
+    return is_it and "health" in ast.unparse(node).lower()
+
+
+def _binds_or_waits(node: ast.AST, name: str) -> bool:
+    """Return whether a node of a helper is nothing but a bind, a line of the log, or a pause."""
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        return isinstance(node.ctx, ast.Load)
+    if isinstance(node, ast.Call):
+        called = flow.dotted(node.func)
+        return called == f"{name}.bind" or called in ("time.sleep", "range", "str") or is_log(node)
+    return not isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.Global | ast.Nonlocal)

@@ -1,0 +1,168 @@
+"""A loop that does nothing but answer: receive or poll on one socket, send one payload, sleep, log."""
+
+from __future__ import annotations
+
+import ast
+from typing import Final
+
+from argosy.refit.health.loops import HealthLoop
+from argosy.refit.health.payloads import HOOK, own_nodes, payload_call, unwrapped
+from argosy.refit.sockets import RECEIVERS, SENDERS
+from argosy.source import flow
+
+LOGS: Final = frozenset(
+    {"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "print"}
+)
+# What a test or a line of the log may call.
+_STILL: Final = frozenset(
+    {"poll", "dict", "str", "len", "repr", "type", "int", "bool", "hasattr", "getattr", "isinstance"}
+    | {"get", "decode", "lower", "strip", "is_set", "is_alive", "loads", "time", "wait", "format", "Poller"}
+)
+
+
+def responder_reason(loop: HealthLoop) -> str:
+    """Return what a loop does besides answering with the base's payload; empty for nothing."""
+    if loop.kind == "beacon":
+        return "it sends health out by itself, and whoever listens is not known"
+    walk = _Walk(loop)
+    reason = walk.block(loop.place.body)
+    if reason:
+        return reason
+    if isinstance(loop.place, ast.AsyncFunctionDef):
+        return "it is a coroutine of a loop that others share"
+    if not loop.is_alone:
+        return "its loop serves other sockets, too"
+    if walk.sent != 1:
+        return f"it answers in {walk.sent} places, and the standard has one answer"
+    if walk.payload != HOOK:
+        what = f"`self.{walk.payload}()`" if walk.payload else "a payload that is made in the loop"
+        return f"it answers with {what}, and the standard asks `{HOOK}`"
+    return ""
+
+
+def is_log(call: ast.Call) -> bool:
+    """Return whether a call writes a line of a log, or prints one, of values that are there."""
+    func = call.func
+    name = func.attr if isinstance(func, ast.Attribute) else flow.dotted(func)
+    if name not in LOGS:
+        return False
+    owner = flow.dotted(func.value) if isinstance(func, ast.Attribute) else "print"
+    is_logger = owner.rpartition(".")[2].strip("_").lower() in ("logger", "log", "logging", "print")
+    return is_logger and all(is_still(each) for each in (*call.args, *(k.value for k in call.keywords)))
+
+
+def is_still(node: ast.expr) -> bool:
+    """Return whether an expression only looks at what is there."""
+    for inner in (node, *own_nodes(node)):
+        if isinstance(inner, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+            return False
+        if isinstance(inner, ast.Call):
+            name = inner.func.attr if isinstance(inner.func, ast.Attribute) else flow.dotted(inner.func)
+            if name not in _STILL:
+                return False
+    return True
+
+
+class _Walk:
+    """The statements of one loop's function, and what they send."""
+
+    def __init__(self, loop: HealthLoop) -> None:
+        self.loop = loop
+        self.sent = 0
+        self.payload = ""
+        self._payloads: dict[str, str] = {}
+
+    def block(self, body: list[ast.stmt], *, in_handler: bool = False) -> str:
+        """Return the first thing in a block that is more than answering."""
+        for node in body:
+            if reason := self.statement(node, in_handler):
+                return reason
+        return ""
+
+    def statement(self, node: ast.stmt, in_handler: bool) -> str:
+        if isinstance(node, ast.Pass | ast.Continue | ast.Break | ast.Import | ast.ImportFrom):
+            return ""
+        if isinstance(node, ast.Expr):
+            is_text = isinstance(node.value, ast.Constant)
+            is_done = is_text or (isinstance(node.value, ast.Call) and self.call(node.value, in_handler))
+            return "" if is_done else _more(node)
+        if isinstance(node, ast.Assign):
+            return "" if self.assign(node) else _more(node)
+        if isinstance(node, ast.If | ast.While):
+            if isinstance(node, ast.While) and node is not self.loop.loop:
+                return _more(node)
+            if not is_still(node.test):
+                return _more(node)
+            inner = self.block(node.body, in_handler=in_handler)
+            return inner or self.block(node.orelse, in_handler=in_handler)
+        if isinstance(node, ast.Try):
+            reason = self.block([*node.body, *node.orelse, *node.finalbody], in_handler=in_handler)
+            handlers = (self.block(handler.body, in_handler=True) for handler in node.handlers)
+            return reason or next(filter(None, handlers), "")
+        return "" if isinstance(node, ast.Return) and node.value is None else _more(node)
+
+    def assign(self, node: ast.Assign) -> bool:
+        """Take an assignment to a local name: what was received, what is to be sent, or a look."""
+        target = node.targets[0]
+        if len(node.targets) > 1 or not isinstance(target, ast.Name):
+            return False
+        value = node.value
+        if isinstance(value, ast.IfExp) and is_still(value.test):
+            value = value.body
+        if self.is_receiving(value) or is_still(value):
+            return True
+        method = self.asked(value)
+        self._payloads[target.id] = method
+        return bool(method)
+
+    def call(self, call: ast.Call, in_handler: bool) -> bool:
+        if is_log(call) or self.is_receiving(call):
+            return True
+        name = flow.dotted(call.func)
+        method = name.rpartition(".")[2]
+        if name == f"{self.loop.socket}.{method}" and method in SENDERS:
+            self.sent += 1
+            value = unwrapped(call.args[0])
+            named = self._payloads.get(value.id, "") if isinstance(value, ast.Name) else ""
+            self.payload = named or self.asked(value)
+            return not call.keywords
+        if name in ("time.sleep", "sleep") or method == "wait":
+            return all(is_still(each) for each in call.args)
+        if method == "register":
+            return bool(call.args) and flow.dotted(call.args[0]) == self.loop.socket
+        # An error of the loop itself goes with it.
+        return in_handler and name == "self.report_error"
+
+    def is_receiving(self, node: ast.expr) -> bool:
+        if not isinstance(node, ast.Call):
+            return False
+        name = flow.dotted(node.func)
+        return name.rpartition(".")[0] == self.loop.socket and name.rpartition(".")[2] in RECEIVERS
+
+    def asked(self, node: ast.expr) -> str:
+        """Return the method whose answer an expression is, seen through methods that only ask another."""
+        method = payload_call(node)
+        if not method or not isinstance(node, ast.Call) or node.args or node.keywords:
+            return ""
+        return _behind(self.loop, method)
+
+
+def _behind(loop: HealthLoop, method: str) -> str:
+    """Return what a method asks when that is all it does; else itself."""
+    owner = loop.function.parent
+    for child in owner.children if owner is not None else ():
+        if child.name == method and isinstance(child.node, ast.FunctionDef):
+            body = [node for node in child.node.body if not _is_text(node)]
+            only = body[0] if len(body) == 1 else None
+            if isinstance(only, ast.Return) and only.value is not None:
+                return payload_call(only.value) or method
+    return method
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _more(node: ast.stmt) -> str:
+    written = ast.unparse(node).splitlines()[0]
+    return f"it does more than answer: `{written:.60}`"

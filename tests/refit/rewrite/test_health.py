@@ -1,0 +1,369 @@
+"""H201: which health loops give way to the standard, and which stay and why."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from argosy.fleet import load_fleet
+from argosy.refit.rewrite.index import Index
+from argosy.refit.rewrite.plan import Outcome, chosen, refit_file
+
+HEAD = (
+    "from argosy.agent.compat import BaseAgent\nimport logging\nimport threading\nimport time\nimport zmq\n\n"
+)
+LOOP = '''
+    def _health_check_loop(self):
+        """Answers."""
+        logging.info("health loop")
+        while self.running:
+            try:
+                if self.health_socket.poll(100, zmq.POLLIN):
+                    _ = self.health_socket.recv()
+                    found = self._get_health_status()
+                    self.health_socket.send_json(found)
+                time.sleep(0.1)
+            except Exception as error:
+                logging.error(f"health: {error}")
+                time.sleep(1)
+'''
+START = '''
+    def _begin(self):
+        """Start it."""
+        self.health_thread = threading.Thread(target=self._health_check_loop, daemon=True)
+        self.health_thread.start()
+        logging.info("started")
+'''
+PAYLOAD = """
+    def _get_health_status(self):
+        found = super()._get_health_status()
+        found.update({"status": "HEALTHY", "jobs": len(self.jobs)})
+        return found
+"""
+MADE = (
+    "        self.health_socket = self.context.socket(zmq.REP)\n"
+    "        self.health_socket.setsockopt(zmq.LINGER, 0)\n"
+    '        self.health_socket.bind(f"tcp://*:{self.health_port}")\n'
+    '        logging.info(f"health on {self.health_port}")\n'
+)
+INIT = """\
+class A(BaseAgent):
+    def __init__(self, port):
+        self.jobs = []
+        super().__init__("A", port)
+{made}        self._begin()
+        logging.info("there")
+"""
+CLEANUP = """
+    def cleanup(self):
+        if self.health_thread.is_alive():
+            self.health_thread.join(timeout=1)
+        self.health_socket.close()
+        super().cleanup()
+"""
+
+
+def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> Outcome:
+    files = {name: text.encode() for name, text in {path: source, **(others or {})}.items()}
+    index = Index(files)
+    outcome = refit_file(path, files[path], index, chosen(["H201"]))
+    assert [reason for reason in outcome.gates.values() if reason] == []
+    return outcome
+
+
+def agent(made: str = MADE, *parts: str) -> str:
+    return HEAD + INIT.replace("{made}", made) + "".join(parts or (START, LOOP, PAYLOAD, CLEANUP))
+
+
+def left(text: str) -> str:
+    """Return a program without what makes no difference."""
+    return ast.unparse(ast.parse(text))
+
+
+AFTER = """\
+from argosy.agent.compat import BaseAgent
+import logging
+import zmq
+
+class A(BaseAgent):
+    def __init__(self, port):
+        self.jobs = []
+        super().__init__("A", port)
+        logging.info("there")
+
+    def _get_health_status(self):
+        found = super()._get_health_status()
+        found.update({"status": "HEALTHY", "jobs": len(self.jobs)})
+        return found
+
+    def cleanup(self):
+        super().cleanup()
+"""
+
+
+def test_all_of_it_goes_and_the_payload_stays() -> None:
+    outcome = refit(agent())
+    assert outcome.refused == ()
+    assert [(site.code, site.line) for site in outcome.migrated] == [
+        ("H201", agent().splitlines().index("    def _health_check_loop(self):") + 1)
+    ]
+    assert outcome.after is not None
+    assert left(outcome.after.decode()) == left(AFTER)
+    assert refit(outcome.after.decode()).after is None
+
+
+GIVEN = agent().replace(
+    'super().__init__("A", port)', 'super().__init__("A", port, health_check_port=HEALTH)'
+)
+MIGRATED = {
+    "the base's own socket, which stays to be closed": agent(""),
+    "a port that is handed to the base, too": "HEALTH = 6000\n"
+    + GIVEN.replace("{self.health_port}", "{HEALTH}"),
+    "the port after the one that the base is given": agent(
+        "        self.port = port\n        self.health_port = self.port + 1\n" + MADE
+    ).replace('        logging.info(f"health on {self.health_port}")\n', ""),
+    "a socket that a method binds": agent(
+        MADE.replace(
+            'self.health_socket.bind(f"tcp://*:{self.health_port}")',
+            "self._bind(self.health_socket, self.health_port)",
+        ),
+        START,
+        LOOP,
+        PAYLOAD,
+        CLEANUP,
+        "\n    def _bind(self, socket, port):\n        for _ in range(3):\n            try:\n"
+        "                socket.bind(f'tcp://*:{port}')\n                return True\n"
+        "            except zmq.ZMQError as error:\n                logging.warning(error)\n"
+        "                time.sleep(1)\n        return False\n",
+    ),
+    "a thread in a list": agent()
+    .replace(
+        "        self._begin()\n",
+        "        found = [\n            threading.Thread(target=self.work),  # works\n"
+        "            threading.Thread(target=self._health_check_loop, daemon=True),\n        ]\n"
+        "        for each in found:\n            each.start()\n",
+    )
+    .replace(START, "\n    def work(self):\n        pass\n")
+    .replace(
+        "        if self.health_thread.is_alive():\n            self.health_thread.join(timeout=1)\n", ""
+    ),
+    "a thread that nobody keeps": agent("", LOOP, PAYLOAD).replace(
+        "self._begin()", "threading.Thread(target=self._health_check_loop, daemon=True).start()"
+    ),
+    "a loop that the base begins": agent("", LOOP, PAYLOAD).replace("        self._begin()\n", ""),
+    "a poller, and a method between": agent()
+    .replace(
+        "if self.health_socket.poll(100, zmq.POLLIN):", "if self.health_socket in dict(poller.poll(100)):"
+    )
+    .replace(
+        '        logging.info("health loop")\n',
+        "        poller = zmq.Poller()\n        poller.register(self.health_socket, zmq.POLLIN)\n",
+    )
+    .replace(
+        "found = self._get_health_status()\n                    self.h",
+        "found = self.ask()\n                    self.h",
+    )
+    + "\n    def ask(self):\n        return self._get_health_status()\n",
+    "an error of its own that is reported": agent().replace(
+        '                logging.error(f"health: {error}")\n',
+        '                self.report_error("health", str(error))\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("source", MIGRATED.values(), ids=MIGRATED)
+def test_gives_way(source: str) -> None:
+    outcome = refit(source)
+    assert outcome.refused == ()
+    assert outcome.after is not None
+    text = outcome.after.decode()
+    assert "_health_check_loop" not in text
+    assert "health_thread" not in text
+    assert "def _get_health_status" in text
+
+
+REFUSED = {
+    "1: it works, too": (
+        agent().replace('logging.info("health loop")', "self.turns = 0"),
+        "it does more than answer: `self.turns = 0`",
+    ),
+    "1: two answers": (
+        agent().replace(
+            '                logging.error(f"health: {error}")\n',
+            '                self.health_socket.send_json({"status": "error"})\n',
+        ),
+        "it answers in 2 places, and the standard has one answer",
+    ),
+    "1: it sends out": (
+        agent().replace("zmq.REP", "zmq.PUB").replace("_ = self.health_socket.recv()", "pass"),
+        "it sends health out by itself, and whoever listens is not known",
+    ),
+    "2: the payload writes": (
+        agent().replace("        found.update(", "        self.asked = 1\n        found.update("),
+        "its payload does more than look: it sets `self.asked`",
+    ),
+    "2: the payload asks others": (
+        agent().replace("len(self.jobs)", "self.peer.ask()"),
+        "its payload does more than look: it calls `self.peer.ask`",
+    ),
+    "3: another payload": (
+        agent().replace("found = self._get_health_status()\n", 'found = {"status": "ok", "uptime": 1}\n'),
+        "it answers with a payload that is made in the loop, and the standard asks `_get_health_status`",
+    ),
+    "4: the socket is used elsewhere": (
+        agent() + "\n    def more(self):\n        return self.health_socket.fd\n",
+        "`self.health_socket` is used in `more` in another way",
+    ),
+    "4: another port": (
+        agent().replace("{self.health_port}", "{self.other}"),
+        "its port `self.other` is not certainly its base's health port",
+    ),
+    "4: not the port that the base is given": (
+        "HEALTH = 6000\n" + GIVEN.replace("{self.health_port}", "{HEALTH + 1}"),
+        "its port `HEALTH + 1` is not the one that its base is given",
+    ),
+    "4: the port is set anew": (
+        agent().replace("        self.jobs = []\n", "        self.jobs = []\n        self.health_port = 9\n"),
+        "its port `self.health_port` is not certainly its base's health port",
+    ),
+    "4: a port after another one": (
+        agent("        self.port = 5\n        self.health_port = self.port + 1\n" + MADE),
+        "its port `self.health_port` is not certainly its base's health port",
+    ),
+    "4: another parameter of the same name": (
+        agent("        self._make(6)\n")
+        .replace("port):\n        self.jobs", "port, health=5):\n        self.jobs")
+        .replace('"A", port)', '"A", port, health_port=health)')
+        + "\n    def _make(self, health):\n"
+        + MADE.replace("{self.health_port}", "{health}"),
+        "its port `health` is not the one that its base is given",
+    ),
+    "5: two threads": (
+        agent()
+        + "\n    def again(self):\n        threading.Thread(target=self._health_check_loop).start()\n",
+        "2 threads begin with it",
+    ),
+    "5: no daemon": (
+        agent().replace(", daemon=True", ""),
+        "its thread is no daemon, and may be what keeps the process alive",
+    ),
+    "5: the thread is in the payload": (
+        agent().replace("len(self.jobs)", "self.health_thread.is_alive()"),
+        "`self.health_thread` is used in `_get_health_status` in another way",
+    ),
+    "6: by name": (
+        agent() + "\n    def find(self):\n        return getattr(self, '_health_check_loop')\n",
+        "`_health_check_loop` is used in `find` in another way",
+    ),
+    "7: no base": (
+        agent().replace("(BaseAgent)", "").replace('super().__init__("A", port)', "self.port = port"),
+        "`A` derives from no classes, and not from the standard alone",
+    ),
+    "7: a base that is not known": (
+        agent().replace("argosy.agent.compat", "somewhere"),
+        "its base `somewhere.BaseAgent` is none that answers for health",
+    ),
+    "7: the base may not be reached": (
+        agent().replace(
+            "        super().__init__", "        if port:\n            return\n        super().__init__"
+        ),
+        "its constructor may leave before it reaches its base's",
+    ),
+    "7: a key of the standard's own": (
+        agent().replace('"jobs"', '"failed"'),
+        "its payload says `failed`, which the standard says of its own",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "reason"), REFUSED.values(), ids=REFUSED)
+def test_stays(source: str, reason: str) -> None:
+    outcome = refit(source)
+    assert outcome.after is None
+    assert [item.reason for item in outcome.refused] == [reason]
+
+
+OTHERS = {
+    "a class that derives from it": (
+        "from it import A\nclass B(A):\n    def go(self):\n        self._health_check_loop()\n",
+        "`agents/b.py` of its family names `_health_check_loop`",
+    ),
+    "a test that patches it": (
+        "from unittest import mock\nimport it\nwith mock.patch('it.A._health_check_loop'):\n    it.A(1)\n",
+        "`agents/b.py` names `_health_check_loop` of `A`",
+    ),
+    "one that ends its thread": (
+        "from it import A\na = A(1)\na.health_thread.join()\n",
+        "`agents/b.py` names `health_thread` of `A`",
+    ),
+}
+
+
+@pytest.mark.parametrize(("other", "reason"), OTHERS.values(), ids=OTHERS)
+def test_stays_for_the_sake_of_others(other: str, reason: str) -> None:
+    outcome = refit(agent(), {"agents/b.py": other})
+    assert [item.reason for item in outcome.refused] == [reason]
+
+
+OWN_BASE = textwrap.dedent('''
+    import threading, time, zmq
+
+    class Core:
+        """A base of the tree's own."""
+        def __init__(self, name, port, health_port=None):
+            self.running = True
+            self.context = zmq.Context()
+            self.health_port = health_port or port + 1
+            self.health_socket = self.context.socket(zmq.REP)
+            self.health_socket.bind(f"tcp://127.0.0.1:{self.health_port}")
+            threading.Thread(target=self.answer, daemon=True).start()
+
+        def answer(self):
+            while self.running:
+                if self.health_socket.poll(100):
+                    try:
+                        self.health_socket.recv()
+                        self.health_socket.send_json(self._get_health_status())
+                    except Exception as error:
+                        self.health_socket.send_json({"status": "error", "error": str(error)})
+
+        def _get_health_status(self):
+            return {"status": "ok"}
+''')
+OF_OWN = agent("").replace("from argosy.agent.compat import BaseAgent", "from core import Core as BaseAgent")
+
+
+def test_a_base_of_the_trees_own_that_answers_is_a_standard() -> None:
+    outcome = refit(OF_OWN, {"core.py": OWN_BASE})
+    assert outcome.refused == ()
+    assert outcome.after is not None
+    assert refit(OF_OWN, {"core.py": OWN_BASE.replace("self.answer, ", "self.other, ")}).refused
+    made = refit(
+        OF_OWN.replace(
+            "        self._begin()\n", MADE.replace("health_port}", "x}") + "        self._begin()\n"
+        ),
+        {"core.py": OWN_BASE},
+    )
+    assert [item.reason for item in made.refused] == [
+        "its port `self.x` is not certainly the one that its base binds"
+    ]
+
+
+def test_a_fleet_file_that_says_otherwise_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(
+        "fleet: f\nagents:\n  A: {run: agents/it.py, port: 5000, health_port: 6001}\n"
+        "  B: {run: agents/b.py, port: 1}\n"
+    )
+    fleet = load_fleet(path)
+    source = "HEALTH = 6000\n" + GIVEN.replace("{self.health_port}", "{HEALTH}")
+    files = {"agents/it.py": source.encode()}
+    outcome = refit_file("agents/it.py", files["agents/it.py"], Index(files, fleet), chosen(["H201"]))
+    assert [item.reason for item in outcome.refused] == ["its port 6000 is not the health port 6001 of `A`"]
+    outcome = refit_file(
+        "agents/b.py", source.encode(), Index({"agents/b.py": source.encode()}, fleet), chosen(["H201"])
+    )
+    assert [item.reason for item in outcome.refused] == ["the fleet file declares no health port for `B`"]
