@@ -17,10 +17,16 @@ class Way(Protocol):
 
     name: str
 
+    def prepare(self, stage: Stage) -> None:
+        """Do what is there before the start and is no part of it.
+
+        Raises MissingError: the way is not installed.
+        """
+
     def start(self, stage: Stage) -> None:
         """Start the fleet; return when the way says that it is up, at once where it has no such word.
 
-        Raises MissingError: it is not installed. Raises RefusedError: it did not come up.
+        Raises RefusedError: it did not come up.
         """
 
     def stop(self, stage: Stage) -> None:

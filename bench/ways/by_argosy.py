@@ -1,17 +1,20 @@
-"""Argosy: `argosy up -d` from nothing, the start of the supervisor included, to its account."""
+"""Argosy: `argosy up -d` to its account, from nothing or with its zygote there already."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
 
+from argosy.engine.diary import read_diary
 from argosy.fault import Fault, MissingError, RefusedError
 from yard.stage import Stage
 
 _WITHIN_S = 120.0
+_WARM_WITHIN_S = 20.0
 
 
 class Up(msgspec.Struct, frozen=True, tag_field="argosy", tag="up/1"):
@@ -34,10 +37,24 @@ class Failed(msgspec.Struct, frozen=True, tag_field="argosy", tag="error/1"):
 
 
 class ByArgosy:
-    """The command, as a person gives it; `name` tells what fleet it is given."""
+    """The command, as a person gives it; `name` tells what fleet it is given.
 
-    def __init__(self, name: str = "argosy") -> None:
+    is_warm: the supervisor and its zygote are there when it is given, with one agent of the fleet that
+    nothing is needed by: a supervisor of nothing ends.
+    """
+
+    def __init__(self, name: str, *, is_warm: bool = False) -> None:
         self.name = name
+        self._is_warm = is_warm
+
+    def prepare(self, stage: Stage) -> None:
+        """Look that it is there; have the supervisor and the zygote warm."""
+        if not _command().exists():
+            hint = "`pip install 'argosy[bench]'` for this interpreter"
+            raise MissingError(Fault("bench", "no-argosy", f"there is no `{_command()}`", hint))
+        if self._is_warm:
+            _argosy(stage, "up", "-d", "--no-hub", "--only", stage.graph.levels()[0][0])
+            _wait_for_zygote(stage)
 
     def start(self, stage: Stage) -> None:
         """Run `argosy up`; every agent must be in its account as ready."""
@@ -54,14 +71,23 @@ class ByArgosy:
             raise RefusedError(Fault("bench", "killed", f"argosy had to kill {', '.join(answer.killed)}"))
 
 
+def _command() -> Path:
+    return Path(sys.executable).with_name("argosy")
+
+
+def _wait_for_zygote(stage: Stage) -> None:
+    """Return when the diary tells that a zygote is warm."""
+    deadline = time.monotonic() + _WARM_WITHIN_S
+    while not any(entry.kind == "zygote" for entry in read_diary(stage.folder.diary)):
+        if time.monotonic() > deadline:
+            raise RefusedError(Fault("bench", "no-zygote", f"no zygote was warm within {_WARM_WITHIN_S:g} s"))
+        time.sleep(0.02)
+
+
 def _argosy(stage: Stage, verb: str, *options: str) -> Up | Down:
     """Run one command and return its answer; raises RefusedError with what it says is wrong."""
-    command = Path(sys.executable).with_name("argosy")
-    if not command.exists():
-        hint = "`pip install 'argosy[bench]'` for this interpreter"
-        raise MissingError(Fault("bench", "no-argosy", f"there is no `{command}`", hint))
     ended = subprocess.run(
-        [command, verb, str(stage.fleet_path), *options, "--json"],
+        [_command(), verb, str(stage.fleet_path), *options, "--json"],
         env=stage.environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -1,6 +1,6 @@
 """A start script: levels, a pool of threads, health polled until it is ok; then it waits to be stopped.
 
-    level_barrier.py LEVELS.json AT_A_TIME POLL_SECONDS
+    level_barrier.py ORDERS.json
 
 Prints `up` when the last level answers, else what went wrong; ends, with its agents, at the end of its
 standard input.
@@ -78,12 +78,11 @@ def stop_all(agents: Agents) -> None:
 
 def main() -> None:
     """Start, tell, wait, stop."""
-    path, at_a_time, poll_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    with open(path, encoding="utf-8") as file:
-        levels = json.load(file)
+    with open(sys.argv[1], encoding="utf-8") as file:
+        orders = json.load(file)
     agents: Agents = {}
     try:
-        start_levels(levels, at_a_time, poll_s, agents)
+        start_levels(orders["levels"], orders["at_a_time"], orders["poll_s"], agents)
         print("up", flush=True)
         sys.stdin.read()
     except RuntimeError as error:

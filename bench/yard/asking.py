@@ -27,11 +27,14 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def wait_until_all_answer(
-    ports: Mapping[str, int], within_s: float, has_ended: Callable[[], bool] = lambda: False
+    ports: Mapping[str, int],
+    within_s: float,
+    has_ended: Callable[[], bool] = lambda: False,
+    pause_s: float = _PAUSE_S,
 ) -> None:
     """Return when every agent has answered `ok` under its own name.
 
-    has_ended: whether there is nobody left to answer.
+    has_ended: whether there is nobody left to answer. pause_s: between two attempts to reach one.
     Raises RefusedError: one has not, within `within_s`; the first such agent is named.
     """
     deadline = time.monotonic() + within_s
@@ -41,10 +44,21 @@ def wait_until_all_answer(
             while last != "ok":
                 if has_ended() or time.monotonic() > deadline:
                     raise RefusedError(_silence(name, port, last, within_s))
-                answer = _ask(context, port)
+                answer = _health(context, port, pause_s)
                 last = answer.status if answer and answer.name == name else f"{answer or 'nothing'}"
                 if last != "ok":
-                    time.sleep(_PAUSE_S)
+                    time.sleep(pause_s)
+
+
+def ask_each(ports: Mapping[str, int], request: bytes) -> None:
+    """Send a request to each agent, and wait for its answer.
+
+    Raises RefusedError: one does not answer.
+    """
+    with zmq.Context() as context:
+        for name, port in ports.items():
+            if _ask(context, port, request, _PAUSE_S) is None:
+                raise RefusedError(_silence(name, port, "nothing", _PATIENCE_MS / 1000))
 
 
 def _silence(name: str, port: int, last: str, within_s: float) -> Fault:
@@ -52,12 +66,17 @@ def _silence(name: str, port: int, last: str, within_s: float) -> Fault:
     return Fault("bench", "no-answer", message)
 
 
-def _ask(context: zmq.Context[zmq.Socket[bytes]], port: int) -> Answer | None:
+def _health(context: zmq.Context[zmq.Socket[bytes]], port: int, pause_s: float) -> Answer | None:
+    answer = _ask(context, port, REQUEST, pause_s)
+    return None if answer is None else msgspec.json.decode(answer, type=Answer)
+
+
+def _ask(context: zmq.Context[zmq.Socket[bytes]], port: int, request: bytes, pause_s: float) -> bytes | None:
     with context.socket(zmq.REQ) as socket:
         socket.linger = 0
-        socket.reconnect_ivl = 20
+        socket.reconnect_ivl = round(pause_s * 1000)
         socket.connect(f"tcp://127.0.0.1:{port}")
-        socket.send(REQUEST)
+        socket.send(request)
         if not socket.poll(_PATIENCE_MS):
             return None
-        return msgspec.json.decode(socket.recv(), type=Answer)
+        return socket.recv()

@@ -23,16 +23,21 @@ _PR_SET_CHILD_SUBREAPER = 36
 _TICKS = os.sysconf("SC_CLK_TCK")
 _END_WITHIN_S = 20.0
 _REAPER = "ZMQbg/Reaper"
+_SUPERVISOR = "argosy: supervisor"
+_OWN = ("argosy: supervisor", "argosy: zygote")
+_FORKER = "argosy.engine.forker import main"
 
 
 class Weight(msgspec.Struct, frozen=True):
     """What all processes of a way take together; processor_s also counts those that have ended.
 
-    contexts: of ZeroMQ, by the names that libzmq gives its threads: one reaper each.
+    contexts: of ZeroMQ, by the names that libzmq gives its threads: one reaper each. supervisor_s: the
+    processor seconds of argosy's supervisor, 0 where there is none.
     """
 
     processes: int
     processor_s: float
+    supervisor_s: float
     pss_bytes: int
     threads: int
     contexts: int
@@ -51,19 +56,24 @@ def busy_s() -> float:
 
 
 class Scale:
-    """Weighs the descendants of this process; what ended before the scale was made does not count."""
+    """Weighs the descendants of this process; what they took before the scale was made does not count."""
 
     def __init__(self) -> None:
-        self._before_s = _reaped_s()
+        self._reaped_before_s = _reaped_s()
+        self._before_s = {pid: seconds for (pid, _), seconds in processor_s_now().items()}
 
     def weigh(self) -> Weight:
         """Return what the processes take now and have taken."""
-        processor_s = _reaped_s() - self._before_s
-        pids = list(descendants())
+        processor_s = _reaped_s() - self._reaped_before_s
+        taken = processor_s_now()
+        supervisor_s = 0.0
+        for (pid, title), seconds in taken.items():
+            own_s = seconds - self._before_s.get(pid, 0.0)
+            processor_s += own_s
+            supervisor_s += own_s if title.startswith(_SUPERVISOR) else 0.0
         pss_bytes = threads = contexts = descriptors = 0
-        for pid in pids:
+        for pid, _ in taken:
             try:
-                processor_s += _processor_s(pid)
                 pss_bytes += _pss_bytes(pid)
                 names = _thread_names(pid)
                 threads += len(names)
@@ -71,7 +81,12 @@ class Scale:
                 descriptors += len(os.listdir(f"/proc/{pid}/fd"))
             except (FileNotFoundError, ProcessLookupError, OSError):
                 continue  # it has just ended
-        return Weight(len(pids), processor_s, pss_bytes, threads, contexts, descriptors)
+        return Weight(len(taken), processor_s, supervisor_s, pss_bytes, threads, contexts, descriptors)
+
+
+def pss_bytes_of_all() -> int:
+    """Return the proportional memory of all descendants of this process."""
+    return sum(map(_pss_bytes, descendants()))
 
 
 def processor_s_now() -> dict[tuple[int, str], float]:
@@ -84,6 +99,17 @@ def processor_s_now() -> dict[tuple[int, str], float]:
         except (FileNotFoundError, ProcessLookupError, OSError):
             continue  # it has just ended
     return found
+
+
+def own_processor_s() -> float:
+    """Return what argosy's own processes among them have taken: supervisor, forker, zygotes."""
+    own = (seconds for (_, title), seconds in processor_s_now().items() if is_own(title))
+    return sum(own)
+
+
+def is_own(title: str) -> bool:
+    """Return whether a command line is one of argosy's own; the bare forker keeps that of its interpreter."""
+    return title.startswith(_OWN) or _FORKER in title
 
 
 def descendants() -> Iterator[int]:

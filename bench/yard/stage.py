@@ -30,6 +30,20 @@ _NOT_OURS = (
 )
 
 
+class Command(msgspec.Struct, frozen=True):
+    """How one agent is started, by whoever it may be.
+
+    env: on top of the way's own variables. log: where its output goes.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    cwd: str
+    env: dict[str, str]
+    port: int | None
+    log: str
+
+
 class Stage(msgspec.Struct, frozen=True):
     """One fleet, ready to be started by any way.
 
@@ -48,6 +62,16 @@ class Stage(msgspec.Struct, frozen=True):
     def ports(self) -> dict[str, int]:
         """The port of each agent."""
         return {name: process.port for name, process in self.processes.items() if process.port is not None}
+
+    @property
+    def commands(self) -> list[Command]:
+        """The commands of all agents, in the order of the fleet file."""
+        return [self.command_of(name) for name in self.processes]
+
+    def command_of(self, name: str) -> Command:
+        """Return how an agent is started."""
+        process, log = self.processes[name], str(self.home / f"{name}.log")
+        return Command(name, process.argv, process.cwd, self.environment_of(name), process.port, log)
 
     def environment_of(self, name: str) -> dict[str, str]:
         """Return what an agent has on top of the way's own variables; nobody listens for its readiness."""

@@ -53,6 +53,7 @@ def start_once(
     with set_stage(fleet_path) as stage:
         wait_for_ports(stage, ports_within_s)
         try:
+            way.prepare(stage)
             scale, busy_before_s = Scale(), busy_s()
             began = time.monotonic()
             way.start(stage)

@@ -1,8 +1,9 @@
-"""Kills agents of a running argosy fleet and times what its supervisor tells."""
+"""Kills agents of a running fleet; times what argosy's supervisor tells, or when the agent answers again."""
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 
@@ -10,11 +11,15 @@ import msgspec
 
 from argosy.engine.client import Client, connect
 from argosy.engine.messages import Changed, Report, Status, Subscribe
+from argosy.engine.process import variables
 from argosy.engine.state import State
 from argosy.fault import Fault, RefusedError
+from yard.asking import wait_until_all_answer
+from yard.processes import descendants
 from yard.stage import Stage
 
 _WITHIN_S = 15.0
+_PAUSE_S = 0.001
 
 
 class Wound(msgspec.Struct, frozen=True):
@@ -71,3 +76,24 @@ def _told(client: Client, agent: str) -> Changed:
             raise RefusedError(Fault(agent, "not-told", f"nothing was told for {_WITHIN_S:g} s")) from None
         if isinstance(answer, Changed):
             return answer
+
+
+def kill_and_ask(stage: Stage, agent: str) -> float:
+    """Kill an agent of any way; return the milliseconds until its next process has answered `ok`.
+
+    Raises RefusedError: it has no process, or none that answers for 15 s.
+    """
+    pid = next((pid for pid in descendants() if variables(pid).get("ARGOSY_AGENT") == agent), None)
+    if pid is None:
+        raise RefusedError(Fault(agent, "not-running", f"`{agent}` has no process"))
+    ended = os.pidfd_open(pid)
+    try:
+        began = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(ended, select.POLLIN)
+        poll.poll(_WITHIN_S * 1000)
+        wait_until_all_answer({agent: stage.ports[agent]}, _WITHIN_S, pause_s=_PAUSE_S)
+        return (time.monotonic() - began) * 1000
+    finally:
+        os.close(ended)

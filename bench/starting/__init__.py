@@ -1,0 +1,1 @@
+"""What bench/start.py finds and shows."""

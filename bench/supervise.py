@@ -1,0 +1,171 @@
+"""How soon an agent that was killed is missed, and how soon it is there again: by argosy, and by others.
+
+`python bench/supervise.py [--json] [--quick]`; needs `argosy[bench]`. The method is in bench/README.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from argosy.fault import MissingError
+from ways import Way
+from ways.by_argosy import ByArgosy
+from ways.by_daemon import CIRCUS, PM2, SUPERVISORD, ByDaemon
+from ways.node import install_pm2
+from yard.bytecode import compile_packages
+from yard.fleets import Fleets, typical_fleets
+from yard.harness import Options, interleave, run_bench, tell
+from yard.machine import this_machine
+from yard.result import Ratio, Result, Value, p99_of, ratio_of, value_of
+from yard.stage import Stage
+from yard.starts import start_once
+from yard.wounds import Wound, kill_and_ask, kill_one
+
+PACKAGES = (
+    "argosy",
+    "msgspec",
+    "zmq",
+    "yaml",
+    "setproctitle",
+    "uvloop",
+    "psutil",
+    "pydantic",
+    "pydantic_core",
+)
+WARM = "processes"
+SPAWNED = "spawned"
+# Peers spawn what they start; with more agents beside those that are killed they would only be slower.
+PEERS_AGENTS = 12
+# An agent that was ready is started again at once the first time it dies; later it waits for its backoff.
+QUICK_KILLS = {WARM: 84, "supervisord": 4, "pm2": 6}
+FULL_KILLS = {WARM: 84, SPAWNED: PEERS_AGENTS, "supervisord": 6, "pm2": PEERS_AGENTS, "circus": 3}
+PATIENCE_S = 20.0
+GOAL_NOTICED_MS = 3.0
+GOAL_READY_MS = 12.0
+GOAL_PM2 = 9.0
+GOAL_SUPERVISORD = 100.0
+
+METHOD = [
+    "agents (bench/fleet/typical.py) that run; one after the other gets SIGKILL, the last to start first",
+    f"{PEERS_AGENTS} agents; processes: 84, each killed once, so that a 99th percentile is one",
+    "noticed, ready_again: until another client of the supervisor is told that it is gone, that it is ready",
+    "answers_again: until a plain REQ socket that asks each millisecond has an `ok` from its next process",
+    "pm2/processes and so on: the median answers_again of either side in the same round",
+    "processes: forked from a zygote; spawned: the same agents, with `preload: none`",
+    "an agent is killed once a start, so that no backoff is in the figures",
+]
+
+
+class Entry(NamedTuple):
+    """A way, the fleet file it is given, how many of its agents are killed."""
+
+    way: Way
+    fleet: Path
+    kills: int
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What the rounds brought, by way. told: of argosy's own words. answers_ms: by round, one a kill."""
+
+    told: dict[str, list[Wound]]
+    answers_ms: dict[str, list[list[float]]]
+    absent: dict[str, str]
+
+
+def measure(options: Options) -> Result:
+    """Run the rounds and return what they found."""
+    machine = this_machine()
+    compile_packages(PACKAGES)
+    findings = Findings(defaultdict(list), defaultdict(list), {})
+    with typical_fleets(options.fleet) as all_of_them, typical_fleets(options.fleet, PEERS_AGENTS) as few:
+        entries = list_entries(options, all_of_them, few, findings.absent)
+        for number, entry in interleave(options.rounds, entries, options.until_s):
+            take(entry, findings)
+            tell(f"round {number + 1} of {options.rounds}, {entry.way.name}")
+    return Result(
+        name="supervise",
+        machine=machine,
+        ratios=ratios(findings),
+        values=values(findings),
+        skipped=findings.absent,
+        method=METHOD,
+    )
+
+
+def list_entries(options: Options, many: Fleets, few: Fleets, absent: dict[str, str]) -> list[Entry]:
+    """Return the ways to take; those that are left out go to `absent` with the reason."""
+    assert few.spawned is not None, "typical fleets have one"
+    kills = QUICK_KILLS if options.quick else FULL_KILLS
+    ways: list[tuple[Way, Path]] = [(ByArgosy(WARM), many.processes), (ByArgosy(SPAWNED), few.spawned)]
+    ways += [(ByDaemon(each), few.processes) for each in (SUPERVISORD, PM2, CIRCUS)]
+    absent |= {f"supervise.{way.name}": "--quick" for way, _ in ways if way.name not in kills}
+    if not options.quick:
+        with contextlib.suppress(MissingError):  # its start says the same
+            install_pm2()
+    return [Entry(way, path, kills[way.name]) for way, path in ways if way.name in kills]
+
+
+def take(entry: Entry, findings: Findings) -> None:
+    """Start the fleet once and kill its agents, the last to start first."""
+    name = entry.way.name
+    if f"supervise.{name}" in findings.absent:
+        return
+    answers_ms: list[float] = []
+
+    def while_up(stage: Stage) -> None:
+        victims = stage.graph.stop_order()[: entry.kills]
+        if isinstance(entry.way, ByArgosy):
+            told, victims = victims[::2], victims[1::2]
+            findings.told[name].extend(kill_one(stage, victim) for victim in told)
+        answers_ms.extend(kill_and_ask(stage, victim) for victim in victims)
+
+    try:
+        start_once(entry.way, entry.fleet, PATIENCE_S, while_up)
+    except MissingError as error:
+        if isinstance(entry.way, ByArgosy):
+            raise
+        findings.absent[f"supervise.{name}"] = error.faults[0].message
+        return
+    findings.answers_ms[name].append(answers_ms)
+
+
+def ratios(findings: Findings) -> dict[str, Ratio]:
+    """Return how much later others have their agents back."""
+    found = {}
+    ours = [statistics.median(each) for each in findings.answers_ms[WARM]]
+    for name, goal in (("pm2", GOAL_PM2), ("supervisord", GOAL_SUPERVISORD)):
+        theirs = [statistics.median(each) for each in findings.answers_ms.get(name, ())]
+        if theirs:
+            both = list(zip(theirs, ours, strict=False))
+            label = f"supervise.{name}/{WARM}"
+            left, right = [pair[0] for pair in both], [pair[1] for pair in both]
+            found[label] = ratio_of(left, right, goal=goal, unit="ms", better="higher")
+    return found
+
+
+def values(findings: Findings) -> dict[str, Value]:
+    """Return what the supervisor tells and when, and when each way's agents answer again."""
+    found: dict[str, Value] = {}
+    for name, wounds in findings.told.items():
+        is_warm = name == WARM
+        noticed, ready = [each.noticed_ms for each in wounds], [each.ready_again_ms for each in wounds]
+        found[f"supervise.{name}.noticed"] = value_of(noticed, "ms")
+        found[f"supervise.{name}.noticed_p99"] = p99_of(noticed, "ms", goal=GOAL_NOTICED_MS)
+        found[f"supervise.{name}.ready_again"] = value_of(ready, "ms")
+        goal = GOAL_READY_MS if is_warm else None
+        found[f"supervise.{name}.ready_again_p99"] = p99_of(ready, "ms", goal=goal)
+    for name, rounds in findings.answers_ms.items():
+        found[f"supervise.{name}.answers_again"] = value_of(list(itertools.chain(*rounds)), "ms")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(run_bench("supervise", (__doc__ or "").partition("\n")[0], measure))

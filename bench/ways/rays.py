@@ -1,0 +1,49 @@
+"""Ray on one machine: an actor for each agent, all at once.
+
+    rays.py ORDERS.json
+
+Prints `up` when every actor has been asked for; ends, with all of Ray, at the end of its standard input.
+"""
+
+import json
+import os
+import runpy
+import sys
+from typing import Any
+
+import ray
+
+
+class Host:
+    """The actor: a process that becomes an agent."""
+
+    def run(self, order: dict[str, Any]) -> None:
+        """Be the agent; never returns."""
+        os.environ.update(order["env"])
+        os.chdir(order["cwd"])
+        _, _, module, *words = order["argv"]  # python -m MODULE WORDS...
+        sys.argv[1:] = words
+        sys.path.insert(0, order["cwd"])
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def main() -> None:
+    """Start, tell, wait, stop."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        orders = json.load(file)
+    agents = orders["agents"]
+    ray.init(
+        num_cpus=len(agents), include_dashboard=False, log_to_driver=False, _temp_dir=f"{orders['home']}/ray"
+    )
+    actors = [ray.remote(Host).options(num_cpus=1).remote() for _ in agents]
+    running = [actor.run.remote(order) for actor, order in zip(actors, agents, strict=True)]
+    print("up", flush=True)
+    sys.stdin.read()
+    for actor in actors:
+        ray.kill(actor)
+    del running
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
