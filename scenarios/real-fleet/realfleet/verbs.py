@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from realfleet.telling import ScenarioError
+from realfleet.telling import ScenarioError, tell
 
 ANSWERED: Final = (0, 1, 2)  # 1 is a bad answer, 2 a fault of the input: both are told in the JSON
 
@@ -23,7 +24,9 @@ class Argosy:
 
     def ask(self, *words: str, within_s: float = 300.0) -> dict[str, Any]:
         """Run a verb with `--json` and return what it says. Raises ScenarioError: it says nothing."""
+        began_s = time.monotonic()
         done = self._run([*words, "--json"], within_s)
+        tell(f"argosy {words[0]}: {time.monotonic() - began_s:.1f} s")
         try:
             told: dict[str, Any] = json.loads(done.stdout)
         except ValueError:

@@ -131,9 +131,7 @@ def test_it_is_no_such_thing(case: str) -> None:
 REFUSED = {
     "a member that an agent uses": (
         BASE.replace("self.port =", "self.tariff = 4\n        self.port ="),
-        {
-            "agents/b.py": "from core.thing import Thing\nclass B(Thing):\n    def f(self):\n        return self.tariff\n"
-        },
+        {"agents/b.py": "from core.thing import Thing\nclass B(Thing):\n    f = lambda self: self.tariff\n"},
         "`agents/b.py` uses `tariff` of `Thing`",
     ),
     "a metaclass": (BASE.replace("class Thing:", "class Thing(metaclass=M):"), {}, "metaclass"),
