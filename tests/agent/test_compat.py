@@ -248,6 +248,11 @@ def test_a_program_without_run_is_ready_once_it_has_settled(fleet: LittleFleet) 
     assert health(agent)["status"] == "ok"
 
 
+def test_a_main_block_that_waits_in_its_own_loop_never_comes_to_the_run_below_it(fleet: LittleFleet) -> None:
+    agent = fleet.start("Waits", command=[sys.executable, "agent/old_two_mains.py"])
+    assert health(agent)["status"] == "ok"
+
+
 def test_the_watchdog_is_fed_by_the_work_loop(start: Start, gates: Path) -> None:
     plain = start("Plain", WATCHDOG_USEC="300000")
     assert plain.told("WATCHDOG=1")["READY"] == "1"

@@ -26,8 +26,25 @@ def test_what_is_declared_is_found_in_a_registrys_words() -> None:
     found, answer = discovery.discover_service("Voice")
     assert found
     assert answer["status"] == "SUCCESS"
-    assert answer["payload"] == {"name": "Voice", "ip": "10.0.0.4", "port": 5595, "location": "mainpc"}
+    assert answer["payload"] == {
+        "name": "Voice",
+        "ip": "10.0.0.4",
+        "host": "10.0.0.4",
+        "port": 5595,
+        "location": "mainpc",
+    }
     assert discovery.get_service_address("Voice") == "tcp://10.0.0.4:5595"
+
+
+def test_callers_that_take_the_result_for_the_answer_are_served_too() -> None:
+    told = discovery.discover_service("Voice")
+    assert told
+    assert told.get("status") == "SUCCESS"
+    assert told["payload"]["port"] == 5595
+    assert told[0] is True
+    unknown = discovery.discover_service("Nobody")
+    assert not unknown
+    assert unknown.get("payload") is None
 
 
 def test_an_interface_never_becomes_a_peer() -> None:

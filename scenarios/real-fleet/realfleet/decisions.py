@@ -6,6 +6,7 @@ An entry is about one file, says why, and is one of
     delete: [{first: a line, until: a line}, ...]                   a doubled body
     restore: {source: another file of the tree, names: [Class.method, ...], into: Class}   counted apart
     adapter: the text of a module that the tree lacks
+    settings: {agent: {env: …, args: …}, ...}   of the fleet file, which is then `fleet.yaml`
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ MOST: Final = 16
 MOST_SHARED: Final = 3
 MOST_ADAPTERS: Final = 4
 MOST_ADDED: Final = 10
+FLEET_FILE: Final = "fleet.yaml"
 
 
 class Replace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +64,7 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delete: list[Delete] = []
     restore: Restore | None = None
     adapter: str | None = None
+    settings: dict[str, dict[str, Any]] = {}
 
 
 class FleetFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,9 +110,16 @@ def read_decisions(path: Path) -> Decisions:
 
 
 def _require_one_kind(each: Decision) -> None:
-    kinds = [bool(each.replace), bool(each.delete), each.restore is not None, each.adapter is not None]
-    if not any(kinds) or (each.adapter is not None and sum(kinds) > 1):
-        raise ScenarioError(f"the decision on `{each.file}` says nothing, or an adapter and more")
+    whole = [each.adapter is not None, bool(each.settings)]
+    kinds = [bool(each.replace), bool(each.delete), each.restore is not None, *whole]
+    if not any(kinds) or (any(whole) and sum(kinds) > 1):
+        raise ScenarioError(
+            f"the decision on `{each.file}` says nothing, or two things that exclude each other"
+        )
+    if bool(each.settings) != (each.file == FLEET_FILE):
+        raise ScenarioError(
+            f"the decision on `{each.file}`: settings are of `{FLEET_FILE}`, and it has no other"
+        )
     if not each.why.strip():
         raise ScenarioError(f"the decision on `{each.file}` has no reason")
 
@@ -143,13 +153,14 @@ def _apply_one(root: Path, each: Decision) -> Applied:
         return Applied(each.file, "adapter", each.adapter.count("\n"), 0, 0, each.why)
     if not path.is_file():
         raise ScenarioError(f"the tree has no `{each.file}`, on which there is a decision")
+    if each.settings:
+        return _set(path, each)
     before = path.read_bytes().decode("utf-8")
     text = before
     for item in each.replace:
         text = _replaced(each.file, text, item)
     added, _ = _difference(before, text)
-    if added > MOST_ADDED:
-        raise ScenarioError(f"the decision on `{each.file}` adds {added} lines, and {MOST_ADDED} are allowed")
+    _require_few(each, added)
     for cut in each.delete:
         text = _deleted(each.file, text, cut)
     whole = _restored(root, each, text)
@@ -157,6 +168,24 @@ def _apply_one(root: Path, each: Decision) -> Applied:
     total, removed = _difference(before, whole)
     kind = "restore" if each.restore else "delete" if each.delete else "replace"
     return Applied(each.file, kind, total, removed, total - added if each.restore else 0, each.why)
+
+
+def _set(path: Path, each: Decision) -> Applied:
+    """Write settings into the fleet file that `argosy import` has made."""
+    fleet = yaml.safe_load(path.read_bytes())
+    for agent, settings in each.settings.items():
+        if agent not in fleet["agents"]:
+            raise ScenarioError(f"a decision has settings for `{agent}`, and the fleet has no such agent")
+        fleet["agents"][agent].update(settings)
+    path.write_text(yaml.safe_dump(fleet, sort_keys=False), encoding="utf-8")
+    added = sum(len(settings) for settings in each.settings.values())
+    _require_few(each, added)
+    return Applied(each.file, "settings", added, 0, 0, each.why)
+
+
+def _require_few(each: Decision, added: int) -> None:
+    if added > MOST_ADDED:
+        raise ScenarioError(f"the decision on `{each.file}` adds {added} lines, and {MOST_ADDED} are allowed")
 
 
 def _difference(before: str, after: str) -> tuple[int, int]:

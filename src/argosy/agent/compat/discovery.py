@@ -16,6 +16,7 @@ from argosy.agent.compat.asking import RECEIVE_MS, endpoint_of, machine_of
 from argosy.wire.lease import Lease, context
 
 __all__ = [
+    "Answer",
     "ServiceDiscoveryClient",
     "connect_to_service",
     "discover_service",
@@ -28,6 +29,28 @@ SUCCESS: Final = "SUCCESS"
 _EVERYWHERE: Final = ("*", "0.0.0.0", "::", "")
 
 _log = logging.getLogger("argosy.agent")
+
+
+class Answer(tuple[bool, dict[str, Any]]):
+    """What a lookup returns: (found, answer), as its signature says, for callers that unpack it.
+
+    As many callers take it for the answer itself: they get its keys.
+    """
+
+    __slots__ = ()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what the answer has under a key."""
+        _, answer = self
+        return answer.get(key, default)
+
+    def __getitem__(self, key: Any) -> Any:
+        _, answer = self
+        return answer[key] if isinstance(key, str) else super().__getitem__(key)
+
+    def __bool__(self) -> bool:
+        found, _ = self
+        return found
 
 
 class ServiceDiscoveryClient:
@@ -45,7 +68,7 @@ class ServiceDiscoveryClient:
             self._lease = context()
         return self._lease
 
-    def discover_service(self, service_name: str, machine: str | None = None) -> tuple[bool, dict[str, Any]]:
+    def discover_service(self, service_name: str, machine: str | None = None) -> Answer:
         """See the function of this name."""
         return discover_service(service_name, machine)
 
@@ -77,8 +100,8 @@ def get_service_discovery_client() -> ServiceDiscoveryClient:
     return _clients[0]
 
 
-def discover_service(service_name: str, machine: str | None = None) -> tuple[bool, dict[str, Any]]:
-    """Return (found, answer): the answer as a registry gave it, with `ip` and `port` under `payload`.
+def discover_service(service_name: str, machine: str | None = None) -> Answer:
+    """Return (found, answer): the answer as a registry gave it, with `ip`, `host` and `port` under `payload`.
 
     machine: where the agent has to be; one of the fleet's names for machines counts, any other word does not.
     """
@@ -86,16 +109,17 @@ def discover_service(service_name: str, machine: str | None = None) -> tuple[boo
         host, port = endpoint_of(service_name)
     except RuntimeError as error:
         _log.warning("%s", error)
-        return False, {"status": "error", "message": f"service `{service_name}` not found: {error}"}
+        return _unknown(f"service `{service_name}` not found: {error}")
     place, known = machine_of(service_name)
     if machine in known and machine != place:
-        message = f"service `{service_name}` not found on `{machine}`: it is declared on `{place}`"
-        return False, {"status": "error", "message": message}
+        return _unknown(f"service `{service_name}` not found on `{machine}`: it is declared on `{place}`")
     host = "127.0.0.1" if host in _EVERYWHERE else host
-    return True, {
-        "status": SUCCESS,
-        "payload": {"name": service_name, "ip": host, "port": port, "location": place},
-    }
+    payload = {"name": service_name, "ip": host, "host": host, "port": port, "location": place}
+    return Answer((True, {"status": SUCCESS, "payload": payload}))
+
+
+def _unknown(message: str) -> Answer:
+    return Answer((False, {"status": "error", "message": message}))
 
 
 def get_service_address(service_name: str, machine: str | None = None) -> str | None:

@@ -9,7 +9,8 @@ whether that thread is still alive. What the agent says of itself counts only in
           `-> failed (the constructor raised)
 
 A program that has no `run` to enter, since its main block starts its threads and waits, counts
-as working once its main thread has stayed outside any clean-up for a second.
+as working once its main thread has stayed outside any clean-up for a second. One whose text calls
+a `run` further down counts so only while its main thread goes round a loop that has no such call.
 """
 
 from __future__ import annotations
@@ -152,4 +153,19 @@ def _main_frames() -> Iterator[FrameType]:
 def _goes_on(frame: FrameType) -> bool:
     """Tell whether a frame will call a `run`, or is an ending: then the main thread is not settled."""
     names = frame.f_code.co_names
-    return frame.f_code.co_name in _ENDINGS or ("run" in names and "asyncio" not in names)
+    if frame.f_code.co_name in _ENDINGS:
+        return True
+    return "run" in names and "asyncio" not in names and not _goes_round(frame)
+
+
+def _goes_round(frame: FrameType) -> bool:
+    """Tell whether a frame is inside a loop that calls no `run`: a main block that waits in its own way."""
+    import dis  # noqa: PLC0415 - only for the rare program whose text has both
+
+    steps, at = list(dis.get_instructions(frame.f_code)), frame.f_lasti
+    for jump in steps:
+        if "JUMP_BACKWARD" in jump.opname and jump.argval <= at <= jump.offset:
+            return not any(
+                jump.argval <= step.offset <= jump.offset and step.argval == "run" for step in steps
+            )
+    return False
