@@ -140,6 +140,19 @@ class Hangs(BaseAgent):
         return {"status": "ok", "payload": "of a hanging agent"}
 
 
+class BindsTheBasesSocket(BaseAgent):
+    """Takes the socket that its base has bound, and binds it once more where it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.socket.bind(f"tcp://*:{self.port}")
+
+    def run(self) -> None:
+        while self.running:
+            if self.socket.poll(timeout=100):
+                self.socket.send(b"raw " + self.socket.recv())
+
+
 class OnSocket(BaseAgent):
     """Answers on `self.socket`, in a loop of its own, and not always in JSON."""
 

@@ -379,6 +379,11 @@ def test_the_socket_of_the_base_answers_for_whoever_uses_it(start: Start) -> Non
     assert agent.code == 0
 
 
+def test_a_socket_of_the_base_may_be_bound_where_it_is_already(start: Start) -> None:
+    agent = start("BindsTheBasesSocket")
+    assert send(agent.url, b"words") == b"raw words"
+
+
 def test_a_bind_on_a_neighbours_port_goes_elsewhere_and_is_reported(start: Start, fleet: LittleFleet) -> None:
     port = two_free_ports()
     neighbour = fleet.add("Neighbour", port=port, health_port=port + 1)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from realfleet.account import why_not
 from realfleet.look import Look, look_at
 from realfleet.telling import ScenarioError, tell
 from realfleet.verbs import Argosy
@@ -56,7 +57,8 @@ def run(job: Job) -> dict[str, Any]:
         time.sleep(job.settle_s)
         status = argosy.ask("status", str(fleet))
         looks = look_at(fleet, status)
-        logs = {name: argosy.say("logs", str(fleet), "-n", "400", name) for name in status["agents"]}
+        unready = [name for name, look in looks.items() if why_not(name, look, "")]
+        logs = {name: argosy.say("logs", str(fleet), "-n", "400", name) for name in unready}
     finally:
         began_s = time.monotonic()
         down = argosy.ask("down", str(fleet))

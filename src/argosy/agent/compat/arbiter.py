@@ -123,6 +123,7 @@ def _bind(self: zmq.Socket[Any], addr: str) -> Any:
         if ruling.port:
             court.give_way(ruling.port, lent=False)
         if ruling.way is Way.GIVE:
+            _leave(self, port)
             return _installed[0](self, addr)
         result = _installed[0](self, f"{addr.rpartition(':')[0]}:{ruling.port or '*'}")
         court.moved(port, _told(self), ruling.reason)
@@ -148,6 +149,13 @@ def _on_audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _court() -> Court | None:
     return _seat[0] if _seat and not getattr(_busy, "on", False) else None
+
+
+def _leave(bound: zmq.Socket[Any], port: int) -> None:
+    """Let a socket go from a port that it has already, as the base's own has; it is bound there anew."""
+    last = _told(bound)
+    if _port(last) == port:
+        bound.unbind(last)
 
 
 def _told(bound: zmq.Socket[Any]) -> str:

@@ -153,6 +153,8 @@ def _main_frames() -> Iterator[FrameType]:
 def _goes_on(frame: FrameType) -> bool:
     """Tell whether a frame will call a `run`, or is an ending: then the main thread is not settled."""
     names = frame.f_code.co_names
+    if str(frame.f_globals.get("__name__")).partition(".")[0] in sys.stdlib_module_names:
+        return False  # `asyncio.run` has a `run` of its own inside
     if frame.f_code.co_name in _ENDINGS:
         return True
     return "run" in names and "asyncio" not in names and not _goes_round(frame)
