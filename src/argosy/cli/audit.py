@@ -26,7 +26,6 @@ from argosy.refit.audit import Report, audit
 from argosy.refit.baseline import Entry, load_baseline, make_entries, shrunk, sift, write_baseline
 from argosy.refit.cache import default_folder
 from argosy.refit.finding import Finding
-from argosy.refit.revision import changed_since
 
 if TYPE_CHECKING:
     from argosy.fleet import Fleet
@@ -134,7 +133,11 @@ def _fleet(root: Path, chosen: str | None) -> Fleet | None:
 
 
 def _asked(report: Report, select: tuple[str, ...], only: str, since: str | None) -> list[Finding]:
-    changed = changed_since(report.root, since) if since is not None else None
+    changed: frozenset[str] | None = None
+    if since is not None:
+        from argosy.refit.revision import changed_since  # noqa: PLC0415 - only this asks another program
+
+        changed = changed_since(report.root, since)
     return [
         item
         for item in report.findings

@@ -18,6 +18,7 @@ import msgspec
 from argosy.refit.cache import Cache, Seen, Verdict, code_key, digest_of, find_unsettled
 from argosy.refit.finding import Finding
 from argosy.refit.walk import take_snapshot
+from argosy.source.collector import collector_paused
 
 if TYPE_CHECKING:
     from argosy.fleet import Fleet
@@ -63,8 +64,19 @@ def audit(
     read at once (default: as many as there are cores). progress: told how many files are read, of
     how many.
     """
+    with collector_paused():  # what is remembered of a tree is many small objects, none of them garbage
+        return _audit(os.path.realpath(root), exclude, fleet, cache, processes, progress)
+
+
+def _audit(
+    whole: str,
+    exclude: Sequence[str],
+    fleet: Fleet | None,
+    cache: Path | None,
+    processes: int | None,
+    progress: Progress | None,
+) -> Report:
     started = time.perf_counter()
-    whole = os.path.realpath(root)
     memory = Cache(cache, whole, exclude)
     key = digest_of([code_key(), b"" if fleet is None else Path(fleet.path).read_bytes()])
     seen = memory.load("seen", Seen)

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from argosy.refit.finding import Action, Finding
 from argosy.source.binder import find_scopes
-from argosy.source.facts import Facts, facts_of
 from argosy.source.index import Index
+from argosy.source.nodes import children
+from argosy.source.order import Early, find_early
 from argosy.source.origin import Origin, find_origin
 from argosy.source.parse import Parsed
 from argosy.source.scopes import Scope
@@ -20,7 +21,6 @@ from argosy.source.text import Source, Unparsed, split_lines
 Node = TypeVar("Node", bound=ast.AST)
 Made = TypeVar("Made")
 Placed = ast.expr | ast.stmt | ast.alias | ast.excepthandler
-_SHARED = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
 
 
 class PythonFile:
@@ -59,26 +59,19 @@ class PythonFile:
         return split_lines(self.text)
 
     @cached_property
-    def facts(self) -> Facts:
-        """What `argosy check` knows of a file: imports, names bound, unbound and read too early, ports."""
-        return facts_of(self.parsed, self.scope, self.index)
+    def early(self) -> tuple[Early, ...]:
+        """The names that are read too early, or never bound, when the file is run as a script."""
+        return find_early(self.parsed, self.scope, is_main=True)
 
     @cached_property
     def _parents(self) -> dict[ast.AST, ast.AST]:
-        # By hand: the generators of `ast` take twice the time. What all nodes share has no one parent.
         found: dict[ast.AST, ast.AST] = {}
         todo: list[ast.AST] = [self.tree]
         for node in todo:
-            for value in node.__dict__.values():
-                if isinstance(value, list):
-                    inner = [item for item in value if isinstance(item, ast.AST)]
-                elif isinstance(value, ast.AST) and not isinstance(value, _SHARED):
-                    inner = [value]
-                else:
-                    continue
-                todo += inner
-                for child in inner:
-                    found[child] = node
+            inner = children(node)
+            for child in inner:
+                found[child] = node
+            todo += inner
         return found
 
     def nodes(self, kind: type[Node]) -> list[tuple[Node, Scope]]:
@@ -90,13 +83,33 @@ class PythonFile:
 
     def origin(self, node: ast.expr, scope: Scope) -> Origin | None:
         """Return what a dotted name imports (`zmq.Context`, whatever it is called here), or None."""
+        root = node
+        while type(root) is ast.Attribute:
+            root = root.value
+        # Most names are nothing that was imported: this is asked about every call of a tree.
+        if type(root) is not ast.Name or root.id not in self._imported:
+            return None
         return find_origin(node, scope)
+
+    @cached_property
+    def _imported(self) -> frozenset[str]:
+        """The names that an import binds anywhere in the file."""
+        return frozenset(
+            name
+            for scope in self.scope.walk()
+            for name, bindings in scope.bindings.items()
+            if any(binding.origin for binding in bindings)
+        )
 
     def derived(self, make: Callable[[PythonFile], Made]) -> Made:
         """Return what `make` finds in this file; found once for all that ask with the same function."""
         if make not in self._derived:
             self._derived[make] = make(self)
         return self._derived[make]  # type: ignore[no-any-return]
+
+    def forget(self) -> None:
+        """Drop what was derived: it refers to this file, and would hold the tree until a collector comes."""
+        self._derived.clear()
 
     def parent(self, node: ast.AST) -> ast.AST | None:
         """Return the node around `node`; the first call in a file walks its tree."""

@@ -18,7 +18,7 @@ from argosy.refit.file import BrokenFile, PythonFile, TextFile, words_in
 from argosy.refit.finding import Failure, Finding, Ignore
 from argosy.refit.record import Record
 from argosy.refit.rule import Rule, fact_kinds
-from argosy.source.facts import collector_paused
+from argosy.source.collector import collector_paused
 from argosy.source.parse import build, parse
 from argosy.source.text import Source, Unparsed, read_data, take_source
 
@@ -79,6 +79,7 @@ class Reader:
             for kind in self.kinds:
                 if kind.collect is not None:
                     work.collect(kind, kind.collect, file)
+            file.forget()
         return work.record(digest, fault, find_ignores(data))
 
     def _broken(self, work: _Work, source: Source | None, fault: Unparsed) -> None:

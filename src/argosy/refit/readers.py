@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -110,6 +111,9 @@ def _serve(root: str, load: Load, pipe: Connection, ours: Sequence[Connection]) 
     """Read what is asked for until the other end goes."""
     for end in ours:
         end.close()
+    # What was there before the fork is no garbage, and stays in memory that is shared.
+    gc.freeze()
+    gc.enable()
     reader = Reader(root, load())
     try:
         while True:

@@ -93,12 +93,21 @@ def divide(tokens: Sequence[Token]) -> Iterator[Statement]:
     """Yield the statements that `tokens`, all of a file, make."""
     reader = _Reader()
     for at, token in enumerate(tokens):
-        if reader.is_line_start and token.is_code:
-            if reader.opened and _begins_statement(tokens, at):
-                yield from reader.finish()
-            reader.begin(token)
-        yield from reader.take(token)
-    yield from reader.finish()
+        kind = token.kind
+        if kind == "newline":
+            if reader.end_line():
+                yield reader.finish()
+        elif kind == "space":
+            if reader.is_line_start:
+                reader.next_margin += token.text
+        elif kind != "comment":
+            if reader.is_line_start:
+                if reader.opened and _begins_statement(tokens, at):
+                    yield reader.finish()
+                reader.begin()
+            reader.take(token)
+    if reader.taken:
+        yield reader.finish()
 
 
 class _Reader:
@@ -113,24 +122,18 @@ class _Reader:
         self.stray: list[Token] = []
         self.crossed: list[tuple[Token, Token]] = []
 
-    def begin(self, token: Token) -> None:
+    def begin(self) -> None:
         if not self.taken:
             self.margin = self.next_margin
         self.is_line_start = False
 
-    def take(self, token: Token) -> Iterator[Statement]:
-        if token.kind == "newline":
-            self.is_line_start, self.next_margin = True, ""
-            if self.taken and not self.opened:
-                yield from self.finish()
-        elif token.kind == "space":
-            if self.is_line_start:
-                self.next_margin += token.text
-        elif token.is_code:
-            self.taken.append(token)
-            self.bracket(token)
+    def end_line(self) -> bool:
+        """Take the end of a line, and return whether a statement ends there."""
+        self.is_line_start, self.next_margin = True, ""
+        return bool(self.taken) and not self.opened
 
-    def bracket(self, token: Token) -> None:
+    def take(self, token: Token) -> None:
+        self.taken.append(token)
         if token.kind != "operator":
             return
         if token.text in OPENING:
@@ -143,17 +146,17 @@ class _Reader:
                 if opening.text != _PAIRS[token.text]:
                     self.crossed.append((opening, token))
 
-    def finish(self) -> Iterator[Statement]:
-        if self.taken:
-            yield Statement(
-                tuple(self.taken),
-                width(self.margin),
-                self.margin,
-                tuple(self.stray),
-                tuple(self.crossed),
-                tuple(self.opened),
-            )
+    def finish(self) -> Statement:
+        statement = Statement(
+            tuple(self.taken),
+            width(self.margin),
+            self.margin,
+            tuple(self.stray),
+            tuple(self.crossed),
+            tuple(self.opened),
+        )
         self.clear()
+        return statement
 
 
 def width(margin: str) -> int:

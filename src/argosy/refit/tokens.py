@@ -39,6 +39,7 @@ _PATTERN = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
+_KEYWORDS = frozenset(keyword.kwlist)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # What may hold a line end.
 _LONG = frozenset({"newline", "string", "open", "space"})
@@ -71,7 +72,7 @@ def scan(text: str) -> tuple[Token, ...]:
     line, line_start = 1, 0
     for match in _PATTERN.finditer(text):
         kind, value, start = match.lastgroup, match.group(), match.start()
-        if kind == "name" and keyword.iskeyword(value):
+        if kind == "name" and value in _KEYWORDS:
             kind = "keyword"
         found.append(Token(kind, value, start, line, start - line_start))  # type: ignore[arg-type]
         if kind in _LONG and ("\n" in value or "\r" in value):

@@ -17,7 +17,7 @@ from argosy.fleet.places import displayed_path
 from argosy.fleet.spec import AgentSpec, Fleet
 from argosy.source.binder import find_scopes
 from argosy.source.closure import Node
-from argosy.source.facts import collector_paused
+from argosy.source.collector import collector_paused
 from argosy.source.index import Index
 from argosy.source.mentions import Mention, Speech, find_speech
 from argosy.source.parse import Parsed, parse

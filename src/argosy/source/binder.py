@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from argosy.source.index import Index
+from argosy.source.nodes import node_fields
 from argosy.source.parse import Parsed
 from argosy.source.scopes import Binding, How, Scope, Use, has_lazy_annotations
 
@@ -36,18 +37,17 @@ class _Binder:
 
     def build(self) -> Scope:
         self.push(self.tree.body, self.module)
-        todo, index = self.todo, self.index
+        todo, index, visits, push_children = self.todo, self.index, _VISITS, self.push_children
         while todo:
             place = todo.pop()
             node, scope = place
             kind = type(node)
             if kind in index:
                 index[kind].append(place)
-            visit = _VISITS.get(kind)
-            if visit is None:
-                self.push_children(node, scope)
+            if kind in visits:
+                visits[kind](self, node, scope)
             else:
-                visit(self, node, scope)
+                push_children(node, scope)
         _settle_declared(self.module)
         return self.module
 
@@ -56,10 +56,11 @@ class _Binder:
 
     def push_children(self, node: ast.AST, scope: Scope) -> None:
         todo = self.todo
-        for field in reversed(node._fields):
+        for field in reversed(node_fields(type(node))):
             value = getattr(node, field, None)
-            if isinstance(value, list):
-                todo += [(item, scope) for item in reversed(value) if isinstance(item, ast.AST)]
+            if type(value) is list:
+                if value:
+                    todo += [(item, scope) for item in reversed(value) if isinstance(item, ast.AST)]
             elif isinstance(value, ast.AST):
                 todo.append((value, scope))
 
@@ -67,13 +68,25 @@ class _Binder:
         scope.bindings.setdefault(name, []).append(Binding(how, line, origin))
 
     def name(self, node: ast.Name, scope: Scope) -> None:
-        if isinstance(node.ctx, ast.Load):
-            scope.uses.append(Use(node.id, node, True))
-            if node.id == "exec":
+        name = node.id
+        if type(node.ctx) is ast.Load:
+            scope.uses.append(Use(name, node, True))
+            if name == "exec":
                 self.module.is_dynamic = True
         else:
-            how: How = "assignment" if isinstance(node.ctx, ast.Store) else "delete"
-            self.bind(scope, node.id, how, node.lineno)
+            how: How = "assignment" if type(node.ctx) is ast.Store else "delete"
+            self.bind(scope, name, how, node.lineno)
+
+    def call(self, node: ast.Call, scope: Scope) -> None:
+        todo = self.todo
+        if node.keywords:
+            todo += [(item.value, scope) for item in reversed(node.keywords)]
+        if node.args:
+            todo += [(item, scope) for item in reversed(node.args)]
+        todo.append((node.func, scope))
+
+    def expression(self, node: ast.Expr, scope: Scope) -> None:
+        self.todo.append((node.value, scope))
 
     def attribute(self, node: ast.Attribute, scope: Scope) -> None:
         if node.attr in ("update", "setdefault") and _is_globals(node.value):
@@ -205,6 +218,8 @@ class _Binder:
 _VISITS: dict[type[ast.AST], Callable[[_Binder, Any, Scope], None]] = {
     ast.Name: _Binder.name,
     ast.Attribute: _Binder.attribute,
+    ast.Call: _Binder.call,
+    ast.Expr: _Binder.expression,
     ast.Subscript: _Binder.subscript,
     ast.Import: _Binder.imported,
     ast.ImportFrom: _Binder.imported,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from argosy.source import flow
-from argosy.source.facts import collector_paused
+from argosy.source.collector import collector_paused
 from argosy.source.modules import Finder
 from argosy.source.parse import Parsed, parse
 from argosy.source.text import Source, Unparsed, read_source

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import msgspec
 
 from argosy.source.binder import find_scopes
+from argosy.source.collector import collector_paused
 from argosy.source.imports import Import, find_imports
 from argosy.source.index import Index
 from argosy.source.order import Early, find_early
@@ -105,12 +104,11 @@ def find_facts(parsed: Parsed) -> Facts:
 
 def facts_of(parsed: Parsed, scope: Scope, index: Index) -> Facts:
     """Return the facts of a parsed file whose scopes have been found already."""
-    names = _first_bindings(scope)
     return Facts(
         path=parsed.path,
-        imports=find_imports(parsed),
-        names=names,
-        is_open=scope.has_star or scope.is_dynamic or "__getattr__" in names,
+        imports=find_imports(parsed, index),
+        names=first_bindings(scope),
+        is_open=may_bind_more(scope),
         undefined=find_undefined(parsed, scope),
         early=find_early(parsed, scope, is_main=False),
         early_as_main=find_early(parsed, scope, is_main=True),
@@ -119,25 +117,16 @@ def facts_of(parsed: Parsed, scope: Scope, index: Index) -> Facts:
     )
 
 
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Hold the garbage collector still: a tree is a hundred thousand young objects, none of them garbage.
-
-    Parsing the 94 files of one real fleet took 0.25 s so, and 1.1 s with the collector at work.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _first_bindings(scope: Scope) -> dict[str, How]:
+def first_bindings(module: Scope) -> dict[str, How]:
+    """Return the names that a module binds, and how it does first."""
     found: dict[str, How] = {}
-    for name, bindings in scope.bindings.items():
+    for name, bindings in module.bindings.items():
         made = next((binding.how for binding in bindings if binding.how != "delete"), None)
         if made is not None:
             found[name] = made
     return found
+
+
+def may_bind_more(module: Scope) -> bool:
+    """Return whether more names may come at run time: a star import, exec, a module's `__getattr__`."""
+    return module.has_star or module.is_dynamic or "__getattr__" in module.bindings

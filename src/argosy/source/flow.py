@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from argosy.source.text import Marks
+
 ANYTHING = "BaseException"
 
 _EXITS = frozenset({"exit", "quit", "sys.exit", "os._exit"})
@@ -17,12 +19,14 @@ _ROOTS = {
 }
 
 
-def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of `body` and those within them, in the order of the source."""
+def statements(body: list[ast.stmt], marks: Marks) -> Iterator[ast.stmt]:
+    """Yield the statements of `body` on the lines that are marked, and those within them, in their order."""
     todo: list[ast.AST] = list(reversed(body))
     while todo:
         node = todo.pop()
         if isinstance(node, ast.stmt):
+            if not marks.touch(node.lineno, node.end_lineno):
+                continue
             yield node
         for field in ("finalbody", "orelse", "handlers", "cases", "body"):
             inner = getattr(node, field, None)

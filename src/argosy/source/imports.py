@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import enum
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from argosy.source import flow
+from argosy.source.index import Index
 from argosy.source.parse import Parsed
+from argosy.source.text import Marks, find_marks
 
 
 class When(enum.StrEnum):
@@ -51,29 +54,41 @@ class Import(msgspec.Struct, frozen=True):
         return "." * self.level + self.module
 
 
-def find_imports(parsed: Parsed) -> tuple[Import, ...]:
-    """Return the imports of a file, in the order of its lines."""
-    found = list(_Walk(parsed).block(parsed.tree.body, frozenset(), frozenset()))
+def find_imports(parsed: Parsed, index: Index | None = None) -> tuple[Import, ...]:
+    """Return the imports of a file, in the order of its lines.
+
+    index: filled by `find_scopes`; what has no import in it is then left out of the walk.
+    """
+    found = list(_Walk(parsed, index).block(parsed.tree.body, frozenset(), frozenset()))
     return tuple(sorted(found, key=lambda item: (item.line, item.column)))
+
+
+_CALLS = re.compile(rb"import_module|__import__")
 
 
 class _Walk:
     """One pass over the statements; expressions are looked at only where an import call is near."""
 
-    def __init__(self, parsed: Parsed) -> None:
+    def __init__(self, parsed: Parsed, index: Index | None) -> None:
         self.parsed = parsed
-        data = parsed.source.data
-        self.is_dynamic = b"import_module" in data or b"__import__" in data
+        self.calls = find_marks(parsed.source, _CALLS)
+        self.marks: Marks | None = None
+        if index is not None:
+            nodes = [*index.of(ast.Import), *index.of(ast.ImportFrom)]
+            self.marks = self.calls.plus(node.lineno for node, _ in nodes)
 
     def block(self, body: list[ast.stmt], when: frozenset[When], caught: frozenset[str]) -> Iterator[Import]:
         for node in body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 yield from self.imported(node, when, caught)
-            elif (split := _SPLITS.get(type(node))) is not None:
+            elif (split := _SPLITS.get(type(node))) is not None and self.may_hold_imports(node):
                 for part in split(node, when, caught):
                     yield from self.block(*part)
-            if self.is_dynamic:
+            if self.calls.touch(node.lineno, node.end_lineno):
                 yield from self.called(node, when, caught)
+
+    def may_hold_imports(self, node: ast.stmt) -> bool:
+        return self.marks is None or self.marks.touch(node.lineno, node.end_lineno)
 
     def imported(
         self, node: ast.Import | ast.ImportFrom, when: frozenset[When], caught: frozenset[str]

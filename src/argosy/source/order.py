@@ -8,11 +8,14 @@ NameError in every run that gets there.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
 from argosy.source import flow
+from argosy.source.binder import Comprehension
+from argosy.source.nodes import children
 from argosy.source.parse import Parsed
 from argosy.source.scopes import GIVEN, How, Scope, has_lazy_annotations
 
@@ -95,6 +98,7 @@ class _Walk:
         self.module = module
         self.is_main = is_main
         self.lazy_annotations = has_lazy_annotations(parsed.tree)
+        self.has_walrus = b":=" in parsed.source.data
         self.found: list[Early] = []
         # How many blocks around this place an exception may leave in their middle, and the program go on.
         self.left_early = 0
@@ -303,13 +307,14 @@ class _Walk:
 
     def read(self, node: ast.expr | None, path: _Path, *, is_certain: bool = True) -> None:
         """Check every name that evaluating `node` reads; what it may skip is not certain."""
-        if node is None:
+        if node is None or type(node) is ast.Constant:
             return
-        for part in ast.walk(node):
-            if isinstance(part, ast.NamedExpr):
-                path.bind(part.target.id)
-        for name, is_sure, hidden in _reads(node):
-            if name.id not in hidden:
+        if self.has_walrus:
+            for part in ast.walk(node):
+                if isinstance(part, ast.NamedExpr):
+                    path.bind(part.target.id)
+        for name, is_sure in _reads(node):
+            if name.id not in GIVEN:
                 self.check(name, path, is_certain and is_sure)
 
     def check(self, node: ast.Name, path: _Path, is_certain: bool) -> None:
@@ -331,34 +336,61 @@ class _Walk:
         )
 
 
-def _reads(root: ast.expr) -> Iterator[tuple[ast.Name, bool, frozenset[str]]]:
-    """Yield (name, surely read, names that a comprehension hides) for what `root` reads when evaluated."""
+def _reads(root: ast.expr) -> Iterator[tuple[ast.Name, bool]]:
+    """Yield (name, surely read) for what `root` reads when evaluated."""
     todo: list[tuple[ast.AST, bool, frozenset[str]]] = [(root, True, frozenset())]
     while todo:
         node, sure, hidden = todo.pop()
-        if isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load):
-                yield node, sure, hidden
-        elif isinstance(node, ast.Lambda):
-            defaults = [*node.args.defaults, *node.args.kw_defaults]
-            todo += [(item, sure, hidden) for item in defaults if item is not None]
-        elif isinstance(node, ast.BoolOp):
-            todo.append((node.values[0], sure, hidden))
-            todo += [(item, False, hidden) for item in node.values[1:]]
-        elif isinstance(node, ast.IfExp):
-            todo += [(node.test, sure, hidden), (node.body, False, hidden), (node.orelse, False, hidden)]
-        elif isinstance(node, ast.Compare):
-            todo += [(node.left, sure, hidden), (node.comparators[0], sure, hidden)]
-            todo += [(item, False, hidden) for item in node.comparators[1:]]
-        elif isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-            todo.append((node.generators[0].iter, sure, hidden))
-            inner = hidden | _targets(node)
-            todo += [(child, False, inner) for child in _inside(node)]
+        kind = type(node)
+        if kind is ast.Name:
+            if type(node.ctx) is ast.Load and node.id not in hidden:  # type: ignore[attr-defined]
+                yield node, sure  # type: ignore[misc]
+        elif kind in _PARTS:
+            todo += _PARTS[kind](node, sure, hidden)
         else:
-            todo += [(child, sure, hidden) for child in ast.iter_child_nodes(node)]
+            todo += [(child, sure, hidden) for child in children(node)]
 
 
-def _targets(node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> frozenset[str]:
+Part = tuple[ast.AST, bool, frozenset[str]]
+
+
+def _of_lambda(node: ast.Lambda, sure: bool, hidden: frozenset[str]) -> list[Part]:
+    defaults = [*node.args.defaults, *node.args.kw_defaults]
+    return [(item, sure, hidden) for item in defaults if item is not None]
+
+
+def _of_bool(node: ast.BoolOp, sure: bool, hidden: frozenset[str]) -> list[Part]:
+    return [(node.values[0], sure, hidden), *((item, False, hidden) for item in node.values[1:])]
+
+
+def _of_choice(node: ast.IfExp, sure: bool, hidden: frozenset[str]) -> list[Part]:
+    return [(node.test, sure, hidden), (node.body, False, hidden), (node.orelse, False, hidden)]
+
+
+def _of_compare(node: ast.Compare, sure: bool, hidden: frozenset[str]) -> list[Part]:
+    first = [(node.left, sure, hidden), (node.comparators[0], sure, hidden)]
+    return [*first, *((item, False, hidden) for item in node.comparators[1:])]
+
+
+def _of_comprehension(node: Comprehension, sure: bool, hidden: frozenset[str]) -> list[Part]:
+    inner = hidden | _targets(node)
+    return [(node.generators[0].iter, sure, hidden), *((item, False, inner) for item in _inside(node))]
+
+
+# What an expression may leave out when it is evaluated, and what names are its own.
+_PARTS: dict[type[ast.AST], Callable[[Any, bool, frozenset[str]], list[Part]]] = {
+    ast.Lambda: _of_lambda,
+    ast.BoolOp: _of_bool,
+    ast.IfExp: _of_choice,
+    ast.Compare: _of_compare,
+    ast.ListComp: _of_comprehension,
+    ast.SetComp: _of_comprehension,
+    ast.DictComp: _of_comprehension,
+    ast.GeneratorExp: _of_comprehension,
+}
+
+
+def _targets(node: Comprehension) -> frozenset[str]:
     return frozenset(
         part.id
         for generator in node.generators
@@ -367,7 +399,7 @@ def _targets(node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp)
     )
 
 
-def _inside(node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> list[ast.expr]:
+def _inside(node: Comprehension) -> list[ast.expr]:
     """Return what a comprehension evaluates for its items; its first iterable is evaluated outside."""
     heads = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
     iterables = [generator.iter for generator in node.generators[1:]]

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Callable
 
 import msgspec
 
 from argosy.source import flow
 from argosy.source.parse import Parsed
+from argosy.source.text import find_marks
+
+_ADDS = re.compile(rb"sys\.path|addsitedir")
 
 
 class Additions(msgspec.Struct, frozen=True):
@@ -25,12 +29,13 @@ class Additions(msgspec.Struct, frozen=True):
 
 def find_additions(parsed: Parsed) -> Additions:
     """Return what a file adds to sys.path, anywhere in it."""
-    if b"sys.path" not in parsed.source.data and b"addsitedir" not in parsed.source.data:
+    marks = find_marks(parsed.source, _ADDS)
+    if not marks:
         return Additions()
     values = _module_values(parsed.tree)
     folders: list[str] = []
     is_complete = True
-    for node in flow.statements(parsed.tree.body):
+    for node in flow.statements(parsed.tree.body, marks):
         for item in _added(node):
             folder = _evaluate(item, os.path.abspath(parsed.path), values, 0) if item is not None else None
             if folder is None:

@@ -8,6 +8,8 @@ import os
 import re
 import stat
 import tokenize
+from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -77,6 +79,47 @@ def take_source(data: bytes, path: str) -> Source | Unparsed:
         return Unparsed(path, 1, 1, str(error), "read")
     has_bom = data.startswith(_BOM)
     return Source(path, data, "utf-8" if has_bom else encoding, has_bom, _newline(data))
+
+
+class Marks:
+    """The lines of a source that hold something of interest, for readers that skip the others.
+
+    Lines are counted as Python counts them, from 1.
+    """
+
+    def __init__(self, lines: Iterable[int]) -> None:
+        self._lines = sorted(lines)
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def plus(self, lines: Iterable[int]) -> Marks:
+        """Return these marks and some more."""
+        return Marks([*self._lines, *lines])
+
+    def touch(self, first: int, last: int | None) -> bool:
+        """Return whether one of the lines from `first` to `last` is marked; None is for `first` alone."""
+        at = bisect_left(self._lines, first)
+        return at < len(self._lines) and self._lines[at] <= (last or first)
+
+
+def find_marks(source: Source, pattern: re.Pattern[bytes]) -> Marks:
+    """Return the lines of a source in which `pattern` begins a match."""
+    data = source.data
+    found: list[int] = []
+    line, at = 1, 0
+    for match in pattern.finditer(data):
+        line += _count_ends(data, at, match.start())
+        at = match.start()
+        found.append(line)
+    return Marks(found)
+
+
+def _count_ends(data: bytes, start: int, stop: int) -> int:
+    ends = data.count(b"\n", start, stop)
+    if b"\r" in data:
+        ends += data.count(b"\r", start, stop) - data.count(b"\r\n", start, stop)
+    return ends
 
 
 def split_lines(text: str) -> list[str]:

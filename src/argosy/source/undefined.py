@@ -49,7 +49,8 @@ def find_undefined(parsed: Parsed, module: Scope) -> tuple[Undefined, ...]:
 
 def _unbound_uses(parsed: Parsed, module: Scope) -> Iterator[tuple[Use, Scope]]:
     tested = _tested_uses(parsed.tree) if b"NameError" in parsed.source.data else set()
-    known = GIVEN | _GIVEN_TO_CLASSES
+    # What the module binds is bound for all within it, however it is found.
+    known = GIVEN | _GIVEN_TO_CLASSES | module.bindings.keys()
     for scope in module.walk():
         if not scope.is_in_function():
             continue

@@ -12,7 +12,10 @@ from argosy.refit.addresses.shapes import joined_text, last_name, text_of
 from argosy.refit.addresses.text import Address, read_address
 from argosy.source.scopes import Scope
 
-_QUICK = re.compile(r"\d\.\d|localhost|//\*|//\[|::", re.IGNORECASE)
+_LOOK = r"\d\.\d|localhost|//\*|//\[|::"
+_QUICK = re.compile(_LOOK, re.IGNORECASE)
+QUICK = re.compile(_LOOK.encode(), re.IGNORECASE)
+"""What a line must have for one of its texts to be an address."""
 
 
 class Leaf(NamedTuple):

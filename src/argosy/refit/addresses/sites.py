@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ast
 import enum
+from functools import cached_property
 from typing import NamedTuple
 
 from argosy.refit.addresses import naming
 from argosy.refit.addresses.environment import Read, environment_read
-from argosy.refit.addresses.leaves import Leaf, leaves
+from argosy.refit.addresses.leaves import QUICK, Leaf, leaves
 from argosy.refit.addresses.shapes import (
     all_parameter_defaults,
     assignments,
@@ -27,6 +28,7 @@ from argosy.refit.addresses.text import HINT, Address
 from argosy.refit.file import PythonFile
 from argosy.source.mentions import is_reaching
 from argosy.source.scopes import Scope
+from argosy.source.text import find_marks
 
 _LOOKUPS = frozenset({"get", "getattr", "pop", "setdefault", "getenv"})
 _OPTIONS = frozenset({"add_argument", "option", "add_option", "Option"})
@@ -99,28 +101,40 @@ class _Finder:
     def __init__(self, file: PythonFile) -> None:
         self.file = file
         self.sites: dict[ast.expr, Site] = {}
-        # What a function connects a socket to, to ask it for its own address, is nobody's peer.
-        calls = file.nodes(ast.Call)
-        self.asks_own_address = {scope for call, scope in calls if last_name(call.func) == "getsockname"}
+        self.marks = find_marks(file.source, QUICK)
+
+    @cached_property
+    def asks_own_address(self) -> set[Scope]:
+        """The functions that connect a socket to ask it for its own address: to nobody's peer."""
+        calls = self.file.nodes(ast.Call)
+        return {scope for call, scope in calls if last_name(call.func) == "getsockname"}
+
+    def is_near(self, node: ast.expr | ast.stmt) -> bool:
+        """Return whether a node may hold an address: most lines of most files have none."""
+        return self.marks.touch(node.lineno, node.end_lineno)
 
     def find(self) -> tuple[Site, ...]:
-        calls = self.file.nodes(ast.Call)
+        self.in_calls([place for place in self.file.nodes(ast.Call) if self.is_near(place[0])])
+        for table, scope in self.file.nodes(ast.Dict):
+            if self.is_near(table):
+                for key, value in zip(table.keys, table.values, strict=True):
+                    self.named(text_of(key), value, scope)
+        for target, value, scope in assignments(self.file):
+            if self.is_near(value):
+                self.assigned(target, value, scope)
+        for name, default, scope in all_parameter_defaults(self.file):
+            self.named(name, default, scope, Role.PARAMETER)
+        for result, scope in self.file.nodes(ast.Return):
+            self.returned(result.value, scope)
+        return tuple(sorted(self.sites.values(), key=lambda site: (site.node.lineno, site.node.col_offset)))
+
+    def in_calls(self, calls: list[tuple[ast.Call, Scope]]) -> None:
         for call, scope in calls:
             read = environment_read(call, scope)
             if read is not None:
                 self.fallback(read, scope)
         for call, scope in calls:
             self.call(call, scope)
-        for table, scope in self.file.nodes(ast.Dict):
-            for key, value in zip(table.keys, table.values, strict=True):
-                self.named(text_of(key), value, scope)
-        for target, value, scope in assignments(self.file):
-            self.assigned(target, value, scope)
-        for name, default, scope in all_parameter_defaults(self.file):
-            self.named(name, default, scope, Role.PARAMETER)
-        for result, scope in self.file.nodes(ast.Return):
-            self.returned(result.value, scope)
-        return tuple(sorted(self.sites.values(), key=lambda site: (site.node.lineno, site.node.col_offset)))
 
     def add(self, leaf: Leaf, scope: Scope, role: Role, name: str) -> None:
         if leaf.read is not None:

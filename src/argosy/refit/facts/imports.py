@@ -6,8 +6,8 @@ import msgspec
 
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
-from argosy.source.imports import Import
-from argosy.source.syspath import Additions
+from argosy.source.imports import Import, find_imports
+from argosy.source.syspath import Additions, find_additions
 
 
 class Imports(msgspec.Struct, frozen=True, array_like=True):
@@ -18,8 +18,8 @@ class Imports(msgspec.Struct, frozen=True, array_like=True):
 
 
 def collect(file: PythonFile) -> Imports | None:
-    found = file.facts.imports
-    return Imports(found, file.facts.additions) if found else None
+    found = find_imports(file.parsed, file.index)
+    return Imports(found, find_additions(file.parsed)) if found else None
 
 
 IMPORTS = FactKind("imports", Imports, collect)

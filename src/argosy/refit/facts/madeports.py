@@ -10,6 +10,7 @@ import msgspec
 from argosy.refit.addresses.shapes import last_name, text_of
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
+from argosy.source.ports import find_ports
 
 # What looks for a free port: what is added there is tried, not taken.
 _SEARCH = re.compile(r"free|find|available|scan", re.IGNORECASE)
@@ -49,7 +50,7 @@ def collect(file: PythonFile) -> MadePorts | None:
         tuple(_made(file)),
         tuple(
             BoundPort(item.port, item.line, item.column)
-            for item in file.facts.ports.literals
+            for item in find_ports(file.parsed, file.index).literals
             if item.how == "bind"
         ),
         tuple(dict.fromkeys(_bases(file))),

@@ -6,6 +6,7 @@ import msgspec
 
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
+from argosy.source.facts import first_bindings, may_bind_more
 from argosy.source.scopes import How
 
 
@@ -17,7 +18,7 @@ class Surface(msgspec.Struct, frozen=True, array_like=True):
 
 
 def collect(file: PythonFile) -> Surface:
-    return Surface(file.facts.names, file.facts.is_open)
+    return Surface(first_bindings(file.scope), may_bind_more(file.scope))
 
 
 SURFACE = FactKind("surface", Surface, collect)

@@ -7,7 +7,7 @@ import msgspec
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
 from argosy.source.order import Early
-from argosy.source.undefined import Undefined
+from argosy.source.undefined import Undefined, find_undefined
 
 
 class Unbound(msgspec.Struct, frozen=True, array_like=True):
@@ -18,8 +18,8 @@ class Unbound(msgspec.Struct, frozen=True, array_like=True):
 
 
 def collect(file: PythonFile) -> Unbound | None:
-    facts = file.facts
-    return Unbound(facts.early_as_main, facts.undefined) if facts.early_as_main or facts.undefined else None
+    undefined = find_undefined(file.parsed, file.scope)
+    return Unbound(file.early, undefined) if file.early or undefined else None
 
 
 UNBOUND = FactKind("unbound", Unbound, collect)

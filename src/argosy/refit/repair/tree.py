@@ -12,7 +12,7 @@ from argosy.refit.repair.names.shown import read_shown
 from argosy.refit.repair.proposal import Proposal
 from argosy.refit.rewrite.run import Kept, Run, locked
 from argosy.refit.walk import take_snapshot
-from argosy.source.facts import collector_paused
+from argosy.source.collector import collector_paused
 from argosy.source.parse import Parsed, parse
 from argosy.source.text import Source, Unparsed, read_source
 

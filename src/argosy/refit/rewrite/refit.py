@@ -23,7 +23,7 @@ from argosy.refit.rewrite.run import Kept, Run, locked
 from argosy.refit.rewrite.verify import find_guilty, require_good, run_command
 from argosy.refit.rewrite.view import Refusal, Site
 from argosy.refit.walk import take_snapshot
-from argosy.source.facts import collector_paused
+from argosy.source.collector import collector_paused
 
 _BATCH: Final = 8
 _FEW: Final = 24  # so few files are done before other processes have started

@@ -18,7 +18,7 @@ from argosy.source.startup import tell_early
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell what is bound further down; what nothing binds is another rule's."""
-    for item in file.facts.early_as_main:
+    for item in file.early:
         if item.bound_by is not None:
             told = tell_early(item, lambda _: "")
             yield Finding(

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from argosy.refit.file import module_name
-from argosy.source.facts import collector_paused
+from argosy.source.collector import collector_paused
 from argosy.source.modules import Finder, Folders, is_installed, is_standard
 from argosy.source.parse import Parsed, parse
 from argosy.source.text import Source, read_source
