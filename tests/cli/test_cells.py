@@ -249,13 +249,13 @@ def test_a_late_agent_is_given_up_alone(fleet: Rig) -> None:
         """
         fleet: toy
         agents:
-          Late: {run: "crew:Late", cell: one, start_timeout: 300ms}
+          Late: {run: "crew:Late", cell: one, start_timeout: 1s}
           Voice: {run: "crew:Voice", cell: one}
         """
     )
     up = fleet.json("up", "-d", code=1)
     assert up["ready"] == ["Voice"]
-    assert "was not ready after 0.3 s" in up["not_ready"]["Late"]
+    assert "was not ready after 1.0 s" in up["not_ready"]["Late"]
     before = fleet.pid("Voice")
     # It has lived in this process, and is begun in another one.
     fleet.write("", "gate")

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -527,45 +526,6 @@ def test_no_fleet_file_here(rig: Rig) -> None:
     done = rig.argosy("up", "-d")
     assert done.returncode == 2
     assert "argosy import" in done.stderr
-
-
-# ---- logs
-
-
-def test_logs_merge_by_time_and_mark_the_seams(rig: Rig) -> None:
-    rig.write(CHAIN)
-    rig.json("up", "-d")
-    old = rig.pid("A")
-    os.kill(old, signal.SIGKILL)
-    rig.until(lambda: rig.agents()["A"]["state"] == "ready" and rig.pid("A") != old)
-    rig.until(lambda: rig.argosy("logs", "A", "--json").stdout.count('"up A"') == 2)
-    lines = [json.loads(line) for line in rig.argosy("logs", "--json").stdout.splitlines()]
-    assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
-    mine = [(line["line"], line["pid"]) for line in lines if line["agent"] == "A"]
-    assert mine == [("", old), ("up A", None), ("", rig.pid("A")), ("up A", None)]
-    last = rig.argosy("logs", "-n", "1").stdout.splitlines()
-    assert len(last) == 1
-    assert "up A" in last[0]
-    wrong = rig.argosy("logs", "Aa")
-    assert wrong.returncode == 2
-    assert "`A`" in wrong.stderr
-
-
-def test_logs_follow_across_a_restart(rig: Rig) -> None:
-    rig.write(CHAIN)
-    rig.json("up", "-d")
-    follow = rig.start("logs", "-f", "A", "--json")
-    assert follow.stdout is not None
-    seen = [json.loads(follow.stdout.readline()) for _ in range(2)]
-    assert seen[1]["line"] == "up A"
-    time.sleep(0.05)  # let the follower reach its watch; the assertion below does not rest on it
-    rig.json("restart", "A")
-    more = [json.loads(follow.stdout.readline()) for _ in range(2)]
-    assert more[0]["pid"] == rig.pid("A")
-    assert more[1]["line"] == "up A"
-    follow.send_signal(signal.SIGINT)
-    follow.communicate(timeout=10)
-    assert follow.returncode == 0
 
 
 def test_status_and_logs_of_a_fleet_that_never_ran(rig: Rig) -> None:

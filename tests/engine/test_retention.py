@@ -98,6 +98,70 @@ def test_what_went_before_it_was_read_is_told(log: Path) -> None:
     reader.close()
 
 
+def append(log: Path, first: int, until: int) -> None:
+    with open(log, "a") as file:
+        file.writelines(f"{number:099}\n" for number in range(first, until))
+
+
+def test_what_went_before_it_was_read_is_told_once_with_its_time(log: Path) -> None:
+    """Several cuts between two reads are one gap: from the last line read to the first that is kept."""
+    append_mark(log, Mark(10.0, 0))
+    append_mark(log, Mark(20.0, 400_000))
+    reader = Reader("A", log)
+    assert len(numbers(reader)) == 4000
+    for at_s, first in ((30.0, 4000), (40.0, 8000)):
+        append(log, first, first + 4000)
+        append_mark(log, Mark(at_s, (first + 4000) * 100))
+        cut_log(log, first * 100 + 300_000, is_hard=True)
+    first_line, *rest = list(reader.read())
+    assert (first_line.lost_since_s, first_line.at_s) == (20.0, 40.0)
+    assert first_line.lost_bytes == int(rest[0].text) * 100 - 400_000
+    assert not any(line.lost_bytes for line in rest)
+    reader.close()
+
+
+def test_what_the_limits_dropped_of_a_log_is_told_to_who_reads_it_from_the_beginning(log: Path) -> None:
+    append_mark(log, Mark(10.0, 0))
+    append_mark(log, Mark(20.0, 200_000))
+    append_mark(log, Mark(30.0, 400_000))
+    cut_log(log, 300_000, is_hard=False)
+    first, *rest = list(Reader("A", log).read())
+    assert (first.lost_since_s, first.at_s) == (10.0, 30.0)
+    assert first.lost_bytes + 100 * len(rest) == 400_000
+
+
+def test_a_log_that_is_cut_beyond_where_it_ended_is_read_on(log: Path) -> None:
+    """The rest of the file began after the end that the reader had seen: a read of less than nothing."""
+    with open(log, "a") as file:
+        file.write("x" * 5_000_000 + "\n")  # more than is read at once
+    reader = Reader("A", log)
+    lines = reader.read()
+    assert int(next(lines).text) == 0
+    with open(log, "a") as file:
+        file.write("y" * 5_000_000 + "\n")
+    append(log, 4000, 4100)
+    cut_log(log, log.stat().st_size - 5000, is_hard=True)
+    rest = list(lines)
+    assert rest[-1].text == f"{4099:099}"
+    assert sum(line.lost_bytes > 0 for line in rest) == 1
+    reader.close()
+
+
+def test_a_reader_goes_no_further_than_it_is_told(log: Path) -> None:
+    append(log, 4000, 100_000)
+    reader = Reader("A", log)
+    seen: list[int] = []
+    parts = 0
+    while reader.is_behind or not parts:
+        before = len(seen)
+        seen += [int(line.text) for line in reader.read(1000)]
+        assert 0 < len(seen) - before < 50_000
+        parts += 1
+    assert seen == list(range(100_000))
+    assert parts > 2
+    reader.close()
+
+
 def test_a_log_that_is_made_anew_is_read_from_its_beginning(log: Path) -> None:
     reader = Reader("A", log)
     assert len(numbers(reader)) == 4000

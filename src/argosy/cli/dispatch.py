@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
-import os
 import signal
 import sys
 from typing import NoReturn
 
 from argosy.cli.helptext import Formatter
+from argosy.cli.stdout import give_up_stdout
 from argosy.cli.verbs import MODULES, VERBS
 from argosy.fault import ArgosyError, Fault, InputError
 
@@ -41,17 +41,18 @@ def dispatch(words: list[str]) -> int:
     except KeyboardInterrupt:
         if debug:
             raise
+        give_up_stdout()
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has gone (`argosy logs | head`): nothing is left to say.
-        _close_stdout()
+        give_up_stdout()
         return 0
     except Exception as error:
         if debug:
             raise
         if isinstance(error, OSError) and _is_full(error):
-            _close_stdout()
+            give_up_stdout()
             sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
             return 1
         from argosy.cli.report import report_error  # noqa: PLC0415
@@ -72,11 +73,6 @@ def dispatch(words: list[str]) -> int:
 def _is_full(error: OSError) -> bool:
     """Return whether stdout could not be written; an error that names a file is another matter."""
     return error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF) and error.filename is None
-
-
-def _close_stdout() -> None:
-    """Give up on stdout: the interpreter would try to flush it once more at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str]) -> int:

@@ -12,14 +12,17 @@ from __future__ import annotations
 import asyncio
 import difflib
 import heapq
+import signal
 import sys
+import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint
+from argosy.cli.stdout import give_up_stdout
 from argosy.engine.celllog import find_sources
 from argosy.engine.folder import folder_of
 from argosy.engine.logreader import Reader, tail_offset
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from argosy.engine.celllog import Sources
     from argosy.engine.folder import Folder
     from argosy.engine.logreader import Line
+
+_AT_A_TIME_BYTES: Final = 4 * 2**20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,17 +65,29 @@ def run(args: argparse.Namespace) -> int:
     if args.lines is not None:
         lines = deque(lines, maxlen=args.lines)
     width = max((len(name) for name in (*logs, *(names or sources.cells))), default=0)
-    _print(lines, width, as_json=args.as_json)
     if args.follow:
-        try:
+        # asyncio would put a Ctrl-C off until its loop turns again; output that nobody takes holds that.
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        _print(lines, width, as_json=args.as_json)
+        if args.follow:
             asyncio.run(_follow(folder, sources, names, readers, width, as_json=args.as_json))
-        except KeyboardInterrupt:
-            return 0  # the way to end a follow
+    except KeyboardInterrupt:
+        if not args.follow:
+            raise
+        give_up_stdout()  # the way to end it, also when nobody takes what it says
     return 0
 
 
-def _merged(readers: Iterable[Reader], sources: Sources, names: list[str]) -> Iterable[Line]:
-    return heapq.merge(*(sources.read(each, names) for each in readers), key=lambda line: line.at_s)
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _merged(
+    readers: Iterable[Reader], sources: Sources, names: list[str], most_bytes: int | None = None
+) -> Iterable[Line]:
+    every = (sources.read(each, names, most_bytes) for each in readers)
+    return heapq.merge(*every, key=lambda line: line.at_s)
 
 
 def _logs_of(sources: Sources, names: list[str]) -> dict[str, Path]:
@@ -95,22 +112,31 @@ def _logs_of(sources: Sources, names: list[str]) -> dict[str, Path]:
 async def _follow(
     folder: Folder, sources: Sources, names: list[str], readers: list[Reader], width: int, *, as_json: bool
 ) -> None:
-    known = {reader.agent: reader for reader in readers}
-    wanted = {of_it for name in names for of_it in sources.of(name)}
-
-    def grown(logs: list[Path]) -> None:
-        told = [log for log in logs if not names or log.stem in wanted]
-        readers = [known.setdefault(log.stem, Reader(log.stem, log)) for log in told]
-        _print(_merged(readers, sources, names), width, as_json=as_json)
-
+    """Print what comes; of each log so much at a time that a flooded one does not silence the others."""
     if not folder.logs.is_dir():
         raise InputError(
             Fault(str(folder.logs), "no-log", "this fleet has not been started here yet", "`argosy up`")
         )
+    known = {reader.agent: reader for reader in readers}
+    wanted = {of_it for name in names for of_it in sources.of(name)}
+    behind: dict[str, Reader] = {}
+    woken = asyncio.Event()
+
+    def grown(logs: list[Path]) -> None:
+        told = [log for log in logs if not names or log.stem in wanted]
+        behind.update({log.stem: known.setdefault(log.stem, Reader(log.stem, log)) for log in told})
+        woken.set()
+
     watch = LogWatch(folder.logs, asyncio.get_running_loop(), grown)
     grown([*folder.logs.glob("*.log")])  # also what came before the watch
     try:
-        await asyncio.Event().wait()
+        while await woken.wait():
+            woken.clear()
+            _print(_merged(behind.values(), sources, names, _AT_A_TIME_BYTES), width, as_json=as_json)
+            behind = {name: reader for name, reader in behind.items() if reader.is_behind}
+            if behind:
+                woken.set()
+            await asyncio.sleep(0)  # let the watch tell of others
     finally:
         watch.close()
 
@@ -125,14 +151,23 @@ def _print(lines: Iterable[Line], width: int, *, as_json: bool) -> None:
                 "seam": bool(line.seam),
                 "pid": line.seam or None,
                 "lost_bytes": line.lost_bytes,
+                "lost_since": line.lost_since_s or None,
             }
             sys.stdout.write(msgspec.json.encode(entry).decode() + "\n")
         elif line.seam:
             text = f"{line.agent:<{width}} | --- starts, pid {line.seam} ---"
             sys.stdout.write(paint(text, "dim") + "\n")
         elif line.lost_bytes:
-            text = f"{line.agent:<{width}} | --- {shown_size(line.lost_bytes)} went before they were read ---"
-            sys.stdout.write(paint(text, "yellow") + "\n")
+            sys.stdout.write(paint(f"{line.agent:<{width}} | --- {_told_lost(line)} ---", "yellow") + "\n")
         else:
             sys.stdout.write(f"{line.agent:<{width}} | {line.text}\n")
     sys.stdout.flush()
+
+
+def _told_lost(line: Line) -> str:
+    since = f"from {_clock(line.lost_since_s)} " if line.lost_since_s else ""
+    return f"{shown_size(line.lost_bytes)} {since}until {_clock(line.at_s)} dropped by the limits of `logs`"
+
+
+def _clock(at_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))

@@ -27,13 +27,13 @@ class Sources(NamedTuple):
         names = (name, self.cells.get(name, ""))
         return {each: self.logs[each] for each in names if each in self.logs}
 
-    def read(self, reader: Reader, names: list[str]) -> Iterator[Line]:
+    def read(self, reader: Reader, names: list[str], most_bytes: int | None = None) -> Iterator[Line]:
         """Yield the new lines of a log under their writers; of a cell's, those of `names` and of nobody.
 
-        names: empty for all.
+        names: empty for all. most_bytes: see `Reader.read`.
         """
         members = {agent for agent, cell in self.cells.items() if cell == reader.agent}
-        for line in reader.read():
+        for line in reader.read(most_bytes):
             writer, found, text = line.text.partition(BETWEEN)
             if found and writer in members:
                 line = line._replace(agent=writer, text=text)

@@ -28,7 +28,7 @@ class Line(NamedTuple):
     """One line of an agent.
 
     seam: the pid of a process that starts here, text empty. lost_bytes: so much was dropped here
-    before it was read, text empty.
+    before it was read, text empty; it was written between lost_since_s, 0.0 if unknown, and at_s.
     """
 
     at_s: float
@@ -36,33 +36,46 @@ class Line(NamedTuple):
     text: str
     seam: int = 0
     lost_bytes: int = 0
+    lost_since_s: float = 0.0
 
 
 class Reader:
     """Reads one agent's log from some offset on, and goes on from there when it has grown.
 
     From its first read to its `close` it claims what it has not read.
+
+    is_behind: whether the last read left something, since it was to read so much only.
     """
 
     def __init__(self, agent: str, log: Path, offset: int = 0) -> None:
         self.agent = agent
         self._log = log
+        self.is_behind = False
         self._offset = offset
-        self._has_begun = False
+        self._at_s = 0.0  # of the last line read
+        self._lost_bytes = 0  # not told of yet
+        self._lost_since_s = 0.0
         self._file: int | None = None
 
-    def read(self) -> Iterator[Line]:
+    def read(self, most_bytes: int | None = None) -> Iterator[Line]:
         """Yield the whole lines that are there now, each with its time, and the seams between them.
 
         What a process wrote last without ending the line is a line too, once the next has begun.
+        most_bytes: go no further after so many.
         """
+        self.is_behind = False
         file = self._opened()
         if file is None:
             return
         end = os.fstat(file).st_size
+        enough = end if most_bytes is None else self._offset + most_bytes
         while self._offset < end:
-            yield from self._pass_hole(file)
+            if self._offset >= enough:
+                self.is_behind = True
+                break
             marks = read_marks(self._log)
+            if lost := self._pass_hole(file, marks):
+                enough, end = enough + lost, os.fstat(file).st_size
             data = self._take(file, end, marks)
             if kept_from(file, self._offset) != self._offset:
                 continue  # it was dropped while it was read
@@ -88,13 +101,14 @@ class Reader:
         claim_from(self._file, self._offset)
         return self._file
 
-    def _pass_hole(self, file: int) -> Iterator[Line]:
-        """Go on after what was dropped; tell of it when a read has been before."""
-        kept = kept_from(file, self._offset)
-        lost, self._offset = kept - self._offset, kept
-        if lost and self._has_begun:
-            yield Line(0.0, self.agent, "", lost_bytes=lost)
-        self._has_begun = True
+    def _pass_hole(self, file: int, marks: list[Mark]) -> int:
+        """Go on after what was dropped; return how much that is. The next line tells of it."""
+        lost = kept_from(file, self._offset) - self._offset
+        if lost and not self._lost_bytes:
+            self._lost_since_s = self._at_s or _time_at(marks, self._offset)
+        self._lost_bytes += lost
+        self._offset += lost
+        return lost
 
     def _take(self, file: int, end: int, marks: list[Mark]) -> bytes:
         """Return the next bytes, up to `end`: a whole line at least where there is one."""
@@ -113,19 +127,30 @@ class Reader:
         offsets = [mark.offset for mark in marks]
         for raw in _cut(data, sorted(seam - self._offset for seam in seams if seam > self._offset)):
             seam = seams.get(self._offset)
-            if seam is not None:
-                yield Line(seam.at_s, self.agent, "", seam.pid)
             # The first mark beyond the line's first byte was made when the line was there.
             beyond = bisect_right(offsets, self._offset)
-            at_s = marks[min(beyond, len(marks) - 1)].at_s if marks else 0.0
+            at_s = self._at_s = marks[min(beyond, len(marks) - 1)].at_s if marks else 0.0
+            if self._lost_bytes:
+                yield self._told_lost(seam.at_s if seam else at_s)
+            if seam is not None:
+                yield Line(seam.at_s, self.agent, "", seam.pid)
             self._offset += len(raw)
             yield Line(at_s, self.agent, raw.rstrip(b"\r\n").decode(errors="replace"))
+
+    def _told_lost(self, at_s: float) -> Line:
+        lost, self._lost_bytes = self._lost_bytes, 0
+        return Line(at_s, self.agent, "", lost_bytes=lost, lost_since_s=self._lost_since_s)
 
     def close(self) -> None:
         """Let go of the log, and of the claim on it."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _time_at(marks: list[Mark], offset: int) -> float:
+    """Return when the log had so many bytes, at the latest mark before; 0.0 where there is none."""
+    return max((mark.at_s for mark in marks if mark.offset <= offset), default=0.0)
 
 
 def _cut(data: bytes, seams: list[int]) -> Iterator[bytes]:

@@ -57,10 +57,13 @@ def append_mark(log: Path, mark: Mark) -> None:
 
 
 def shorten_index(log: Path, start: int) -> None:
-    """Drop the marks before the offset `start`, and of many every second; a full disk leaves it as it is."""
-    marks = [mark for mark in read_marks(log) if mark.offset >= start]
+    """Drop the marks before the offset `start`, and of many every second; a full disk leaves it as it is.
+
+    The first stays: it says since when there is the log.
+    """
+    marks = [mark for at, mark in enumerate(read_marks(log)) if mark.offset >= start or at == 0]
     while len(marks) > _MOST_MARKS // 2:
-        thinned = [mark for at, mark in enumerate(marks) if mark.pid or at % 2]
+        thinned = [mark for at, mark in enumerate(marks) if mark.pid or at % 2 or at == 0]
         # Where there is nothing but seams, the oldest go.
         marks = thinned if len(thinned) < len(marks) else marks[-_MOST_MARKS // 2 :]
     index = index_of(log)
