@@ -1,62 +1,268 @@
-"""The supervisor killed at a named step of a start: the next one adopts; no agent runs twice or is lost."""
+"""The engine killed at each step of its own work: no agent runs twice, none is lost, no forker is left.
+
+A row is a step in the words of the design, the place in the code where it is, and what happens there.
+After it `up` is asked for once more: what lives is adopted, what is missing started, and `status` is true.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import is_alive
-from .test_faults import GATED, PAIR, pids
+from rig.fleet import Rig
+from rig.trial import Point, Trial, end
 
 if TYPE_CHECKING:
-    from .conftest import Rig
+    from _pytest.mark import ParameterSet
 
-# Runs a supervisor that is killed when it comes to one method of its own.
-BREAKPOINT = """
-import importlib, os, signal, sys
-where, how = sys.argv.pop(1), sys.argv.pop(1)
-module, owner, name = where.split(":")
-holder = getattr(importlib.import_module(f"argosy.engine.{module}"), owner)
-step = getattr(holder, name)
-def killed(*args, **kwargs):
-    if how == "after":
-        step(*args, **kwargs)
-    os.kill(os.getpid(), signal.SIGKILL)
-setattr(holder, name, killed)
-from argosy.engine.serve import main
-sys.exit(main())
-"""
-
-STEPS = [
-    ("control:ControlServer:publish", "before"),
-    ("control:ControlServer:publish", "after"),
-    ("forkerlink:ForkerLink:send", "before"),
-    ("forkerlink:ForkerLink:send", "after"),
-    ("nursery:Nursery:on_birth", "before"),
-    ("nursery:Nursery:on_birth", "after"),
-    ("crew:Crew:is_rising", "before"),
-]
+FORKER, ZYGOTE, CLIENT = ("forker",), ("zygote",), ("client",)
 
 
-@pytest.mark.parametrize(("where", "how"), STEPS)
-def test_a_supervisor_killed_at_a_step_of_a_start(rig: Rig, where: str, how: str) -> None:
-    rig.write(GATED, "gated.py")
-    path = rig.write(PAIR % "")
-    ready, ready_in = os.pipe()
-    command = [sys.executable, "-c", BREAKPOINT, where, how, str(path), "toy", str(ready_in)]
-    with subprocess.Popen(command, env=rig.env, pass_fds=[ready_in], start_new_session=True) as first:
-        os.close(ready_in)
-        with open(ready, "rb") as file:
-            file.read()  # it is ready, or dead
-        up = rig.json("up", "-d")
-        assert first.wait(20) == -signal.SIGKILL, "it never came to that step"
-    assert sorted(up["ready"]) == ["A", "B"]
-    running = pids(rig)
-    assert all(map(is_alive, running.values()))
-    assert sum("gated.py" in line for line in rig.leftovers()) == len(running)
-    assert list(rig.folder.glob("*.twice")) == []
+def orphan(kinds: tuple[str, ...], at: str, on: str = "call") -> Point:
+    return Point(at, on, kinds, "orphan")
+
+
+def dies(kinds: tuple[str, ...], at: str, on: str = "call") -> Point:
+    return Point(at, on, kinds)
+
+
+# An agent has ended and is started again.
+START = {
+    "the lease is about to be looked at": Point("crew.Crew.adopt"),
+    "the ports have been found free": Point("ports.obstacle", "return"),
+    "the wish is written down, nothing is ordered": Point("unit.Unit._write_will", "return", nth=2),
+    "the order is about to be sent": Point("forkerlink.ForkerLink.send"),
+    "the order is sent": Point("forkerlink.ForkerLink.send", "return"),
+    "the birth is told and not taken": Point("nursery.Nursery.on_birth"),
+    "the birth is marked in the log": Point("logs.append_mark", "return"),
+    "the birth is taken": Point("nursery.Nursery.on_birth", "return"),
+}
+FORK = {
+    "the forker has the order": ("forker.Forker._bear", "call"),
+    "the forker has forked": ("forker.Forker._report_birth", "call"),
+    "the forker has told of the birth": ("forker.Forker._tell", "return"),
+    "the forker has let the agent go": ("forker.Forker._report_birth", "return"),
+}
+AGENT = {
+    "the agent is let go": ("bootstrap.settle", "call"),
+    "the agent is about to lock its lease": ("bootstrap._take_lease", "call"),
+    "the agent has its lease": ("lease.lock_within", "return"),
+    "the agent has looked for a living one": ("lease.read_record_of", "return"),
+    "the agent has written its record": ("lease.write_record", "return"),
+    "the agent has read the generation": ("generation.read_generation", "return"),
+    "the agent has all but its program": ("bootstrap.settle", "return"),
+}
+READY = {
+    "it is heard": Point("signs.Signs._tell"),
+    "it is ready, nobody knows": Point("unit.Unit._announce"),
+    "its dependents are about to be told": Point("crew.Crew.is_rising"),
+    "its dependents are told": Point("crew.Crew.is_rising", "return"),
+    "its readiness is written down": Point("unit.Unit._announce", "return"),
+}
+TOLD = {
+    "the forker has seen the end": orphan(FORKER, "process.kill_group_of_zombie"),
+    "the forker has killed the group": orphan(FORKER, "process.kill_group_of_zombie", "return"),
+    "the forker has told of the end": orphan(FORKER, "forker.Forker._tell", "return"),
+    "the forker has reaped": orphan(FORKER, "forker.Forker._reap", "return"),
+}
+EXIT = {
+    "the end is known": Point("unit.Unit.ended"),
+    "what it left is about to be looked for": Point("departure.Departure.look"),
+    "nothing is left of it": Point("unit.Unit._after_end"),
+    "a restart is decided": Point("unit.Unit._back_off"),
+    "the restart is written down": Point("unit.Unit._back_off", "return"),
+}
+
+
+STOP = {
+    "it is asked to stop": Point("rollout.Rollout.stop"),
+    "that it shall not run is about to be written down": Point("unit.Unit._write_will"),
+    "that it shall not run is written down": Point("unit.Unit._write_will", "return"),
+    "it is about to be told to end": Point("held.HeldProcess.terminate"),
+    "it is told to end": Point("held.HeldProcess.terminate", "return"),
+    "the end that was asked for is known": Point("unit.Unit.ended"),
+    "its end is concluded": Point("crew.Crew.has_concluded", "return"),
+    "the stop is about to be answered": Point("unit.Unit._after_end", "return"),
+}
+ADOPT = {
+    "the supervisor's lock is about to be taken": Point("generation.hold"),
+    "the supervisor's lock is taken": Point("generation.hold", "return"),
+    "the generation is about to be raised": Point("generation.write_generation"),
+    "the generation is raised": Point("generation.raise_generation", "return"),
+    "orphans are ended": Point("orphans.end_orphans", "return"),
+    "the new control socket is bound": Point("control.ControlServer.bind", "return"),
+    "the first is about to be adopted": Point("crew.Crew.adopt"),
+    "the first is adopted": Point("unit.Unit.adopt", "return"),
+    "the second is adopted": Point("unit.Unit.adopt", "return", nth=2),
+    "all are adopted": Point("supervisor.Supervisor.adopt", "return"),
+    "the control socket has its name": Point("control.ControlServer.publish", "return"),
+    "the client is told": Point("serve.main.<locals>.tell", "return"),
+}
+CONTROL = {
+    "the client has said hello": Point("supervisor.Supervisor._answer"),
+    "the fleet is planned": Point("difference.compare"),
+    "the plan is about to be written down": Point("roster.draft_roster"),
+    "the plan is drafted": Point("roster.draft_roster", "return"),
+    "the book is written": Point("roster.write_book_of", "return"),
+    "the plan is written down": Point("rollout.Rollout._write_down", "return"),
+    "the difference is told": Point("difference.Change.told", "return"),
+    "the account is closed": Point("account.close_account", "return"),
+    "the account is told": Point("rollout.Rollout._note_account", "return"),
+}
+UP = {
+    "it looks for a supervisor": dies(CLIENT, "client.connect"),
+    "it may start one": dies(CLIENT, "client._start_supervisor"),
+    "it has started one": dies(CLIENT, "subprocess.Popen._execute_child fork_exec", "c_return"),
+    "the supervisor has told it": dies(CLIENT, "client._start_supervisor", "return"),
+    "it is greeted": dies(CLIENT, "client.Client._greet", "return"),
+    "it is about to ask": dies(CLIENT, "up._converse"),
+    "it has asked": Point("client.Client.send", "return", CLIENT, nth=2),
+    "it has the account": dies(CLIENT, "up._show_account"),
+}
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Trial]:
+    """A fleet that runs; whatever a row has done to it, the next one finds it so."""
+    folder = Path(tempfile.mkdtemp(prefix="argosy-t-", dir="/tmp"))
+    runtime = folder / "r"
+    runtime.mkdir(mode=0o700)
+    rig = Rig(folder, runtime)
+    made = Trial(rig, POINTS)
+    try:
+        yield made
+    finally:
+        rig.close()
+        made.close()
+        shutil.rmtree(folder)
+
+
+def lived(trial: Trial) -> dict[str, int]:
+    return {name: len(trial.lives(name)) for name in "ABC"}
+
+
+def at_rest(trial: Trial) -> dict[str, int]:
+    """Have the whole fleet up, and return how often each has lived."""
+    trial.disarm()
+    if not trial.is_up() or trial.faults("ABC"):
+        trial.up()
+        trial.settle("ABC")
+    return lived(trial)
+
+
+def restarts(trial: Trial, victim: str, row: str, *, is_child: bool = False) -> None:
+    """Kill an agent, have the engine stopped at `row` over it, and `up` again: it has lived once more.
+
+    is_child: it is a child of the living forker, and not adopted.
+    """
+    at_rest(trial)
+    if is_child:
+        end(trial.living(victim)[-1])
+        trial.settle("ABC")
+    before = lived(trial)
+    trial.arm(row)
+    end(trial.living(victim)[-1])
+    trial.await_sprung(row)
+    trial.up()
+    trial.settle("ABC")
+    before[victim] += 1
+    assert lived(trial) == before
+
+
+POINTS: dict[str, Point] = {**START, **READY, **TOLD, **EXIT, **STOP, **ADOPT, **CONTROL, **UP}
+for doing in (orphan, dies):
+    for words, (at, on) in {**FORK, **AGENT}.items():
+        for kinds in (FORKER, ZYGOTE):
+            POINTS[f"{words}: {doing.__name__} {kinds[0]}"] = doing(kinds, at, on)
+
+
+def rows(*tables: Iterable[str]) -> list[ParameterSet]:
+    """Return the rows of some tables: each second one for the gate, all for `script/soak`."""
+    marks = (pytest.mark.soak, ())
+    return [pytest.param(row, marks=marks[at % 2]) for at, row in enumerate(chain(*tables))]
+
+
+@pytest.mark.parametrize("row", rows(START, READY, EXIT))
+def test_the_supervisor_is_killed(trial: Trial, row: str) -> None:
+    restarts(trial, "A", row)
+
+
+@pytest.mark.parametrize("row", rows(TOLD))
+def test_the_supervisor_dies_while_the_forker_tells_of_an_end(trial: Trial, row: str) -> None:
+    restarts(trial, "A", row, is_child=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "doing"),
+    [
+        ("forker", "orphan"),
+        pytest.param("forker", "dies", marks=pytest.mark.soak),
+        pytest.param("zygote", "orphan", marks=pytest.mark.soak),
+        pytest.param("zygote", "dies", marks=pytest.mark.soak),
+    ],
+)
+@pytest.mark.parametrize("row", rows(FORK, AGENT))
+def test_at_a_fork(trial: Trial, row: str, doing: str, kind: str) -> None:
+    at_rest(trial)
+    if kind == "zygote":
+        trial.await_zygote()
+    restarts(trial, "A" if kind == "forker" else "B", f"{row}: {doing} {kind}")
+
+
+@pytest.mark.parametrize("row", rows(STOP))
+def test_the_supervisor_is_killed_over_a_stop(trial: Trial, row: str) -> None:
+    before = at_rest(trial)
+    trial.arm(row)
+    asked = trial.start("down", "--only", "C")
+    trial.await_sprung(row)
+    out, err = asked.communicate(timeout=20)
+    assert asked.returncode == 0, out + err
+    assert trial.living("C") == [], "the next supervisor was asked again"
+    trial.up()
+    trial.settle("ABC")
+    before["C"] += 1
+    assert lived(trial) == before
+
+
+@pytest.mark.parametrize("row", rows(ADOPT))
+def test_the_next_supervisor_is_killed_while_it_adopts(trial: Trial, row: str) -> None:
+    before = at_rest(trial)
+    trial.kill_supervisor()
+    trial.arm(row)
+    code, told = trial.run("up", "-d")
+    assert trial.sprung(row), "it never came to that step"
+    assert code == 0, told
+    assert sorted(told["adopted"]) == ["A", "B", "C"]
+    trial.settle("ABC")
+    assert lived(trial) == before
+
+
+@pytest.mark.parametrize("row", rows(CONTROL))
+def test_the_supervisor_is_killed_over_an_apply(trial: Trial, row: str) -> None:
+    before = at_rest(trial)
+    trial.run("down")
+    trial.arm(row)
+    code, told = trial.run("up", "-d")
+    assert trial.sprung(row), "it never came to that step"
+    assert code == 0, told
+    trial.up()
+    trial.settle("ABC")
+    assert lived(trial) == {name: count + 1 for name, count in before.items()}
+
+
+@pytest.mark.parametrize("row", rows(UP))
+def test_up_is_killed(trial: Trial, row: str) -> None:
+    before = at_rest(trial)
+    trial.kill_supervisor()
+    trial.arm(row)
+    trial.run("up", "-d")
+    assert trial.sprung(row), "it never came to that step"
+    trial.up()
+    trial.settle("ABC")
+    assert lived(trial) == before

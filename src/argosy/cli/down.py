@@ -11,15 +11,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import print_json
-from argosy.engine.client import connect, connect_or_start
+from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect, connect_or_start
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import Stop, Stopped
+from argosy.engine.messages import Report, Status, Stop, Stopped
 from argosy.engine.remains import living_agents
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from argosy.engine.client import Client
 
@@ -36,14 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Stop what runs; returns 0 when nothing of it is left."""
     began = time.monotonic()
     path, _ = take_fleet(args)
-    folder = folder_of(path)
-    client = connect(folder, "down")
-    if client is None and living_agents(folder):
-        client = connect_or_start(path, path.parent.name, folder, "down")
-    stopped = Stopped(stopped=[], killed=[], seconds=0.0)
-    if client is not None:
-        with client:
-            stopped = _stop(client, args.only.split(",") if args.only else None)
+    stopped = _bring_down(path, args.only.split(",") if args.only else None)
     seconds = time.monotonic() - began
     if args.as_json:
         print_json(
@@ -60,6 +56,39 @@ def run(args: argparse.Namespace) -> int:
         killed = f", {len(stopped.killed)} killed after their grace: {', '.join(stopped.killed)}"
         print(f"{len(stopped.stopped)} stopped in {seconds:.2f} s" + (killed if stopped.killed else ""))
     return 0
+
+
+def _bring_down(path: Path, names: list[str] | None) -> Stopped:
+    """Stop these, or all; once more, by the next supervisor, when one dies over it."""
+    folder = folder_of(path)
+    ran: set[str] = set()
+    is_again = False
+    while True:
+        try:
+            client = connect(folder, "down")
+            if client is None and living_agents(folder):
+                client = connect_or_start(path, path.parent.name, folder, "down")
+            if client is None:
+                return Stopped(stopped=sorted(ran), killed=[], seconds=0.0)
+            with client:
+                run_now = _running(client)
+                before = sorted(ran - run_now)
+                ran = run_now
+                told = _stop(client, names)
+            return msgspec.structs.replace(told, stopped=[*before, *told.stopped])
+        except SupervisorLeftError:
+            raise
+        except SupervisorLostError:
+            if is_again:
+                raise
+            is_again = True
+
+
+def _running(client: Client) -> set[str]:
+    """Return the agents that have a process."""
+    report = client.ask(Status())
+    assert isinstance(report, Report), "the answer to a status is a report"
+    return {name for name, agent in report.agents.items() if agent.pid is not None}
 
 
 def _stop(client: Client, names: list[str] | None) -> Stopped:

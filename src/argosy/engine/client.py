@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.generation import is_at
 from argosy.engine.messages import (
+    HELD,
     PROTOCOL,
     READY,
     Answer,
@@ -24,6 +25,7 @@ from argosy.engine.messages import (
     decode_answer,
     encode_line,
 )
+from argosy.engine.process import describe_exit
 from argosy.fault import ArgosyError, Fault, InputError, MissingError, RefusedError
 
 if TYPE_CHECKING:
@@ -172,7 +174,7 @@ def connect(folder: Folder, name: str) -> Client | None:
 def connect_or_start(fleet_path: Path, fleet_name: str, folder: Folder, name: str) -> Client:
     """Return a client of the supervisor, started first where there is none.
 
-    Raises RefusedError or MissingError: it could not be started.
+    Raises RefusedError or MissingError: it could not be started; SupervisorLostError: it was killed over it.
     """
     client = connect(folder, name)
     if client is not None:
@@ -181,14 +183,25 @@ def connect_or_start(fleet_path: Path, fleet_name: str, folder: Folder, name: st
         with _spawn_lock(folder):
             client = connect(folder, name)
             if client is None:
-                _start_supervisor(fleet_path, fleet_name, folder)
-                client = connect(folder, name)
+                client = _connect_to_new(fleet_path, fleet_name, folder, name)
     except OSError as error:
         words = f"the supervisor cannot be started: {error.strerror}"
         raise RefusedError(Fault(error.filename or str(folder.state), "state-folder", words)) from error
     if client is None:
         raise SupervisorLostError
     return client
+
+
+def _connect_to_new(fleet_path: Path, fleet_name: str, folder: Folder, name: str) -> Client | None:
+    """Start a supervisor and connect to it, or to the one that was faster: its client died over the start."""
+    try:
+        _start_supervisor(fleet_path, fleet_name, folder)
+    except RefusedError as error:
+        client = connect(folder, name) if error.faults[0].code == HELD else None
+        if client is None:
+            raise
+        return client
+    return connect(folder, name)
 
 
 @contextlib.contextmanager
@@ -233,6 +246,9 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
         answer = decode_answer(told)
         assert isinstance(answer, Refused), "a supervisor that cannot start says why"
         raise _error_of(answer)
+    if process.returncode < 0:  # somebody killed it, and may not do so again
+        ended = describe_exit(process.returncode)
+        raise SupervisorLostError(f"the supervisor {ended} before it was ready; the agents run on")
     raise RefusedError(
         Fault(
             str(folder.supervisor_log),

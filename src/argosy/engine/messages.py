@@ -15,6 +15,8 @@ from argosy.fleet.spec import Fleet
 PROTOCOL = 1
 # What a new supervisor writes to the descriptor its starter gave; else a line with Refused.
 READY = b"ready"
+# The code of the fault of one that found another ruling.
+HELD = "held"
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, kw_only=True):

@@ -22,7 +22,7 @@ from argosy.engine.control import ControlServer
 from argosy.engine.filesystem import is_on_network
 from argosy.engine.folder import folder_of
 from argosy.engine.generation import hold, raise_generation
-from argosy.engine.messages import READY, Refused, encode_line
+from argosy.engine.messages import HELD, READY, Refused, encode_line
 from argosy.engine.process import holders_of_file
 from argosy.engine.sockets import sweep
 from argosy.engine.supervisor import Supervisor
@@ -71,7 +71,7 @@ def _held(folder: Folder) -> Fault:
     holders = ", ".join(map(str, holders_of_file(str(folder.lock)))) or "unknown"
     return Fault(
         str(folder.lock),
-        "held",
+        HELD,
         f"another supervisor of this fleet runs (pid {holders}) and does not listen at `{folder.control}`",
         f"`kill {holders}` ends it, its agents run on; then `argosy up` adopts them",
     )
