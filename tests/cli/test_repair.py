@@ -91,3 +91,14 @@ def test_a_tree_with_unsaved_changes_is_left_alone(tree: Path, capsys: pytest.Ca
     assert main(["repair", "broken.py", "--apply", "--dirty", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["changed"] == ["broken.py"]
     assert (tree / "broken.py").read_text() != _BROKEN
+
+
+def test_packages_that_are_told_to_be_absent(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "broken.py").write_text("import torch\n\n\ndef f():\n    return torch.zeros(1)\n")
+    assert main(["repair", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == {}
+    assert main(["repair", "--absent", "peft,torch", "--apply"]) == 0
+    assert "  line 1: `torch` may be absent: its uses will say so\n" in capsys.readouterr().out
+    assert 'torch = stand_in("torch")\n' in (tree / "broken.py").read_text()
+    assert main(["repair", "--absent", "torch.nn", "--json"]) == 2
+    assert "`torch.nn` is no name of a package" in capsys.readouterr().out

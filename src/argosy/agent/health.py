@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from argosy.agent.absent import absent
 from argosy.wire.standing import LOST, UNKNOWN
 
 
@@ -128,6 +129,18 @@ def payload(
         own = {need: _need_word(word) for need, word in health.needs.items()}
         standard["needs"] = {**standard.get("needs", {}), **own}
     return {**health.facts, **standard}
+
+
+def with_absent(health: Health) -> Health:
+    """Return the health of an agent that runs on stand-ins: degraded, with the packages by name."""
+    packages = list(absent())
+    if not packages:
+        return health
+    facts = {**health.facts, "absent": packages}
+    if normal_status(health.status) is not Status.OK:
+        return msgspec.structs.replace(health, facts=facts)
+    reason = f"without {', '.join(packages)}: what needs it fails"
+    return msgspec.structs.replace(health, status=Status.DEGRADED, reason=reason, facts=facts)
 
 
 def _need_word(word: object) -> str:

@@ -26,7 +26,7 @@ from argosy.agent.dispatch import Dispatcher
 from argosy.agent.door import Door
 from argosy.agent.events import Listener
 from argosy.agent.handlers import Interval, handlers_of, marked
-from argosy.agent.health import Figures, Health, Status, normal_status, payload
+from argosy.agent.health import Figures, Health, Status, normal_status, payload, with_absent
 from argosy.agent.needs import Needs
 from argosy.agent.notify import Notifier
 from argosy.agent.settings import Settings
@@ -273,7 +273,7 @@ class Life:
     def _own_health(self) -> Health:
         """Ask the agent, and keep the time of its last change; an error in it is a failing agent."""
         try:
-            health = self._agent.health()
+            health = with_absent(self._agent.health())
         except Exception as error:
             health = Health(Status.FAILING, f"health() failed: {type(error).__name__}: {error}")
         if self._status not in (Status.STARTING, Status.STOPPING):

@@ -32,6 +32,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "path", nargs="?", default=".", metavar="PATH", help="a folder or one file (default: this folder)"
     )
     parser.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="leave out")
+    parser.add_argument(
+        "--absent",
+        metavar="PACKAGES",
+        action="append",
+        default=[],
+        help="packages, by the names they are imported by, that are not there where the code will run: "
+        "their imports may fail, and what uses them fails by name",
+    )
     parser.add_argument("--brief", action="store_true", help="the steps alone, without the patches")
     parser.add_argument(
         "--apply", action="store_true", help="write the proposals, as one run that can be undone"
@@ -45,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
     if not os.path.exists(args.path):
         raise InputError(Fault(args.path, "no-path", f"there is no file or folder `{args.path}`"))
     with Progress() as progress:
-        account = repair_tree(args.path, exclude=args.exclude, progress=progress.show)
+        account = repair_tree(
+            args.path, exclude=args.exclude, absent=_packages(args.absent), progress=progress.show
+        )
     if args.apply:
         account = _applied(account, is_dirty=args.dirty)
     if args.as_json:
@@ -54,6 +64,16 @@ def run(args: argparse.Namespace) -> int:
         _print_text(account, is_brief=args.brief or args.apply)
     is_whole = all(item.parses for item in account.proposals) and not account.unreadable
     return 0 if is_whole and not account.kept else 1
+
+
+def _packages(told: Sequence[str]) -> set[str]:
+    """Return the names of `--absent a,b --absent c`. Raises InputError: one is no name of a top module."""
+    names = {name.strip() for item in told for name in item.split(",")} - {""}
+    for name in sorted(names):
+        if not name.isidentifier():
+            hint = "give it as the code imports it, without what comes after a dot: `--absent torch`"
+            raise InputError(Fault("--absent", "bad-package", f"`{name}` is no name of a package", hint))
+    return names
 
 
 def _applied(account: Account, *, is_dirty: bool) -> Account:

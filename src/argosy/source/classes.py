@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -38,10 +38,14 @@ class Class(msgspec.Struct, frozen=True):
 
 
 class Tree:
-    """The modules below the roots of one program, each read once. Not for several threads."""
+    """The modules below the roots of one program, each read once. Not for several threads.
 
-    def __init__(self, finder: Finder) -> None:
+    read: how a file is read, by its absolute path; from the disk when None.
+    """
+
+    def __init__(self, finder: Finder, read: Callable[[str], Parsed | Unparsed] | None = None) -> None:
         self._finder = finder
+        self._read = read or _parse_file
         self._parsed: dict[str, Parsed | Unparsed | None] = {}
         self._bound: dict[str, dict[str, Definition | Place]] = {}
 
@@ -54,8 +58,13 @@ class Tree:
         if module not in self._parsed:
             found = self._finder.find(module)
             is_source = found is not None and found.kind == "source"
-            self._parsed[module] = _parse_file(found.path) if found and is_source else None
+            self._parsed[module] = self._read(found.path) if found and is_source else None
         return self._parsed[module]
+
+    def put(self, module: str, parsed: Parsed) -> None:
+        """Take a module as it is given, not as it would be read."""
+        self._parsed[module] = parsed
+        self._bound.pop(module, None)
 
     def find_class(self, module: str, name: str) -> Class | None:
         """Return the class that `name` means in a local module, followed through imports."""

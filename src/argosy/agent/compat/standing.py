@@ -15,7 +15,7 @@ import msgspec
 from argosy.agent.compat.responder import Responder
 from argosy.agent.compat.say import Speaker
 from argosy.agent.compat.work import SETTLE_S, Stage, Verdict, Work
-from argosy.agent.health import Figures, Health, Status, normal_status, payload
+from argosy.agent.health import Figures, Health, Status, normal_status, payload, with_absent
 
 LOOK_S: Final = 0.25  # while the main thread is between its constructor and its work loop
 
@@ -74,7 +74,7 @@ class Standing:
     def _health(self, verdict: Verdict) -> Health:
         """Return the agent's health, and keep the time of its last change."""
         is_ok = verdict.status is Status.OK
-        health = self._own_health() if is_ok else Health(verdict.status, verdict.reason)
+        health = with_absent(self._own_health()) if is_ok else Health(verdict.status, verdict.reason)
         if self._moves:
             health = msgspec.structs.replace(health, facts={**health.facts, "moved_binds": dict(self._moves)})
         status = normal_status(health.status)

@@ -1,8 +1,9 @@
-"""From a file to a proposal: the search where it does not parse, the names, the gates."""
+"""From a file to a proposal: the search where it does not parse, the names, the start, the gates."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 
 import msgspec
 
@@ -11,12 +12,15 @@ from argosy.refit.repair.bound import names_bound
 from argosy.refit.repair.candidate import Candidate
 from argosy.refit.repair.edit import apply_edits, line_start, line_stop
 from argosy.refit.repair.families import family_of
-from argosy.refit.repair.names.mending import mend_names, with_text
+from argosy.refit.repair.names.mending import mend_names
 from argosy.refit.repair.names.shown import Shown
 from argosy.refit.repair.names.view import Unresolved, View, view_of
 from argosy.refit.repair.proof import compare
 from argosy.refit.repair.proposal import Gate, Name, Proposal, Step
 from argosy.refit.repair.search import Way, ways
+from argosy.refit.repair.startup.around import Around
+from argosy.refit.repair.startup.mending import is_suspect, mend_startup
+from argosy.refit.repair.text import with_text
 from argosy.refit.statements import read_statements
 from argosy.source.parse import Parsed
 from argosy.source.text import Source, Unparsed
@@ -44,11 +48,18 @@ class Reached(msgspec.Struct, frozen=True):
         return with_text(self.source, self.way.text)
 
 
-def look_at(parsed: Parsed) -> Reached | None:
-    """Return what there is to mend in a file that parses; None when it reads no name that nothing binds."""
+def look_at(parsed: Parsed, absent: Collection[str] = ()) -> Reached | None:
+    """Return what there may be to mend in a file that parses; None when it is well by the file alone.
+
+    absent: packages that are told to be absent where the code will run.
+    """
     source = parsed.source
     view = View(source, parsed)
-    if not view.unresolved or view_of(source) is None or with_text(source, view.text) != source:
+    if (
+        not (view.unresolved or is_suspect(view, absent))
+        or view_of(source) is None
+        or with_text(source, view.text) != source
+    ):
         return None
     names = frozenset(item.name for item in view.unresolved)
     return Reached(source, None, Way(view.text, (), 0, 0), names)
@@ -80,8 +91,11 @@ def reach(source: Source, failed: Unparsed) -> Reached:
     return Reached(source, failed, best[1], best[2])
 
 
-def conclude(reached: Reached, shown: Shown) -> Proposal:
-    """Return the proposal for a file: its names mended by what the tree shows, its gates held against it."""
+def conclude(reached: Reached, shown: Shown, around: Around) -> Proposal:
+    """Return the proposal for a file: names and start mended by what the tree shows, the gates held.
+
+    shown: the names of the tree; around: what else is asked of it.
+    """
     source, way = reached.source, reached.way
     damage = diagnose(source, reached.failed) if reached.failed is not None else None
     if way is None:
@@ -91,7 +105,8 @@ def conclude(reached: Reached, shown: Shown) -> Proposal:
     view = None if way.remaining else _view(source, text)
     if view is not None:
         view, mended = mend_names(view, shown)
-        for candidate, earlier in mended:
+        view, started = mend_startup(view, around)
+        for candidate, earlier in (*mended, *started):
             steps.append(_step(candidate, earlier, apply_edits(earlier, candidate.edits)))
         text = view.text
     after = with_text(source, text)

@@ -1,15 +1,16 @@
-"""Repairs of a whole tree: finds the files that do not parse, or read names that nothing binds."""
+"""Repairs of a whole tree: finds the files that do not parse or cannot start, and proposes for each."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
 from argosy.refit.repair.mend import Reached, conclude, look_at, reach
 from argosy.refit.repair.names.shown import read_shown
 from argosy.refit.repair.proposal import Proposal
+from argosy.refit.repair.startup.around import Around
 from argosy.refit.rewrite.run import Kept, Run, locked
 from argosy.refit.walk import take_snapshot
 from argosy.source.collector import collector_paused
@@ -40,14 +41,21 @@ _MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 Progress = Callable[[str, int, int], None]
 
 
-def repair_tree(root: str, *, exclude: Sequence[str] = (), progress: Progress | None = None) -> Account:
+def repair_tree(
+    root: str,
+    *,
+    exclude: Sequence[str] = (),
+    absent: Collection[str] = (),
+    progress: Progress | None = None,
+) -> Account:
     """Return proposals for the files below `root`, or for the one file that `root` is; writes nothing.
 
+    absent: top modules of packages that are not there where the code will run.
     progress: called with what is being done, how much of it is done, and how much there is.
     """
     told = progress or (lambda what, done, total: None)
     folder, paths = _paths(root, exclude)
-    sorted_out = _sort_out(folder, paths, told)
+    sorted_out = _sort_out(folder, paths, absent, told)
     reached = list(sorted_out.parsing)
     with collector_paused():
         for done, (source, failed) in enumerate(sorted_out.broken):
@@ -56,12 +64,14 @@ def repair_tree(root: str, *, exclude: Sequence[str] = (), progress: Progress | 
     names = {name for item in reached for name in item.names}
     told("reading what the tree shows", 0, len(paths))
     mended = {item.source.path: text for item in reached if (text := item.shows()) is not None}
-    shown = read_shown(folder, _around(folder, paths), names, mended)
+    every = _around(folder, paths)
+    shown = read_shown(folder, every, names, mended)
+    around = Around(folder, every, mended, absent)
     proposals: list[Proposal] = []
     with collector_paused():
         for done, item in enumerate(reached):
-            told("mending names", done, len(reached))
-            proposal = conclude(item, shown)
+            told("mending names and starts", done, len(reached))
+            proposal = conclude(item, shown, around)
             if proposal.damage is not None or proposal.steps:
                 proposals.append(proposal)
     proposals.sort(key=lambda item: item.path)
@@ -123,7 +133,7 @@ class _SortedOut(msgspec.Struct, frozen=True):
     unreadable: list[Unparsed]
 
 
-def _sort_out(folder: str, paths: Sequence[str], told: Progress) -> _SortedOut:
+def _sort_out(folder: str, paths: Sequence[str], absent: Collection[str], told: Progress) -> _SortedOut:
     found = _SortedOut([], [], [])
     with collector_paused():
         for done, path in enumerate(paths):
@@ -136,7 +146,7 @@ def _sort_out(folder: str, paths: Sequence[str], told: Progress) -> _SortedOut:
             source = msgspec.structs.replace(source, path=path)
             parsed = parse(source, is_compiled=False)
             if isinstance(parsed, Parsed):
-                reached = look_at(parsed)
+                reached = look_at(parsed, absent)
                 if reached is not None:
                     found.parsing.append(reached)
             elif parsed.stage == "read":

@@ -33,7 +33,7 @@ def propose(view: View, shown: Shown) -> Iterator[Candidate]:
                 continue
             text = f"from {module} import {item.name}"
             said = f"`{text}`: of the modules that this file takes names from, it alone defines it"
-        place = _place(view, item.line)
+        place = view.import_offset(item.line)
         edit = Edit(place, place, f"{text}{newline_of(view.text)}")
         yield Candidate(NAME, item.line, (edit,), said)
 
@@ -45,29 +45,3 @@ def _taken_from(view: View) -> set[str]:
         for node in ast.walk(view.parsed.tree)
         if isinstance(node, ast.ImportFrom) and node.module and not node.level
     }
-
-
-def _place(view: View, line: int) -> int:
-    """Return the offset for a new import: below the last one above `line`, else above the first use."""
-    target = min(view.top_index(line), len(view.body) - 1)
-    last = -1
-    for index, node in enumerate(view.body[:target]):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and last >= 0:
-            break
-        if isinstance(node, ast.Import | ast.ImportFrom) and view.stands_alone(index):
-            last = index
-    if last >= 0:
-        return view.line_offset((view.body[last].end_lineno or 0) + 1)
-    return view.line_offset(view.first_line(_after_head(view, target)))
-
-
-def _after_head(view: View, target: int) -> int:
-    """Return the index below a docstring and `from __future__` lines, at most `target`."""
-    index = 0
-    while index < target:
-        node = view.body[index]
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if not is_text and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
-            break
-        index += 1
-    return index

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import msgspec
-
 from argosy.refit.repair.candidate import Candidate
 from argosy.refit.repair.edit import apply_edits
 from argosy.refit.repair.names import bring, hoist, lost_logger, repeated_body, torn_word, unfit_super
 from argosy.refit.repair.names.shown import Shown
 from argosy.refit.repair.names.view import View, view_of
-from argosy.source.text import Source
+from argosy.refit.repair.text import with_text
 
 RULES: Final[tuple[Callable[[View, Shown], Iterator[Candidate]], ...]] = (
     unfit_super.propose,
@@ -46,12 +44,3 @@ def _better(view: View, shown: Shown) -> Iterator[tuple[Candidate, View]]:
             after = view_of(other) if other is not None else None
             if after is not None and {item.name for item in after.unresolved} < names:
                 yield candidate, after
-
-
-def with_text(source: Source, text: str) -> Source | None:
-    """Return the source with another text in the same encoding; None where that cannot be written in it."""
-    mark = source.data[:3] if source.has_bom else b""
-    try:
-        return msgspec.structs.replace(source, data=mark + text.encode(source.encoding))
-    except UnicodeEncodeError:
-        return None

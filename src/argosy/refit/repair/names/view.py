@@ -10,6 +10,7 @@ import msgspec
 
 from argosy.refit.repair.edit import Edit
 from argosy.source.binder import find_scopes
+from argosy.source.index import Index
 from argosy.source.order import find_early
 from argosy.source.parse import Parsed, parse
 from argosy.source.scopes import Scope, Use
@@ -47,8 +48,18 @@ class View:
         return self.parsed.tree.body
 
     @cached_property
+    def _read(self) -> tuple[Scope, Index]:
+        index = Index()
+        return find_scopes(self.parsed, index), index
+
+    @property
     def scope(self) -> Scope:
-        return find_scopes(self.parsed)
+        return self._read[0]
+
+    @property
+    def index(self) -> Index:
+        """The nodes of the file by kind, as `argosy.source.scopes` has them."""
+        return self._read[1]
 
     @cached_property
     def unresolved(self) -> tuple[Unresolved, ...]:
@@ -78,6 +89,59 @@ class View:
         """Return the offset, in characters, of a place as `ast` tells it (columns in UTF-8 bytes)."""
         before = self._lines[line - 1].encode("utf-8", "replace")[:column]
         return self._line_starts[line - 1] + len(before.decode("utf-8", "replace"))
+
+    def span(self, node: ast.expr) -> tuple[int, int]:
+        """Return where an expression begins and ends, in characters."""
+        stop = self.offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
+        return self.offset(node.lineno, node.col_offset), stop
+
+    def segment(self, node: ast.expr) -> str:
+        """Return an expression as it is written."""
+        start, stop = self.span(node)
+        return self.text[start:stop]
+
+    @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """Each node's parent."""
+        return {child: node for node in ast.walk(self.parsed.tree) for child in ast.iter_child_nodes(node)}
+
+    @cached_property
+    def uses_by_name(self) -> dict[str, list[ast.Name]]:
+        """The places where each name is read, whatever scope it is of."""
+        found: dict[str, list[ast.Name]] = {}
+        for scope in self.scope.walk():
+            for use in scope.uses:
+                found.setdefault(use.name, []).append(use.node)
+        return found
+
+    def is_module(self, name: str) -> bool:
+        """Return whether `name` is that module wherever the file binds it."""
+        bound = [binding for scope in self.scope.walk() for binding in scope.bindings.get(name, ())]
+        return bool(bound) and all(item.how == "import" and item.origin == name for item in bound)
+
+    def import_offset(self, line: int) -> int:
+        """Return the offset for a new import: below the last one above `line`, else above the first use."""
+        target = min(self.top_index(line), len(self.body) - 1)
+        last = -1
+        for index, node in enumerate(self.body[:target]):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and last >= 0:
+                break
+            if isinstance(node, ast.Import | ast.ImportFrom) and self.stands_alone(index):
+                last = index
+        if last >= 0:
+            return self.line_offset((self.body[last].end_lineno or 0) + 1)
+        return self.line_offset(self.first_line(self._below_head(target)))
+
+    def _below_head(self, target: int) -> int:
+        """Return the index below a docstring and `from __future__` lines, at most `target`."""
+        index = 0
+        while index < target:
+            node = self.body[index]
+            is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            if not is_text and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+                break
+            index += 1
+        return index
 
     def line_offset(self, line: int) -> int:
         """Return where a line begins; the end of the text for the line after the last."""

@@ -1,0 +1,114 @@
+"""What startup rules may ask about the tree around a file. Each answer is found when it is asked for."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+
+from argosy.refit.file import module_name
+from argosy.refit.repair.names.view import View
+from argosy.source.classes import Class, Definition, Tree
+from argosy.source.facts import collector_paused
+from argosy.source.flow import dotted
+from argosy.source.modules import Finder, Folders
+from argosy.source.parse import Parsed, parse
+from argosy.source.text import Source, Unparsed, read_source
+
+# What stands where a person should have put a value: `<BIND_ADDR>`.
+PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*>")
+
+
+class Around:
+    """The tree of a repair. Holds no file's tree but those that were asked for.
+
+    paths: the tree's files, relative to `root`. mended: sources that stand for those of the disk, by
+    path. absent: top modules that are told to be absent where the code will run.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        paths: Sequence[str],
+        mended: Mapping[str, Source] | None = None,
+        absent: Collection[str] = (),
+    ) -> None:
+        self.root = root
+        self.paths = paths
+        self.absent = frozenset(absent)
+        self._mended = mended or {}
+        self._finder = Finder([root], (), Folders())
+        self._fallbacks: dict[str, tuple[str, ...]] = {}
+
+    @cached_property
+    def classes(self) -> Tree:
+        """The modules of the tree, as seen from its root."""
+        return Tree(self._finder, self._parse)
+
+    def has_module(self, module: str) -> bool:
+        """Return whether the tree has this module."""
+        return self._finder.find(module) is not None
+
+    def definition(self, view: View, name: str) -> Definition | None:
+        """Return the statement that defines what `name` means in a file, if the tree has it."""
+        place = self.classes.resolve(self._current(view), name)
+        return self.classes.definition(place) if place is not None else None
+
+    def lineage(self, view: View, name: str) -> tuple[Class, ...]:
+        """Return the class that `name` means in a file, and its bases in the tree; empty without one."""
+        found = self.classes.find_class(self._current(view), name)
+        return self.classes.lineage(found) if found is not None else ()
+
+    def _current(self, view: View) -> str:
+        """Return the name of a file's module, which from here on is taken as the view has it."""
+        module = module_name(view.path)
+        if self.classes.read(module) is not view.parsed:
+            self.classes.put(module, view.parsed)
+        return module
+
+    def fallbacks(self, variable: str) -> tuple[str, ...]:
+        """Return the texts that the tree's files give as a variable's fallback, one for each place."""
+        if variable not in self._fallbacks:
+            found: list[str] = []
+            with collector_paused():
+                for path in self.paths:
+                    source = self._source(path)
+                    if isinstance(source, Source) and variable.encode() in source.data:
+                        parsed = parse(source, is_compiled=False)
+                        found += _fallbacks_in(parsed, variable) if isinstance(parsed, Parsed) else ()
+            self._fallbacks[variable] = tuple(found)
+        return self._fallbacks[variable]
+
+    def _source(self, path: str) -> Source | Unparsed:
+        return self._mended.get(path) or read_source(os.path.join(self.root, path))
+
+    def _parse(self, path: str) -> Parsed | Unparsed:
+        source = self._source(os.path.relpath(path, self.root).replace(os.sep, "/"))
+        if not isinstance(source, Source):
+            return source
+        with collector_paused():
+            return parse(source, is_compiled=False)
+
+
+def fallback_of(node: ast.AST) -> tuple[str, ast.Constant] | None:
+    """Return variable and fallback of a call such as `os.environ.get("HOST", "localhost")`.
+
+    Any function counts whose last name is made of `get` and `env`, and `get` of an `environ`.
+    """
+    if not isinstance(node, ast.Call) or len(node.args) != 2 or node.keywords:
+        return None
+    whole = dotted(node.func)
+    if not (whole.endswith("environ.get") or {"get", "env"} <= set(re.findall("get|env", whole.lower()))):
+        return None
+    name, text = node.args
+    if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+        return None
+    is_text = isinstance(text, ast.Constant) and isinstance(text.value, str)
+    return (name.value, text) if isinstance(text, ast.Constant) and is_text else None
+
+
+def _fallbacks_in(parsed: Parsed, variable: str) -> list[str]:
+    found = [fallback_of(node) for node in ast.walk(parsed.tree)]
+    return [str(item[1].value) for item in found if item is not None and item[0] == variable]

@@ -1,0 +1,60 @@
+"""What ends a start: each rule on its own cases, in small trees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from argosy.refit.repair.edit import apply_edits
+from argosy.refit.repair.names.view import view_of
+from argosy.refit.repair.proof import compare
+from argosy.refit.repair.startup.around import Around
+from argosy.refit.repair.startup.mending import RULES, mend_startup
+from argosy.refit.repair.startup.rule import Case
+from argosy.source.text import Source, read_source
+
+_MUST = [(name, case) for name, rule in RULES.items() for case in rule.must]
+_MUST_NOT = [(name, case) for name, rule in RULES.items() for case in rule.must_not]
+
+
+def _around(root: Path, case: Case, newline: str = "\n") -> tuple[Source, Around]:
+    for path, text in {**case.files, case.path: case.before}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(text.replace("\n", newline).encode())
+    source = read_source(str(root / case.path))
+    assert isinstance(source, Source)
+    own = msgspec.structs.replace(source, path=case.path)
+    return own, Around(str(root), sorted({*case.files, case.path}), absent=case.absent)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(("name", "case"), _MUST)
+def test_what_a_rule_must_change(tmp_path: Path, name: str, case: Case, newline: str) -> None:
+    source, around = _around(tmp_path, case, newline)
+    view = view_of(source)
+    assert view is not None
+    assert RULES[name].may_apply(view)
+    after, steps = mend_startup(view, around)
+    assert case.after is not None
+    assert after.text == case.after.replace("\n", newline)
+    assert {candidate.rule for candidate, _ in steps} == {name}
+    for candidate, earlier in steps:
+        assert compare(earlier, apply_edits(earlier, candidate.edits), candidate.edits).holds
+    assert mend_startup(after, around)[1] == ()
+
+
+@pytest.mark.parametrize(("name", "case"), _MUST_NOT)
+def test_what_a_rule_must_leave_alone(tmp_path: Path, name: str, case: Case) -> None:
+    source, around = _around(tmp_path, case)
+    view = view_of(source)
+    assert view is not None
+    _, steps = mend_startup(view, around)
+    assert [candidate.rule for candidate, _ in steps if candidate.rule == name] == []
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_has_cases(name: str) -> None:
+    assert RULES[name].must
+    assert len(RULES[name].must_not) >= 3
