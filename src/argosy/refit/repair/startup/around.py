@@ -11,7 +11,7 @@ from functools import cached_property
 from argosy.refit.file import module_name
 from argosy.refit.repair.names.view import View
 from argosy.source.classes import Class, Definition, Tree
-from argosy.source.facts import collector_paused
+from argosy.source.collector import collector_paused
 from argosy.source.flow import dotted
 from argosy.source.modules import Finder, Folders
 from argosy.source.parse import Parsed, parse
