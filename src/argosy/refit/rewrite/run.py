@@ -12,6 +12,7 @@ undone like any other.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -28,6 +29,10 @@ from argosy.fault import Fault, InputError, RefusedError
 FOLDER = ".argosy"
 _RUNS = os.path.join(FOLDER, "runs")
 _MANIFEST = "manifest.json"
+# A pipe would be waited for without end, and what a link leads to is not what a rename exchanges.
+_NO_FOLLOWING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ODD = "no plain file"
+_SINCE = {"": "it has gone since", _ODD: "it is no plain file any more"}
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -258,7 +263,7 @@ def _restore(root: str, folder: str, run: str, entries: Sequence[Entry]) -> list
         if found == entry.before:
             continue
         if found != entry.after:
-            kept.append(Kept(entry.path, "it has changed since" if found else "it has gone since"))
+            kept.append(Kept(entry.path, _SINCE.get(found, "it has changed since")))
             continue
         with open(os.path.join(folder, entry.original), "rb") as file:
             original = file.read()
@@ -345,12 +350,16 @@ def _digest(content: bytes) -> str:
 
 
 def _digest_of(root: str, path: str) -> str:
-    """Return the digest of a file, empty when it is not there."""
+    """Return the digest of a file, empty when it is not there; links and pipes are not followed or read."""
     try:
-        with open(os.path.join(root, path), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
+        handle = os.open(os.path.join(root, path), _NO_FOLLOWING)
+    except OSError as error:
+        return _ODD if error.errno == errno.ELOOP else ""
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return _ODD
+    with open(handle, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _encoded(manifest: Manifest) -> bytes:

@@ -1,0 +1,114 @@
+"""What git has no copy of, in every state that a tree can be in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from argosy.fault import RefusedError
+from argosy.refit.rewrite.repository import unsaved
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+def git(root: Path, *words: str) -> None:
+    names = ["-c", "user.name=n", "-c", "user.email=e", "-c", "protocol.file.allow=always"]
+    surroundings = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    subprocess.run(
+        ["git", "-C", str(root), *names, *words], check=True, capture_output=True, env=surroundings
+    )
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A repository with two saved files, one in a folder."""
+    root = tmp_path / "tree"
+    (root / "in").mkdir(parents=True)
+    (root / "a.py").write_text("a = 1\n")
+    (root / "in" / "b.py").write_text("b = 1\n")
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "first")
+    return root
+
+
+def test_a_saved_tree_has_nothing(tree: Path) -> None:
+    assert unsaved(str(tree)) == ()
+    assert unsaved(str(tree / "in")) == ()
+
+
+def test_what_has_changed_in_whatever_way(tree: Path) -> None:
+    (tree / "a.py").write_text("a = 2\n")
+    assert unsaved(str(tree)) == ("a.py",)
+    assert unsaved(str(tree / "in")) == ()  # of no matter for this folder
+    git(tree, "add", "a.py")
+    assert unsaved(str(tree)) == ("a.py",)
+    git(tree, "commit", "-qm", "second")
+    git(tree, "mv", "in/b.py", "in/c d.py")
+    assert unsaved(str(tree)) == ("in/c d.py",)
+    (tree / "new.py").write_text("")
+    (tree / "größe\n.py").write_text("")
+    assert set(unsaved(str(tree))) == {"in/c d.py", "new.py", "größe\n.py"}
+
+
+def test_a_file_that_has_gone_or_become_a_link(tree: Path) -> None:
+    (tree / "a.py").unlink()
+    assert unsaved(str(tree)) == ("a.py",)
+    (tree / "a.py").symlink_to("in/b.py")
+    assert unsaved(str(tree)) == ("a.py",)
+
+
+def test_own_runs_are_no_change(tree: Path) -> None:
+    (tree / ".argosy" / "runs").mkdir(parents=True)
+    (tree / ".argosy" / "runs" / "x.py").write_text("")
+    assert unsaved(str(tree)) == ()
+
+
+def test_a_repository_without_a_commit_has_saved_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("")
+    git(tmp_path, "init", "-q")
+    assert unsaved(str(tmp_path)) == ("a.py",)
+
+
+def test_changes_within_a_submodule(tree: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "c.py").write_text("c = 1\n")
+    git(other, "init", "-q", "-b", "main")
+    git(other, "add", "-A")
+    git(other, "commit", "-qm", "first")
+    git(tree, "submodule", "add", "-q", str(other), "sub")
+    git(tree, "commit", "-qm", "with a submodule")
+    assert unsaved(str(tree)) == ()
+    (tree / "sub" / "c.py").write_text("c = 2\n")
+    assert unsaved(str(tree)) == ("sub",)
+
+
+def test_during_a_merge_with_conflicts(tree: Path) -> None:
+    git(tree, "checkout", "-qb", "side")
+    (tree / "a.py").write_text("a = 'side'\n")
+    git(tree, "commit", "-qam", "side")
+    git(tree, "checkout", "-q", "main")
+    (tree / "a.py").write_text("a = 'main'\n")
+    git(tree, "commit", "-qam", "main")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(tree, "merge", "-q", "side")
+    assert unsaved(str(tree)) == ("a.py",)
+
+
+def test_no_repository_and_no_git(tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "outside").mkdir()
+    assert unsaved(str(tmp_path / "outside")) == ()
+    (tree / "a.py").write_text("a = 2\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert unsaved(str(tree)) == ()
+
+
+def test_a_repository_that_git_cannot_read_is_told(tree: Path) -> None:
+    (tree / ".git" / "config").write_text("[core")
+    with pytest.raises(RefusedError, match="git cannot tell what it has"):
+        unsaved(str(tree))
