@@ -10,6 +10,7 @@ from functools import cached_property
 
 from argosy.refit.file import module_name
 from argosy.refit.repair.names.view import View
+from argosy.refit.repair.startup.contract import Contracts
 from argosy.source.classes import Class, Definition, Tree
 from argosy.source.collector import collector_paused
 from argosy.source.flow import dotted
@@ -47,6 +48,10 @@ class Around:
         """The modules of the tree, as seen from its root."""
         return Tree(self._finder, self._parse)
 
+    def has_folder(self, path: str) -> bool:
+        """Return whether the tree has this folder, told from its root."""
+        return bool(path) and os.path.isdir(os.path.join(self.root, path))
+
     def has_module(self, module: str) -> bool:
         """Return whether the tree has this module."""
         return self._finder.find(module) is not None
@@ -67,6 +72,40 @@ class Around:
         if self.classes.read(module) is not view.parsed:
             self.classes.put(module, view.parsed)
         return module
+
+    def accepted(self, view: View, name: str) -> frozenset[str] | None:
+        """Return the texts that a function takes as its first argument; None where that is not known."""
+        place = self.classes.resolve(self._current(view), name)
+        return self._contracts.accepted(place) if place is not None else None
+
+    @cached_property
+    def _contracts(self) -> Contracts:
+        return Contracts(self.classes, self._is_called)
+
+    def _is_called(self, method: str) -> bool:
+        """Return whether a file that is no test calls a method of this name, by its text."""
+        word = f".{method}(".encode()
+        return any(
+            isinstance(source := self._source(path), Source) and word in source.data
+            for path in self.paths
+            if not _is_test(path)
+        )
+
+    def has_elsewhere(self, top: str, beside: str) -> bool:
+        """Return whether a module or package of this name is in the tree, but not in the folder `beside`."""
+        inside = f"{beside}/" if beside else ""
+        if any(path in self._known_paths for path in (f"{inside}{top}.py", f"{inside}{top}/__init__.py")):
+            return False
+        return top in self._stems
+
+    @cached_property
+    def _known_paths(self) -> frozenset[str]:
+        return frozenset(self.paths)
+
+    @cached_property
+    def _stems(self) -> frozenset[str]:
+        """The names of the tree's files, without their suffix, and of the folders that hold them."""
+        return frozenset(part for path in self.paths for part in path.removesuffix(".py").split("/"))
 
     def fallbacks(self, variable: str) -> tuple[str, ...]:
         """Return the texts that the tree's files give as a variable's fallback, one for each place."""
@@ -107,6 +146,11 @@ def fallback_of(node: ast.AST) -> tuple[str, ast.Constant] | None:
         return None
     is_text = isinstance(text, ast.Constant) and isinstance(text.value, str)
     return (name.value, text) if isinstance(text, ast.Constant) and is_text else None
+
+
+def _is_test(path: str) -> bool:
+    *folders, name = path.split("/")
+    return name.startswith("test_") or name == "conftest.py" or bool({"test", "tests"} & set(folders))
 
 
 def _fallbacks_in(parsed: Parsed, variable: str) -> list[str]:

@@ -11,11 +11,13 @@ from argosy.refit.repair.names.view import View, view_of
 from argosy.refit.repair.startup import (
     absent_package,
     base_order,
+    log_folder,
     main_block_last,
     own_import,
     path_value,
     placeholder,
     port_set,
+    refused_path,
     second_decode,
 )
 from argosy.refit.repair.startup.around import Around
@@ -26,12 +28,14 @@ RULES: Final[dict[str, Rule]] = {
     module.RULE.name: module.RULE
     for module in (
         own_import,
+        refused_path,
         base_order,
         path_value,
         placeholder,
         port_set,
         second_decode,
         main_block_last,
+        log_folder,
         absent_package,
     )
 }

@@ -102,11 +102,26 @@ def _is_text(view: View, call: ast.Call, around: Around) -> bool:
     made = around.definition(view, called) if called else None
     if not isinstance(made, ast.FunctionDef):
         return False
-    is_plain = all(dotted(item) in ("staticmethod", "classmethod") for item in made.decorator_list)
+    if not all(dotted(item) in ("staticmethod", "classmethod") for item in made.decorator_list):
+        return False
     said = made.returns
-    return is_plain and (
-        (isinstance(said, ast.Name) and said.id == "str")
-        or (isinstance(said, ast.Constant) and said.value == "str")
+    if said is None:
+        return _returns_text(made)
+    return (isinstance(said, ast.Name) and said.id == "str") or (
+        isinstance(said, ast.Constant) and said.value == "str"
+    )
+
+
+def _returns_text(made: ast.FunctionDef) -> bool:
+    """Return whether a function that does not say so returns text: each `return`, and one is the last."""
+    inner = [node for item in made.body for node in ast.walk(item)]
+    if any(isinstance(node, ast.FunctionDef | ast.Lambda | ast.Yield | ast.YieldFrom) for node in inner):
+        return False
+    values = [node.value for node in inner if isinstance(node, ast.Return)]
+    return isinstance(made.body[-1], ast.Return) and all(
+        isinstance(value, ast.JoinedStr)
+        or (isinstance(value, ast.Call) and dotted(value.func) in _GIVES_TEXT)
+        for value in values
     )
 
 
@@ -125,7 +140,9 @@ def _edits(view: View, call: ast.Call) -> tuple[Edit, ...] | None:
 
 _LIB = {
     "lib/__init__.py": "",
-    "lib/paths.py": "def root() -> str:\n    return '/'\n\n\ndef any_root():\n    return '/'\n",
+    "lib/paths.py": "import os\n\n\ndef root() -> str:\n    return ROOT\n\n\n"
+    "def any_root():\n    return ROOT\n\n\n"
+    "class Paths:\n    @staticmethod\n    def root():\n        return os.path.abspath(__file__)\n",
 }
 _HEAD = "import sys\nfrom lib.paths import root, any_root\n"
 MUST = (
@@ -137,6 +154,12 @@ MUST = (
     Case(
         f"from pathlib import Path\n{_HEAD}\n\ndef f():\n    here = root()\n    open(here / 'x')\n",
         f"from pathlib import Path\n{_HEAD}\n\ndef f():\n    here = Path(root())\n    open(here / 'x')\n",
+        files=_LIB,
+    ),
+    Case(
+        "from lib.paths import Paths\nROOT = Paths.root()\nprint(ROOT.parent)\n",
+        "from lib.paths import Paths\nfrom pathlib import Path\nROOT = Path(Paths.root())\n"
+        "print(ROOT.parent)\n",
         files=_LIB,
     ),
     Case(
