@@ -1,8 +1,8 @@
 """Definitions below `if __name__ == "__main__":` that the script needs before: the block moves last.
 
 The block runs before what is below it is there: a NameError. It moves when it is the only one, when below
-it are nothing but functions, classes, imports and plain constants, and when it or a function above it
-reads one of their names.
+it are nothing but functions, classes, imports and assignments, and when it or a function above it reads one
+of their names, which nothing above binds.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def _blocks(view: View) -> list[int]:
 
 
 def _is_idle(node: ast.stmt) -> bool:
-    """Return whether a statement makes names and does nothing else that could be too early or too late."""
+    """Return whether a statement is there to make names."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
         return True
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
-    return isinstance(node, ast.Assign) and not any(isinstance(item, ast.Call) for item in ast.walk(node))
+    return isinstance(node, ast.Assign | ast.AnnAssign)
 
 
 def _names(view: View, below: Sequence[ast.stmt]) -> set[str]:
@@ -88,6 +88,10 @@ MUST = (
     Case(
         f"def run():\n    return late()\n\n\n{_MAIN}\n\ndef late():\n    pass",
         f"def run():\n    return late()\n\n\n\n\ndef late():\n    pass\n\n\n{_MAIN}",
+    ),
+    Case(
+        f"def run():\n    return HOST\n\n\n{_MAIN}\n\ndef read(): return 1\n\n\nHOST = read()\n",
+        f"def run():\n    return HOST\n\n\n\n\ndef read(): return 1\n\n\nHOST = read()\n\n\n{_MAIN}",
     ),
 )
 MUST_NOT = (
