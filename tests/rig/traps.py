@@ -12,7 +12,7 @@ the calls that FOLDER names (see `rig.trial`):
     NAME.armed      made by the test; whoever comes to the point first renames it, and does it, once
     NAME.sprung     the same file then, with the number of the process
     mutants.json    kind of process -> Python code run there before it begins
-    supervisor      the number of the supervisor that was started last
+    supervisors     the numbers of the supervisors that were started, the last one last
     calls.KIND      made by the test: every outward call of the first process of that kind is noted in it
 
 `at` is `module.Function` or `module.Class.method`, or with ` name` behind it that builtin, called in it.
@@ -114,8 +114,8 @@ class Watch:
 
     def do_orphan(self) -> None:
         """Go on when the supervisor has died at this moment."""
-        with open(f"{self.folder}/supervisor") as file:
-            pid = int(file.read())
+        with open(f"{self.folder}/supervisors") as file:
+            pid = int(file.read().split()[-1])
         pidfd = os.pidfd_open(pid)
         os.kill(pid, signal.SIGKILL)
         ended = select.poll()
@@ -152,9 +152,8 @@ def _read_json(path: str) -> dict[str, Any]:
 def install(folder: str, kind: str) -> None:
     """Make this process one of `kind`: client, supervisor, forker or zygote."""
     if kind == "supervisor":
-        with open(f"{folder}/supervisor.new", "w") as file:
-            file.write(str(os.getpid()))
-        os.rename(f"{folder}/supervisor.new", f"{folder}/supervisor")
+        with open(f"{folder}/supervisors", "a") as file:
+            file.write(f"{os.getpid()}\n")
     if kind in ("client", "supervisor"):
         _hand_on(folder)
     exec(_read_json(f"{folder}/mutants.json").get(kind, ""), {"__name__": "mutant"})

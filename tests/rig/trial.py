@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -18,7 +20,8 @@ from typing import Any, NamedTuple
 from argosy.engine.client import Client, SupervisorLostError, connect
 from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import Account, Apply, Report, Status
+from argosy.engine.messages import Account, Apply, Message, Report, Status
+from argosy.engine.process import all_pids
 from argosy.fault import RefusedError
 from argosy.fleet.load import load_fleet
 from rig.fleet import Rig, is_alive
@@ -31,6 +34,8 @@ import fcntl, os, signal, socket, sys
 name = os.environ["ARGOSY_AGENT"]
 with open(f"{name}.lives", "ab", buffering=0) as lives:
     lives.write(b"%d\\n" % os.getpid())
+if "closing" in sys.argv:
+    os.closerange(3, 256)
 lock = open(f"{name}.witness", "a")
 try:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,6 +130,13 @@ class Trial:
 
     # ---- the command
 
+    def tell(self, request: Message) -> Client:
+        """Send the supervisor a request and do not wait for what becomes of it."""
+        client = connect(self._folder, "test")
+        assert client is not None, "no supervisor answers"
+        client.send(request)
+        return client
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start `argosy WORDS --json` with the traps in it."""
         return subprocess.Popen(
@@ -195,9 +207,35 @@ class Trial:
         return client
 
     def close(self) -> None:
-        """Reap what was started here."""
+        """Kill all that is left of the fleet, its engine and its clients."""
+        self.disarm()
+        while left := self.processes():
+            for pid in left:
+                end(pid)
         for process in self._supervisors:
-            process.wait(20)
+            process.wait()
+        self._supervisors.clear()
+
+    def processes(self) -> list[int]:
+        """Return what lives of this fleet: by its environment, which a supervisor's title may lie upon."""
+        mark = os.fsencode(f"XDG_STATE_HOME={self.rig.env['XDG_STATE_HOME']}")
+        found = {pid for pid in all_pids() if mark in _proc(pid, "environ").split(b"\0")}
+        found |= {pid for pid in self._begun() if _proc(pid, "cmdline").startswith(b"argosy: supervisor")}
+        return sorted(filter(is_alive, found - {os.getpid()}))
+
+    def _begun(self) -> set[int]:
+        try:
+            return {int(line) for line in (self.traps / "supervisors").read_text().split()}
+        except FileNotFoundError:
+            return set()
+
+    def begin_anew(self) -> None:
+        """Have nothing of the fleet: no process, no state, no mark of a witness."""
+        self.close()
+        shutil.rmtree(self.rig.env["XDG_STATE_HOME"], ignore_errors=True)
+        for pattern in ("*.twice", "*.lives"):
+            for mark in self.rig.folder.glob(pattern):
+                mark.unlink()
 
     # ---- witnesses
 
@@ -228,6 +266,11 @@ class Trial:
             return False
         with client:
             return True
+
+    def is_listening(self) -> bool:
+        """Return whether the control socket takes connections, answered or not."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            return channel.connect_ex(str(self._folder.control)) == 0
 
     def await_zygote(self) -> None:
         """Wait until the zygote of this supervisor is warm: until then one agent alone is spawned."""
@@ -263,18 +306,10 @@ class Trial:
     def forkers(self) -> list[int]:
         """Return the living forkers and zygotes of this fleet."""
         mark = os.fsencode(str(self.traps))
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and is_alive(int(entry.name)):
-                try:
-                    words = (entry / "cmdline").read_bytes()
-                except OSError:
-                    continue
-                if mark in words and b"import main" in words:
-                    found.append(int(entry.name))
-        return found
+        words = {pid: _proc(pid, "cmdline") for pid in all_pids() if is_alive(pid)}
+        return [pid for pid, said in words.items() if mark in said and b"import main" in said]
 
-    def settle(self, agents: Iterable[str]) -> None:
+    def settle(self, agents: Iterable[str], seconds: float = 10) -> None:
         """Wait until exactly these agents run, and nothing else is wrong; fails with what is."""
         agents = list(agents)
         faults: list[str] = []
@@ -284,7 +319,7 @@ class Trial:
             return not faults
 
         try:
-            self.rig.until(is_well, 10)
+            self.rig.until(is_well, seconds)
         except AssertionError:
             raise AssertionError("; ".join(faults)) from None
 
@@ -297,8 +332,13 @@ def end(pid: int, number: int = signal.SIGKILL) -> None:
         return
 
 
-def _parent(pid: int) -> int:
+def _proc(pid: int, name: str) -> bytes:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except FileNotFoundError:
-        return 0
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def _parent(pid: int) -> int:
+    stat = _proc(pid, "stat")
+    return int(stat.rpartition(b")")[2].split()[1]) if stat else 0
