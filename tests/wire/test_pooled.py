@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import zmq
 
 from argosy.wire import pooled
-from argosy.wire.lease import shared_context
+from argosy.wire.lease import context, shared_context
 from launch import LittleFleet, until
 
 # A plain REP server in a process of its own: answers as it is told, and tells how many connected.
@@ -270,3 +271,121 @@ def test_it_needs_neither_asyncio_nor_msgspec() -> None:
     code = "import sys, argosy.wire.pooled; print(*[m in sys.modules for m in ('asyncio', 'msgspec')])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out == "False False\n"
+
+
+def test_a_question_is_used_as_the_socket_was(server: str) -> None:
+    for number in range(3):
+        with context() as lease, pooled.question(lease) as asked:
+            asked.setsockopt(zmq.LINGER, 0)
+            asked.setsockopt(zmq.RCVTIMEO, 5000)
+            asked.SNDTIMEO = 100
+            assert asked.rcvtimeo == asked.RCVTIMEO == 5000
+            asked.connect(server)
+            asked.send_json({"n": number})
+            assert asked.recv_json() == {"asked": {"n": number}, "accepted": 1}
+    plain = pooled.question(shared_context())
+    plain.connect(server)
+    plain.send_string("größe")
+    assert plain.recv_string().startswith("GR")
+    plain.close(linger=0)
+    assert plain.closed
+    with pytest.raises(zmq.ZMQError, match="non-socket"):
+        plain.connect(server)
+
+
+def test_a_question_keeps_to_its_turns(server: str) -> None:
+    asked = pooled.question(shared_context())
+    with pytest.raises(zmq.ZMQError) as error:
+        asked.send(b"x")
+    asked.connect(server)
+    with pytest.raises(zmq.ZMQError) as before:
+        asked.recv()
+    asked.send(b"x")
+    with pytest.raises(zmq.ZMQError) as twice:
+        asked.send(b"y")
+    assert [each.value.errno for each in (error, before, twice)] == [zmq.EFSM] * 3
+    assert asked.recv() == b"X"
+    asked.send(b"y")
+    assert asked.recv() == b"Y"
+    with pytest.raises(TypeError):
+        asked.send_string(b"z")
+    with pytest.raises(zmq.ZMQError, match="Invalid argument"):
+        asked.setsockopt(zmq.IDENTITY, b"me")
+    asked.close()
+
+
+def test_a_question_that_is_dropped_unanswered_is_answered_to_nobody(server: str) -> None:
+    first = pooled.question(shared_context())
+    first.rcvtimeo = 50
+    first.connect(server)
+    first.send_json({"sleep": 0.3})
+    with pytest.raises(zmq.Again):
+        first.recv_json()
+    first.close()
+    second = pooled.question(shared_context())
+    second.rcvtimeo = 5000
+    second.connect(server)
+    second.send_json({"n": 2})
+    assert second.recv_json()["asked"] == {"n": 2}
+    second.close()
+
+
+def test_a_question_waits_for_ever_where_no_time_is_set(servers: list[Server]) -> None:
+    with zmq.Context() as own, own.socket(zmq.REP) as place:
+        place.bind("tcp://127.0.0.1:*")
+        endpoint = place.get(zmq.LAST_ENDPOINT).decode()
+    coming = threading.Timer(0.3, lambda: servers.append(Server(endpoint)))
+    coming.start()
+    asked = pooled.question(shared_context())
+    asked.connect(endpoint)
+    asked.send(b"x")
+    assert asked.recv() == b"X"
+    asked.close()
+    coming.join()
+
+
+def test_a_question_of_anything_but_a_context_is_its_socket() -> None:
+    class Patched:
+        closed = False
+
+        def socket(self, kind: int) -> tuple[str, int]:
+            return "patched", kind
+
+    assert pooled.question(Patched()) == ("patched", zmq.REQ)
+    lease = context()
+    lease.term()
+    with pytest.raises(zmq.ZMQError, match="not supported"):
+        pooled.question(lease)
+
+
+def test_the_bytes_of_a_question_are_those_of_a_socket() -> None:
+    def spoken(make: Callable[[], Any]) -> list[list[bytes]]:
+        with zmq.Context() as own, own.socket(zmq.ROUTER) as peer:
+            peer.bind("tcp://127.0.0.1:*")
+            heard: list[list[bytes]] = []
+
+            def answer() -> None:
+                for _ in range(3):
+                    name, *frames = peer.recv_multipart()
+                    heard.append(frames)
+                    peer.send_multipart([name, b"", b'{"a": 1}', b"more"])
+
+            answering = threading.Thread(target=answer)
+            answering.start()
+            for say, hear, what in (
+                ("send_json", "recv_json", {"action": "health", "ü": [1.5, None]}),
+                ("send_string", "recv_string", "plain ü"),
+                ("send", "recv", b"\x00\xff"),
+            ):
+                asked = make()
+                asked.connect(peer.get(zmq.LAST_ENDPOINT).decode())
+                getattr(asked, say)(what)
+                heard.append([repr(getattr(asked, hear)()).encode()])
+                asked.close()
+            answering.join(10)
+            pooled._drop()
+            return heard
+
+    assert spoken(lambda: pooled.question(shared_context())) == spoken(
+        lambda: shared_context().socket(zmq.REQ)
+    )

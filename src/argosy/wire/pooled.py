@@ -1,7 +1,8 @@
 """One question to a plain REP socket, on a connection that the next question finds again.
 
-This stands where code made a REQ socket, sent, received and closed it for every question. What
-travels is the same, so the peer may be of any age. A connection belongs to one thread and one
+This stands where code made a REQ socket, sent, received and closed it for every question: as `ask`,
+or as `question`, which that code uses as the socket it had. What travels is the same, so the peer
+may be of any age. A connection belongs to one thread and one
 endpoint. It is thrown away when a question ends in any other way than with its answer, so that a
 late answer finds nobody, and when it ended while nothing was asked; nothing is ever asked twice.
 
@@ -16,12 +17,14 @@ import atexit
 import os
 import threading
 import time
+from types import TracebackType
 from typing import Any, Final
 
 import zmq
+import zmq.sugar.context
 from zmq.utils import jsonapi
 
-from argosy.wire.lease import shared_context
+from argosy.wire.lease import Lease, shared_context
 from argosy.wire.monitor import Monitor, has_input
 
 MOST_KEPT: Final = 8  # connections of one thread; the one that was used longest ago goes
@@ -30,6 +33,8 @@ DAY_MS: Final = 24 * 3600 * 1000
 
 _OPENED: Final = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 _ENDED: Final = int(zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED)
+_RealContext: Final = zmq.sugar.context.Context
+_OPTIONS: Final = {int(zmq.RCVTIMEO): "rcvtimeo", int(zmq.SNDTIMEO): "sndtimeo", int(zmq.LINGER): "linger"}
 _kept = threading.local()
 
 
@@ -44,6 +49,7 @@ def ask(endpoint: str, message: bytes, timeout_ms: int) -> bytes:
         raise ValueError(f"`timeout_ms` is {timeout_ms}, expected 0 or more milliseconds")
     line = _take(endpoint)
     try:
+        line.socket.send(message)
         answer = _answer(line, message, timeout_ms)
     except BaseException:
         line.close()
@@ -58,6 +64,115 @@ def ask_json(endpoint: str, document: Any, timeout_ms: int) -> Any:
     Raises as `ask`; TypeError: the document has no encoding; ValueError: the answer is no JSON.
     """
     return jsonapi.loads(ask(endpoint, jsonapi.dumps(document), timeout_ms))
+
+
+def question(context: Any) -> Any:
+    """Return what stands for `context.socket(zmq.REQ)` in a function that asks one question and closes it.
+
+    context: a lease or a plain context. Of anything else, such as what a test has put in its place or
+    an asyncio context, a socket is made as ever.
+    Raises zmq.ZMQError(ENOTSUP): the context has ended.
+    """
+    if isinstance(context, Lease) or type(context) is _RealContext:
+        if context.closed:
+            raise zmq.ZMQError(zmq.ENOTSUP)
+        return Question()
+    return context.socket(zmq.REQ)
+
+
+class Question:
+    """A REQ socket as far as one who connects, asks, hears and closes can tell.
+
+    Keeps what REQ sockets keep: an answer before the next question (EFSM), `zmq.Again` after `rcvtimeo`
+    milliseconds, for ever below 0. Other options than the time-outs and `linger` it has not.
+    """
+
+    def __init__(self) -> None:
+        self.rcvtimeo = self.sndtimeo = self.linger = -1
+        self.closed = False
+        self._line: _Line | None = None
+        self._endpoint = ""
+        self._asked: bytes | None = None
+
+    RCVTIMEO = property(lambda self: self.rcvtimeo, lambda self, value: setattr(self, "rcvtimeo", value))
+    SNDTIMEO = property(lambda self: self.sndtimeo, lambda self, value: setattr(self, "sndtimeo", value))
+    LINGER = property(lambda self: self.linger, lambda self, value: setattr(self, "linger", value))
+
+    def setsockopt(self, option: int, value: int) -> None:
+        """Set RCVTIMEO, SNDTIMEO or LINGER; raises zmq.ZMQError(EINVAL) for any other option."""
+        name = _OPTIONS.get(int(option))
+        if name is None:
+            raise zmq.ZMQError(zmq.EINVAL)
+        setattr(self, name, value)
+
+    set = setsockopt
+
+    def connect(self, endpoint: str) -> None:
+        """Take a connection; raises zmq.ZMQError: this is no endpoint, or the question is closed."""
+        self._check()
+        self._endpoint = endpoint
+        self._line = _take(endpoint)
+
+    def send(self, message: bytes) -> None:
+        """Ask. Raises zmq.ZMQError(EFSM): the last question has no answer yet, or nothing is connected."""
+        self._check()
+        if self._asked is not None or not self._endpoint:
+            raise zmq.ZMQError(zmq.EFSM)
+        self._line = self._line or _take(self._endpoint)
+        self._line.socket.send(message)
+        self._asked = bytes(message)
+
+    def recv(self) -> bytes:
+        """Return the answer's first frame.
+
+        Raises zmq.Again: there was none in time; zmq.ZMQError(EFSM): none is due.
+        """
+        self._check()
+        line, asked = self._line, self._asked
+        if line is None or asked is None:
+            raise zmq.ZMQError(zmq.EFSM)
+        answer = _answer(line, asked, None if self.rcvtimeo < 0 else self.rcvtimeo)
+        self._asked = self._line = None
+        _keep(line)
+        return answer
+
+    def send_json(self, document: Any) -> None:
+        """Ask with a JSON document."""
+        self.send(jsonapi.dumps(document))
+
+    def recv_json(self) -> Any:
+        """Return the answer as the JSON document that it is; raises ValueError: it is none."""
+        return jsonapi.loads(self.recv())
+
+    def send_string(self, text: str) -> None:
+        """Ask with a text, in UTF-8."""
+        if not isinstance(text, str):
+            raise TypeError("str objects only")
+        self.send(text.encode())
+
+    def recv_string(self) -> str:
+        """Return the answer as a text, in UTF-8."""
+        return self.recv().decode()
+
+    def close(self, linger: int | None = None) -> None:
+        """Be done. A connection with an answer outstanding is thrown away, another one is kept."""
+        line, self._line, self.closed = self._line, None, True
+        if line and self._asked is None:
+            _keep(line)
+        elif line:
+            line.close()
+
+    def _check(self) -> None:
+        if self.closed:
+            raise zmq.ZMQError(zmq.ENOTSOCK)
+
+    def __enter__(self) -> Question:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class _Line:
@@ -119,10 +234,12 @@ def _connected(endpoint: str) -> tuple[zmq.Socket[bytes], Monitor]:
     return socket, monitor
 
 
-def _answer(line: _Line, message: bytes, timeout_ms: int) -> bytes:
-    """Send and wait; a connection that was never made is dialled again, with the same message."""
-    until_s = time.monotonic() + timeout_ms / 1000
-    line.socket.send(message)
+def _answer(line: _Line, message: bytes, timeout_ms: int | None) -> bytes:
+    """Wait for what was asked; a connection that was never made is dialled again, with the same message.
+
+    timeout_ms: None to wait for ever.
+    """
+    until_s = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
     # An inproc connection has no events: there only the answer itself ends the wait.
     while not (line.is_open or has_input(line.socket)) and (left_ms := _left_ms(until_s)):
         line.wait(left_ms)
@@ -130,11 +247,13 @@ def _answer(line: _Line, message: bytes, timeout_ms: int) -> bytes:
             time.sleep(min(REDIAL_MS, left_ms) / 1000)
             line.redial()
             line.socket.send(message)
-    line.socket.rcvtimeo = _left_ms(until_s)
+    line.socket.rcvtimeo = -1 if until_s is None else _left_ms(until_s)
     return line.socket.recv_multipart()[0]
 
 
-def _left_ms(until_s: float) -> int:
+def _left_ms(until_s: float | None) -> int:
+    if until_s is None:
+        return DAY_MS
     # Rounded up: a wait of 0 ms just before the end would turn on the spot.
     return max(0, -int((time.monotonic() - until_s) * 1000 // 1))
 

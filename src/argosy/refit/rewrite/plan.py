@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from argosy.refit.rewrite import addresses, contexts, standins
+from argosy.refit.rewrite import addresses, contexts, requests, standins
 from argosy.refit.rewrite.change import Change
 from argosy.refit.rewrite.edit import line_before, line_moves, rewrite
 from argosy.refit.rewrite.gates import Case, Step, run_gates
@@ -46,6 +46,7 @@ REWRITES: Final[tuple[Rewrite, ...]] = (
     Rewrite(addresses.CODES, addresses.may_hold, addresses.plan_addresses),
     Rewrite((contexts.CODE,), contexts.may_hold, contexts.plan_contexts),
     Rewrite((health.CODE,), health.may_hold, health.plan_health),
+    Rewrite((requests.CODE,), requests.may_hold, requests.plan_requests),
 )
 
 

@@ -5,8 +5,8 @@ is called: 7 to 13 times the time of a request on a socket that is kept, and a p
 peer does not answer, each such function has its own idea of how long to wait.
 
 `auto` where the socket stays in its function, connects, sends and receives once, outside of any loop, has a
-receive time-out and no other options, and is closed on every way: what the refit may turn into a channel.
-The others are for review.
+receive time-out and no other options, and is closed on every way: what the refit may turn into a question on
+a connection that is kept. The others are for review.
 
 Instead: a channel (`argosy.wire.connect`), one lane for all requests to a peer.
 """
@@ -15,69 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit import pyzmq
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Action, Finding
-from argosy.refit.lifetime import find_leaks, loops_around
+from argosy.refit.requests import find_requests, why_kept
 from argosy.refit.rule import Case, Rule
-from argosy.refit.sockets import RECEIVERS, SENDERS, Place, Sockets, find_sockets
-
-_PLAIN_OPTIONS = frozenset({"RCVTIMEO", "SNDTIMEO", "LINGER"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell each local REQ socket that serves the requests of one call."""
-    sockets = find_sockets(file)
-    for place in sockets.sockets:
-        if place.is_local and place.types == {"REQ"} and _serves_one_call(file, place):
-            making = place.makings[0]
-            refused = _why_not(file, sockets, place)
-            action: Action = "review" if refused else "auto"
-            name = making.scope.qualified_name()
-            message = f"each call of `{name}` makes, connects and drops a REQ socket"
-            hint = f"for review: {refused}" if refused else ""
-            yield file.finding(making.call, message, making.scope, hint=hint, action=action)
-
-
-def _serves_one_call(file: PythonFile, place: Place) -> bool:
-    if any(use.kind in ("hold", "pass") or use.scope is not place.owner for use in place.uses):
-        return False
-    if not (place.calls("connect") and place.calls(*SENDERS) and place.calls(*RECEIVERS)):
-        return False
-    made = {id(loop) for making in place.makings for loop in loops_around(file, making.call)}
-    # One that is made before a loop and asks within it is kept for as long as the loop goes on.
-    return all(
-        id(loop) in made for use in place.calls(*SENDERS, *RECEIVERS) for loop in loops_around(file, use.node)
-    )
-
-
-def _why_not(file: PythonFile, sockets: Sockets, place: Place) -> str:
-    """Return what keeps a socket from being turned into a channel without being looked at; else empty."""
-    counts = [len(place.makings), len(place.calls("connect"))]
-    counts += [len(place.calls(*SENDERS)), len(place.calls(*RECEIVERS))]
-    if counts != [1, 1, 1, 1]:
-        return "it is not made, connected, sent and received on exactly once"
-    if any(True for _ in loops_around(file, place.makings[0].call)):
-        return "it is made in a loop"
-    if not place.has_option("RCVTIMEO", file):
-        return "it has no receive time-out, and a channel's deadline would be a new one"
-    if any(use.kind == "poll" or use.method == "poll" for use in place.uses):
-        return "it is polled beside its time-out"
-    if not _options(file, place) <= _PLAIN_OPTIONS:
-        return "it has options that a channel has not"
-    leaks = find_leaks(file, sockets, place)
-    return "" if leaks == [] else "it is not closed on every way"
-
-
-def _options(file: PythonFile, place: Place) -> set[str]:
-    found: set[str] = set()
-    for use in place.uses:
-        if use.kind == "option":
-            found.add(use.method.upper())
-        elif use.kind == "call" and use.call is not None and use.method.startswith(("set", "curve", "plain")):
-            arguments = use.call.args[:1]
-            found.update(pyzmq.constant(file, item, use.scope) or "?" for item in arguments)
-    return found
+    for place in find_requests(file):
+        making = place.makings[0]
+        refused = why_kept(file, place)
+        action: Action = "review" if refused else "auto"
+        name = making.scope.qualified_name()
+        message = f"each call of `{name}` makes, connects and drops a REQ socket"
+        hint = f"for review: {refused}" if refused else ""
+        yield file.finding(making.call, message, making.scope, hint=hint, action=action)
 
 
 RULE = Rule(code="Z306", title="request socket per call", action="review", words=(b"REQ",), file=check)
