@@ -78,7 +78,7 @@ def bases_of(tree: Tree, path: str, name: str) -> list[Relative]:
     while todo:
         cls = todo.pop(0)
         for base in cls.facts.bases:
-            relative = _find(tree, cls.path, cls.name, base)
+            relative = find_base(tree, cls, base)
             if relative is not None and (relative.path, relative.name) not in found:
                 found[relative.path, relative.name] = relative
                 todo.append(relative)
@@ -104,9 +104,10 @@ def _absolute(file: PythonFile, name: str) -> str:
     return ".".join([*parts[: max(kept, 0)], name[dots:]])
 
 
-def _find(tree: Tree, path: str, inside: str, base: str) -> Relative | None:
+def find_base(tree: Tree, cls: Relative, base: str) -> Relative | None:
     """Return the class that a base names: of its own file, of the module, else the only one so called."""
     classes = tree.facts(CLASSES)
+    path, inside = cls.path, cls.name
     around = inside.rpartition(".")[0]
     for name in (f"{around}.{base}" if around else base, base):
         if name != inside and name in classes.get(path, {}):

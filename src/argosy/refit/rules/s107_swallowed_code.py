@@ -1,0 +1,72 @@
+"""A docstring holds statements that were meant to run
+
+An earlier rewrite put them in front of the first line of a docstring's text. They are text now, and never
+run: imports and changes of sys.path that the module below may rely on.
+
+Found are docstrings that begin with code, two statements at least with an import among them; examples
+further down are none.
+
+Instead: move them above, if they are needed, or take them out.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import warnings
+from collections.abc import Iterator
+
+from argosy.refit.file import PythonFile
+from argosy.refit.finding import Finding
+from argosy.refit.rule import Case, Rule
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Tell each docstring that begins with code, at its first line of code."""
+    owners: list[ast.Module | ast.ClassDef | ast.FunctionDef] = [file.tree]
+    owners += [node for node, _ in file.nodes(ast.ClassDef)]
+    owners += [node for node, _ in file.nodes(ast.FunctionDef)]
+    for owner in owners:
+        first = owner.body[0] if owner.body else None
+        if not isinstance(first, ast.Expr) or not isinstance(first.value, ast.Constant):
+            continue
+        text = first.value.value
+        found = _code_at(text) if isinstance(text, str) else None
+        if found is not None:
+            line, count = found
+            message = f"a docstring holds {count} statements that were meant to run"
+            symbol = getattr(owner, "name", "module")
+            yield Finding(file.path, first.lineno + line, 1, "", message, symbol=symbol)
+
+
+def _code_at(text: str) -> tuple[int, int] | None:
+    """Return where a docstring's code begins, in lines from its own, and how many statements it has."""
+    lines = text.split("\n")
+    start = next(
+        (at for at, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None
+    )
+    if start is None:
+        return None
+    stop = next((at for at in range(start, len(lines)) if not lines[at].strip()), len(lines))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            body = ast.parse(inspect.cleandoc("\n".join(lines[start:stop]))).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    has_import = any(isinstance(node, ast.Import | ast.ImportFrom) for node in body)
+    return (start, len(body)) if has_import and len(body) > 1 else None
+
+
+RULE = Rule(code="S107", title="statements in a docstring", action="report", words=(b"import ",), file=check)
+
+MUST = (
+    Case('"""\n# Paths\nimport sys  # <--\nsys.path.insert(0, "x")\n\nThe agent.\n"""\n'),
+    Case('class A:\n    """import os\n    import sys\n\n    An agent.\n    """\n', lines=(2,)),
+)
+MUST_NOT = (
+    Case('"""The agent.\n\n    import sys\n    sys.path.insert(0, "x")\n"""\n'),
+    Case('"""import this"""\n'),
+    Case('"""Import nothing, and\nsay nothing.\n"""\n'),
+    Case('def f():\n    """>>> import sys\n    >>> sys.path\n    """\n'),
+)

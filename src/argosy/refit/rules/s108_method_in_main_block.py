@@ -1,0 +1,51 @@
+"""A method stands in the main block
+
+A function whose first parameter is `self`, under `if __name__ == "__main__":`. It was a method of the class
+above; there it is none any more, so that what it overrode is silently what the base has.
+
+Instead: move it back into its class.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from argosy.refit.file import PythonFile
+from argosy.refit.finding import Finding
+from argosy.refit.rule import Case, Rule
+from argosy.source import flow
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Tell each function of a main block that takes self first."""
+    for block in file.tree.body:
+        if not isinstance(block, ast.If) or not flow.is_main_test(block.test):
+            continue
+        for node in _functions(block.body):
+            if node.args.args and node.args.args[0].arg == "self":
+                message = f"the method `{node.name}` stands in the main block, where it belongs to no class"
+                yield file.finding(node, message, symbol=node.name)
+
+
+def _functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the functions of a block and of the blocks in it, but of no class or function."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+        elif not isinstance(node, ast.ClassDef):
+            yield from _functions([item for item in ast.iter_child_nodes(node) if isinstance(item, ast.stmt)])
+
+
+RULE = Rule(code="S108", title="method in the main block", action="report", words=(b"__main__",), file=check)
+
+_MAIN = "if __name__ == '__main__':\n"
+MUST = (
+    Case(f"class A:\n    pass\n\n{_MAIN}    A()\n    def stop(self):  # <--\n        pass\n"),
+    Case(f"{_MAIN}    if 1:\n        x = 1\n        async def stop(self, a):  # <--\n            pass\n"),
+)
+MUST_NOT = (
+    Case(f"{_MAIN}    def main(args):\n        pass\n    main(1)\n"),
+    Case(f"{_MAIN}    class A:\n        def stop(self):\n            pass\n"),
+    Case("class A:\n    def stop(self):\n        pass\n"),
+)

@@ -1,0 +1,68 @@
+"""A constructor's body is there more than once
+
+Half of the attributes that it sets, four at least, are set again further down in the same body: what it
+makes is made twice, and what it binds is bound twice.
+
+Instead: keep one of them; `argosy repair` takes the first out where it reads names that nothing binds and the
+second does all that it does.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+
+from argosy.refit.file import PythonFile
+from argosy.refit.finding import Finding
+from argosy.refit.rule import Case, Rule
+from argosy.source import flow
+
+_LEAST = 4
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Tell each constructor that sets its attributes again, where it begins to."""
+    for node, scope in file.nodes(ast.FunctionDef):
+        if node.name != "__init__" or scope.kind != "class":
+            continue
+        made = list(_attributes(node.body))
+        count = Counter(name for name, _ in made)
+        again = [name for name, times in count.items() if times > 1]
+        if len(again) < _LEAST or 2 * len(again) < len(count):
+            continue
+        seen: set[str] = set()
+        for name, place in made:
+            if name in seen:
+                message = (
+                    f"the constructor sets {len(again)} of its {len(count)} attributes again from here on"
+                )
+                yield file.finding(place, message, scope)
+                break
+            seen.add(name)
+
+
+def _attributes(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+    """Yield the attributes that a body sets on self whatever happens: not those under a condition."""
+    for node in body:
+        if isinstance(node, ast.Try | ast.With):
+            yield from _attributes(node.body)
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            if isinstance(target, ast.Attribute) and flow.dotted(target.value) == "self":
+                yield target.attr, node
+
+
+RULE = Rule(
+    code="S110", title="constructor's body repeated", action="report", words=(b"def __init__",), file=check
+)
+
+_BODY = "".join(f"        self.{name} = 1\n" for name in "abcd")
+MUST = (Case(f"class A:\n    def __init__(self):\n{_BODY}        self.a = 2  # <--\n{_BODY}"),)
+MUST_NOT = (
+    Case(f"class A:\n    def __init__(self):\n{_BODY}        self.a = 2\n"),
+    Case(f"class A:\n    def __init__(self):\n{_BODY}\n    def f(self):\n{_BODY}"),
+    Case(
+        "class A:\n    def __init__(self, x):\n        if x:\n"
+        "            self.a = self.b = self.c = self.d = 1\n        self.a = self.b = self.c = self.d = 2\n"
+    ),
+)
