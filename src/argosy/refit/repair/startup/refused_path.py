@@ -3,8 +3,9 @@
     sys.path.insert(0, os.path.abspath(join_path("agents", "..")))
 
 where `join_path` raises for `"agents"`: the module ends here, in every run. With it go the name that was
-made for it, and nothing else. Only where the modules that the file imports are found without it, from the
-tree's root or from the file's own folder; what the helper refuses elsewhere is for a person to decide.
+made for it, and nothing else. Only where the modules that the file imports are found without it: from the
+tree's root, from the file's own folder, or where another change of sys.path stays. What the helper refuses
+elsewhere is for a person to decide.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ def may_apply(view: View) -> bool:
 def propose(view: View, around: Around) -> Iterator[Candidate]:
     for at, calls in _found(view):
         refused = next((call for call in calls if _is_refused(view, call, around)), None)
-        if refused is None or not _are_imports_found(view, around):
+        if refused is None:
             continue
         indexes = [at, *_followers(view, at)]
+        if not (_are_imports_found(view, around) or _has_other(view, around, indexes)):
+            continue
         edits = tuple(
             Edit(view.line_offset(node.lineno), view.line_offset((node.end_lineno or node.lineno) + 1), "")
             for node in (view.body[index] for index in indexes)
@@ -119,6 +122,13 @@ def _is_refused(view: View, call: ast.Call, around: Around) -> bool:
     return accepted is not None and _literal(call) not in accepted
 
 
+def _has_other(view: View, around: Around, indexes: list[int]) -> bool:
+    """Return whether a change of sys.path stays that no helper refuses."""
+    refused = {at for at, calls in _found(view) if any(_is_refused(view, call, around) for call in calls)}
+    going = {*indexes, *refused, *(index for at in refused for index in _followers(view, at))}
+    return any(_is_addition(node) and at not in going for at, node in enumerate(view.body))
+
+
 def _are_imports_found(view: View, around: Around) -> bool:
     """Return whether no import asks for a module that the tree has in another folder only."""
     beside = os.path.dirname(view.path)
@@ -151,6 +161,11 @@ _ADDING = "from lib.paths import paths\npaths.add('app', '/app')\n"
 MUST = (
     Case(f"{_HEAD}{_LINE}import lib\n", f"{_HEAD}import lib\n", files=_LIB),
     Case(f"{_HEAD}{_NAMED}x = 1\n", f"{_HEAD}x = 1\n", files=_LIB),
+    Case(
+        f"{_HEAD}sys.path.insert(0, os.sep)\n{_LINE}import tools\n",
+        f"{_HEAD}sys.path.insert(0, os.sep)\nimport tools\n",
+        files={**_LIB, "other/tools.py": ""},
+    ),
     Case(f"{_HEAD}{_LINE}x = 1\n", f"{_HEAD}x = 1\n", files={**_LIB, "tests/test_paths.py": _ADDING}),
 )
 MUST_NOT = (
@@ -160,6 +175,7 @@ MUST_NOT = (
     Case(f"{_HEAD}{_LINE}", files={**_LIB, "one.py": _ADDING}),
     # Found through the path that fails.
     Case(f"{_HEAD}{_LINE}import tools\n", files={**_LIB, "other/tools.py": ""}),
+    Case(f"{_HEAD}{_NAMED}{_LINE}import tools\n", files={**_LIB, "other/tools.py": ""}),
     # The name is read elsewhere.
     Case(f"{_HEAD}{_NAMED}x = ROOT\n", files=_LIB),
     # No change of sys.path.
