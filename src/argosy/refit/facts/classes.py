@@ -104,8 +104,11 @@ def _absolute(file: PythonFile, name: str) -> str:
     return ".".join([*parts[: max(kept, 0)], name[dots:]])
 
 
-def find_base(tree: Tree, cls: Relative, base: str) -> Relative | None:
-    """Return the class that a base names: of its own file, of the module, else the only one so called."""
+def find_base(tree: Tree, cls: Relative, base: str, *, is_guessed: bool = True) -> Relative | None:
+    """Return the class that a base names: of its own file, of the module, else the only one so called.
+
+    is_guessed: whether the last of these counts.
+    """
     classes = tree.facts(CLASSES)
     path, inside = cls.path, cls.name
     around = inside.rpartition(".")[0]
@@ -118,7 +121,7 @@ def find_base(tree: Tree, cls: Relative, base: str) -> Relative | None:
         at = tree.relative(found.path)
         if name in classes.get(at, {}):
             return Relative(at, name, classes[at][name])
-    homes = tree.derived(_homes).get(name, ()) if module else ()
+    homes = tree.derived(_homes).get(name, ()) if module and is_guessed else ()
     return Relative(homes[0], name, classes[homes[0]][name]) if len(homes) == 1 else None
 
 

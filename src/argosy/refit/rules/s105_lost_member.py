@@ -90,7 +90,7 @@ def _lines(tree: Tree) -> Mapping[tuple[str, str], _Line]:
             known = frozenset((item.path, item.name) for item in relatives)
             every = [Relative(path, name, classes[name]), *relatives]
             is_whole = all(
-                base in _BARE or find_base(tree, item, base) is not None
+                base in _BARE or find_base(tree, item, base, is_guessed=False) is not None
                 for item in every
                 for base in item.facts.bases
             )
@@ -158,6 +158,10 @@ MUST_NOT = (
         "    def f(self):\n        return self.x\n"
     ),
     Case("class A:\n    def f(self):\n        return self.x if hasattr(self, 'x') else 0\n"),
+    Case(
+        "from gone import A as Old\n\nclass A(Old):\n    def __init__(self): pass\n\n"
+        "    def f(self):\n        return self.x\n"
+    ),
     Case("from gone import Base\n\nclass A(Base):\n    def f(self):\n        return self.x\n"),
     Case(
         "class A:\n    def __getattr__(self, name):\n        return 1\n\n"

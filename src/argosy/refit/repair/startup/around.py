@@ -8,9 +8,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
+from argosy.refit.contract import Helpers, accepted, read_helpers
 from argosy.refit.file import module_name
 from argosy.refit.repair.names.view import View
-from argosy.refit.repair.startup.contract import Contracts
 from argosy.source.classes import Class, Definition, Tree
 from argosy.source.collector import collector_paused
 from argosy.source.flow import dotted
@@ -42,6 +42,7 @@ class Around:
         self._mended = mended or {}
         self._finder = Finder([root], (), Folders())
         self._fallbacks: dict[str, tuple[str, ...]] = {}
+        self._known_helpers: dict[str, tuple[Parsed, Helpers]] = {}
 
     @cached_property
     def classes(self) -> Tree:
@@ -76,11 +77,30 @@ class Around:
     def accepted(self, view: View, name: str) -> frozenset[str] | None:
         """Return the texts that a function takes as its first argument; None where that is not known."""
         place = self.classes.resolve(self._current(view), name)
-        return self._contracts.accepted(place) if place is not None else None
+        found = accepted(self._helpers, self._follow, place.module, place.name) if place is not None else None
+        if found is None or any(map(self._is_called, found.grown_by)):
+            return None
+        return found.keys
 
-    @cached_property
-    def _contracts(self) -> Contracts:
-        return Contracts(self.classes, self._is_called)
+    def gives_text(self, view: View, name: str) -> bool:
+        """Return whether a function of the tree surely returns text."""
+        place = self.classes.resolve(self._current(view), name)
+        helpers = self._helpers(place.module) if place is not None else None
+        made = helpers.functions.get(place.name) if place is not None and helpers is not None else None
+        return made is not None and made.gives == "str"
+
+    def _helpers(self, module: str) -> Helpers | None:
+        parsed = self.classes.read(module)
+        if not isinstance(parsed, Parsed):
+            return None
+        known = self._known_helpers.get(module)
+        if known is None or known[0] is not parsed:
+            known = self._known_helpers[module] = (parsed, read_helpers(parsed.tree))
+        return known[1]
+
+    def _follow(self, module: str, name: str) -> tuple[str, str] | None:
+        place = self.classes.resolve(module, name)
+        return (place.module, place.name) if place is not None else None
 
     def _is_called(self, method: str) -> bool:
         """Return whether a file that is no test calls a method of this name, by its text."""

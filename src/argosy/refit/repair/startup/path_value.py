@@ -99,30 +99,7 @@ def _is_text(view: View, call: ast.Call, around: Around) -> bool:
     called = dotted(call.func)
     if called in _GIVES_TEXT:
         return view.is_module("os")
-    made = around.definition(view, called) if called else None
-    if not isinstance(made, ast.FunctionDef):
-        return False
-    if not all(dotted(item) in ("staticmethod", "classmethod") for item in made.decorator_list):
-        return False
-    said = made.returns
-    if said is None:
-        return _returns_text(made)
-    return (isinstance(said, ast.Name) and said.id == "str") or (
-        isinstance(said, ast.Constant) and said.value == "str"
-    )
-
-
-def _returns_text(made: ast.FunctionDef) -> bool:
-    """Return whether a function that does not say so returns text: each `return`, and one is the last."""
-    inner = [node for item in made.body for node in ast.walk(item)]
-    if any(isinstance(node, ast.FunctionDef | ast.Lambda | ast.Yield | ast.YieldFrom) for node in inner):
-        return False
-    values = [node.value for node in inner if isinstance(node, ast.Return)]
-    return isinstance(made.body[-1], ast.Return) and all(
-        isinstance(value, ast.JoinedStr)
-        or (isinstance(value, ast.Call) and dotted(value.func) in _GIVES_TEXT)
-        for value in values
-    )
+    return bool(called) and around.gives_text(view, called)
 
 
 def _edits(view: View, call: ast.Call) -> tuple[Edit, ...] | None:
