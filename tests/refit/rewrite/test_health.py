@@ -54,7 +54,12 @@ class A(BaseAgent):
     def __init__(self, port):
         self.jobs = []
         super().__init__("A", port)
-{made}        self._begin()
+
+        # Answer for health
+{made}        # in a thread
+        self._begin()
+
+        # All is there
         logging.info("there")
 """
 CLEANUP = """
@@ -112,7 +117,23 @@ def test_all_of_it_goes_and_the_payload_stays() -> None:
     ]
     assert outcome.after is not None
     assert left(outcome.after.decode()) == left(AFTER)
+    assert [line.strip() for line in outcome.after.decode().splitlines() if "#" in line] == ["# All is there"]
     assert refit(outcome.after.decode()).after is None
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("indent", ["    ", "\t", "  "])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-8-sig"])
+def test_what_stays_is_as_it_was_to_the_byte(newline: str, indent: str, encoding: str) -> None:
+    def written(text: str) -> bytes:
+        head = "# -*- coding: latin-1 -*-\n" if encoding == "latin-1" else ""
+        return f"{head}# größe\n{text}x = 'é'".replace("    ", indent).replace("\n", newline).encode(encoding)
+
+    plain = refit(agent()).after
+    assert plain is not None
+    before = written(agent())
+    made = refit_file("it.py", before, Index({"it.py": before}), chosen(["H201"]))
+    assert made.after == written(plain.decode())
 
 
 GIVEN = agent().replace(
@@ -349,6 +370,14 @@ def test_a_base_of_the_trees_own_that_answers_is_a_standard() -> None:
     )
     assert [item.reason for item in made.refused] == [
         "its port `self.x` is not certainly the one that its base binds"
+    ]
+
+
+def test_what_the_trees_own_base_would_do_instead_is_heeded() -> None:
+    base = OWN_BASE + "\n    def _begin(self):\n        self.running = 2\n"
+    made = refit(OF_OWN, {"core.py": base})
+    assert [item.reason for item in made.refused] == [
+        "`_begin` is a method of its base, which would be called in its place"
     ]
 
 

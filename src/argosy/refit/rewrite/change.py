@@ -48,9 +48,13 @@ class Inserted(msgspec.Struct, frozen=True, tag=True):
 
 
 class Removed(msgspec.Struct, frozen=True, tag=True):
-    """A statement without decorators that goes with its lines, and that is not all of its block."""
+    """A statement without decorators that goes with its lines, and that is not all of its block.
+
+    comments: how many lines right above it, which hold nothing but a comment, go with it.
+    """
 
     place: Place
+    comments: int = 0
 
 
 Change = Replaced | Inserted | Removed

@@ -145,9 +145,15 @@ def _removing(text: Text, change: Removed) -> Edit:
         raise UnfaithfulError(f"the statement in line {place.line} shares its line with another")
     if start > line_start and "\f" in text.text[line_start:start]:
         raise UnfaithfulError(f"a form feed stands before the statement in line {place.line}")
+    first = place.line - change.comments
+    for line in range(first, place.line):
+        held = text.text[text.line_start(line) : text.line_stop(line)]
+        if not held.lstrip(" \t").startswith("#"):
+            raise UnfaithfulError(f"line {line} holds more than a comment")
+    line_start = text.line_start(first)
     end = text.line_end(place.end_line)
     if end:
         return Edit(line_start, line_stop + len(end), "")
     # The last line of a file without a final newline: what ended the line before goes.
-    before = place.line - 1
+    before = first - 1
     return Edit(text.line_stop(before) if before else line_start, line_stop, "")

@@ -121,7 +121,8 @@ def _told(near: object, what: str) -> str:
 def first_stray(before: str, after: str, changes: Sequence[Change]) -> str | None:
     """Return the first token or comment outside the changed places that is not as it was.
 
-    Comments within a removed statement, and behind it, go with it; no other ones may.
+    Comments within a removed statement, behind it, and as many lines of them right above as the change
+    says, go with it; no other ones may.
     """
     try:
         old, new = _tokens(before), _tokens(after)
@@ -167,7 +168,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _kept_comments(old: list[_Token], changes: Sequence[Change]) -> Iterator[_Token]:
-    gone = [(c.place.line, c.place.end_line) for c in changes if isinstance(c, Removed)]
+    gone = [(c.place.line - c.comments, c.place.end_line) for c in changes if isinstance(c, Removed)]
     for token in old:
         if token.kind == tokenize.COMMENT and not any(a <= token.start[0] <= b for a, b in gone):
             yield token

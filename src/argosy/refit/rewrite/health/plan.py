@@ -93,6 +93,8 @@ def _removed(
     changes = removal.changes()
     if isinstance(changes, str):
         return changes
+    if own := sorted(set(removal.methods) & standard.others):
+        return f"`{own[0]}` is a method of its base, which would be called in its place"
     if reason := privacy_reason(view, index, owner, removal.names(), standard):
         return reason
     return [*changes, *orphaned(view, index, owner, removal)]

@@ -116,13 +116,13 @@ class Removal:
         for method in self.methods.values():
             if method.decorator_list or len(self.view.block(method)) < 2:
                 return f"`{method.name}` is decorated, or is all of its class"
-            changes.append(Removed(place_of(method)))
+            changes += self._removed(self.owner.body, [method])
         for body in self._blocks():
             gone = [node for node in body if self.sort(node) is Sort.GONE]
             gone += [node for node in self._trailing(body) if node not in gone]
             if len(gone) == len(body):
                 return "nothing would be left of a block of its class"
-            changes += [Removed(place_of(node)) for node in gone]
+            changes += self._removed(body, gone)
         changes += self._cut()
         return changes
 
@@ -195,6 +195,22 @@ class Removal:
         if id(node) not in self._sorted:
             self._sorted[id(node)] = self._sort(node)
         return self._sorted[id(node)]
+
+    def _removed(self, body: list[ast.stmt], gone: list[ast.stmt]) -> Iterator[Removed]:
+        """Yield the removals of statements, with the comments above that head nothing else."""
+        lines = self.view.file.lines
+        for node in gone:
+            last = body.index(node)
+            while last + 1 < len(body) and body[last + 1] in gone:
+                last += 1
+            end = body[last].end_lineno or 0
+            is_next = last + 1 < len(body) and body[last + 1].lineno == end + 1
+            at = body.index(node)
+            floor = (body[at - 1].end_lineno or 0) if at else 0
+            first = node.lineno
+            while not is_next and first - 1 > floor and lines[first - 2].lstrip().startswith("#"):
+                first -= 1
+            yield Removed(place_of(node), node.lineno - first)
 
     def _sort(self, node: ast.stmt) -> Sort:
         if isinstance(node, ast.Pass) or (isinstance(node, ast.Raise) and node.exc is None):

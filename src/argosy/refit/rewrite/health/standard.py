@@ -30,13 +30,15 @@ class Standard(msgspec.Struct, frozen=True):
     """A base that answers health itself.
 
     path: the file of a base of the tree's own, empty for argosy's. socket: what its loop answers on,
-    loop: the method, ports: the attributes of self that it binds that to.
+    loop: the method, ports: the attributes of self that it binds that to. others: its methods that do more
+    than begin that loop; where an override of one goes, it would be called in its place.
     """
 
     path: str
     socket: str
     loop: str
     ports: frozenset[str]
+    others: frozenset[str] = frozenset()
 
 
 _OURS: Final = Standard("", "self.health_socket", "_health_check_loop", _ARGOSY_PORTS)
@@ -111,7 +113,8 @@ def _answering(view: View, owner: ast.ClassDef) -> Standard | None:
             for value in _sent_values(view.file, loop, send)
         )
         if is_its and asks and loop.is_alone and _is_threaded(owner, loop.place.name):
-            return Standard(view.path, loop.socket, loop.place.name, _bound_ports(view, loop))
+            ports = _bound_ports(view, loop)
+            return Standard(view.path, loop.socket, loop.place.name, ports, _others(owner, loop.place.name))
     return None
 
 
@@ -126,7 +129,17 @@ def _sent_values(file: PythonFile, loop: HealthLoop, send: ast.Call) -> list[ast
     ]
 
 
-def _is_threaded(owner: ast.ClassDef, method: str) -> bool:
+def _others(owner: ast.ClassDef, loop: str) -> frozenset[str]:
+    return frozenset(
+        node.name
+        for node in owner.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name != loop
+        and not _is_threaded(node, loop)
+    )
+
+
+def _is_threaded(owner: ast.ClassDef | Function, method: str) -> bool:
     return any(
         isinstance(node, ast.keyword) and node.arg == "target" and flow.dotted(node.value) == f"self.{method}"
         for node in ast.walk(owner)
