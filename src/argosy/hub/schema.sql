@@ -1,0 +1,59 @@
+-- The tables of a hub's store. Times are epoch milliseconds by the origin's clock.
+CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- One life of one machine's hub. The last numbers are on disk here; up to and with `gone` they are no longer kept.
+CREATE TABLE IF NOT EXISTS origin (
+    id INTEGER PRIMARY KEY,
+    machine TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    began_ms INTEGER NOT NULL,
+    last_event INTEGER NOT NULL DEFAULT 0,
+    last_tick INTEGER NOT NULL DEFAULT 0,
+    gone_event INTEGER NOT NULL DEFAULT 0,
+    gone_tick INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (machine, epoch)
+);
+
+CREATE TABLE IF NOT EXISTS event (
+    origin INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    row BLOB NOT NULL,
+    PRIMARY KEY (origin, number)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS event_time ON event (time_ms);
+CREATE INDEX IF NOT EXISTS event_subject ON event (subject, time_ms);
+
+-- Ticks that are not sealed yet.
+CREATE TABLE IF NOT EXISTS tick (
+    origin INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    row BLOB NOT NULL,
+    PRIMARY KEY (origin, number)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS shape (
+    id INTEGER PRIMARY KEY,
+    origin INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    agent TEXT NOT NULL,
+    names BLOB NOT NULL,
+    UNIQUE (origin, number)
+);
+CREATE INDEX IF NOT EXISTS shape_agent ON shape (agent);
+
+-- Sealed ticks: a row for each shape and segment, whose id is shape * 2^20 + segment, so that no index is needed.
+CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+
+CREATE TABLE IF NOT EXISTS segment (
+    origin INTEGER NOT NULL,
+    segment INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    PRIMARY KEY (origin, segment)
+) WITHOUT ROWID;
+
+-- The last number that each source on this machine has handed in: what it repeats is not kept twice.
+CREATE TABLE IF NOT EXISTS source (name TEXT PRIMARY KEY, life TEXT NOT NULL, number INTEGER NOT NULL) WITHOUT ROWID;

@@ -1,0 +1,331 @@
+"""The store: a hub's records on disk, in one SQLite file, each written whole or not at all.
+
+One thread writes (`Store`); any number of readers look at what is committed (`Reading`). A commit is on the
+disk when `write` or `take` returns, so what a hub has acknowledged or served is never taken back by a loss of
+power.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from argosy.fault import ArgosyError, Fault
+from argosy.hub.record import (
+    SEGMENT_TICKS,
+    Batch,
+    Column,
+    Event,
+    Figures,
+    Frame,
+    Origin,
+    Position,
+    Shape,
+    Stream,
+    Tick,
+    ticks_of,
+)
+from argosy.hub.seal import sealed
+
+_VERSION: Final = "1"
+_LAST: Final = {Stream.EVENTS: "last_event", Stream.TICKS: "last_tick"}
+RUN_SEGMENTS: Final = 1 << 20  # of one origin: at a tick a second, ten years
+_GONE: Final = {Stream.EVENTS: "gone_event", Stream.TICKS: "gone_tick"}
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_tick = msgspec.msgpack.Decoder(Tick).decode
+_decode_event = msgspec.msgpack.Decoder(Event).decode
+
+
+class StoreError(ArgosyError):
+    """The store cannot be opened, or is of another version."""
+
+
+class Store:
+    """The one writer of a store. Methods raise sqlite3.Error when the disk is full or broken; nothing is then
+    kept.
+
+    path: the file, made where it is missing. machine: whose records `write` adds. A store that was not closed
+    begins a new epoch: numbers that a loss of power took back are then never given out again with other
+    content.
+    """
+
+    def __init__(self, path: Path, machine: str) -> None:
+        self._base = _open(path)
+        self._base.executescript(resources.files("argosy.hub").joinpath("schema.sql").read_text())
+        self._check_version(path)
+        self._ids: dict[Origin, int] = {}
+        self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}  # of own shapes
+        self.origin = self._own_origin(machine)
+
+    def close(self) -> None:
+        """Close the file; the next writer goes on in this epoch."""
+        with self._transaction():
+            self._set_fact("epoch", self.origin.epoch)
+        self._base.close()
+
+    # -- own records ------------------------------------------------------------------------
+
+    def write(
+        self,
+        events: Sequence[Event],
+        figures: Sequence[Figures] = (),
+        sources: dict[str, tuple[str, int]] | None = None,
+    ) -> Position:
+        """Append what this machine has to say, and return how far its log goes now.
+
+        figures: one tick of them. sources: name to (life, number), how far each source has been heard with
+        this.
+        """
+        origin = self._ids[self.origin]
+        numbers = dict(self._numbers)
+        with self._transaction():
+            last_event, last_tick = self._lasts(origin)
+            for event in events:
+                last_event += 1
+                self._add_event(origin, last_event, event, _encode(event))
+            if figures:
+                last_tick += 1
+                tick = _tick_of(figures, numbers)
+                self._add_tick(origin, last_tick, tick, _encode(tick))
+            self._base.execute(
+                "UPDATE origin SET last_event = ?, last_tick = ? WHERE id = ?",
+                (last_event, last_tick, origin),
+            )
+            self._base.executemany(
+                "INSERT INTO source VALUES (?, ?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET life = excluded.life, number = excluded.number",
+                [(name, life, number) for name, (life, number) in (sources or {}).items()],
+            )
+        self._numbers = numbers  # now that they are on the disk
+        return Position(self.origin, last_event, last_tick)
+
+    def heard(self) -> dict[str, tuple[str, int]]:
+        """Return how far each source has been heard: name to (life, number)."""
+        return {name: (life, number) for name, life, number in self._base.execute("SELECT * FROM source")}
+
+    # -- others' records --------------------------------------------------------------------
+
+    def take(self, batch: Batch) -> bool:
+        """Keep a batch of another origin if it is the next of its stream, and return whether it was.
+
+        A sealed segment of which some ticks are here already takes their place.
+        """
+        if batch.origin == self.origin:
+            return False
+        with self._transaction():
+            origin = self._id_of(batch.origin)
+            last = self._lasts(origin)[batch.stream]
+            is_next = batch.first == last + 1 or (bool(batch.columns) and batch.first <= last < batch.last)
+            if not is_next:
+                return False
+            if batch.is_lost:
+                self._forget(origin, batch)
+            elif batch.columns:
+                self._base.execute("DELETE FROM tick WHERE origin = ? AND number >= ?", (origin, batch.first))
+                self._add_segment(origin, (batch.first - 1) // SEGMENT_TICKS, batch.columns)
+            else:
+                self._add_rows(origin, batch)
+            self._base.execute(
+                f"UPDATE origin SET {_LAST[batch.stream]} = ? WHERE id = ?", (batch.last, origin)
+            )
+        return True
+
+    def _forget(self, origin: int, batch: Batch) -> None:
+        self._base.execute(f"UPDATE origin SET {_GONE[batch.stream]} = ? WHERE id = ?", (batch.last, origin))
+
+    def _add_rows(self, origin: int, batch: Batch) -> None:
+        if len(batch.rows) != batch.last - batch.first + 1:
+            raise ValueError(f"a batch of {batch.first} to {batch.last} has {len(batch.rows)} rows")
+        for number, row in enumerate(batch.rows, batch.first):
+            if batch.stream is Stream.EVENTS:
+                self._add_event(origin, number, _decode_event(row), row)
+            else:
+                self._add_tick(origin, number, _decode_tick(row), row)
+
+    # -- sealing ----------------------------------------------------------------------------
+
+    def seal(self) -> int:
+        """Turn the oldest whole segment of ticks into blocks; return how many ticks that were, 0 when none is
+        due.
+        """
+        for origin, last in self._base.execute("SELECT id, last_tick FROM origin").fetchall():
+            (first,) = self._base.execute(
+                "SELECT min(number) FROM tick WHERE origin = ?", (origin,)
+            ).fetchone()
+            if first is None:
+                continue
+            segment = (first - 1) // SEGMENT_TICKS
+            low, high = ticks_of(segment)
+            if last < high:
+                continue
+            rows = self._base.execute(
+                "SELECT row FROM tick WHERE origin = ? AND number BETWEEN ? AND ? ORDER BY number",
+                (origin, low, high),
+            ).fetchall()
+            columns = sealed((_decode_tick(row) for (row,) in rows), self._shapes(origin))
+            with self._transaction():
+                self._base.execute(
+                    "DELETE FROM tick WHERE origin = ? AND number BETWEEN ? AND ?", (origin, low, high)
+                )
+                self._add_segment(origin, segment, columns)
+            return len(rows)
+        return 0
+
+    def _add_segment(self, origin: int, segment: int, columns: Iterable[Column]) -> None:
+        first, last = 1 << 62, 0
+        for column in columns:
+            shape = self._shape_id(origin, column.shape)
+            self._base.execute(
+                "INSERT INTO run VALUES (?, ?)", (shape * RUN_SEGMENTS + segment, _encode(column))
+            )
+            first, last = min(first, column.first_ms), max(last, column.last_ms)
+        self._base.execute(
+            "INSERT INTO segment VALUES (?, ?, ?, ?)", (origin, segment, min(first, last), last)
+        )
+
+    # -- rows -------------------------------------------------------------------------------
+
+    def _add_event(self, origin: int, number: int, event: Event, row: bytes) -> None:
+        self._base.execute(
+            "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
+            (origin, number, event.time_ms, event.kind, event.subject, row),
+        )
+
+    def _add_tick(self, origin: int, number: int, tick: Tick, row: bytes) -> None:
+        for shape in tick.shapes:
+            self._shape_id(origin, shape)
+        self._base.execute("INSERT INTO tick VALUES (?, ?, ?)", (origin, number, row))
+
+    def _shape_id(self, origin: int, shape: Shape) -> int:
+        found = self._base.execute(
+            "SELECT id FROM shape WHERE origin = ? AND number = ?", (origin, shape.number)
+        ).fetchone()
+        if found:
+            return int(found[0])
+        made = self._base.execute(
+            "INSERT INTO shape (origin, number, agent, names) VALUES (?, ?, ?, ?)",
+            (origin, shape.number, shape.agent, _encode(shape.names)),
+        )
+        assert made.lastrowid is not None
+        return made.lastrowid
+
+    def _shapes(self, origin: int) -> dict[int, Shape]:
+        return {
+            number: Shape(number, agent, msgspec.msgpack.decode(names, type=tuple[str, ...]))
+            for number, agent, names in self._base.execute(
+                "SELECT number, agent, names FROM shape WHERE origin = ?", (origin,)
+            )
+        }
+
+    # -- origins ----------------------------------------------------------------------------
+
+    def _lasts(self, origin: int) -> tuple[int, int]:
+        events, ticks = self._base.execute(
+            "SELECT last_event, last_tick FROM origin WHERE id = ?", (origin,)
+        ).fetchone()
+        return events, ticks
+
+    def _id_of(self, origin: Origin) -> int:
+        known = self._ids.get(origin)
+        if known is not None:
+            return known
+        self._base.execute(
+            "INSERT OR IGNORE INTO origin (machine, epoch, began_ms) VALUES (?, ?, ?)",
+            (origin.machine, origin.epoch, origin.began_ms),
+        )
+        (known,) = self._base.execute(
+            "SELECT id FROM origin WHERE machine = ? AND epoch = ?", (origin.machine, origin.epoch)
+        ).fetchone()
+        return int(known)
+
+    def _own_origin(self, machine: str) -> Origin:
+        """Go on in the epoch that was closed, or begin one; in either case it counts as not closed from now
+        on.
+        """
+        with self._transaction():
+            epoch = self._fact("epoch")
+            found = (
+                epoch
+                and self._base.execute(
+                    "SELECT began_ms FROM origin WHERE machine = ? AND epoch = ?", (machine, epoch)
+                ).fetchone()
+            )
+            if found:
+                origin = Origin(machine, str(epoch), found[0])
+            else:
+                origin = Origin(machine, secrets.token_hex(8), int(time.time() * 1000))
+            known = self._ids[origin] = self._id_of(origin)
+            self._base.execute("DELETE FROM fact WHERE name = 'epoch'")
+            self._numbers = {
+                (shape.agent, shape.names): shape.number for shape in self._shapes(known).values()
+            }
+        return origin
+
+    def _check_version(self, path: Path) -> None:
+        version = self._fact("version")
+        if version is None:
+            with self._transaction():
+                self._set_fact("version", _VERSION)
+        elif version != _VERSION:
+            self._base.close()
+            raise StoreError(
+                Fault(
+                    str(path),
+                    "store-version",
+                    f"the store is of version {version}, this argosy reads {_VERSION}",
+                )
+            )
+
+    def _fact(self, name: str) -> str | None:
+        found = self._base.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
+    def _set_fact(self, name: str, value: str) -> None:
+        self._base.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit what is done inside, or none of it."""
+        self._base.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._base.execute("COMMIT")
+        except BaseException:
+            if self._base.in_transaction:  # a full disk may have rolled it back already
+                self._base.execute("ROLLBACK")
+            raise
+
+
+def _tick_of(figures: Sequence[Figures], numbers: dict[tuple[str, tuple[str, ...]], int]) -> Tick:
+    """Return what arrived as a tick; a shape that is new is added to `numbers`."""
+    shapes, frames = [], []
+    for each in figures:
+        key = each.agent, each.names
+        number = numbers.get(key)
+        if number is None:
+            number = numbers[key] = len(numbers)
+            shapes.append(Shape(number, each.agent, each.names))
+        frames.append(Frame(number, each.time_ms, each.values))
+    return Tick(int(time.time() * 1000), tuple(shapes), tuple(frames))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        base = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute("PRAGMA synchronous = FULL")  # a commit is on the disk, not only in its cache
+        base.execute("PRAGMA wal_autocheckpoint = 500")
+        base.execute("PRAGMA cache_size = -4096")
+    except sqlite3.DatabaseError as error:
+        raise StoreError(Fault(str(path), "store", f"the store cannot be opened: {error}")) from None
+    return base

@@ -1,0 +1,287 @@
+"""The store: what is written is kept once and in order, across copies, kills and full disks."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from argosy.hub.reading import Reading
+from argosy.hub.record import SEGMENT_TICKS, Batch, Event, Figures, Origin, Position, Stream
+from argosy.hub.store import Store, StoreError
+
+ENCODE = msgspec.msgpack.encode
+NAMES = ("handled", "lag")
+
+
+def event(number: int) -> Event:
+    return Event(number, "said", "A", {"number": number})
+
+
+def figures(number: int, agent: str = "A", names: tuple[str, ...] = NAMES) -> Figures:
+    values = array("d", [float(number + place) for place in range(len(names))])
+    return Figures(agent, names, 1000 * number, values.tobytes())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "hub.db", "mainpc")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def reading(store: Store, tmp_path: Path) -> Iterator[Reading]:
+    made = Reading(tmp_path / "hub.db")
+    yield made
+    made.close()
+
+
+def numbers(reading: Reading) -> list[int]:
+    return [happened.event.body["number"] for happened in reading.events(most=10**6)][::-1]
+
+
+def test_events_and_figures_are_read_back(store: Store, reading: Reading) -> None:
+    at = store.write([event(1), event(2)], [figures(1), figures(1, "B", ("lag",))])
+    assert at == Position(store.origin, 2, 1)
+    store.write([], [figures(2)])
+    assert numbers(reading) == [1, 2]
+    assert reading.series("A", "lag", 0, 10**9) == (array("d", [1000, 2000]), array("d", [2, 3]))
+    assert reading.series("A", "lag", 1500, 10**9) == (array("d", [2000]), array("d", [3]))
+    assert reading.series("A", "unknown", 0, 10**9) == (array("d"), array("d"))
+    assert reading.agents() == {("mainpc", "A"): {"handled", "lag"}, ("mainpc", "B"): {"lag"}}
+
+
+def test_a_sealed_segment_says_what_its_ticks_said(store: Store, reading: Reading) -> None:
+    for number in range(1, SEGMENT_TICKS + 11):
+        more = [figures(number, "Late", ("lag",))] if number % 3 == 0 else []
+        store.write([], [figures(number), *more])
+    before = [reading.series(agent, "lag", 5000, 299_000) for agent in ("A", "Late")]
+    assert len(before[0][0]) == 295
+    assert store.seal() == SEGMENT_TICKS
+    assert store.seal() == 0
+    assert [reading.series(agent, "lag", 5000, 299_000) for agent in ("A", "Late")] == before
+
+
+def test_what_a_source_repeats_can_be_known(store: Store) -> None:
+    store.write([event(1)], sources={"A": ("life", 3)})
+    store.write([event(2)], sources={"A": ("life", 4), "B": ("other", 1)})
+    assert store.heard() == {"A": ("life", 4), "B": ("other", 1)}
+
+
+def test_a_store_that_was_closed_goes_on_in_its_epoch_and_one_that_was_not_begins_another(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "hub.db"
+    first = Store(path, "mainpc")
+    first.write([event(1)], [figures(1)])
+    first.close()
+    second = Store(path, "mainpc")
+    assert second.origin == first.origin
+    assert second.write([event(2)], [figures(2)]) == Position(first.origin, 2, 2)
+    third = Store(path, "mainpc")  # the second was never closed
+    assert third.origin.epoch != first.origin.epoch
+    assert third.write([event(3)], [figures(3)]) == Position(third.origin, 1, 1)
+    third.close()
+    reading = Reading(path)
+    assert numbers(reading) == [1, 2, 3]
+    assert list(reading.series("A", "handled", 0, 10**9)[1]) == [1, 2, 3]
+    reading.close()
+
+
+def test_a_store_of_another_version_and_a_file_that_is_none_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    Store(path, "mainpc").close()
+    with sqlite3.connect(path) as base:
+        base.execute("UPDATE fact SET value = '99' WHERE name = 'version'")
+    base.close()
+    with pytest.raises(StoreError, match="is of version 99, this argosy reads 1"):
+        Store(path, "mainpc")
+    (tmp_path / "no.db").write_bytes(b"no data base at all" * 100)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Store(tmp_path / "no.db", "mainpc")
+
+
+def test_what_a_hub_has_no_more_is_told_to_those_who_come_late(store: Store, tmp_path: Path) -> None:
+    other = Store(tmp_path / "other.db", "pc2")
+    lost = Batch(store.origin, Stream.EVENTS, 1, 7, is_lost=True)
+    assert other.take(lost)
+    assert not other.take(lost)
+    assert other.take(Batch(store.origin, Stream.EVENTS, 8, 8, (ENCODE(event(8)),)))
+    copy = Reading(tmp_path / "other.db")
+    assert [
+        (batch.first, batch.last, batch.is_lost) for batch in copy.after([]) if batch.rows or batch.is_lost
+    ] == [
+        (1, 7, True),
+        (8, 8, False),
+    ]
+    copy.close()
+    other.close()
+
+
+def test_a_batch_that_is_not_the_next_changes_nothing(store: Store) -> None:
+    foreign = Origin("pc2", "ab", 5)
+    row = ENCODE(event(1))
+    assert not store.take(Batch(foreign, Stream.EVENTS, 2, 2, (row,)))
+    assert store.take(Batch(foreign, Stream.EVENTS, 1, 1, (row,)))
+    assert not store.take(Batch(foreign, Stream.EVENTS, 1, 1, (row,)))
+    with pytest.raises(ValueError, match="has 1 rows"):
+        store.take(Batch(foreign, Stream.EVENTS, 2, 3, (row,)))
+    assert not store.take(Batch(store.origin, Stream.EVENTS, 1, 1, (row,)))  # its own it knows best
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from array import array
+from argosy.hub.record import Event, Figures
+from argosy.hub.store import Store
+store = Store(Path(sys.argv[1]), "mainpc")
+for number in range(1, 10**6):
+    values = array("d", [number, number]).tobytes()
+    said = Event(number, "said", "A", {"number": number})
+    at = store.write([said], [Figures("A", ("x", "y"), number, values)])
+    print(store.origin.epoch, at.events, at.ticks, flush=True)
+    store.seal()
+"""
+
+
+def test_what_was_acknowledged_before_a_kill_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    acknowledged: list[str] = []
+    for life in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            for _ in range(330 + 7 * life):
+                acknowledged.append(writer.stdout.readline())
+            writer.send_signal(signal.SIGKILL)
+            acknowledged += writer.stdout.readlines()
+    reading = Reading(path)
+    kept = {(at.origin.epoch, at.events, at.ticks) for at in reading.positions()}
+    for epoch in dict.fromkeys(line.split()[0] for line in acknowledged if line.count(" ") == 2):
+        most = max(int(line.split()[1]) for line in acknowledged if line.startswith(epoch))
+        found = next(events for name, events, _ in kept if name == epoch)
+        assert found in (most, most + 1)  # the last may be written and not told
+        own = [h.number for h in reading.events(most=10**6) if h.origin.epoch == epoch]
+        assert sorted(own) == list(range(1, found + 1))
+    _at, values = reading.series("A", "x", 0, 10**9)
+    assert len(values) == sum(ticks for _, _, ticks in kept)
+    reading.close()
+
+
+def test_a_full_disk_loses_nothing_that_was_kept_and_the_store_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    store = Store(path, "mainpc")
+    store.write([event(1)], [figures(1)])
+    store._base.execute("PRAGMA max_page_count = 40")  # what SQLite answers is what it answers for ENOSPC
+
+    def fill() -> None:
+        for number in range(2, 3000):
+            store.write([event(number)], [figures(number, f"New{number}")])
+
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        fill()
+    reading = Reading(path)
+    kept = numbers(reading)
+    assert kept == list(range(1, len(kept) + 1))
+    store._base.execute("PRAGMA max_page_count = 100000")
+    store.write([event(len(kept) + 1)], [figures(9000, f"New{len(kept) + 1}")])
+    assert numbers(reading) == list(range(1, len(kept) + 2))
+    assert list(reading.series(f"New{len(kept)}", "lag", 0, 10**9)[1]) == [len(kept) + 1]
+    reading.close()
+    store.close()
+
+
+class Hubs(RuleBasedStateMachine):
+    """Three stores that write, seal, die, and hand each other what they have, in any order."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.paths = [Path(self.folder.name, f"{number}.db") for number in range(3)]
+        self.stores = [self._opened(number) for number in range(3)]
+        self.written: dict[tuple[str, int], Event] = {}
+        self.ticks: dict[str, list[float]] = {}
+        self.count = 0
+
+    @rule(who=st.integers(0, 2), events=st.integers(0, 3), ticks=st.integers(0, SEGMENT_TICKS + 5))
+    def write(self, who: int, events: int, ticks: int) -> None:
+        store = self.stores[who]
+        for _ in range(events):
+            self.count += 1
+            said = event(self.count)
+            at = store.write([said])
+            self.written[store.origin.epoch, at.events] = said
+        for _ in range(ticks):
+            self.count += 1
+            store.write([], [figures(self.count, f"A{who}")])
+            self.ticks.setdefault(f"A{who}", []).append(float(self.count))
+
+    @rule(who=st.integers(0, 2))
+    def seal(self, who: int) -> None:
+        while self.stores[who].seal():
+            pass
+
+    @rule(who=st.integers(0, 2))
+    def die(self, who: int) -> None:
+        self.stores[who]._base.close()
+        self.stores[who] = self._opened(who)
+
+    def _opened(self, who: int) -> Store:
+        store = Store(self.paths[who], f"m{who}")
+        store._base.execute("PRAGMA synchronous = OFF")  # no power is lost here
+        return store
+
+    @rule(whence=st.integers(0, 2), whither=st.integers(0, 2), most=st.sampled_from([1, 5000, 1 << 20]))
+    def pull(self, whence: int, whither: int, most: int) -> None:
+        self._pull(whence, whither, most)
+
+    def _pull(self, whence: int, whither: int, most: int = 1 << 20) -> int:
+        theirs, ours = Reading(self.paths[whence]), Reading(self.paths[whither])
+        taken = sum(self.stores[whither].take(batch) for batch in theirs.after(ours.positions(), most))
+        theirs.close()
+        ours.close()
+        return taken
+
+    @invariant()
+    def nothing_twice_and_nothing_invented(self) -> None:
+        for path in getattr(self, "paths", ()):
+            reading = Reading(path)
+            seen = [(h.origin.epoch, h.number, h.event) for h in reading.events(most=10**6)]
+            assert len({(epoch, number) for epoch, number, _ in seen}) == len(seen)
+            assert all(self.written[epoch, number] == said for epoch, number, said in seen)
+            reading.close()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "paths"):
+            return
+        while sum(self._pull(one, two) for one in range(3) for two in range(3) if one != two):
+            pass
+        for path in self.paths:
+            reading = Reading(path)
+            assert len(reading.events(most=10**6)) == len(self.written)
+            for agent, values in self.ticks.items():
+                assert list(reading.series(agent, "handled", 0, 1 << 60)[1]) == values
+            reading.close()
+        for store in self.stores:
+            store.close()
+        self.folder.cleanup()
+
+
+TestHubs = Hubs.TestCase
+TestHubs.settings = settings(
+    max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+)
