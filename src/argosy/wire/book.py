@@ -12,6 +12,7 @@ import msgspec
 
 from argosy.fault import Fault, InputError, MissingError
 
+HUB = "hub@"  # and a machine's name; no agent's name has an `@`
 SOCKET_PATH_BYTES = 107  # sun_path of Linux, without its final zero
 
 
@@ -37,7 +38,7 @@ class Book(msgspec.Struct, frozen=True):
     """A fleet as its agents see it.
 
     machines: the machines that are this one. runtime: the folder of the fleet's sockets.
-    keys: the folder of the machines' keys; empty when nothing is keyed.
+    keys: the folder of the machines' keys; empty when nothing is keyed. hubs: by machine.
     """
 
     fleet: str
@@ -46,6 +47,12 @@ class Book(msgspec.Struct, frozen=True):
     runtime: str
     agents: dict[str, Entry]
     keys: str = ""
+    hubs: dict[str, Entry] = {}
+
+
+def hub_name(machine: str) -> str:
+    """Return the name under which a machine's hub is found in the book."""
+    return HUB + machine
 
 
 def read_book(path: str | os.PathLike[str]) -> Book:
@@ -108,7 +115,7 @@ class Directory:
     def entry(self, name: str) -> Entry:
         """Return an agent's entry; raises InputError with the nearest name when there is none."""
         book = self.book
-        found = book.agents.get(name)
+        found = book.hubs.get(name.removeprefix(HUB)) if name.startswith(HUB) else book.agents.get(name)
         if found is None:
             raise InputError(_unknown(book, name, self._path))
         return found

@@ -1,0 +1,113 @@
+"""The exchange: each hub pulls what the others have, from its own positions, over the fleet's wire.
+
+A hub asks each other machine's hub for what follows the highest numbers that it has, its own records' and
+those of third machines too, and is answered as soon as there is something. What it takes is only ever the
+next of its stream, so that a repeated, late or lost answer changes nothing; after any break the question is
+the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sqlite3
+import time
+from typing import Final
+
+import msgspec
+
+from argosy.hub.keeper import Keeper
+from argosy.hub.record import Batch, Event, Position
+from argosy.wire.errors import WireError
+from argosy.wire.peer import Peer
+
+WAIT_S: Final = 1.0  # that a hub holds a question for which it has no answer yet
+DEADLINE_S: Final = 3.0
+MOST_BYTES: Final = 1 << 20
+_CLOCK_BYTES: Final = 9  # a double in msgpack
+_FIRST_PAUSE_S: Final = 0.1
+_MOST_PAUSE_S: Final = 2.0
+
+_log = logging.getLogger("argosy.hub")
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Batch]).decode
+
+
+class Sight(msgspec.Struct):
+    """Whether another machine's hub can be seen. Times are epoch seconds, 0 for never.
+
+    skew_s: how far its clock is ahead of this one's, less the time that an answer takes.
+    """
+
+    machine: str
+    is_blind: bool = True
+    since: float = 0.0
+    reason: str = "not asked yet"
+    skew_s: float = 0.0
+    taken: int = 0
+
+
+async def answer(keeper: Keeper, positions: bytes, wait_s: float) -> bytes:
+    """Return what a hub answers to one that is so far: its clock (seconds), and batches."""
+    known = msgspec.msgpack.decode(positions, type=list[Position])
+    batches = await keeper.after(known, MOST_BYTES, min(wait_s, WAIT_S))
+    return _encode(time.time()) + _encode(batches)
+
+
+class Puller:
+    """Pulls one machine's records until it is cancelled; tells when the machine cannot be seen, and again
+    can.
+    """
+
+    def __init__(self, keeper: Keeper, peer: Peer, machine: str) -> None:
+        self.sight = Sight(machine, since=time.time())
+        self._keeper = keeper
+        self._peer = peer
+        self._pause_s = _FIRST_PAUSE_S
+
+    async def run(self) -> None:
+        """Pull for ever."""
+        while True:
+            try:
+                await self._pull()
+                self._pause_s = _FIRST_PAUSE_S
+            except (WireError, msgspec.DecodeError, ValueError) as error:
+                await self._see(is_blind=True, reason=str(error))
+                await self._rest()
+            except sqlite3.Error as error:
+                _log.warning("what `%s` says cannot be kept: %s", self.sight.machine, error)
+                await self._rest()
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))
+        self._pause_s = min(_MOST_PAUSE_S, 2 * self._pause_s)
+
+    async def _pull(self) -> None:
+        positions = await self._keeper.positions()
+        said = await self._peer.call(
+            "records", timeout=DEADLINE_S, positions=_encode(positions), wait_s=WAIT_S
+        )
+        if not isinstance(said, bytes | memoryview):
+            raise ValueError(f"`{self.sight.machine}` answered with {type(said).__name__}, expected bytes")
+        body = bytes(said)
+        clock_s, batches = (
+            msgspec.msgpack.decode(body[:_CLOCK_BYTES], type=float),
+            _decode(body[_CLOCK_BYTES:]),
+        )
+        self.sight.skew_s = (
+            clock_s - time.time()
+        )  # it tells its clock as it answers, however long it held the question
+        self.sight.taken += await self._keeper.take(batches)
+        await self._see(is_blind=False, reason="")
+
+    async def _see(self, *, is_blind: bool, reason: str) -> None:
+        sight = self.sight
+        sight.reason = reason
+        if is_blind == sight.is_blind:
+            return
+        sight.is_blind, sight.since = is_blind, time.time()
+        kind = "blind" if is_blind else "sighted"
+        _log.warning("`%s` is %s: %s", sight.machine, kind, reason or "its hub answers")
+        event = Event(int(sight.since * 1000), kind, "", {"machine": sight.machine, "reason": reason})
+        await self._keeper.keep([event])

@@ -1,0 +1,196 @@
+"""The keeper: takes what comes in at any time, and commits it in one go per interval.
+
+What is handed in is acknowledged when it is on the disk, not before. All writing is done in one thread of its
+own, so the loop that answers never waits for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from argosy.fault import ArgosyError, Fault
+from argosy.hub.reading import Reading
+from argosy.hub.record import Batch, Event, Figures, Position
+from argosy.hub.store import Store
+
+MOST_WAITING: Final = 50_000  # records that are not on the disk yet; more are refused
+_RETRY_S: Final = 1.0  # after a write that failed
+
+_log = logging.getLogger("argosy.hub")
+_Result = TypeVar("_Result")
+
+
+class FullError(ArgosyError):
+    """The disk takes nothing, and what waits for it has reached its bound."""
+
+
+class Keeper:
+    """One store, for one event loop. Times in seconds.
+
+    path: the store's file. flush_s: how long what comes in may wait for others; a loss of power takes no
+    more. Raises StoreError where the store cannot be opened.
+    """
+
+    def __init__(self, path: Path, machine: str, flush_s: float = 1.0) -> None:
+        self._writer = ThreadPoolExecutor(1, "argosy_store")
+        self._reader = ThreadPoolExecutor(1, "argosy_reading")
+        self._store = Store(path, machine)
+        self._reading = Reading(path)
+        self.origin = self._store.origin
+        self.failure = ""  # why nothing can be written, empty while it can
+        self._flush_s = flush_s
+        self._heard = self._store.heard()
+        self._events: list[Event] = []
+        self._figures: list[Figures] = []
+        self._sources: dict[str, tuple[str, int]] = {}
+        self._waiters: list[asyncio.Future[None]] = []
+        self._changed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._is_closing = False
+        self._flusher = asyncio.ensure_future(self._flush_on())
+
+    async def close(self) -> None:
+        """Write what waits, and close the store in order."""
+        self._is_closing = True
+        self._wake.set()
+        await self._flusher
+        await self._in(self._writer, self._store.close)
+        await self._in(self._reader, self._reading.close)
+        for pool in (self._writer, self._reader):
+            pool.shutdown()
+
+    # -- what this machine says -------------------------------------------------------------
+
+    def heard(self, source: str) -> tuple[str, int]:
+        """Return the life and the number up to which a source has handed in, on the disk or on its way."""
+        return self._heard.get(source, ("", 0))
+
+    async def keep(
+        self,
+        events: Sequence[Event] = (),
+        figures: Sequence[Figures] = (),
+        source: tuple[str, str, int] | None = None,
+    ) -> None:
+        """Return when all of it is on the disk.
+
+        source: (name, life, number), how far that source has handed in with this. Raises FullError.
+        """
+        if self.failure and len(self._events) + len(self._figures) > MOST_WAITING:
+            raise FullError(Fault("hub", "store-full", f"the store takes nothing: {self.failure}"))
+        self._events += events
+        self._figures += figures
+        if source:
+            name, life, number = source
+            self._heard[name] = self._sources[name] = (life, number)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._wake.set()
+        await waiter
+
+    async def _flush_on(self) -> None:
+        last_s = -self._flush_s
+        while not (self._is_closing and not self._waiters):
+            await self._wake.wait()
+            self._wake.clear()
+            if not self._is_closing:
+                await asyncio.sleep(max(0.0, last_s + self._flush_s - time.monotonic()))
+            last_s = time.monotonic()
+            if self._waiters:
+                await self._flush()
+            else:
+                await self._in(self._writer, self._seal)
+
+    async def _flush(self) -> None:
+        events, figures, sources = self._events, self._figures, self._sources
+        waiters = self._waiters
+        self._events, self._figures, self._sources, self._waiters = [], [], {}, []
+        try:
+            await self._in(self._writer, lambda: self._write(events, figures, sources))
+        except sqlite3.Error as error:
+            if not self.failure:
+                _log.error("nothing can be written to the store: %s", error)
+            self.failure = str(error)
+            self._events, self._figures = events + self._events, figures + self._figures
+            self._sources, self._waiters = sources | self._sources, waiters + self._waiters
+            if self._is_closing:
+                self._give_up()
+                return
+            await asyncio.sleep(_RETRY_S)
+            self._wake.set()
+            return
+        if self.failure:
+            _log.warning("the store can be written again")
+            self.failure = ""
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._tell()
+
+    def _give_up(self) -> None:
+        error = FullError(Fault("hub", "store-full", f"the store takes nothing: {self.failure}"))
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        self._waiters = []
+
+    def _write(
+        self, events: list[Event], figures: list[Figures], sources: dict[str, tuple[str, int]]
+    ) -> None:
+        self._store.write(events, figures, sources)
+        self._seal()
+
+    def _seal(self) -> None:
+        """Seal one segment where one is due; the next one with the next flush."""
+        try:
+            self._store.seal()
+        except sqlite3.Error as error:  # sealing needs room before it gives some back
+            _log.warning("ticks stay as they are for now: %s", error)
+
+    # -- what other hubs say ----------------------------------------------------------------
+
+    async def take(self, batches: Sequence[Batch]) -> int:
+        """Keep what another hub handed over, and return how many batches were the next of their stream.
+
+        Raises sqlite3.Error: the disk is full.
+        """
+        taken = await self._in(self._writer, lambda: sum(self._store.take(batch) for batch in batches))
+        if taken:
+            self._tell()
+            await self._in(self._writer, self._seal)
+        return taken
+
+    async def read(self, look: Callable[[Reading], _Result]) -> _Result:
+        """Look at what is on the disk, in the thread for that, and return what `look` does."""
+        return await self._in(self._reader, lambda: look(self._reading))
+
+    async def positions(self) -> list[Position]:
+        """Return how far each origin is known here, on the disk."""
+        return await self.read(lambda reading: reading.positions())
+
+    async def after(self, positions: Sequence[Position], most_bytes: int, wait_s: float) -> list[Batch]:
+        """Return what follows `positions`; where nothing does, wait for it up to `wait_s`."""
+        until_s = time.monotonic() + wait_s
+        while True:
+            changed = self._changed
+            found = await self.read(lambda reading: reading.after(positions, most_bytes))
+            left_s = until_s - time.monotonic()
+            if found or left_s <= 0:
+                return found
+            try:
+                await asyncio.wait_for(changed.wait(), left_s)
+            except TimeoutError:
+                return []
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _in(self, pool: ThreadPoolExecutor, act: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(pool, act)

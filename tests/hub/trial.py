@@ -1,0 +1,271 @@
+"""Hubs on machines that are cut off and killed at random, and a checker that counts what became of each
+record.
+
+`python tests/hub/trial.py --seeds 10 --seconds 60` is the long form; `--broken` tries a hub that acknowledges
+before it has written, which the checker has to find out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+
+from argosy.hub.reading import Reading  # noqa: E402
+from argosy.wire.book import Book, Entry, write_book  # noqa: E402
+from rig.lan import Lan, Machine  # noqa: E402
+
+PORT = 9471
+SETTLE_S = 30.0
+
+HUB = """
+import sys
+from argosy.agent import run
+from argosy.hub.hub import Hub
+if {broken}:
+    import asyncio
+    from argosy.hub.keeper import Keeper
+    honest = Keeper.keep
+    waiting = set()
+    async def hasty(self, *what):
+        task = asyncio.ensure_future(honest(self, *what))
+        waiting.add(task)
+        task.add_done_callback(waiting.discard)
+    Keeper.keep = hasty
+run(Hub)
+"""
+
+WRITER = """
+import sys, time
+from array import array
+import msgspec
+from argosy.hub.record import Figures
+from argosy.wire import WireError, connect
+name, path = sys.argv[1:]
+peer = connect(name, timeout=2.0)
+
+def until_acknowledged(method, **what):
+    while True:
+        try:
+            return peer.call(method, life="one", **what)
+        except WireError:
+            time.sleep(0.02)
+
+number = 0
+with open(path, "a", buffering=1) as acknowledged:
+    while True:
+        number += 20
+        now = int(time.time() * 1000)
+        events = [
+            {"time_ms": now, "kind": "said", "subject": name, "body": {"number": each}}
+            for each in range(number - 19, number + 1)
+        ]
+        until_acknowledged("take_events", source="writer", events=events, number=number)
+        pair = [array("d", [each]).tobytes() for each in (number - 1, number)]
+        figures = msgspec.msgpack.encode([Figures(name, ("count",), now, each) for each in pair])
+        until_acknowledged("take_figures", agent=name, figures=figures, number=number // 10)
+        acknowledged.write(f"{number}\\n")
+"""
+FAULTS = ("lost", "duplicates", "out_of_order", "different", "holes")
+
+
+class Trial:
+    """Some machines with a hub and a writer each."""
+
+    def __init__(self, lan: Lan, count: int, *, broken: bool = False) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="argosy-hubs-"))
+        self.names = [f"m{number}" for number in range(count)]
+        self.machines: dict[str, Machine] = {
+            name: lan.machine(name, f"192.168.100.{16 + number}") for number, name in enumerate(self.names)
+        }
+        self._program = HUB.format(broken=broken)
+        hubs = {
+            name: Entry(name, host=machine.address, bind=machine.address, port=PORT)
+            for name, machine in self.machines.items()
+        }
+        for name in self.names:
+            (self.root / name).mkdir()
+            book = Book("trial", "development", (name,), str(self.root / name), {}, hubs=hubs)
+            write_book(self.root / f"{name}.json", book)
+        self.hubs = {name: self.start_hub(name) for name in self.names}
+        self.writers = [self._start_writer(name) for name in self.names]
+        self.kills = self.cuts = 0
+
+    def _env(self, name: str, agent: str) -> dict[str, str]:
+        book = str(self.root / f"{name}.json")
+        return {**os.environ, "ARGOSY_BOOK": book, "ARGOSY_AGENT": agent}
+
+    def store(self, name: str) -> Path:
+        return self.root / name / "hub.db"
+
+    def start_hub(self, name: str) -> subprocess.Popen[Any]:
+        words = [
+            "--store",
+            str(self.store(name)),
+            "--book",
+            str(self.root / f"{name}.json"),
+            "--flush",
+            "0.1",
+        ]
+        with open(self.root / f"{name}.log", "a") as log:
+            return self.machines[name].popen(
+                [sys.executable, "-c", self._program, *words],
+                env=self._env(name, f"hub@{name}"),
+                stdout=log,
+                stderr=log,
+            )
+
+    def _start_writer(self, name: str) -> subprocess.Popen[Any]:
+        with open(self.root / f"{name}.log", "a") as log:
+            return self.machines[name].popen(
+                [sys.executable, "-c", WRITER, f"hub@{name}", str(self.root / f"{name}.acknowledged")],
+                env=self._env(name, f"writer-{name}"),
+                stdout=log,
+                stderr=log,
+            )
+
+    def acknowledged(self, name: str) -> int:
+        path = self.root / f"{name}.acknowledged"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return int(lines[-1]) if lines else 0
+
+    def trouble(self, seed: int, seconds: float) -> None:
+        """Cut, mend, kill and start again at random, until the time is over and all is mended."""
+        chance = random.Random(seed)
+        cut: set[str] = set()
+        dead: dict[str, float] = {}
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(chance.uniform(0.2, 1.5))
+            for name, until in list(dead.items()):
+                if time.monotonic() >= until:
+                    del dead[name]
+                    self.hubs[name] = self.start_hub(name)
+            name, what = chance.choice(self.names), chance.random()
+            if what < 0.4 and name not in dead:
+                self.hubs[name].send_signal(signal.SIGKILL)
+                self.hubs[name].wait(10)
+                dead[name] = time.monotonic() + chance.uniform(0.1, 2.0)
+                self.kills += 1
+            elif what < 0.8:
+                (self.machines[name].mend if name in cut else self.machines[name].cut)()
+                cut.symmetric_difference_update([name])
+                self.cuts += name in cut
+        for name in cut:
+            self.machines[name].mend()
+        for name in dead:
+            self.hubs[name] = self.start_hub(name)
+
+    def settle(self) -> float:
+        """Stop the writers; return how long the hubs took to have the same, or raise TimeoutError."""
+        for writer in self.writers:
+            writer.kill()
+            writer.wait(10)
+        began = time.monotonic()
+        while True:
+            known = []
+            for name in self.names:
+                reading = Reading(self.store(name))
+                known.append(sorted((at.origin.machine, at.origin.epoch, at) for at in reading.positions()))
+                reading.close()
+            if all(each == known[0] for each in known):
+                return time.monotonic() - began
+            if time.monotonic() - began > SETTLE_S:
+                raise TimeoutError(f"the hubs do not agree: {known}")
+            time.sleep(0.05)
+
+    def account(self) -> dict[str, int]:
+        """Return what became of the records: acknowledged, lost, duplicates, out_of_order, different."""
+        found = {"acknowledged": sum(map(self.acknowledged, self.names))}
+        faults: Counter[str] = Counter(dict.fromkeys(FAULTS, 0))
+        reference: dict[tuple[str, int], Any] = {}
+        for name in self.names:
+            reading = Reading(self.store(name))
+            happened = reading.events(most=10**9)
+            for other in self.names:
+                values = list(reading.series(f"hub@{other}", "count", 0, 1 << 60)[1])
+                last = self.acknowledged(other)
+                wanted = {float(each - back) for each in range(20, last + 1, 20) for back in (0, 1)}
+                faults["lost"] += len(wanted.difference(values))
+                faults["duplicates"] += len(values) - len(set(values))
+            reading.close()
+            said = Counter(
+                (h.event.subject, h.event.body["number"]) for h in happened if h.event.kind == "said"
+            )
+            faults["duplicates"] += sum(count - 1 for count in said.values())
+            for other in self.names:
+                wanted = ((f"hub@{other}", number) for number in range(1, self.acknowledged(other) + 1))
+                faults["lost"] += sum(key not in said for key in wanted)
+            by_epoch: dict[str, dict[int, Any]] = {}
+            for each in happened:
+                by_epoch.setdefault(each.origin.epoch, {})[each.number] = each.event
+                key = (each.origin.epoch, each.number)
+                faults["different"] += reference.setdefault(key, each.event) != each.event
+            for events in by_epoch.values():
+                faults["holes"] += sorted(events) != list(range(1, len(events) + 1))
+                numbers = [events[n].body["number"] for n in sorted(events) if events[n].kind == "said"]
+                faults["out_of_order"] += sum(a >= b for a, b in itertools.pairwise(numbers))
+        return {**found, **faults}
+
+    def close(self) -> None:
+        for process in (*self.hubs.values(), *self.writers):
+            process.kill()
+            process.wait(10)
+        shutil.rmtree(self.root)
+
+
+def run(seed: int, seconds: float, count: int = 3, *, broken: bool = False) -> dict[str, Any]:
+    """Run one trial on a network of its own, and return its account."""
+    lan = Lan()
+    try:
+        trial = Trial(lan, count, broken=broken)
+        try:
+            trial.trouble(seed, seconds)
+            settled_s = trial.settle()
+            account: dict[str, Any] = trial.account()
+            account |= {"kills": trial.kills, "cuts": trial.cuts, "settled_s": round(settled_s, 2)}
+        finally:
+            logs = {name: (trial.root / f"{name}.log").read_text() for name in trial.names}
+            trial.close()
+    except BaseException:
+        print("\n".join(f"{name}: {text[-2000:]}" for name, text in logs.items()), file=sys.stderr)
+        raise
+    finally:
+        lan.close()
+    return {"seed": seed, "hubs": count, **account}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--hubs", type=int, default=3)
+    parser.add_argument("--broken", action="store_true")
+    options = parser.parse_args()
+    bad = 0
+    for seed in range(options.seeds):
+        account = run(seed, options.seconds, options.hubs, broken=options.broken)
+        print(json.dumps(account), flush=True)
+        bad += any(account[fault] for fault in FAULTS)
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
