@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from rig.lan import Lan, NoLanError
 settings.register_profile("gate", derandomize=True, deadline=None, database=None)
 settings.register_profile("explore", max_examples=2000, deadline=None)
 settings.load_profile("gate")
+
+# Hubs are tried in tests of their own; no other fleet of a test needs one beside it.
+os.environ["ARGOSY_HUB"] = "off"
 
 ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "monorepo-before.tar.xz"
 

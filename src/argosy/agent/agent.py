@@ -56,6 +56,9 @@ class Agent:
     async def start(self) -> None:
         """Prepare; the agent is ready when this returns, and fails when it raises."""
 
+    def stopping(self) -> None:
+        """Hear that new requests are refused from now on; what runs has two seconds, and may be hurried."""
+
     async def stop(self) -> None:
         """Put away what `start` took; requests in flight have ended by then."""
 

@@ -29,8 +29,10 @@ from argosy.agent.handlers import Interval, handlers_of, marked
 from argosy.agent.health import Figures, Health, Status, normal_status, payload, with_absent
 from argosy.agent.needs import Needs
 from argosy.agent.notify import Notifier
+from argosy.agent.reporter import Reporter, hub_of
 from argosy.agent.settings import Settings
 from argosy.wire.blocking import SyncPeer, connect, named_channel, named_peer
+from argosy.wire.book import HUB
 from argosy.wire.callee import Callee
 from argosy.wire.channel import Channel
 from argosy.wire.peer import Peer
@@ -205,6 +207,9 @@ class Life:
         self._callee.open()
         if self._listener:
             self._listener.listen(self._settings)
+        directory = self._settings.directory
+        if directory and not self.name.startswith(HUB) and (hub := hub_of(directory.book)):
+            self._repeaters.append(self._report_to(*hub))
         for name, mark in marked(self._cls, Interval):
             task = self._loop.create_task(self._repeat(getattr(self._agent, name), mark.seconds))
             self._repeaters.append(task)
@@ -218,8 +223,9 @@ class Life:
         self._notifier.stopping()
         for task in self._repeaters:
             task.cancel()
-        await self._dispatcher.drain(DRAIN_S, lambda: self._callee.in_flight)
         try:
+            self._agent.stopping()
+            await self._dispatcher.drain(DRAIN_S, lambda: self._callee.in_flight)
             await self._agent.stop()
         except Exception:
             _log.exception("`%s` failed to stop in order", self.name)
@@ -287,11 +293,20 @@ class Life:
             self._callee.tell(status.value)
 
     async def _health_document(self) -> dict[str, Any]:
+        document = self._document()
+        document["in_flight"] -= 1  # the question itself
+        return document
+
+    def _report_to(self, hub: str, path: str) -> asyncio.Task[None]:
+        life = f"{self._callee.incarnation:016x}"
+        reporter = Reporter(self.name, life, path, lambda: self.peer(hub), self._document)
+        return self._loop.create_task(reporter.run())
+
+    def _document(self) -> dict[str, Any]:
         health = self._own_health()
         if self._status in (Status.STARTING, Status.STOPPING):
             health = msgspec.structs.replace(health, status=self._status)
         counts = self._callee.statistics()
-        counts["in_flight"] -= 1  # the question itself
         automatic = self._figures.facts(counts)
         if heard := self._listener and self._listener.statistics():
             automatic["missed_events"] = heard["missed"]

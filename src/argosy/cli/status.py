@@ -14,6 +14,7 @@ from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
 from argosy.engine.cellplan import hull_name
 from argosy.engine.client import connect
+from argosy.engine.companion import running_hub
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, Report, Status
 from argosy.engine.remains import living_agents
@@ -50,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         print_json(status_json(report, folder))
     else:
         _show(report)
+        if (hub := running_hub(folder.hub_lock)) and hub.url:
+            print(f"hub: {hub.url}")
     return 0
 
 
@@ -107,7 +110,7 @@ def status_json(report: Report, folder: Folder) -> dict[str, object]:
         "environment": report.environment,
         "folder": str(folder.state),
         "supervisor": {"pid": report.pid, "started": report.started_s} if report.pid else None,
-        "hub": None,
+        "hub": (mark.url or None) if (mark := running_hub(folder.hub_lock)) else None,
         "machines": {name: here for name in report.machines if name},
         "agents": {
             name: {

@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 _END_WITHIN_S = 10.0
+
+_HUB_PACKAGES = ("starlette", "uvicorn", "zstandard")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
     here(placement, args.machine, variables)
+    view = UpView(is_quiet=args.as_json)
     apply = Apply(
         fleet=fleet,
         environment=placement.environment,
@@ -90,11 +94,21 @@ def run(args: argparse.Namespace) -> int:
         only=args.only.split(",") if args.only else None,
         skip=_unstartable(fleet) if args.startable else {},
         timeout_s=args.timeout,
+        hub=_wants_hub(args, view),
     )
-    view = UpView(is_quiet=args.as_json)
     for fault in unheld(fleet, hard_open_files()):
         view.warn(fault)
     return _bring_up(path, fleet.name, apply, view, began, args)
+
+
+def _wants_hub(args: argparse.Namespace, view: UpView) -> bool:
+    """Return whether a hub is to run; says how to get one where it is not installed."""
+    if args.no_hub or os.environ.get("ARGOSY_HUB") == "off":
+        return False
+    if all(map(find_spec, _HUB_PACKAGES)):
+        return True
+    view.say('hint: no hub runs beside the fleet; `pip install "argosy[hub]"`, or `--no-hub` and no hint')
+    return False
 
 
 def _unstartable(fleet: Fleet) -> dict[str, str]:

@@ -17,6 +17,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "restart": "restart agents in place",
         "timeline": "the last start: who waited for whom, and how long",
         "call": "send one request to an agent",
+        "hub": "keep what this machine's agents say, share and show it",
         "clean": "remove what a stopped fleet has left",
     },
     "describe a fleet": {

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_STEMS = ("supervisor", "spawn", "diary", "applied", "imprint", "appetite", "book", "forkers")
-_ENDS = (".lock", ".log", ".json", ".new", ".1")
+_STEMS = ("supervisor", "spawn", "diary", "applied", "imprint", "appetite", "book", "forkers", "hub")
+_ENDS = (".lock", ".log", ".json", ".new", ".1", ".db", ".db-wal", ".db-shm")
 _LOG_ENDS = (".log", ".idx", ".new")
 # A runtime folder of a fleet that is not known here is not stale before: somebody may be about to use it.
 _SETTLED_S = 60.0

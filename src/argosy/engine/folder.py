@@ -77,6 +77,21 @@ class Folder(NamedTuple):
         return _path(self.state, "supervisor.log")
 
     @property
+    def hub_lock(self) -> Path:
+        """Held by the hub that runs; its content says which."""
+        return _path(self.state, "hub.lock")
+
+    @property
+    def hub_log(self) -> Path:
+        """What the hub prints."""
+        return _path(self.state, "hub.log")
+
+    @property
+    def hub_store(self) -> Path:
+        """The records of this machine's hub."""
+        return _path(self.state, "hub.db")
+
+    @property
     def leases(self) -> Path:
         """The folder of the leases."""
         return _path(self.state, "lease")

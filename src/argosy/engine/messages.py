@@ -40,6 +40,7 @@ class Apply(Message, frozen=True):
     environ: the caller's environment, the base of every agent started for this; values as bytes, since
     they need not be text.
     only: names to start, with their needs; None for all. skip: names that are left out, with the reason.
+    hub: whether the machine's hub is to run as well, once agents are ready.
     """
 
     fleet: Fleet
@@ -49,6 +50,7 @@ class Apply(Message, frozen=True):
     only: list[str] | None = None
     skip: dict[str, str] = {}
     timeout_s: float = 300.0
+    hub: bool = False
 
 
 class Stop(Message, frozen=True):

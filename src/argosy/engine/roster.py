@@ -152,5 +152,17 @@ def write_book_of(folder: Folder, fleet: Fleet, placement: Placement, machines: 
             runtime=str(folder.runtime),
             keys=folder_in_use(fleet.name, placement.lookup.variables) if fleet.machines else "",
             agents=entries,
+            hubs=_hubs_of(fleet, placement, tuple(machines)),
         ),
     )
+
+
+def _hubs_of(fleet: Fleet, placement: Placement, here: tuple[str, ...]) -> dict[str, Entry]:
+    """Return where each machine's hub is; machines that are one host have one hub, the first's."""
+    port = fleet.hub.port + 1  # beside the page
+    hubs = {here[0] if here else "": Entry(here[0] if here else "", port=port)}
+    for machine in placement.machines():
+        if machine not in here or (machine in hubs and not placement.is_one_host()):
+            host = placement.address_of(machine)
+            hubs[machine] = Entry(machine, host=host, bind=host, port=port)
+    return hubs

@@ -8,6 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from argosy.engine.companion import Companion
 from argosy.engine.crew import Crew
 from argosy.engine.holder import Holder
 from argosy.engine.messages import (
@@ -63,6 +64,7 @@ class Supervisor:
         self._crew.on_dethroned = self.ended.set
         self._crew.diary.note("supervisor", pid=os.getpid(), text=f"generation {generation}")
         self._rollout = Rollout(self._crew)
+        self._companion = Companion(folder, loop, self._crew.diary)
         self._sessions: Collection[Session] = ()
         self._holders: list[Holder] = []
         self._was_used = False
@@ -108,7 +110,8 @@ class Supervisor:
             session.send(Farewell(running=len(self._crew.running())))
 
     def close(self) -> None:
-        """Let go of everything; the agents run on."""
+        """Let go of everything; the agents run on, and so does the hub."""
+        self._companion.close()
         self._crew.close()
 
     async def handle(self, session: Session, request: Request) -> None:
@@ -131,14 +134,19 @@ class Supervisor:
                     with self._hold("up", session):
                         await self._apply(session, request)
                 finally:
-                    self._end_if_idle()  # also after one that was refused
+                    await self._end_if_idle()  # also after one that was refused
             case Restart():
                 with self._hold("restart", session):
                     session.send(await self._rollout.restart(request.names))
             case Stop():
                 with self._precede("down", session):
-                    session.send(await self._rollout.stop(request.names, is_kill=request.is_kill))
-                self._end_if_idle()
+                    # What the hub has not heard of the end, it reads in the diary at its next start.
+                    hub = None if request.names is not None else asyncio.ensure_future(self._companion.stop())
+                    stopped = await self._rollout.stop(request.names, is_kill=request.is_kill)
+                    if hub:
+                        await hub
+                    session.send(stopped)
+                await self._end_if_idle()
             case Status():
                 session.send(report_of(self._crew, self.started_s))
             case Subscribe():
@@ -174,13 +182,18 @@ class Supervisor:
         was_subscribed, session.is_subscribed = session.is_subscribed, True
         account = await self._rollout.carry_out(intent)
         session.is_subscribed = was_subscribed
+        if request.hub and account.ready:
+            self._companion.start(intent.plan.path, self._crew.environ)
         session.send(account)
 
-    def _end_if_idle(self) -> None:
+    async def _end_if_idle(self) -> None:
         """End when nothing runs and nothing shall: a supervisor of nothing helps nobody."""
-        units = self._crew.units.values()
-        if not self._holders and all(u.state in FINAL_STATES and u.identity is None for u in units):
+        if not self._holders and self._is_idle():
+            await self._companion.stop()
             self.ended.set()
+
+    def _is_idle(self) -> bool:
+        return all(u.state in FINAL_STATES and u.identity is None for u in self._crew.units.values())
 
     # ---- telling
 

@@ -5,42 +5,96 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from argosy.agent import Agent, request
+from argosy.engine.companion import say_hub
+from argosy.engine.folder import Folder, folder_of
+from argosy.engine.messages import Report
+from argosy.hub.census import Census
 from argosy.hub.exchange import Puller, answer
+from argosy.hub.hearing import Hearing
 from argosy.hub.keeper import Keeper
+from argosy.hub.news import News
 from argosy.hub.record import Event, Figures
+from argosy.hub.standing import Standings
 from argosy.wire.book import HUB, Directory, hub_name
+
+if TYPE_CHECKING:
+    from argosy.hub.pageserver import PageServer
 
 _decode_figures = msgspec.msgpack.Decoder(list[Figures]).decode
 
 
 class Hub(Agent):
-    """One machine's hub.
-
-    Its options name the store's file, and how long (seconds) what comes in may wait for the disk.
-    """
+    """One machine's hub. Its options name the fleet's address book, and where what it keeps goes."""
 
     class Options(msgspec.Struct, kw_only=True):
-        """store: the file. flush: seconds. book: the fleet's address book."""
+        """store: the file of the records. flush: seconds that what comes in may wait for the disk.
+
+        state: the fleet's state folder, whose diary and supervisor are followed. port, bind: of the page; the
+        next free port where it is taken; without `state` there is no page.
+        """
 
         store: str
         book: str
         flush: float = 1.0
+        fleet: str = ""
+        lock: str = ""
+        page: int = 9470
+        bind: str = "127.0.0.1"
 
     async def start(self) -> None:
         """Open the store and begin to pull; raises StoreError."""
-        machine = self.name.removeprefix(HUB)
-        self.keeper = Keeper(Path(self.options.store), machine, self.options.flush)
-        others = [each for each in Directory(self.options.book).book.hubs if each != machine]
+        self.machine = self.name.removeprefix(HUB)
+        self.began_s = time.time()
+        self.is_stopping = False
+        self._directory = Directory(self.options.book)
+        self._homes: dict[str, str] = {}
+        self.fleet = self._directory.book.fleet
+        self.keeper = Keeper(Path(self.options.store), self.machine, self.options.flush)
+        self.standings = Standings()
+        hearing = await self.keeper.read(lambda reading: Hearing(self.standings, reading, self._home))
+        self.keeper.on_kept = lambda events, figures: hearing.hear(self.machine, events, figures)
+        self.keeper.on_taken = hearing.hear_batch
+        others = [each for each in self._directory.book.hubs if each != self.machine]
         self.pullers = {each: Puller(self.keeper, self.peer(hub_name(each)), each) for each in others}
         self._tasks = [asyncio.ensure_future(puller.run()) for puller in self.pullers.values()]
+        self._server: PageServer | None = None
+        if self.options.fleet:
+            self._follow(folder_of(Path(self.options.fleet)))
+
+    def _follow(self, folder: Folder) -> None:
+        """Follow the engine, and serve the page."""
+        from argosy.hub.pageserver import PageServer  # noqa: PLC0415 - its libraries are for it alone
+
+        census = Census(self.keeper, folder, self._on_census)
+        self._server = PageServer(self, self.options.bind, self.options.page)
+        if self.options.lock:
+            say_hub(Path(self.options.lock), self._server.url)
+        for running in (News(self.keeper, folder.diary).run(), census.run(), self._server.run()):
+            self._tasks.append(asyncio.ensure_future(running))
+
+    def _on_census(self, report: Report | None) -> None:
+        for name, agent in (report.agents if report else {}).items():
+            self._homes[name] = machine = agent.machine or self.machine
+            self.standings.correct(machine, name, agent.state.value, agent.since_s, agent.reason, agent.pid)
+
+    def _home(self, agent: str) -> str | None:
+        entry = self._directory.book.agents.get(agent)
+        return self._homes.get(agent) or (entry.machine if entry else None)
+
+    def stopping(self) -> None:
+        """Acknowledge at once what has come, and leave nobody waiting for more."""
+        self.is_stopping = True
+        self.keeper.hurry()
 
     async def stop(self) -> None:
         """Write what waits, and close the store."""
+        if self._server:
+            await self._server.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -7,6 +7,7 @@ own, so the loop that answers never waits for the disk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
@@ -38,6 +39,10 @@ class Keeper:
     more. Raises StoreError where the store cannot be opened.
     """
 
+    # Told what has been kept: this machine's own, and what other hubs handed over.
+    on_kept: Callable[[Sequence[Event], Sequence[Figures]], object] = staticmethod(lambda *_: None)
+    on_taken: Callable[[Batch], object] = staticmethod(lambda _: None)
+
     def __init__(self, path: Path, machine: str, flush_s: float = 1.0) -> None:
         self._writer = ThreadPoolExecutor(1, "argosy_store")
         self._reader = ThreadPoolExecutor(1, "argosy_reading")
@@ -53,12 +58,19 @@ class Keeper:
         self._waiters: list[asyncio.Future[None]] = []
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
-        self._is_closing = False
+        self._hurry = asyncio.Event()
+        self._is_closed = False
         self._flusher = asyncio.ensure_future(self._flush_on())
+
+    def hurry(self) -> None:
+        """Write what waits, and from now on whatever comes, at once; leave no question waiting."""
+        self._hurry.set()
+        self._tell()
 
     async def close(self) -> None:
         """Write what waits, and close the store in order."""
-        self._is_closing = True
+        self.hurry()
+        self._is_closed = True
         self._wake.set()
         await self._flusher
         await self._in(self._writer, self._store.close)
@@ -96,11 +108,11 @@ class Keeper:
 
     async def _flush_on(self) -> None:
         last_s = -self._flush_s
-        while not (self._is_closing and not self._waiters):
+        while not (self._is_closed and not self._waiters):
             await self._wake.wait()
             self._wake.clear()
-            if not self._is_closing:
-                await asyncio.sleep(max(0.0, last_s + self._flush_s - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), last_s + self._flush_s - time.monotonic())
             last_s = time.monotonic()
             if self._waiters:
                 await self._flush()
@@ -119,7 +131,7 @@ class Keeper:
             self.failure = str(error)
             self._events, self._figures = events + self._events, figures + self._figures
             self._sources, self._waiters = sources | self._sources, waiters + self._waiters
-            if self._is_closing:
+            if self._is_closed:
                 self._give_up()
                 return
             await asyncio.sleep(_RETRY_S)
@@ -131,6 +143,7 @@ class Keeper:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        self.on_kept(events, figures)
         self._tell()
 
     def _give_up(self) -> None:
@@ -160,11 +173,13 @@ class Keeper:
 
         Raises sqlite3.Error: the disk is full.
         """
-        taken = await self._in(self._writer, lambda: sum(self._store.take(batch) for batch in batches))
+        taken = await self._in(self._writer, lambda: [each for each in batches if self._store.take(each)])
+        for batch in taken:
+            self.on_taken(batch)
         if taken:
             self._tell()
             await self._in(self._writer, self._seal)
-        return taken
+        return len(taken)
 
     async def read(self, look: Callable[[Reading], _Result]) -> _Result:
         """Look at what is on the disk, in the thread for that, and return what `look` does."""
@@ -181,7 +196,7 @@ class Keeper:
             changed = self._changed
             found = await self.read(lambda reading: reading.after(positions, most_bytes))
             left_s = until_s - time.monotonic()
-            if found or left_s <= 0:
+            if found or left_s <= 0 or self._hurry.is_set():
                 return found
             try:
                 await asyncio.wait_for(changed.wait(), left_s)

@@ -21,6 +21,7 @@ from argosy.hub.record import (
     Event,
     Origin,
     Position,
+    Shape,
     Stream,
     Tick,
     segment_of,
@@ -179,6 +180,27 @@ class Reading:
                 "SELECT machine, epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
                 f"WHERE time_ms BETWEEN ? AND ? {which}ORDER BY time_ms DESC, origin, number DESC LIMIT ?",
                 [from_ms, to_ms, *arguments, most],
+            )
+        ]
+
+    def last_states(self) -> list[Happened]:
+        """Return the last `state` event of each agent that each origin tells of, oldest first."""
+        return [
+            Happened(Origin(machine, epoch, began), number, _decode_event(row))
+            for machine, epoch, began, number, row, _ in self._base.execute(
+                "SELECT machine, epoch, began_ms, number, row, max(time_ms) FROM event "
+                "JOIN origin ON id = event.origin WHERE kind = 'state' AND subject != '' "
+                "GROUP BY event.origin, subject ORDER BY 6"
+            )
+        ]
+
+    def shapes(self) -> list[tuple[Origin, Shape]]:
+        """Return all shapes that are known, each with its origin."""
+        return [
+            (Origin(machine, epoch, began), Shape(number, agent, _decode_names(names)))
+            for machine, epoch, began, number, agent, names in self._base.execute(
+                "SELECT machine, epoch, began_ms, number, agent, names FROM shape "
+                "JOIN origin ON origin.id = shape.origin"
             )
         ]
 

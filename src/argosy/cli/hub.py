@@ -1,0 +1,66 @@
+"""Run this machine's hub in the foreground, until Ctrl-C.
+
+It keeps what the agents and the engine tell, pulls what the other machines' hubs have, and serves
+`/metrics` (OpenMetrics), `/events` (server-sent events), `/api/...` and `/healthz`, by default on
+127.0.0.1:9470 (`hub` in the fleet file). Agents find it by themselves, also when it starts later.
+
+example: argosy hub examples/mainpc-pc2
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+import setproctitle
+
+from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.engine.companion import hold_lock
+from argosy.engine.folder import folder_of
+from argosy.fault import Fault, MissingError
+from argosy.fleet.load import load_fleet
+from argosy.wire.book import hub_name, read_book
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy hub`."""
+    add_fleet(parser)
+    parser.add_argument(
+        "--store", metavar="FILE", help="where the records are (default: the fleet's state folder)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the hub; returns 0 when it was told to stop."""
+    path, _ = take_fleet(args)
+    folder = folder_of(path)
+    if not folder.book.exists():
+        message = "the fleet has not been started on this machine, so nothing is known of its addresses"
+        raise MissingError(Fault(str(path), "no-book", message, "`argosy up` writes them"))
+    fleet = load_fleet(path)
+    machines = read_book(folder.book).machines
+    os.environ |= {"ARGOSY_BOOK": str(folder.book), "ARGOSY_AGENT": hub_name(machines[0] if machines else "")}
+    words = {
+        "store": args.store or str(folder.hub_store),
+        "lock": str(folder.hub_lock),
+        "book": str(folder.book),
+        "fleet": str(path),
+        "page": str(fleet.hub.port),
+        "bind": fleet.hub.bind,
+    }
+    try:
+        hub = importlib.import_module("argosy.hub.hub").Hub
+        importlib.import_module("argosy.hub.pageserver")
+    except ModuleNotFoundError as error:
+        message = f"the hub needs `{error.name}`, which is not installed"
+        raise MissingError(Fault("", "no-hub", message, 'pip install "argosy[hub]"')) from error
+    hold_lock(folder.hub_lock)
+    setproctitle.setproctitle(f"argosy: hub {fleet.name}")
+    from argosy.agent.runner import run_agent  # noqa: PLC0415 - it loads the wire
+
+    code: int = run_agent(hub, [word for key, value in words.items() for word in (f"--{key}", value)])
+    return code

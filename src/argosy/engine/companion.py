@@ -1,0 +1,191 @@
+"""The hub beside the fleet: started once the fleet is up, found again by its lock, ended with the fleet.
+
+It is a process of its own, `argosy hub`, in a session of its own, so that it outlives the supervisor. What it
+is told is in its lock file, which it holds for as long as it lives: its pid, and where its page is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from argosy.engine.diary import Diary
+    from argosy.engine.folder import Folder
+
+_MARK_BYTES: Final = 512  # written over in one piece, blanks and all
+_GRACE_S: Final = 5.0
+_FIRST_PAUSE_S: Final = 1.0
+_MOST_PAUSE_S: Final = 30.0
+_LONG_LOG_BYTES: Final = 2**20
+
+
+class HubMark(msgspec.Struct, frozen=True):
+    """What a hub says of itself in its lock file. url: of its page, empty until it listens."""
+
+    pid: int
+    url: str = ""
+
+
+def running_hub(lock: Path) -> HubMark | None:
+    """Return the hub that holds this lock, None when nobody does."""
+    try:
+        file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with contextlib.suppress(msgspec.DecodeError):
+            return msgspec.json.decode(os.read(file, 4096), type=HubMark)
+    finally:
+        os.close(file)
+    return None
+
+
+def hold_lock(lock: Path) -> None:
+    """Become the hub of this lock, for as long as this process lives.
+
+    Raises RefusedError: another one is.
+    """
+    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        mark = running_hub(lock)
+        who = f"pid {mark.pid}, {mark.url}" if mark else "it holds the lock"
+        message = f"the fleet's hub runs already ({who})"
+        raise RefusedError(
+            Fault(str(lock), "hub-held", message, "`argosy down` ends it with the fleet")
+        ) from None
+    say_hub(lock, "", file)
+
+
+def say_hub(lock: Path, url: str, file: int | None = None) -> None:
+    """Write who the hub is and where its page is; for the process that holds the lock."""
+    text = msgspec.json.encode(HubMark(os.getpid(), url))
+    target = os.open(lock, os.O_WRONLY | os.O_CLOEXEC) if file is None else file
+    os.pwrite(target, text.ljust(_MARK_BYTES), 0)
+    if file is None:
+        os.close(target)
+
+
+class Companion:
+    """One fleet's hub, for its supervisor."""
+
+    def __init__(self, folder: Folder, loop: asyncio.AbstractEventLoop, diary: Diary) -> None:
+        self._folder = folder
+        self._loop = loop
+        self._diary = diary
+        self._words: list[str] = []
+        self._environ: dict[str, str] = {}
+        self._pid = 0
+        self._pidfd = -1
+        self._gone = asyncio.Event()
+        self._pause_s = _FIRST_PAUSE_S
+        self._again: asyncio.TimerHandle | None = None
+        self._adopt()
+
+    def start(self, fleet_path: str, environ: Mapping[str, str]) -> None:
+        """Have a hub run from now on; one that runs already is left as it is."""
+        self._words = [sys.executable, "-m", "argosy", "hub", fleet_path]
+        self._environ = dict(environ)
+        if self._pidfd < 0 and not self._adopt():
+            self._spawn()
+
+    async def stop(self) -> None:
+        """End the hub, and return when it has ended."""
+        self._words = []
+        if self._again:
+            self._again.cancel()
+        if self._pidfd < 0 and not self._adopt():
+            return
+        gone = self._gone
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, number)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(gone.wait(), _GRACE_S)
+                return
+
+    def close(self) -> None:
+        """Let go of the hub, which lives on."""
+        self._words = []
+        if self._again:
+            self._again.cancel()
+        self._forget()
+
+    def _adopt(self) -> bool:
+        """Watch the hub that an earlier supervisor started, if there is one."""
+        mark = running_hub(self._folder.hub_lock)
+        if mark is None:
+            return False
+        try:
+            self._watch(mark.pid, os.pidfd_open(mark.pid))
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _spawn(self) -> None:
+        try:
+            with open(self._folder.hub_log, "ab") as log:
+                if log.tell() > _LONG_LOG_BYTES:
+                    os.truncate(log.fileno(), 0)
+                process = subprocess.Popen(
+                    self._words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self._environ,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self._diary.note("no-hub", text=str(error))
+            self._later()
+            return
+        self._diary.note("hub", pid=process.pid)
+        self._watch(process.pid, os.pidfd_open(process.pid))
+        process.returncode = 0  # it is waited for by its pidfd, not by its Popen
+
+    def _watch(self, pid: int, pidfd: int) -> None:
+        self._pid, self._pidfd = pid, pidfd
+        self._gone = asyncio.Event()
+        self._loop.add_reader(pidfd, self._on_exit)
+
+    def _on_exit(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        pid = self._pid
+        self._forget()
+        self._gone.set()
+        if self._words:
+            self._diary.note("hub-lost", pid=pid, text=f"again in {self._pause_s:.0f} s")
+            self._later()
+
+    def _later(self) -> None:
+        self._again = self._loop.call_later(self._pause_s, self._start_again)
+        self._pause_s = min(_MOST_PAUSE_S, 2 * self._pause_s)
+
+    def _start_again(self) -> None:
+        if self._words and self._pidfd < 0 and not self._adopt():
+            self._spawn()
+
+    def _forget(self) -> None:
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+        self._pid, self._pidfd = 0, -1

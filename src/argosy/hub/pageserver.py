@@ -1,0 +1,79 @@
+"""The hub's HTTP server: in the agent's own loop, on the first port that is free."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from argosy.fault import Fault, RefusedError
+from argosy.hub.web import app_of
+
+if TYPE_CHECKING:
+    from argosy.hub.hub import Hub
+
+_TRIES: Final = 100
+_log = logging.getLogger("argosy.hub")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without signal handlers: they are the agent's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class PageServer:
+    """Listens from its construction on. url: where. Raises RefusedError: no port is free."""
+
+    def __init__(self, hub: Hub, bind: str, port: int) -> None:
+        self._socket = _listen(bind, port)
+        number = self._socket.getsockname()[1]
+        self.url = f"http://{f'[{bind}]' if ':' in bind else bind}:{number}"
+        if number != port:
+            _log.warning("port %d is taken: the hub's page is at %s", port, self.url)
+        config = uvicorn.Config(
+            app_of(hub), log_level="warning", lifespan="off", access_log=False, timeout_graceful_shutdown=1
+        )
+        self._server = _Server(config)
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        try:
+            await self._server.serve([self._socket])
+        finally:
+            self._socket.close()
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """End what is open, and the server."""
+        self._server.should_exit = True
+        await self._ended.wait()
+
+
+def _listen(bind: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    for number in range(port, min(port + _TRIES, 65536)):
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((bind, number))
+            listener.listen(128)
+        except OSError as error:
+            listener.close()
+            if error.errno != errno.EADDRINUSE:
+                message = f"the hub's page cannot listen on {bind}:{number}: {error.strerror}"
+                raise RefusedError(Fault("hub.bind", "hub-bind", message)) from error
+            continue
+        listener.setblocking(False)
+        return listener
+    message = f"no port from {port} on is free on {bind}"
+    raise RefusedError(Fault("hub.port", "hub-port", message, "give `hub: {port: …}` in the fleet file"))

@@ -1,0 +1,99 @@
+"""What stands now: each agent's state and last figures, on every machine, as the records that came in tell
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from argosy.hub.record import Event, Figures
+
+
+class Standing(msgspec.Struct):
+    """One agent now. since: epoch seconds of its last change by its machine's clock; figures by name."""
+
+    agent: str
+    machine: str
+    state: str = "unknown"
+    since: float = 0.0
+    reason: str = ""
+    pid: int | None = None
+    figures: dict[str, float] = {}
+    figures_ms: int = 0
+
+
+class Standings:
+    """All agents that records have told of; those who listen are told each change of a state."""
+
+    def __init__(self) -> None:
+        self.agents: dict[tuple[str, str], Standing] = {}
+        self._listeners: set[asyncio.Queue[dict[str, Any]]] = set()
+
+    def of(self, machine: str, agent: str) -> Standing:
+        """Return an agent's standing, a new one for one that is not known."""
+        key = machine, agent
+        found = self.agents.get(key)
+        if found is None:
+            found = self.agents[key] = Standing(agent, machine)
+        return found
+
+    def hear(self, machine: str, events: Iterable[Event], figures: Iterable[Figures] = ()) -> None:
+        """Take what a machine said, in its order; what is older than what is known changes nothing."""
+        for event in events:
+            if event.kind == "state" and event.subject:
+                self._on_state(machine, event)
+        for each in figures:
+            standing = self.of(machine, each.agent)
+            numbers = zip(each.names, array("d", each.values), strict=True)
+            standing.figures = {**standing.figures, **dict(numbers)}
+            standing.figures_ms = max(standing.figures_ms, each.time_ms)
+
+    def _on_state(self, machine: str, event: Event) -> None:
+        standing = self.of(machine, event.subject)
+        since = event.time_ms / 1000
+        if since < standing.since:
+            return
+        standing.state, standing.since = str(event.body.get("state", "")), since
+        standing.reason, standing.pid = str(event.body.get("text", "")), event.body.get("pid")
+        self.tell(said(standing))
+
+    def correct(
+        self, machine: str, agent: str, state: str, since: float, reason: str, pid: int | None
+    ) -> None:
+        """Take a supervisor's own answer, which is right whatever was missed; machine: as it is declared."""
+        standing = self.of(machine, agent)
+        has_changed = (standing.state, standing.pid) != (state, pid)
+        standing.state, standing.reason, standing.pid = state, reason, pid
+        if has_changed:
+            standing.since = since or standing.since
+            self.tell(said(standing))
+
+    def listen(self) -> tuple[asyncio.Queue[dict[str, Any]], Callable[[], None]]:
+        """Return a queue that gets each change, and what ends that; one that is not read loses the oldest."""
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(1000)
+        self._listeners.add(queue)
+        return queue, lambda: self._listeners.discard(queue)
+
+    def tell(self, change: dict[str, Any]) -> None:
+        """Hand a change to all who listen."""
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(change)
+
+
+def said(standing: Standing) -> dict[str, Any]:
+    """Return a standing as it is told to those who listen."""
+    return {
+        "agent": standing.agent,
+        "machine": standing.machine,
+        "state": standing.state,
+        "since": standing.since,
+        "reason": standing.reason,
+        "pid": standing.pid,
+    }
