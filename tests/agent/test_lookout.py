@@ -117,15 +117,13 @@ def test_a_loop_that_beats_is_left_alone(watched: tuple[Lookout, queue.Queue[flo
 
 
 STOPPED = """
-import signal, sys, threading
+import sys, threading
 from argosy.agent.lookout import Lookout
 frozen = threading.Event()
 lookout = Lookout(0.5, lambda *_: frozen.set(), lambda _: None)
-def go_on(*_):
-    print("frozen" if frozen.wait(0.3) else "calm", flush=True)
-signal.signal(signal.SIGUSR1, go_on)
 print("up", flush=True)
-sys.stdin.read()
+sys.stdin.readline()
+print("frozen" if frozen.wait(0.3) else "calm", flush=True)
 """
 
 
@@ -141,6 +139,8 @@ def test_a_process_that_was_stopped_as_a_whole_was_not_frozen() -> None:
         # Longer than the limit, by the clock that it goes by.
         assert select.select([process.stdout], [], [], 0.8) == ([], [], [])
         process.send_signal(signal.SIGCONT)
-        process.send_signal(signal.SIGUSR1)
+        assert process.stdin is not None
+        process.stdin.write("go on\n")
+        process.stdin.flush()
         assert process.stdout.readline() == "calm\n"
         process.kill()

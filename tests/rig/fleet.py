@@ -90,6 +90,10 @@ class Rig:
         found: dict[str, dict[str, Any]] = self.json("status")["agents"]
         return found
 
+    def state(self) -> Path:
+        """Return the fleet's state folder."""
+        return Path(self.json("status")["folder"])
+
     def pid(self, agent: str) -> int:
         """Return the pid of one agent."""
         pid = self.agents()[agent]["pid"]

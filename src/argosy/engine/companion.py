@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _MARK_BYTES: Final = 512  # written over in one piece, blanks and all
 _GRACE_S: Final = 5.0
-_FIRST_PAUSE_S: Final = 1.0
+_FIRST_PAUSE_S: Final = 0.2
 _MOST_PAUSE_S: Final = 30.0
 _LONG_LOG_BYTES: Final = 2**20
 
@@ -173,7 +173,7 @@ class Companion:
         self._forget()
         self._gone.set()
         if self._words:
-            self._diary.note("hub-lost", pid=pid, text=f"again in {self._pause_s:.0f} s")
+            self._diary.note("hub-lost", pid=pid, text=f"again in {self._pause_s:.1f} s")
             self._later()
 
     def _later(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from argosy.agent import Agent, request
+from argosy.engine.celllog import find_sources
 from argosy.engine.companion import say_hub
 from argosy.engine.folder import Folder, folder_of
+from argosy.engine.logreader import Reader, tail_offset
 from argosy.engine.messages import Report
+from argosy.fault import ArgosyError
+from argosy.fleet.load import load_fleet
+from argosy.fleet.spec import AgentSpec
 from argosy.hub.census import Census
 from argosy.hub.exchange import Puller, answer
 from argosy.hub.hearing import Hearing
@@ -25,6 +31,7 @@ from argosy.wire.book import HUB, Directory, hub_name
 if TYPE_CHECKING:
     from argosy.hub.pageserver import PageServer
 
+_LINES = 40
 _decode_figures = msgspec.msgpack.Decoder(list[Figures]).decode
 
 
@@ -53,7 +60,10 @@ class Hub(Agent):
         self.is_stopping = False
         self._directory = Directory(self.options.book)
         self._homes: dict[str, str] = {}
+        self._specs: dict[str, AgentSpec] = {}
+        self._file_ns = 0
         self.fleet = self._directory.book.fleet
+        self.environment = self._directory.book.environment
         self.keeper = Keeper(Path(self.options.store), self.machine, self.options.flush)
         self.standings = Standings()
         hearing = await self.keeper.read(lambda reading: Hearing(self.standings, reading, self._home))
@@ -81,6 +91,26 @@ class Hub(Agent):
         for name, agent in (report.agents if report else {}).items():
             self._homes[name] = machine = agent.machine or self.machine
             self.standings.correct(machine, name, agent.state.value, agent.since_s, agent.reason, agent.pid)
+
+    def declared(self) -> dict[str, AgentSpec]:
+        """Return the agents as the fleet file has them now; those it had last when it has a fault."""
+        path = Path(self.options.fleet)
+        with contextlib.suppress(ArgosyError, OSError):
+            if (changed := path.stat().st_mtime_ns) != self._file_ns:
+                self._specs, self._file_ns = load_fleet(path).agents, changed
+        return self._specs
+
+    def last_lines(self, agent: str) -> list[str]:
+        """Return what an agent of this machine printed last."""
+        sources = find_sources(folder_of(Path(self.options.fleet)))
+        found = []
+        for name, log in sources.of(agent).items():
+            reader = Reader(name, log, tail_offset(log, _LINES))
+            try:
+                found += [line.text for line in sources.read(reader, [agent]) if line.text]
+            finally:
+                reader.close()
+        return found[-_LINES:]
 
     def _home(self, agent: str) -> str | None:
         entry = self._directory.book.agents.get(agent)

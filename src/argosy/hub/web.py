@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from argosy.hub.exposition import CONTENT_TYPE, exposition
 from argosy.hub.standing import said
@@ -20,6 +24,22 @@ from argosy.hub.standing import said
 if TYPE_CHECKING:
     from argosy.hub.hub import Hub
 
+_TYPES: Final = {
+    "index.html": "text/html",
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "uplot.css": "text/css",
+    "uplot.js": "text/javascript",
+}
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
 KEEPALIVE_S: Final = 15.0
 _HOUR_MS: Final = 3_600_000
 
@@ -29,7 +49,10 @@ def app_of(hub: Hub) -> Starlette:
     pages = _Pages(hub)
     return Starlette(
         routes=[
+            Route("/", pages.index),
+            Route("/page/{name}", pages.part),
             Route("/healthz", pages.healthz),
+            Route("/api/declared", pages.declared),
             Route("/metrics", pages.metrics),
             Route("/events", pages.events),
             Route("/api/fleet", pages.fleet),
@@ -37,13 +60,56 @@ def app_of(hub: Hub) -> Starlette:
             Route("/api/agents/{agent}", pages.agent),
             Route("/api/series", pages.series),
             Route("/api/events", pages.happened),
-        ]
+        ],
+        middleware=[Middleware(_Strict), Middleware(GZipMiddleware, minimum_size=2000)],
     )
+
+
+class _Strict:
+    """Adds what keeps a browser from doing anything with these pages that they do not do themselves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_more(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, send_more)
 
 
 class _Pages:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+
+    async def index(self, request: Request) -> Response:
+        return _part("index.html")
+
+    async def part(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in _TYPES:
+            raise HTTPException(404)
+        return _part(name)
+
+    async def declared(self, request: Request) -> Response:
+        """Return the fleet as its file declares it: each agent's machine, group, needs and wants."""
+        return _json(
+            {
+                "fleet": self._hub.fleet,
+                "environment": self._hub.environment,
+                "declared": {
+                    name: {
+                        "machine": spec.machine or self._hub.machine,
+                        "group": spec.group,
+                        "needs": [need.agent for need in spec.needs],
+                        "wants": list(spec.wants),
+                    }
+                    for name, spec in self._hub.declared().items()
+                },
+            }
+        )
 
     async def healthz(self, request: Request) -> Response:
         """Say whether what comes in is kept."""
@@ -147,6 +213,11 @@ def _event(happened: Any) -> dict[str, Any]:
 
 def _sent(change: dict[str, Any]) -> bytes:
     return b"data: " + msgspec.json.encode(change) + b"\n\n"
+
+
+def _part(name: str) -> Response:
+    text = resources.files("argosy.hub").joinpath("page", name).read_bytes()
+    return Response(text, headers={"cache-control": "no-cache"}, media_type=_TYPES[name])
 
 
 def _json(value: dict[str, Any], code: int = 200) -> Response:

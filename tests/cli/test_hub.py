@@ -1,0 +1,171 @@
+"""The hub beside a fleet: comes with it, sees all of it, outlives supervisors, and goes with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import urllib.request
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+if TYPE_CHECKING:
+    from .conftest import Rig
+
+FLEET = """
+fleet: toy
+hub: {{port: {port}}}
+agents:
+  Back: {{run: "agents:Back"}}
+  Front: {{run: "agents:Back", needs: [Back]}}
+  Script: {{run: speaker.py, ready: {{probe: notify}}}}
+"""
+
+AGENTS = """
+from argosy.agent import Agent, request
+
+class Back(Agent):
+    @request
+    async def double(self, number: int) -> int:
+        return 2 * number
+"""
+
+
+@pytest.fixture
+def toy(rig: Rig) -> Iterator[Rig]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        rig.write(FLEET.format(port=free.getsockname()[1]))
+    rig.write(AGENTS, "agents.py")
+    rig.env["ARGOSY_HUB"] = "on"
+    yield rig
+    rig.argosy("down")
+
+
+def url(rig: Rig) -> str:
+    """Return where the hub's page is, once it listens."""
+    rig.until(lambda: bool(rig.json("status")["hub"]))
+    found: str = rig.json("status")["hub"]
+    return found
+
+
+def get(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def samples(rig: Rig, name: str) -> dict[str, float]:
+    """Return a metric by agent, read by a parser that is not ours."""
+    families = text_string_to_metric_families(get(url(rig) + "/metrics"))
+    return {
+        sample.labels["agent"]: sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def hub_pid(rig: Rig) -> int:
+    pid: int = json.loads((rig.state() / "hub.lock").read_bytes())["pid"]
+    return pid
+
+
+def test_the_hub_comes_with_the_fleet_sees_all_of_it_and_goes_with_it(toy: Rig) -> None:
+    toy.json("up", "-d")
+    assert get(url(toy) + "/healthz") == "ok"
+    toy.until(lambda: samples(toy, "argosy_agent_up") == {"Back": 1, "Front": 1, "Script": 1})
+    assert toy.json("call", "Back", "double", "number=4")["reply"] == 8
+    toy.until(lambda: samples(toy, "argosy_agent_handled_total").get("Back") == 1)
+    fleet = json.loads(get(url(toy) + "/api/fleet"))
+    assert {each["agent"]: each["state"] for each in fleet["agents"]} == dict.fromkeys(
+        ("Back", "Front", "Script"), "ready"
+    )
+    series = json.loads(get(url(toy) + "/api/series?agent=Back&figure=handled"))
+    assert series["values"][-1] == 1
+    toy.json("down")
+    assert toy.leftovers() == []
+
+
+def test_a_killed_agent_is_told_to_those_who_listen_and_kept(toy: Rig) -> None:
+    toy.json("up", "-d")
+    with urllib.request.urlopen(url(toy) + "/events", timeout=20) as stream:
+        os.kill(toy.pid("Script"), signal.SIGKILL)
+        told = _until_told(stream, "Script", "restart-pending")
+        assert {"agent", "machine", "state", "since"} <= set(told)
+    happened = json.loads(get(url(toy) + "/api/events?agent=Script"))["events"]
+    states = [each["state"] for each in happened if each["kind"] == "state"]
+    assert "restart-pending" in states
+
+
+def _until_told(stream: Any, agent: str, state: str) -> dict[str, Any]:
+    for line in stream:
+        if line.startswith(b"data: "):
+            told: dict[str, Any] = json.loads(line[6:])
+            if (told["agent"], told["state"]) == (agent, state):
+                return told
+    raise AssertionError("the stream ended")
+
+
+def test_it_is_started_again_when_it_dies_and_found_again_by_the_next_supervisor(toy: Rig) -> None:
+    toy.json("up", "-d")
+    url(toy)
+    first = hub_pid(toy)
+    os.kill(first, signal.SIGKILL)
+    toy.until(lambda: hub_pid(toy) != first and bool(toy.json("status")["hub"]))
+    second = hub_pid(toy)
+    toy.kill_supervisor()
+    assert get(url(toy) + "/healthz") == "ok"
+    toy.json("up", "-d")
+    assert hub_pid(toy) == second
+    toy.json("down")
+    assert toy.leftovers() == []
+
+
+def test_events_of_both_of_its_lives_are_kept_once(toy: Rig) -> None:
+    toy.json("up", "-d")
+    address = url(toy)
+    kept = "/api/events?most=10000"
+    toy.until(lambda: "account" in get(address + kept))
+    before = hub_pid(toy)
+    os.kill(before, signal.SIGKILL)
+    toy.until(lambda: hub_pid(toy) != before and bool(toy.json("status")["hub"]))
+    toy.json("restart", "Back")
+    toy.until(lambda: '"kind":"order"' in get(url(toy) + kept) and len(_orders(url(toy))) == 4)
+    events = json.loads(get(url(toy) + kept))["events"]
+    keys = [(each["time"], each["kind"], each["agent"], each.get("state")) for each in events]
+    assert len(set(keys)) == len(keys)
+
+
+def _orders(address: str) -> list[dict[str, Any]]:
+    events = json.loads(get(address + "/api/events?most=10000"))["events"]
+    return [each for each in events if each["kind"] == "order"]
+
+
+def test_a_second_hub_is_refused_and_one_without_a_fleet_says_so(toy: Rig) -> None:
+    done = toy.argosy("hub")
+    assert done.returncode == 3
+    assert "the fleet has not been started on this machine" in done.stderr
+    toy.json("up", "-d")
+    url(toy)
+    again = toy.argosy("hub")
+    assert again.returncode == 1
+    assert f"the fleet's hub runs already (pid {hub_pid(toy)}" in again.stderr
+
+
+def test_no_hub_and_a_taken_port(toy: Rig) -> None:
+    toy.json("up", "-d", "--no-hub")
+    assert toy.json("status")["hub"] is None
+    toy.json("down")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        toy.write(FLEET.format(port=port))
+        toy.json("up", "-d")
+        assert url(toy) != f"http://127.0.0.1:{port}"
+        assert get(url(toy) + "/healthz") == "ok"
