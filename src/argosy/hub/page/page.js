@@ -150,7 +150,7 @@ function drawGraph() {
   for (const [name, [x, y]] of place) {
     const [sign, kind] = mark(states.get(name) ?? "unknown");
     const label = svg("text", { x, y, tabindex: "0", role: "button", "aria-label": `${name}, ${states.get(name) ?? "unknown"}` });
-    label.append(svg("tspan", { class: kind, style: `fill: var(--${kind})` }, sign), ` ${name}`);
+    label.append(svg("tspan", { class: `${kind}-fill` }, sign), ` ${name}`);
     const light = (on) => (paths.get(name) ?? []).forEach((path) => path.classList.toggle("on", on));
     for (const event of ["mouseenter", "focus"]) label.addEventListener(event, () => light(true));
     for (const event of ["mouseleave", "blur"]) label.addEventListener(event, () => light(false));
