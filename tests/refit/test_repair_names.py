@@ -304,3 +304,22 @@ def test_a_function_is_not_taken_where_attributes_are_read(tmp_path: Path) -> No
         "app/run.py": "def f():\n    return config.port\n",
     }
     assert _proposed(tmp_path, files) == {}
+
+
+def test_a_prefix_goes_back_to_its_text(tmp_path: Path) -> None:
+    text = 'def ask(who):\n    prompt = f\n\n    """\n    Hello {who}\n    """\n    return prompt\n'
+    after = _proposed(tmp_path, {"app/run.py": text})
+    assert after == {"app/run.py": text.replace('f\n\n    "', 'f"', 1)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def ask(who):\n    prompt = f\n    'Hello {nobody}'\n    return prompt\n",
+        "def ask(f):\n    prompt = f\n    'Hello {f}'\n    return prompt\n",
+        "def ask(who):\n    prompt = f  # lost\n    'Hello {who}'\n    return prompt\n",
+        "def ask(who):\n    prompt = f\n    who = 'Hello {who}'\n    return prompt\n",
+    ],
+)
+def test_a_name_that_is_no_torn_prefix_is_left(tmp_path: Path, text: str) -> None:
+    assert _proposed(tmp_path, {"app/run.py": text}) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import random
+import shutil
 import sysconfig
 import warnings
 from collections.abc import Callable, Sequence
@@ -79,6 +80,12 @@ def test_a_second_repair_finds_nothing(tmp_path: Path) -> None:
     item = _one(tmp_path, b"x = int(1))\n")
     (tmp_path / "a.py").write_bytes(item.after)
     assert repair_tree(str(tmp_path)).proposals == ()
+
+
+@pytest.mark.parametrize("package", ["email", "http", "json", "logging", "multiprocessing", "xml"])
+def test_code_that_is_well_gets_no_proposal(tmp_path: Path, package: str) -> None:
+    shutil.copytree(Path(sysconfig.get_path("stdlib")) / package, tmp_path / package)
+    assert repair_tree(str(tmp_path), absent={"torch", "numpy"}).proposals == ()
 
 
 Damaging = Callable[[str, Sequence[Statement], random.Random], str]

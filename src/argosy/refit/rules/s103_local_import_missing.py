@@ -52,7 +52,8 @@ def check(tree: Tree, path: str) -> Iterator[Finding]:
 
 def _names(tree: Tree, path: str, module: str) -> list[str]:
     found = tree.finder(path).find(module)
-    facts = tree.derived(library).facts(found.path) if found is not None else None
+    is_file = found is not None and found.kind == "source"
+    facts = tree.derived(library).facts(found.path) if found is not None and is_file else None
     return list(facts.names) if isinstance(facts, Facts) else []
 
 
@@ -84,6 +85,7 @@ MUST = (
         }
     ),
     Case(files={"main.py": "from .. import far  # <--\n"}),
+    Case(files={"main.py": "from space import gone  # <--\n", "space/near.py": ""}),
     Case(
         files={
             "pack/__init__.py": "",

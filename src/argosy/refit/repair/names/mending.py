@@ -7,7 +7,15 @@ from typing import Final
 
 from argosy.refit.repair.candidate import Candidate
 from argosy.refit.repair.edit import apply_edits
-from argosy.refit.repair.names import bring, hoist, lost_logger, repeated_body, torn_word, unfit_super
+from argosy.refit.repair.names import (
+    bring,
+    hoist,
+    lost_logger,
+    repeated_body,
+    torn_prefix,
+    torn_word,
+    unfit_super,
+)
 from argosy.refit.repair.names.shown import Shown
 from argosy.refit.repair.names.view import View, view_of
 from argosy.refit.repair.text import with_text
@@ -15,6 +23,7 @@ from argosy.refit.repair.text import with_text
 RULES: Final[tuple[Callable[[View, Shown], Iterator[Candidate]], ...]] = (
     unfit_super.propose,
     hoist.propose,
+    torn_prefix.propose,
     torn_word.propose,
     lost_logger.propose,
     bring.propose,
