@@ -26,6 +26,26 @@ def gate(name: str) -> None:
         time.sleep(0.005)
 
 
+class Lacking(BaseAgent):
+    """Its model is made of a package that is not there."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(name="LackingOld", port=4999, **kwargs)
+        try:
+            import no_such_torch  # noqa: PLC0415
+        except ModuleNotFoundError:
+            from argosy.agent.absent import stand_in  # noqa: PLC0415
+
+            no_such_torch = stand_in("no_such_torch")
+        self.torch = no_such_torch
+
+    def handle_request(self, request: dict[str, Any]) -> Any:
+        return {"made": self.torch.zeros(1)}
+
+    def _get_health_status(self) -> dict[str, Any]:
+        return {"status": "HEALTHY", "models": 0}
+
+
 class Plain(BaseAgent):
     """Nothing of its own but a handler and a payload."""
 

@@ -75,6 +75,16 @@ def threads_of(agent: Running) -> int:
     return len(os.listdir(f"/proc/{agent.pid}/task"))
 
 
+def test_one_without_a_package_is_degraded_and_its_work_fails_by_name(start: Start) -> None:
+    lacking = start("Lacking")
+    said = health(lacking)
+    assert (said["status"], said["absent"], said["models"]) == ("degraded", ["no_such_torch"], 0)
+    assert said["reason"] == "without no_such_torch: what needs it fails"
+    answer = ask(lacking.url, {"action": "make"})
+    assert answer["status"] == "error"
+    assert "`no_such_torch.zeros` is used here" in answer["error"]
+
+
 # -- the whole of it ---------------------------------------------------------------------------------
 
 
