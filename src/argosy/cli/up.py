@@ -96,8 +96,6 @@ def run(args: argparse.Namespace) -> int:
         timeout_s=args.timeout,
         hub=_wants_hub(args, view),
     )
-    for fault in unheld(fleet, hard_open_files()):
-        view.warn(fault)
     return _bring_up(path, fleet.name, apply, view, began, args)
 
 
@@ -136,6 +134,8 @@ def _bring_up(
         tries -= 1
         try:
             with connect_or_start(path, fleet_name, folder, "up") as client:
+                for fault in unheld(apply.fleet, hard_open_files(), client.welcome.held) if tries else ():
+                    view.warn(fault)
                 return _converse(client, apply, view, began, args)
         except SupervisorLeftError:
             raise

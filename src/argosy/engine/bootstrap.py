@@ -31,7 +31,8 @@ def settle(order: Order, output: int, boot: bytes, handled: Iterable[int]) -> in
     Returns the descriptor of its lease, None for an errand, which has none.
 
     Exits 113 when the lease cannot be used, 114 when it stays busy, 115 when the recorded process
-    lives, 116 when a newer supervisor has come, 126 when the agent's folder cannot be entered.
+    lives, 116 when a newer supervisor has come, 126 when the agent's folder or control group cannot be
+    entered.
     """
     try:
         os.setsid()
@@ -40,6 +41,11 @@ def settle(order: Order, output: int, boot: bytes, handled: Iterable[int]) -> in
     except OSError as error:
         refuse(order, f"its lease `{order.lease}` cannot be used: {error.strerror}", codes.LEASE_UNUSABLE)
     _reset_signals(handled)
+    try:
+        _enter_group(order.group)
+    except OSError as error:
+        why = f"its control group `{order.group}` cannot be entered: {error.strerror}"
+        refuse(order, why, codes.NOT_EXECUTABLE)
     try:
         _limit_open_files(order.open_files)
         _limit_memory(order.memory)
@@ -93,6 +99,15 @@ def exec_program(order: Order) -> NoReturn:
         refuse(order, f"`{order.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE)
     except ValueError as error:  # a zero byte, or a character that the locale has not
         refuse(order, f"its command or environment cannot be passed on: {error}", codes.NOT_EXECUTABLE)
+
+
+def _enter_group(group: str) -> None:
+    if group:
+        descriptor = os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"0")  # the writer itself
+        finally:
+            os.close(descriptor)
 
 
 def _limit_memory(most: int) -> None:

@@ -185,6 +185,10 @@ class Cell:
         """Return the process numbers of the forkers and zygotes."""
         return self._crew.forkers()
 
+    def was_out_of_memory(self, unit: Unit) -> bool:
+        """Return whether the kernel killed the process for its `memory`."""
+        return self._crew.was_out_of_memory(unit)
+
     def hear_forker(self) -> None:
         """Take what the forker has told."""
         self._crew.hear_forker()

@@ -218,6 +218,10 @@ class Crew:
         """Return the process numbers of the forker and of the zygotes."""
         return self.nursery.forkers()
 
+    def was_out_of_memory(self, unit: Unit) -> bool:
+        """Return whether the kernel killed the unit's process for its `memory`."""
+        return self.nursery.was_killed(unit)
+
     def hear_forker(self) -> None:
         """Take what the forker has told: a pid that is unknown now is not the engine's."""
         self.nursery.hear()
@@ -274,6 +278,8 @@ class Crew:
 
     def has_ended(self, unit: Unit) -> None:
         """A unit's process is gone."""
+        if not isinstance(unit, Member):
+            self.nursery.clear(unit)
         self._room.look_soon()
 
     @staticmethod

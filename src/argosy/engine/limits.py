@@ -1,6 +1,7 @@
 """What of the declared limits is not held, or not for the whole agent: said before a start, never silently.
 
-Limits are those of setrlimit(2), which a process has for itself and each child for itself again.
+`memory` and `cpus` bind an agent as a whole where it has a control group (see `cgroup`). Elsewhere limits
+are those of setrlimit(2), which a process has for itself and each child for itself again.
 """
 
 from __future__ import annotations
@@ -8,12 +9,16 @@ from __future__ import annotations
 import resource
 from typing import TYPE_CHECKING
 
+from argosy.engine.cgroup import CPU, MEMORY
 from argosy.fault import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from argosy.fleet.spec import AgentSpec, Fleet
+
+
+_DELEGATED = "in a control group of its own it is: `systemd-run --user --scope -p Delegate=yes argosy up -d`"
 
 
 def hard_open_files() -> int | None:
@@ -22,8 +27,11 @@ def hard_open_files() -> int | None:
     return None if hard == resource.RLIM_INFINITY else hard
 
 
-def unheld(fleet: Fleet, most_open_files: int | None) -> list[Fault]:
-    """Return a warning for each limit that is not held as it is declared, with the agents that declare it."""
+def unheld(fleet: Fleet, most_open_files: int | None, held: Collection[str]) -> list[Fault]:
+    """Return a warning for each limit that is not held as it is declared, with the agents that declare it.
+
+    held: what control groups hold.
+    """
     too_many = f"of which the hard limit here is {most_open_files}"
 
     def wants_too_many(agent: AgentSpec) -> bool:
@@ -32,17 +40,17 @@ def unheld(fleet: Fleet, most_open_files: int | None) -> list[Fault]:
     found = [
         _warning(
             fleet,
-            lambda agent: agent.memory_bytes is not None,
+            lambda agent: agent.memory_bytes is not None and MEMORY not in held,
             "memory-per-process",
             "`memory` bounds what each process of {} reserves (RLIMIT_DATA), not their sum",
-            "",
+            _DELEGATED,
         ),
         _warning(
             fleet,
-            lambda agent: agent.cpus is not None,
+            lambda agent: agent.cpus is not None and CPU not in held,
             "cpus-not-held",
             "`cpus` of {} is not held",
-            "start it with `taskset -c 0,1`, or under a systemd unit with CPUQuota",
+            _DELEGATED,
         ),
         _warning(
             fleet,

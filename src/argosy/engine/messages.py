@@ -85,11 +85,12 @@ class Shutdown(Message, frozen=True):
 
 
 class Welcome(Message, frozen=True):
-    """The supervisor that answers."""
+    """The supervisor that answers. held: which limits its control groups hold: `memory`, `cpu`."""
 
     protocol: int
     pid: int
     started_s: float
+    held: list[str] = []
 
 
 class Refused(Message, frozen=True):

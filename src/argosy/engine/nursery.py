@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.engine import process
+from argosy.engine.cgroup import MEMORY, ControlGroups, find_delegated
 from argosy.engine.errand import Errands
 from argosy.engine.forkerlink import ForkerLink
 from argosy.engine.logs import Mark, append_mark, open_log
@@ -48,6 +49,8 @@ class Nursery:
         self._forker: ForkerLink | None = None
         self._forker_since = 0.0
         self._is_closing = False
+        root = find_delegated()
+        self._groups = ControlGroups(root, crew.folder.state.name) if root is not None else None
         end_orphans(crew.folder)
         self._start_forker()
         crew.loop.add_signal_handler(signal.SIGCHLD, self._look)
@@ -72,6 +75,11 @@ class Nursery:
         """Agent to the reason why no zygote bears it."""
         return self._zygotes.spawned
 
+    @property
+    def held(self) -> frozenset[str]:
+        """The limits that control groups hold here: `memory`, `cpu`."""
+        return frozenset() if self._groups is None else self._groups.held
+
     def adopt_plan(self, plan: Plan) -> None:
         """Have the zygotes that this plan asks for."""
         self._zygotes.prepare(plan, self._crew.environ)
@@ -83,7 +91,13 @@ class Nursery:
         self.diary.note("order", agent=unit.name)
         self._unborn[unit.incarnation] = unit
         self._loop.call_later(_BIRTH_PATIENCE_S, self._check_birth, unit.incarnation)
-        order = self._order_of(unit)
+        try:
+            order = self._order_of(unit)
+        except OSError as error:
+            os.close(output)
+            words = f"its control group `{error.filename}`: {error.strerror}"
+            self._loop.call_soon(self.on_no_birth, NoBirth(unit.incarnation, words))
+            return
         if not self._zygotes.take(order, output, is_one_of_many=self._starts_many()):
             self._send_bare(order, output)  # without a forker: again when there is one
 
@@ -109,18 +123,21 @@ class Nursery:
         return True
 
     def _order_of(self, unit: Unit) -> Order:
-        crew = self._crew
+        crew, spec, group = self._crew, unit.spec, ""
+        if self._groups is not None:
+            group = str(self._groups.prepare(unit.name, spec.memory_bytes, spec.cpus))
         return Order(
             name=unit.name,
             incarnation=unit.incarnation,
             generation=crew.generation,
             lease=str(crew.folder.lease(unit.name)),
             generation_file=str(crew.folder.lock),
-            argv=list(unit.spec.argv),
-            env=full_environment(crew.environ, unit.spec),
-            cwd=unit.spec.cwd,
-            open_files=unit.spec.open_files or crew.open_files,
-            memory=unit.spec.memory_bytes or 0,
+            argv=list(spec.argv),
+            env=full_environment(crew.environ, spec),
+            cwd=spec.cwd,
+            open_files=spec.open_files or crew.open_files,
+            memory=0 if MEMORY in self.held else spec.memory_bytes or 0,
+            group=group,
         )
 
     async def run_beside(self, unit: Unit, command: Sequence[str], within_s: float) -> Outcome:
@@ -171,6 +188,15 @@ class Nursery:
         raise AssertionError(f"the forker is no zygote: {word}")
 
     # ---- ends
+
+    def was_killed(self, unit: Unit) -> bool:
+        """Return whether the kernel killed the unit, because it had more than its `memory`."""
+        return self._groups is not None and self._groups.was_killed(unit.name)
+
+    def clear(self, unit: Unit) -> None:
+        """Nothing is left of the unit's process: remove its group."""
+        if self._groups is not None:
+            self._groups.remove(unit.name)
 
     def on_exit(self, end: Exit) -> None:
         """A child has ended. Told twice when its forker died between telling and reaping."""

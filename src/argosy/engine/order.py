@@ -42,6 +42,7 @@ class Order(NamedTuple):
     lease, generation_file: paths; without a lease it is an errand and no agent. incarnation,
     generation: numbers. argv, env, cwd: for execve.
     open_files: the soft limit of descriptors; memory: the bytes it may reserve; 0 to leave it.
+    group: the folder of its control group, empty to stay in its parent's.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Order(NamedTuple):
     cwd: str
     open_files: int = 0
     memory: int = 0
+    group: str = ""
 
 
 class Birth(NamedTuple):

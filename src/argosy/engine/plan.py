@@ -57,6 +57,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     probe_port: where a zmq, http or tcp probe of readiness knocks.
     memory_bytes, gpu_memory_bytes: what it is admitted by, the first also a limit; None and 0 when it
     does not say.
+    cpus: how many processors it may use, None for all.
     liveness, rhythm: the probe of a running one, and how often.
     start: spawn, or auto: from a warm interpreter where that is safe.
     cell: the one whose process it shares; its argv is then only what it would be by itself.
@@ -91,6 +92,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     liveness: Probe | None = None
     rhythm: Rhythm = Rhythm(10.0, 3)
     memory_bytes: int | None = None
+    cpus: float | None = None
     gpu_memory_bytes: int = 0
     start: str = "auto"
     cell: str | None = None
@@ -207,6 +209,7 @@ def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: 
         liveness=_liveness_probe(liveness),
         rhythm=Rhythm(duration_s(liveness.every), liveness.failures),
         memory_bytes=agent.memory_bytes,
+        cpus=agent.cpus,
         gpu_memory_bytes=agent.gpu_memory_bytes or 0,
         needs=agent.needs,
         wants=agent.wants,
@@ -298,6 +301,8 @@ def _digest(spec: ProcessSpec) -> str:
     seen: tuple[object, ...] = (spec.argv, spec.env, spec.cwd, spec.ports, spec.open_files)
     if spec.memory_bytes is not None:
         seen = (*seen, spec.memory_bytes)
+    if spec.cpus is not None:
+        seen = (*seen, f"{spec.cpus} cpus")
     if spec.cell is not None:
         seen = (*seen, spec.cell)
     return hashlib.sha256(msgspec.json.encode(seen, order="deterministic")).hexdigest()[:16]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from argosy.engine.cgroup import find_delegated, offered
 from argosy.engine.envfile import read_env_file
 from argosy.engine.limits import hard_open_files, unheld
 from argosy.engine.sources import assumed_folders, python_path, script_of
@@ -71,7 +72,7 @@ def preflight(
     look = _Look(fleet, variables, installed)
     notes = [note for agent in fleet.agents.values() for note in look.at(agent)]
     errors, warnings = _merge(notes)
-    warnings += tuple(unheld(fleet, hard_open_files()))
+    warnings += tuple(unheld(fleet, hard_open_files(), offered(find_delegated())))
     stopped: dict[str, str] = {}
     for note in notes:
         if note.stops:

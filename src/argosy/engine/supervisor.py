@@ -128,7 +128,8 @@ class Supervisor:
         match request:
             case Hello():
                 session.client = request.client
-                session.send(Welcome(protocol=PROTOCOL, pid=os.getpid(), started_s=self.started_s))
+                held = sorted(self._crew.nursery.held)
+                session.send(Welcome(protocol=PROTOCOL, pid=os.getpid(), started_s=self.started_s, held=held))
             case Apply():
                 try:
                     with self._hold("up", session):

@@ -51,6 +51,9 @@ class Surroundings(Protocol):
     def forkers(self) -> set[int]:
         """Return the process numbers of the forkers and zygotes."""
 
+    def was_out_of_memory(self, unit: Unit) -> bool:
+        """Return whether the kernel killed its process, because it had more than its `memory`."""
+
     def hear_forker(self) -> None:
         """Take what the forker has told."""
 

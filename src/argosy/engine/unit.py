@@ -23,6 +23,7 @@ from argosy.engine.timers import Timers
 from argosy.engine.will import Will, read_will, will_of, write_will
 from argosy.engine.words import words_of_end, words_of_lateness
 from argosy.fleet.secret import Veil
+from argosy.fleet.units import shown_size
 
 if TYPE_CHECKING:
     from argosy.engine.memory import Memory
@@ -334,6 +335,8 @@ class Unit:
         is_told = self._cause != "exit" or self.state is State.STOPPING
         lived_s = self._crew.loop.time() - self.started_at
         why = self.reason if is_told else words_of_end(ending, lived_s, self._log)
+        if self._crew.was_out_of_memory(self):
+            why = f"{why}; it had more than its `memory` of {shown_size(self.spec.memory_bytes or 0)}"
         self._life.depart(lambda: self._after_end(ending, why))
         if self._life.is_departing:
             self._fire(Event.UNHEALTHY, f"{why}; something of it still runs")

@@ -228,12 +228,10 @@ class AgentKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     gpu_memory: Annotated[
         Size | UnsetType, Meta(description="GPU memory; it starts while the machine's budget holds")
     ] = UNSET
-    memory: Annotated[
-        Size | UnsetType, Meta(description="memory; a limit for each process, and for admission")
-    ] = UNSET
+    memory: Annotated[Size | UnsetType, Meta(description="memory; a limit, and for admission")] = UNSET
     cpus: Annotated[
         Annotated[float, Meta(gt=0)] | UnsetType,
-        Meta(description="processors; not held yet, and told so"),
+        Meta(description="processors; held by a control group, where there is one"),
     ] = UNSET
     open_files: Annotated[Count | UnsetType, Meta(description="the limit of open files")] = UNSET
     idempotent: Annotated[

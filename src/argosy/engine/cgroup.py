@@ -1,0 +1,142 @@
+"""Control groups, version 2 (cgroups(7)): a group for each agent, in a tree that was given to argosy.
+
+Only a group that was delegated is touched: one that systemd marks so (Delegate=yes), one that belongs to
+the user who runs argosy, or the one that ARGOSY_CGROUP names. A group that others are limited by must hold
+no process itself, so what is in it, the supervisor among them, moves to a group `supervisor` below. An
+agent enters its group before its program begins; what it starts is born there.
+
+Controllers that a version 1 hierarchy has, or that were not delegated, are not there; limits are then
+those of setrlimit(2), or none (see `limits`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MEMORY: Final = "memory"
+CPU: Final = "cpu"
+_OWN: Final = "supervisor"
+_PERIOD_US: Final = 100_000
+_MARKS: Final = ("user.delegate", "trusted.delegate")
+
+
+class ControlGroups:
+    """The agents' groups below `root`.
+
+    prefix: tells the groups of one fleet from another's. held: the controllers that limit there.
+    """
+
+    def __init__(self, root: Path, prefix: str) -> None:
+        self._root = root
+        self._prefix = prefix
+        self._kills_before: dict[str, int] = {}
+        self.held = _enable(root)
+
+    def prepare(self, agent: str, memory_bytes: int | None, cpus: float | None) -> Path:
+        """Make the group of an agent, with those of the limits that are held; return it.
+
+        Raises OSError: it cannot be made, or not be limited so.
+        """
+        limits = {}
+        if memory_bytes is not None and MEMORY in self.held:
+            limits["memory.max"] = str(memory_bytes)
+            limits["memory.oom.group"] = "1"  # half an agent is worth nothing
+        if cpus is not None and CPU in self.held:
+            limits["cpu.max"] = f"{max(1000, round(cpus * _PERIOD_US))} {_PERIOD_US}"
+        group = self._group(agent)
+        self.remove(agent)
+        group.mkdir(exist_ok=True)  # where something of the last still runs it is the same group
+        for file, value in limits.items():
+            (group / file).write_text(value)
+        self._kills_before[agent] = _kills(group)
+        return group
+
+    def was_killed(self, agent: str) -> bool:
+        """Return whether the kernel killed it since its start, because it had more than its memory."""
+        return _kills(self._group(agent)) > self._kills_before.get(agent, 0)
+
+    def remove(self, agent: str) -> None:
+        """Remove an agent's group; one that still has a process stays."""
+        with contextlib.suppress(OSError):
+            self._group(agent).rmdir()
+
+    def _group(self, agent: str) -> Path:
+        return self._root / f"{self._prefix}.{agent}"
+
+
+def find_delegated(variables: Mapping[str, str] = os.environ, proc: Path = Path("/proc/self")) -> Path | None:
+    """Return the group that was given to the process of this folder in /proc, None when none was.
+
+    variables: its environment; ARGOSY_CGROUP names a group in spite of what marks and owners say.
+    """
+    named = variables.get("ARGOSY_CGROUP")
+    if named:
+        return Path(named) if _is_usable(Path(named)) else None
+    own = _own_group(proc)
+    for group in (own, own.parent) if own is not None and own.name == _OWN else (own,):
+        if group is not None and _is_usable(group) and _is_given(group):
+            return group
+    return None
+
+
+def offered(root: Path | None) -> frozenset[str]:
+    """Return the controllers that can limit below a group; none where there is no group."""
+    if root is None:
+        return frozenset()
+    return frozenset((root / "cgroup.controllers").read_text().split()) & {MEMORY, CPU}
+
+
+def _own_group(proc: Path) -> Path | None:
+    """Return the folder of a process's group of version 2, where it is mounted."""
+    lines = (proc / "cgroup").read_text().splitlines()
+    path = next((line[3:] for line in lines if line.startswith("0::")), None)
+    if path is None:
+        return None
+    for line in (proc / "mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        if rest.split()[:1] == ["cgroup2"]:
+            top, point = fields.split()[3:5]
+            if os.path.commonpath([top, path]) == top:
+                return Path(point, os.path.relpath(path, top))
+    return None
+
+
+def _is_usable(group: Path) -> bool:
+    files = ("cgroup.procs", "cgroup.subtree_control", "cgroup.controllers")
+    return all(os.access(group / file, os.R_OK | os.W_OK) for file in files[:2]) and os.access(group, os.W_OK)
+
+
+def _is_given(group: Path) -> bool:
+    for mark in _MARKS:
+        with contextlib.suppress(OSError):
+            if os.getxattr(group, mark) == b"1":
+                return True
+    return os.geteuid() != 0 and group.stat().st_uid == os.geteuid()
+
+
+def _enable(root: Path) -> frozenset[str]:
+    """Empty the group `root` of processes, and have its controllers limit what is below it."""
+    own = root / _OWN
+    own.mkdir(exist_ok=True)
+    for pid in (root / "cgroup.procs").read_text().split():
+        with contextlib.suppress(OSError):  # it has just ended, or is a thread of the kernel
+            (own / "cgroup.procs").write_text(pid)
+    control = root / "cgroup.subtree_control"
+    if missing := offered(root) - set(control.read_text().split()):
+        with contextlib.suppress(OSError):  # EBUSY: somebody came in meanwhile; it is told as not held
+            control.write_text(" ".join(f"+{each}" for each in sorted(missing)))
+    return offered(root) & {word.lstrip("+") for word in control.read_text().split()}
+
+
+def _kills(group: Path) -> int:
+    try:
+        lines = (group / "memory.events").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
