@@ -146,6 +146,14 @@ MIGRATED = {
     "the port after the one that the base is given": agent(
         "        self.port = port\n        self.health_port = self.port + 1\n" + MADE
     ).replace('        logging.info(f"health on {self.health_port}")\n', ""),
+    "the port after the one that the base is given, by another name": agent(
+        "        self.port = chosen\n        self.health_port = self.port + 1\n" + MADE
+    )
+    .replace('        logging.info(f"health on {self.health_port}")\n', "")
+    .replace('super().__init__("A", port)', 'chosen = port or 5\n        super().__init__("A", port=chosen)'),
+    "the port after the one that the base keeps": agent(
+        "        self.health_port = self.port + 1\n" + MADE
+    ).replace('        logging.info(f"health on {self.health_port}")\n', ""),
     "a socket that a method binds": agent(
         MADE.replace(
             'self.health_socket.bind(f"tcp://*:{self.health_port}")',
@@ -210,6 +218,10 @@ REFUSED = {
     "1: it works, too": (
         agent().replace('logging.info("health loop")', "self.turns = 0"),
         "it does more than answer: `self.turns = 0`",
+    ),
+    "1: it works for a dict": (
+        agent().replace("                time.sleep(0.1)\n", "                turn = {'x': self.work()}\n"),
+        "it does more than answer: `turn = {'x': self.work()}`",
     ),
     "1: two answers": (
         agent().replace(

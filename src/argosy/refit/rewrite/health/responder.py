@@ -16,7 +16,20 @@ LOGS: Final = frozenset(
 # What a test or a line of the log may call.
 _STILL: Final = frozenset(
     {"poll", "dict", "str", "len", "repr", "type", "int", "bool", "hasattr", "getattr", "isinstance"}
-    | {"get", "decode", "lower", "strip", "is_set", "is_alive", "loads", "time", "wait", "format", "Poller"}
+    | {
+        "get",
+        "decode",
+        "lower",
+        "strip",
+        "is_set",
+        "is_alive",
+        "format_exc",
+        "loads",
+        "time",
+        "wait",
+        "format",
+        "Poller",
+    }
 )
 
 
@@ -37,7 +50,7 @@ def responder_reason(loop: HealthLoop) -> str:
     if walk.payload != HOOK:
         what = f"`self.{walk.payload}()`" if walk.payload else "a payload that is made in the loop"
         return f"it answers with {what}, and the standard asks `{HOOK}`"
-    return ""
+    return walk.made
 
 
 def is_log(call: ast.Call) -> bool:
@@ -70,6 +83,7 @@ class _Walk:
         self.loop = loop
         self.sent = 0
         self.payload = ""
+        self.made = ""
         self._payloads: dict[str, str] = {}
 
     def block(self, body: list[ast.stmt], *, in_handler: bool = False) -> str:
@@ -110,6 +124,9 @@ class _Walk:
         if isinstance(value, ast.IfExp) and is_still(value.test):
             value = value.body
         if self.is_receiving(value) or is_still(value):
+            return True
+        if isinstance(value, ast.Dict):  # likely the payload; if not, it is told in the end
+            self.made = _more(node)
             return True
         method = self.asked(value)
         self._payloads[target.id] = method

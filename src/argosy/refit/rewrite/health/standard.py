@@ -216,7 +216,7 @@ def port_reason(view: View, index: Index, owner: ast.ClassDef, standard: Standar
         return ""
     if standard.path:
         return f"its port `{ast.unparse(bound)}` is not certainly the one that its base binds"
-    given = _given(owner)
+    given = _given(owner, PORT_NAMES)
     if given is not None:
         is_same = _is_same(view, _meant(view, owner, given), meant)
         return "" if is_same else f"its port `{ast.unparse(bound)}` is not the one that its base is given"
@@ -233,19 +233,20 @@ def _is_same(view: View, left: ast.expr, right: ast.expr) -> bool:
 
 
 def _is_next(view: View, owner: ast.ClassDef, meant: ast.expr) -> bool:
-    """Return whether a port is the one after the port that the base is given, and keeps."""
-    written = ast.unparse(meant)
-    made = method_of(owner, "__init__")
-    if written == "port + 1" and view.function(meant) is not made:
+    """Return whether a port is the one after the port that the base is given, or has kept itself."""
+    if not (isinstance(meant, ast.BinOp) and isinstance(meant.op, ast.Add)):
         return False
-    calls = [
-        call for node in (made.body if made is not None else ()) if (call := base_call(node)) is not None
+    if not (isinstance(meant.right, ast.Constant) and meant.right.value == 1):
+        return False
+    given = _given(owner, ("port",))
+    if ast.unparse(meant.left) != "self.port":
+        return given is not None and _is_same(view, meant.left, given)
+    kept = [
+        node.value
+        for node in ast.walk(owner)
+        if isinstance(node, ast.Assign) and any(flow.dotted(target) == "self.port" for target in node.targets)
     ]
-    given = {
-        flow.dotted(value) for call in calls for value in (*call.args, *(k.value for k in call.keywords))
-    }
-    is_kept = not _sets(owner, "self.port", but="port")
-    return written in ("self.port + 1", "port + 1") and is_kept and (made is None or "port" in given)
+    return all(given is not None and _is_same(view, value, given) for value in kept)
 
 
 def _declared_reason(index: Index, path: str, bound: ast.expr) -> str:
@@ -264,14 +265,18 @@ def _runs(run: object, path: str) -> bool:
     return isinstance(run, str) and (run == path or path.endswith(f"/{run}") or run.endswith(f"/{path}"))
 
 
-def _given(owner: ast.ClassDef) -> ast.expr | None:
-    """Return the health port that a class hands to its base's constructor."""
+def _given(owner: ast.ClassDef, names: tuple[str, ...]) -> ast.expr | None:
+    """Return what a class hands to its base's constructor under one of some names.
+
+    A port may stand without its name: then it is what is called `port` there.
+    """
     made = method_of(owner, "__init__")
     for node in made.body if made is not None else ():
         call = base_call(node)
-        for keyword in call.keywords if call is not None else ():
-            if keyword.arg in PORT_NAMES:
-                return keyword.value
+        if call is None:
+            continue
+        named = [item.value for item in call.keywords if item.arg in names]
+        return next(iter([*named, *(each for each in call.args if flow.dotted(each) in names)]), None)
     return None
 
 
@@ -301,11 +306,8 @@ def _is_local(owner: ast.ClassDef, name: str) -> bool:
     )
 
 
-def _sets(owner: ast.ClassDef, name: str, but: str = "") -> bool:
-    """Return whether a class sets an attribute, to anything but the name `but`."""
+def _sets(owner: ast.ClassDef, name: str) -> bool:
     return any(
-        isinstance(node, ast.Assign)
-        and any(flow.dotted(target) == name for target in node.targets)
-        and flow.dotted(node.value) != (but or None)
+        isinstance(node, ast.Assign) and any(flow.dotted(target) == name for target in node.targets)
         for node in ast.walk(owner)
     )
