@@ -20,7 +20,7 @@ from refit.rewrite.source_writer import marked_programs, written
 
 OLD_NS = 1_000_000_007_000_000_000
 CONTEXTS = plan.chosen(("Z301",))
-OWN = b"import zmq\n\n\ndef ask():\n    context = zmq.Context()\n    context.socket(zmq.REQ)\n    context.term()\n"
+OWN = b"import zmq\n\n\ndef ask():\n    own = zmq.Context()\n    own.socket(zmq.REQ)\n    own.term()\n"
 
 # What a tree of strangers holds beside programs, and Python does not run: it stays, and stops no other file.
 ODD = st.sampled_from(

@@ -1,0 +1,70 @@
+"""The code bases: published packages that use pyzmq and bring their own tests."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """One package at one version.
+
+    form: where its files are taken from; only some put their tests into the wheel. root: the folder in it
+    that imports begin at. tests, options: what pytest is given. extras: what the tests need beside the
+    package. fleet: a fleet file that names the literal addresses of the code, for the address rewrites;
+    empty for none.
+    """
+
+    name: str
+    version: str
+    form: Literal["sdist", "wheel"]
+    root: str = "."
+    tests: tuple[str, ...]
+    extras: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    fleet: str = ""
+
+
+_LOGBOOK_FLEET = """\
+fleet: logbook
+environments: {development: {redis: localhost}}
+agents: {Queues: {run: src/logbook/queues.py}}
+"""
+
+PACKAGES = (
+    Package(
+        name="logbook",
+        version="1.10.1",
+        form="sdist",
+        root="src",
+        tests=("tests",),
+        extras=("pyzmq", "redis", "execnet", "jinja2", "sqlalchemy", "pytest-rerunfailures"),
+        fleet=_LOGBOOK_FLEET,
+    ),
+    Package(
+        name="parsl",
+        version="2026.10.26",
+        form="sdist",
+        tests=(
+            "parsl/tests/test_htex/test_worker_interchange_bad_messages_3262.py",
+            "parsl/tests/test_htex/test_interchange_exit_bad_registration.py",
+            "parsl/tests/test_htex/test_manager_failure.py",
+            "parsl/tests/test_monitoring/test_htex_fuzz_zmq.py",
+            "parsl/tests/test_curvezmq.py",
+        ),
+        options=("--config", "local"),
+        extras=("pandas", "sqlalchemy<3", "pytest<8", "pytest-random-order"),
+    ),
+    Package(
+        name="bluesky",
+        version="1.15.1",
+        form="sdist",
+        root="src",
+        tests=("src/bluesky/tests/test_zmq.py",),
+        extras=("ophyd", "multiprocess", "matplotlib", "pytest-mock", "pytest-asyncio"),
+    ),
+    Package(name="motorway", version="3.1.4", form="sdist", tests=("motorway/tests",), extras=("boto3",)),
+    Package(name="scoop", version="0.7.2.0", form="sdist", tests=("test/tests.py",)),
+    Package(name="ipyparallel", version="9.2.0", form="wheel", tests=("ipyparallel/tests",)),
+)
