@@ -13,8 +13,8 @@ from functools import cached_property
 import msgspec
 
 from argosy.refit.file import module_name
-from argosy.refit.statements import Statement, read_statements
-from argosy.refit.tokens import Token
+from argosy.refit.statements import CLOSING, OPENING, Statement, read_statements
+from argosy.refit.tokens import Token, scan
 from argosy.source.text import split_lines
 
 
@@ -98,8 +98,12 @@ class Outline:
     def calls(self) -> Iterator[tuple[str, Token]]:
         """Yield the dotted names that are called, as imports lead them, with their first word."""
         for statement in self.statements:
-            if statement.word not in ("def", "class"):
+            if statement.word != "case":  # its patterns look like calls
                 yield from self._calls(statement.tokens)
+            for token in statement.tokens:
+                if token.kind == "string":
+                    for part in _placeholders(token.text):
+                        yield from ((name, token) for name, _ in self._calls(_code(part)))
 
     def strings(self) -> Iterator[tuple[str, Token]]:
         """Yield the texts of the file but those that are statements of their own."""
@@ -116,28 +120,24 @@ class Outline:
             first = at - 1
             while first >= 2 and tokens[first - 1].text == "." and tokens[first - 2].kind == "name":
                 first -= 2
-            if first and tokens[first - 1].text == ".":
-                continue  # of something that is no name
+            if first and tokens[first - 1].text in (".", "def", "class"):
+                continue  # of something that is no name; a definition
             dotted = "".join(item.text for item in tokens[first:at])
             yield self.resolved(dotted), tokens[first]
 
     def _bases(self, statement: Statement) -> Iterator[str]:
-        tokens = statement.tokens
-        depth, name = 0, ""
-        for token, after in zip(tokens, [*tokens[1:], None], strict=True):
-            if token.text in "([{":
-                depth += 1
-                continue
-            is_part = depth == 1 and (token.kind == "name" or (token.text == "." and name))
-            is_keyword = after is not None and after.text == "="
-            if is_part and not is_keyword:
-                name += token.text
-                continue
-            if name:
-                yield self.resolved(name)
-            name = ""
-            if token.text in ")]}":
-                depth -= 1
+        """Yield the names, with dots and perhaps a subscript, that stand alone in the class's brackets."""
+        depth = 0
+        argument: list[Token] = []
+        for token in statement.tokens:
+            depth -= token.text in CLOSING
+            if (depth == 0 and token.text in CLOSING) or (depth == 1 and token.text == ","):
+                if _is_dotted(argument):
+                    yield self.resolved("".join(item.text for item in argument))
+                argument = []
+            elif depth == 1 and token.text not in CLOSING and token.text != "[":
+                argument.append(token)
+            depth += token.text in OPENING
 
     def _lines(self, at: int, statement: Statement) -> int:
         last = statement.end_line
@@ -150,6 +150,13 @@ class Outline:
     @cached_property
     def _text_lines(self) -> list[str]:
         return split_lines(self.text)
+
+
+def _is_dotted(tokens: Sequence[Token]) -> bool:
+    """Return whether these are `a.b.c`."""
+    return bool(tokens) and all(
+        token.kind == "name" if at % 2 == 0 else token.text == "." for at, token in enumerate(tokens)
+    )
 
 
 def absolute(path: str, node: ast.ImportFrom) -> str:
@@ -168,6 +175,38 @@ def _parsed(text: str) -> ast.Import | ast.ImportFrom | None:
     except (SyntaxError, ValueError, RecursionError):
         return None
     return body[0] if len(body) == 1 and isinstance(body[0], ast.Import | ast.ImportFrom) else None
+
+
+def _placeholders(text: str) -> Iterator[str]:
+    """Yield what stands in the braces of an f-string, and in those of formats within."""
+    prefix = text[: text.index(text[-1])].lower()
+    if "f" not in prefix and "t" not in prefix:
+        return
+    depth, start = 0, 0
+    at = len(prefix)
+    while at < len(text):
+        if depth == 0 and text[at : at + 2] in ("{{", "}}"):
+            at += 1
+        elif text[at] == "{":
+            depth += 1
+            start = at + 1 if depth == 1 else start
+        elif text[at] == "}" and depth:
+            depth -= 1
+            if depth == 0:
+                yield text[start:at]
+        at += 1
+
+
+def _code(text: str) -> list[Token]:
+    """Return the tokens of an expression, and of the expressions in the f-strings within it."""
+    found: list[Token] = []
+    for token in scan(text):
+        if token.is_code:
+            found.append(token)
+        if token.kind == "string":
+            for part in _placeholders(token.text):
+                found += _code(part)
+    return found
 
 
 def _value(text: str) -> str:
