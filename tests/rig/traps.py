@@ -123,6 +123,14 @@ class Watch:
         ended.poll()
         os.close(pidfd)
 
+    def do_lose(self) -> None:
+        """Delete what is in the folder `disk`, and it, as somebody may who tidies up."""
+        top = os.path.realpath(f"{self.folder}/disk")
+        for folder, _, files in os.walk(top, topdown=False):
+            for name in files:
+                os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
+
     def do_fill(self) -> None:
         """Leave no room on the disk of the folder `disk`."""
         descriptor = os.open(f"{self.folder}/disk/ballast", os.O_WRONLY | os.O_CREAT | os.O_APPEND)

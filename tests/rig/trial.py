@@ -69,7 +69,8 @@ class Point(NamedTuple):
     at: `module.Function` or `module.Class.method`, or with ` name` behind it that builtin, called in it.
     on: "call" or "return"; "c_call" or "c_return" of a builtin. kinds: of process: client, supervisor,
     forker or zygote; those of an agent until its program begins are its forker's. do: "kill" it,
-    "pause" it, "orphan" it (kill the supervisor at this moment), "fill" its disk. nth: which time.
+    "pause" it, "orphan" it (kill the supervisor at this moment), "fill" the disk of the state folder, or
+    "lose" that folder. nth: which time.
     """
 
     at: str
@@ -95,7 +96,8 @@ class Trial:
         self.points = points
         told = {name: point._asdict() for name, point in points.items()}
         (self.traps / "points.json").write_text(json.dumps(told))
-        self._folder = folder_of(self.path, rig.env)
+        self.folder = folder_of(self.path, rig.env)
+        (self.traps / "disk").symlink_to(self.folder.state)
         self._supervisors: list[subprocess.Popen[bytes]] = []
 
     def mutate(self, mutants: Mapping[str, str]) -> None:
@@ -132,7 +134,7 @@ class Trial:
 
     def tell(self, request: Message) -> Client:
         """Send the supervisor a request and do not wait for what becomes of it."""
-        client = connect(self._folder, "test")
+        client = connect(self.folder, "test")
         assert client is not None, "no supervisor answers"
         client.send(request)
         return client
@@ -169,7 +171,7 @@ class Trial:
         )
         while True:
             try:
-                with connect(self._folder, "test") or self._start_supervisor() as client:
+                with connect(self.folder, "test") or self._start_supervisor() as client:
                     client.send(apply)
                     for answer in client.stream():
                         if isinstance(answer, Account):
@@ -201,7 +203,7 @@ class Trial:
         with open(ready, "rb") as file:
             told = file.read()
         self._supervisors.append(process)
-        client = connect(self._folder, "test")
+        client = connect(self.folder, "test")
         if client is None:
             raise SupervisorLostError(told.decode() or "it was killed before it was ready")
         return client
@@ -232,7 +234,7 @@ class Trial:
     def begin_anew(self) -> None:
         """Have nothing of the fleet: no process, no state, no mark of a witness."""
         self.close()
-        shutil.rmtree(self.rig.env["XDG_STATE_HOME"], ignore_errors=True)
+        shutil.rmtree(self.folder.state.parent, ignore_errors=True)
         for pattern in ("*.twice", "*.lives"):
             for mark in self.rig.folder.glob(pattern):
                 mark.unlink()
@@ -251,9 +253,10 @@ class Trial:
         return [pid for pid in self.lives(agent) if is_alive(pid)]
 
     def report(self) -> Report:
-        """Return what the supervisor says."""
-        client = connect(self._folder, "test")
-        assert client is not None, "no supervisor answers"
+        """Return what the supervisor says. Raises SupervisorLostError: there is none."""
+        client = connect(self.folder, "test")
+        if client is None:
+            raise SupervisorLostError("no supervisor answers")
         with client:
             answer = client.ask(Status())
         assert isinstance(answer, Report)
@@ -261,7 +264,7 @@ class Trial:
 
     def is_up(self) -> bool:
         """Return whether a supervisor answers."""
-        client = connect(self._folder, "test")
+        client = connect(self.folder, "test")
         if client is None:
             return False
         with client:
@@ -270,13 +273,13 @@ class Trial:
     def is_listening(self) -> bool:
         """Return whether the control socket takes connections, answered or not."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-            return channel.connect_ex(str(self._folder.control)) == 0
+            return channel.connect_ex(str(self.folder.control)) == 0
 
     def await_zygote(self) -> None:
         """Wait until the zygote of this supervisor is warm: until then one agent alone is spawned."""
 
         def is_warm() -> bool:
-            kinds = [entry.kind for entry in read_diary(self._folder.diary)]
+            kinds = [entry.kind for entry in read_diary(self.folder.diary)]
             return "zygote" in kinds[len(kinds) - kinds[::-1].index("supervisor") :]
 
         self.rig.until(is_warm)

@@ -141,7 +141,7 @@ class Cell:
 
     def adopt_running(self) -> None:
         """Take over the process of an earlier supervisor, and whom it was told to carry."""
-        if not self._crew.adopt(self.hull):
+        if self.hull.identity is not None or not self._crew.adopt(self.hull):
             return
         for member in self.members.values():
             if member.adopt_aboard(self.hull):

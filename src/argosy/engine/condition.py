@@ -57,6 +57,8 @@ def judge_health(health: str | None, lost_needs: Collection[str]) -> tuple[Event
         return Event.UNHEALTHY, "its own health says failing"
     if health == Status.DEGRADED:
         return Event.DEGRADED, "its own health says degraded"
+    if health not in (Status.OK, None):
+        return None  # it starts or ends, by its own word: no lost need makes it readier than that
     if lost_needs:
         return Event.DEGRADED, f"without `{'`, `'.join(sorted(lost_needs))}`"
-    return (Event.READY, "") if health in (Status.OK, None) else None
+    return Event.READY, ""

@@ -140,18 +140,23 @@ class Crew:
         return [name for name, unit in self.units.items() if unit.has_process or self.adopt(unit)]
 
     def find_lost(self) -> None:
-        """Make leases anew for what runs although the state folder was deleted."""
+        """Make leases anew for what runs although the state folder was deleted, and is not adopted."""
+        held = {unit.name for unit in self.hosts() if unit.identity is not None}
         for name, identity in agents_in_proc(self.folder).items():
-            self._record_again(name, identity, secrets.randbits(62))
+            if name not in held:
+                self._record_again(name, identity, secrets.randbits(62))
 
-    def mend_folder(self) -> None:
-        """Make the state folder anew when somebody has deleted it under the running fleet.
+    def mend_folder(self) -> bool:
+        """Make the state folder anew when somebody has deleted it under the running fleet; return whether.
 
         Raises OSError, MissingError: it cannot be made.
         """
         match self._reign.look():
+            case Rule.HELD:
+                return False
             case Rule.LOST:
                 self.on_dethroned()
+                return False
             case Rule.RENEWED:
                 self.diary.note("folder-lost")
                 self.diary.close()
@@ -161,6 +166,7 @@ class Crew:
                 for unit in self.hosts():
                     if unit.identity is not None:
                         self._record_again(unit.name, unit.identity, unit.incarnation)
+                return True
 
     def _record_again(self, name: str, identity: process.Identity, incarnation: int) -> None:
         descriptor = lease.open_lease(self.folder.lease(name))

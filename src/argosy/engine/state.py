@@ -63,7 +63,6 @@ class Action(StrEnum):
     TERMINATE = "terminate"  # TERM, then KILL after the grace
     BACK_OFF = "back-off"
     CONCLUDE = "conclude"  # nothing more will happen by itself: dependents are blocked
-    FORGET = "forget"  # a start or restart that was planned is off
 
 
 class Transition(NamedTuple):

@@ -30,7 +30,7 @@ from argosy.engine.report import report_of, waiting_on
 from argosy.engine.rollout import Rollout
 from argosy.engine.roster import lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES
-from argosy.fault import ArgosyError, Fault, RefusedError
+from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 from argosy.fleet.graph import graph_of
 
 if TYPE_CHECKING:
@@ -87,13 +87,21 @@ class Supervisor:
                 {name: spec.need_names() for name, spec in roster.plan.processes.items()}
             )
         known = {hull.name for hull in hulls.values()}
-        lost = lost_specs(self._folder, [each for each in living_leases(self._folder) if each not in known])
-        self._crew.add(lost.agents, lost.hulls)
-        self._was_used = bool(self._crew.adopt_running())
+        self._adopt_leases(known)
+        with contextlib.suppress(OSError, MissingError):  # the next start says why it cannot be made
+            while self._crew.mend_folder():  # deleted meanwhile: who was not adopted yet is in no lease now
+                self._crew.find_lost()
+                self._adopt_leases(known)
         for name in leaving:
             unit = self._crew.units[name]
             if unit.has_process:
                 unit.stop()  # it was being stopped
+
+    def _adopt_leases(self, known: Collection[str]) -> None:
+        """Take over whoever has a lease and lives. known: processes of cells that are in the roster."""
+        lost = lost_specs(self._folder, [each for each in living_leases(self._folder) if each not in known])
+        self._crew.add(lost.agents, lost.hulls)
+        self._was_used = bool(self._crew.adopt_running()) or self._was_used
 
     def watch_sessions(self, sessions: Collection[Session]) -> None:
         """Send transitions to those of `sessions` that subscribe."""

@@ -1,0 +1,128 @@
+"""Whether exactly what shall run does, once each, while the engine and the agents are killed at random.
+
+`python bench/survival.py [--json] [--quick] [--seconds N]`; needs `argosy[bench]` and the tests beside it.
+See bench/README.md.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from argosy.fault import Fault, RefusedError
+from yard.harness import Options, run_bench, tell
+from yard.machine import this_machine
+from yard.result import Result, Value, count_of, p99_of, value_of
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from rig.fleet import Rig
+from rig.ordeal import AMBUSHES, NAMES, Ordeal, OrdealError
+from rig.steps import POINTS
+from rig.trial import Trial
+
+FULL_S = 300.0
+QUICK_S = 20.0
+SEED = 20240229
+# How often each event, of a hundred.
+WEIGHTS = {
+    "ambush": 30,
+    "crash": 20,
+    "kill_supervisor": 15,
+    "up": 10,
+    "kill_forkers": 8,
+    "change": 7,
+    "stop": 5,
+    "remove": 3,
+    "down": 2,
+}
+
+METHOD = [
+    "a fleet of three or four agents, spawned and forked from a zygote, in a folder of its own",
+    "an event at random: an agent, the supervisor, or the forker and the zygotes killed (SIGKILL); an "
+    "ambush: whoever of the engine comes first to a named step of its work is killed there; `up`, `down`, "
+    "one stopped, one changed in the file, added or removed",
+    "after each, by what the agents themselves write and lock and by /proc: exactly what shall run does, "
+    "each has lived as often as it was to be started, never two at once; status, or the leases where no "
+    "supervisor is, names these processes; no forker but the supervisor's own is left",
+    "wrong: an event after which that was not so within 15 s; the run ends with the first",
+    "settled: from `up` after a supervisor's death until all of that is so, in which the next one starts",
+]
+
+
+def measure(options: Options) -> Result:
+    """Let happen what can, and tell how often what did."""
+    machine = this_machine()
+    seconds = options.seconds or (QUICK_S if options.quick else FULL_S)
+    folder = Path(tempfile.mkdtemp(prefix="argosy-s-", dir="/tmp"))
+    (folder / "r").mkdir(mode=0o700)
+    trial = Trial(Rig(folder, folder / "r"), POINTS)
+    try:
+        values = _live_through(Ordeal(trial), seconds)
+    finally:
+        trial.close()
+        shutil.rmtree(folder)
+    return Result(name="survival", machine=machine, ratios={}, values=values, skipped={}, method=METHOD)
+
+
+def _live_through(ordeal: Ordeal, seconds: float) -> dict[str, Value]:
+    chance = random.Random(SEED)
+    settled_ms: list[float] = []
+    ends_s = time.monotonic() + seconds
+    passed: list[str] = []
+    ordeal.up()
+    while time.monotonic() < ends_s:
+        (what,) = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        passed.append(what)
+        is_orphan = what == "up" and not ordeal.has_supervisor and bool(ordeal.runs)
+        began_s = time.monotonic()
+        try:
+            _happen(ordeal, what, chance)
+        except OrdealError as error:
+            words = f"after {len(passed)} events, the last {', '.join(passed[-8:])}: {error}"
+            raise RefusedError(Fault("", "survival", words)) from error
+        if is_orphan:
+            settled_ms.append(1000 * (time.monotonic() - began_s))
+    ordeal.note_ambush()
+    tell(f"{len(passed)} events in {seconds:g} s")
+    return _values(ordeal, len(passed), settled_ms)
+
+
+def _happen(ordeal: Ordeal, what: str, chance: random.Random) -> None:
+    agent = chance.choice(NAMES)
+    match what:
+        case "ambush":
+            ordeal.ambush(chance.choice(AMBUSHES))
+        case "crash":
+            ordeal.crash(agent)
+        case "stop":
+            ordeal.stop(agent)
+        case "change":
+            ordeal.change(agent)
+            ordeal.up()
+        case "remove":
+            ordeal.remove(chance.choice(NAMES[1:]))
+            ordeal.up()
+        case _:
+            getattr(ordeal, what)()
+
+
+def _values(ordeal: Ordeal, events: int, settled_ms: list[float]) -> dict[str, Value]:
+    found = {
+        f"survival.{name.replace(' ', '_')}": count_of(n, "") for name, n in sorted(ordeal.events.items())
+    }
+    found["survival.events"] = count_of(events, "")
+    found["survival.events_after_which_something_was_wrong"] = count_of(0, "", goal=0)
+    found["survival.steps_at_which_somebody_was_killed"] = count_of(len(ordeal.steps), f"of {len(AMBUSHES)}")
+    if settled_ms:
+        found["survival.settled_ms"] = value_of(settled_ms, "ms")
+        found["survival.settled_p99_ms"] = p99_of(settled_ms, "ms")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(run_bench("survival", (__doc__ or "").partition("\n")[0], measure, is_timed=True))

@@ -1,0 +1,163 @@
+"""A full disk, a lost state folder, a clock that goes back, each at its worst moment: the fleet goes on.
+
+The next `up` adopts exactly what runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from argosy.fault import RefusedError
+from rig.fleet import Rig
+from rig.trial import Point, Trial, end
+
+# Where something is written, or looked at, while an agent starts again.
+AT_A_START = {
+    "its lease is looked at": Point("crew.Crew.adopt"),
+    "the transition is noted": Point("diary.Diary.note"),
+    "its log is opened": Point("logs.open_log"),
+    "its will is written": Point("will.write_will"),
+    "its order is sent": Point("forkerlink.ForkerLink.send"),
+    "its lease is opened": Point("bootstrap._take_lease", kinds=("forker",)),
+    "its record is written": Point("lease.write_record", kinds=("forker",)),
+    "the generation is read": Point("generation.read_generation", kinds=("forker",)),
+    "its birth is marked": Point("logs.append_mark"),
+    "its readiness is written": Point("will.write_will", nth=3),
+}
+# While a new supervisor adopts.
+AT_ADOPTION = {
+    "the lock is about to be taken": Point("generation.hold"),
+    "the generation is raised": Point("generation.write_generation"),
+    "the diary is opened": Point("diary.Diary.__init__"),
+    "the forkers are noted": Point("orphans.note_forkers"),
+    "an agent is adopted": Point("unit.Unit.adopt"),
+    "the plan is drafted": Point("roster.draft_roster"),
+    "the book is written": Point("roster.write_book_of"),
+}
+POINTS = {
+    f"{do}: {row}": point._replace(do=do)
+    for do in ("fill", "lose")
+    for row, point in (AT_A_START | AT_ADOPTION).items()
+}
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Trial]:
+    """A fleet that runs; its state is on a disk of 512 KiB."""
+    folder = Path(tempfile.mkdtemp(prefix="argosy-t-", dir="/tmp"))
+    (folder / "r").mkdir(mode=0o700)
+    disk = folder / "state"
+    disk.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        shutil.rmtree(folder)
+        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+    made = Trial(Rig(folder, folder / "r"), POINTS)
+    try:
+        yield made
+    finally:
+        made.close()
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+        shutil.rmtree(folder)
+
+
+def ballast(trial: Trial) -> Path:
+    return trial.folder.state / "ballast"
+
+
+def lived(trial: Trial) -> dict[str, int]:
+    return {name: len(trial.lives(name)) for name in "ABC"}
+
+
+def at_rest(trial: Trial) -> dict[str, int]:
+    trial.disarm()
+    ballast(trial).unlink(missing_ok=True)
+    trial.up()
+    trial.settle("ABC")
+    return lived(trial)
+
+
+def params(rows: dict[str, Point]) -> list[object]:
+    """Return the rows, each with both misfortunes; each third one for the gate."""
+    pairs = [(do, row) for row in rows for do in ("fill", "lose")]
+    marks = ((), pytest.mark.soak, pytest.mark.soak)
+    return [pytest.param(f"{do}: {row}", marks=marks[at % 3]) for at, (do, row) in enumerate(pairs)]
+
+
+@pytest.mark.parametrize("row", params(AT_A_START))
+def test_while_an_agent_starts(trial: Trial, row: str) -> None:
+    before = at_rest(trial)
+    trial.arm(row)
+    end(trial.living("A")[-1])
+    trial.await_sprung(row)
+    trial.settle("ABC")
+    before["A"] += 1
+    assert lived(trial) == before, "it has started again, nobody else has"
+    ballast(trial).unlink(missing_ok=True)
+    trial.kill_supervisor()
+    trial.up()
+    trial.settle("ABC")
+    assert lived(trial) == before
+
+
+@pytest.mark.parametrize("row", params(AT_ADOPTION))
+def test_while_the_next_supervisor_adopts(trial: Trial, row: str) -> None:
+    before = at_rest(trial)
+    trial.kill_supervisor()
+    trial.arm(row)
+    with contextlib.suppress(RefusedError):  # what cannot be written down is not begun
+        trial.up()
+    assert trial.sprung(row), "it never came to that step"
+    assert [name for name in "ABC" if len(trial.living(name)) != 1] == []
+    ballast(trial).unlink(missing_ok=True)
+    trial.up()
+    trial.settle("ABC")
+    assert lived(trial) == before
+
+
+# Sets the clock of a process back by as much as the file `clock` says, whenever it changes.
+CLOCK = """
+import os, time
+now = time.time
+def wrong():
+    try:
+        with open({path!r}) as file:
+            return now() + float(file.read() or 0)
+    except FileNotFoundError:
+        return now()
+time.time = wrong
+"""
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, pytest.param(10 * 365 * 86400.0, marks=pytest.mark.soak)])
+def test_the_clock_is_set_while_a_fleet_runs(trial: Trial, seconds: float) -> None:
+    trial.begin_anew()
+    clock = trial.rig.folder / "clock"
+    code = CLOCK.format(path=str(clock))
+    trial.mutate({"supervisor": code, "client": code})
+    try:
+        before = at_rest(trial)
+        clock.write_text(str(seconds))
+        end(trial.living("A")[-1])
+        trial.rig.until(lambda: len(trial.lives("A")) == 2)
+        trial.settle("ABC")
+        code_of, told = trial.run("timeline")
+        assert code_of == 0, told
+        trial.kill_supervisor()
+        trial.up()
+        trial.settle("ABC")
+        assert lived(trial) == before | {"A": before["A"] + 1}
+        code_of, told = trial.run("down")
+        assert sorted(told["stopped"]) == ["A", "B", "C"]
+    finally:
+        trial.mutate({})
+        clock.unlink(missing_ok=True)
+        trial.begin_anew()
