@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections import ChainMap
 from typing import TYPE_CHECKING
 
 from argosy.engine import lease, process
@@ -66,7 +65,7 @@ class Crew:
         self._appetite = Appetite(folder.appetite)
         self.nursery = Nursery(self)
         gpu = GpuWatch(loop, self.nursery.run_alone, lambda: self._room.look_soon())
-        self._room = Room(loop, ChainMap(self.units, self._hulls), self._appetite, gpu, self._has_news)
+        self._room = Room(loop, (self.units, self._hulls), self._appetite, gpu, self._has_news)
         self._logs = LogKeeper(folder.logs, loop)
         self._sampler = MemorySampler(loop, self.hosts, self._has_sampled)
 

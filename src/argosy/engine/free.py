@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.engine.process import read_at_once
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,7 +34,7 @@ def read_free(root: Path = Path("/")) -> Free:
 
 def _of_machine(path: str) -> Free:
     found = {}
-    for line in _read(path).splitlines():
+    for line in read_at_once(path).splitlines():
         key, _, rest = line.partition(b":")
         if key in _OF_MEMINFO:
             found[key] = int(rest.split()[0]) * 1024
@@ -42,7 +44,7 @@ def _of_machine(path: str) -> Free:
 
 def _of_groups(top: str) -> Iterator[Free]:
     """Yield the limits of the memory groups this process is in, up to the root."""
-    for line in _read(f"{top}/proc/self/cgroup").decode().splitlines():
+    for line in read_at_once(f"{top}/proc/self/cgroup").decode().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):
             names = _NAMES_OF_V1 if controllers else _NAMES_OF_V2
@@ -60,17 +62,12 @@ _NAMES_OF_V2 = ("memory.max", "memory.current", b"inactive_file ")
 
 def _of_group(folder: str, limit: str, usage: str, reclaimable: bytes) -> Free | None:
     try:
-        text = _read(f"{folder}/{limit}").strip()
+        text = read_at_once(f"{folder}/{limit}").strip()
         if text == b"max" or int(text) >= _NO_LIMIT_BYTES:
             return None
-        used = int(_read(f"{folder}/{usage}"))
-        lines = _read(f"{folder}/memory.stat").splitlines()
+        used = int(read_at_once(f"{folder}/{usage}"))
+        lines = read_at_once(f"{folder}/memory.stat").splitlines()
     except OSError:  # a group above that is not shown in here, or one without the controller
         return None
     spare = next((int(line.split()[1]) for line in lines if line.startswith(reclaimable)), 0)
     return Free(int(text), max(0, int(text) - used + spare))
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine.state import State
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _EVERY_S = 1.0
 _FIRST_S = 0.1
+# The kernel walks all pages of a process for its proportional size: milliseconds for one of a large family.
+# Once each is known, what that takes is at most this share of a processor.
+_SHARE = 0.001
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -72,14 +76,17 @@ class MemorySampler:
     def _sample(self) -> None:
         units = [unit for unit in self._units() if unit.pid is not None]
         is_calm = not any(unit.state is State.STARTING for unit in units)
+        took_s = 0.0
         unread = [unit for unit in units if unit.memory is None]
         if units and is_calm:
             self._turn = (self._turn + 1) % len(units)
             unit = unread[0] if unread else units[self._turn]
+            began_s = time.thread_time()
             unit.memory = read_memory(unit.pid or 0)
+            took_s = time.thread_time() - began_s
             unit.memory_at = self._loop.time()
             self._on_sample(unit)
-        pause_s = _FIRST_S if is_calm and len(unread) > 1 else _EVERY_S
+        pause_s = _FIRST_S if is_calm and len(unread) > 1 else max(_EVERY_S, took_s / _SHARE)
         self._timer = self._loop.call_later(pause_s, self._sample)
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CREDENTIALS = struct.Struct("3i")
 _LARGEST = 8192
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_CREDENTIALS.size)
 _AT_ONCE = 32
 
 
@@ -48,7 +49,7 @@ class NotifySocket:
         """Take what waits, but not more than a queue holds: one who floods must not keep the loop."""
         for _ in range(_AT_ONCE):
             try:
-                data, ancillary, _, _ = self._socket.recvmsg(_LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
+                data, ancillary, _, _ = self._socket.recvmsg(_LARGEST, _ANCILLARY_BYTES)
             except BlockingIOError:
                 return
             for level, kind, value in ancillary:

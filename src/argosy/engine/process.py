@@ -23,6 +23,7 @@ _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 # linux/pidfd.h, Linux 6.15: PIDFD_GET_INFO, PIDFD_INFO_EXIT, struct pidfd_info in its first version.
 _PIDFD_GET_INFO = 0xC040FF0B
 _PIDFD_INFO_EXIT = 1 << 3
+_SMALL_BYTES = 16384
 _PIDFD_INFO = struct.Struct("=QQ11Ii")
 
 
@@ -48,11 +49,22 @@ def boot_id() -> bytes:
         return bytes.fromhex(file.read().strip().replace("-", ""))
 
 
+def read_at_once(path: str) -> bytes:
+    """Return what a small file of /proc holds: three calls, where a file object makes ten.
+
+    Raises OSError: it cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _SMALL_BYTES)
+    finally:
+        os.close(descriptor)
+
+
 def read_stat(pid: int) -> Stat | None:
     """Return what /proc says of `pid`, or None where there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        fields = read_at_once(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
     return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
@@ -155,8 +167,7 @@ def zombie_status(pid: int) -> int | None:
     Field 52 of /proc/PID/stat (proc_pid_stat(5), Linux 3.5).
     """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        fields = read_at_once(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
     return int(fields[49]) if fields[0] == b"Z" else None
@@ -193,7 +204,10 @@ def children() -> list[int]:
     """Return the children of this process, those that fell to it and those that have just ended included."""
     found: list[int] = []
     for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children") as file:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open(f"/proc/self/task/{thread}/children", "rb", buffering=0) as file,
+        ):
             found.extend(map(int, file.read().split()))
     return found
 

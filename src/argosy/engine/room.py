@@ -6,6 +6,7 @@ is short for lets the others pass: they may be what frees it.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from argosy.engine.admission import chain_lengths, read_pressure, room_for
@@ -17,7 +18,7 @@ from argosy.engine.state import State
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from argosy.engine.appetite import Appetite
     from argosy.engine.free import Free
@@ -28,18 +29,19 @@ if TYPE_CHECKING:
 # Nobody tells when the pressure falls or memory becomes free.
 _PRESSURE_AGAIN_S = 0.01
 _MEMORY_AGAIN_S = 0.25
+_FREE_FOR_S = 0.05
 
 
 class Room:
     """Lets units in.
 
-    units: all of the crew, and the processes of cells. tell(unit): it has something new to say.
+    units: all of the crew, and the processes of cells, by name. tell(unit): it has something new to say.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        units: Mapping[str, Unit],
+        units: Sequence[Mapping[str, Unit]],
         appetite: Appetite,
         gpu: GpuWatch,
         tell: Callable[[Unit], None],
@@ -50,6 +52,8 @@ class Room:
         self._gpu = gpu
         self._tell = tell
         self._most_starting: int | None = None
+        self._free: Free | None = None
+        self._free_at = 0.0
         self._gpu_budgets: dict[str, int] = {}
         self._chains: dict[str, int] = {}
         self._wanted: dict[str, None] = {}  # in the order of asking
@@ -78,13 +82,13 @@ class Room:
     def _let_in(self) -> None:
         """Give the room there is to those who wait for it."""
         self._timer = None
-        waiting = [self._units[name] for name in self._wanted if name in self._units]
+        waiting = [each[name] for name in self._wanted for each in self._units if name in each]
         waiting = [unit for unit in waiting if unit.waits_for_room and unit.state is State.STARTING]
         # An agent of a cell asks for no process of its own: only its share of a GPU is to be had.
         waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chains.get(unit.name, 1)))
         self._wanted = {unit.name: None for unit in waiting}
         now = self._loop.time()
-        starting = [unit for unit in self._units.values() if _has_begun(unit)]
+        starting = [unit for unit in self._each() if _has_begun(unit)]
         ages = [now - unit.started_at for unit in starting if unit.spec.cell is None]
         pressure = read_pressure()
         free = None
@@ -93,7 +97,7 @@ class Room:
             if is_process and not room_for(ages, self._most_starting, pressure):
                 self.look_soon(_PRESSURE_AGAIN_S)
                 return
-            free = free or read_free()
+            free = free or self._look_at_memory(now)
             if not self._fits(unit, free, starting):
                 continue
             if is_process:
@@ -105,6 +109,15 @@ class Room:
                 starting.append(unit)
         if self._timer is None:
             self.look_soon(_MEMORY_AGAIN_S)
+
+    def _each(self) -> Iterator[Unit]:
+        return chain.from_iterable(each.values() for each in self._units)
+
+    def _look_at_memory(self, now: float) -> Free:
+        """Return what is free; in a wave of starts, what was: those that start are counted beside it."""
+        if self._free is None or now - self._free_at > _FREE_FOR_S:
+            self._free, self._free_at = read_free(), now
+        return self._free
 
     def _fits(self, unit: Unit, free: Free, starting: Sequence[Unit]) -> bool:
         """Return whether memory suffices beside those that start; says what it waits for when not."""
@@ -141,7 +154,7 @@ class Room:
             return ""
         held = sum(
             other.spec.gpu_memory_bytes
-            for other in self._units.values()
+            for other in self._each()
             if other is not unit
             and other.spec.machine == machine
             and other.has_process

@@ -91,6 +91,21 @@ def _write_over(path: Path, data: bytes) -> bool:
 
 
 def _write_anew(path: Path, data: bytes) -> bool:
+    """Write a will where there is none, or none that can be written over; return whether it is there.
+
+    A first one needs no file beside it: one that was cut off by a kill is no will, as before.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return _replace(path, data)
+    try:
+        return os.write(descriptor, data) == len(data)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, data: bytes) -> bool:
     beside = f"{path.parent}/.{path.name}.new"
     try:
         # Plain calls: see above.
