@@ -22,7 +22,7 @@ from ways.by_program import ByForkserver, ByLevelBarrier, ByRay
 from ways.node import install_pm2
 from yard.asking import ask_each
 from yard.bytecode import compile_folder, compile_packages
-from yard.fleets import Fleets, fleets_of, typical_fleets
+from yard.fleets import Fleets, fleets_like, fleets_of
 from yard.harness import EXAMPLE, QUICK_S, Options, interleave, run_bench, tell
 from yard.machine import this_machine
 from yard.processes import own_processor_s, pss_bytes_of_all
@@ -56,7 +56,7 @@ def measure(options: Options) -> Result:
     compile_folder(options.fleet.parent)
     with contextlib.ExitStack() as stack:
         is_example = options.fleet == EXAMPLE
-        fleets = stack.enter_context(typical_fleets(EXAMPLE)) if is_example else fleets_of(options.fleet)
+        fleets = stack.enter_context(fleets_like(EXAMPLE)) if is_example else fleets_of(options.fleet)
         findings = find(options, fleets)
     late = skipped(findings)
     done = len(findings.starts["processes"])

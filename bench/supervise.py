@@ -21,7 +21,7 @@ from ways.by_argosy import ByArgosy
 from ways.by_daemon import CIRCUS, PM2, SUPERVISORD, ByDaemon
 from ways.node import install_pm2
 from yard.bytecode import compile_packages
-from yard.fleets import Fleets, typical_fleets
+from yard.fleets import PLAIN, Fleets, fleets_like
 from yard.harness import Options, interleave, run_bench, tell
 from yard.machine import this_machine
 from yard.result import Ratio, Result, Value, p99_of, ratio_of, value_of
@@ -29,17 +29,7 @@ from yard.stage import Stage
 from yard.starts import start_once
 from yard.wounds import Wound, kill_and_ask, kill_one
 
-PACKAGES = (
-    "argosy",
-    "msgspec",
-    "zmq",
-    "yaml",
-    "setproctitle",
-    "uvloop",
-    "psutil",
-    "pydantic",
-    "pydantic_core",
-)
+PACKAGES = ("argosy", "msgspec", "zmq", "yaml", "setproctitle", "uvloop", "supervisor", "circus", "tornado")
 WARM = "processes"
 SPAWNED = "spawned"
 # Peers spawn what they start; with more agents beside those that are killed they would only be slower.
@@ -54,7 +44,7 @@ GOAL_PM2 = 9.0
 GOAL_SUPERVISORD = 100.0
 
 METHOD = [
-    "agents (bench/fleet/typical.py) that run; one after the other gets SIGKILL, the last to start first",
+    "agents (bench/fleet/plain.py) that run; one after the other gets SIGKILL, the last to start first",
     f"{PEERS_AGENTS} agents; processes: 84, each killed once, so that a 99th percentile is one",
     "noticed, ready_again: until another client of the supervisor is told that it is gone, that it is ready",
     "answers_again: until a plain REQ socket that asks each millisecond has an `ok` from its next process",
@@ -85,8 +75,11 @@ def measure(options: Options) -> Result:
     machine = this_machine()
     compile_packages(PACKAGES)
     findings = Findings(defaultdict(list), defaultdict(list), {})
-    with typical_fleets(options.fleet) as all_of_them, typical_fleets(options.fleet, PEERS_AGENTS) as few:
-        entries = list_entries(options, all_of_them, few, findings.absent)
+    with (
+        fleets_like(options.fleet, PLAIN) as many,
+        fleets_like(options.fleet, PLAIN, PEERS_AGENTS) as few,
+    ):
+        entries = list_entries(options, many, few, findings.absent)
         for number, entry in interleave(options.rounds, entries, options.until_s):
             take(entry, findings)
             tell(f"round {number + 1} of {options.rounds}, {entry.way.name}")
@@ -102,7 +95,7 @@ def measure(options: Options) -> Result:
 
 def list_entries(options: Options, many: Fleets, few: Fleets, absent: dict[str, str]) -> list[Entry]:
     """Return the ways to take; those that are left out go to `absent` with the reason."""
-    assert few.spawned is not None, "typical fleets have one"
+    assert few.spawned is not None, "these fleets have one"
     kills = QUICK_KILLS if options.quick else FULL_KILLS
     ways: list[tuple[Way, Path]] = [(ByArgosy(WARM), many.processes), (ByArgosy(SPAWNED), few.spawned)]
     ways += [(ByDaemon(each), few.processes) for each in (SUPERVISORD, PM2, CIRCUS)]

@@ -1,4 +1,4 @@
-"""The fleets that a bench starts: the shape of another fleet, with the typical agent behind each name."""
+"""The fleets that a bench starts: the shape of another fleet, one agent of the bench behind each name."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from argosy.fleet import Fleet, build_graph, load_fleet
 from yard.bytecode import compile_folder
 
 CELLS = "cells.yaml"
-_TYPICAL = Path(__file__).resolve().parents[1] / "fleet/typical.py"
-_RUN = "typical:Typical"
+_AGENTS = Path(__file__).resolve().parents[1] / "fleet"
+TYPICAL = "typical:Typical"
+PLAIN = "plain:Plain"
 
 
 class Fleets(msgspec.Struct, frozen=True):
     """Fleet files with the same agents.
 
     processes: each in its own process. cells: the same in a few processes, None where nobody has said in
-    which. spawned: as the first, without a zygote. is_typical: whether the agents are `typical.py`.
+    which. spawned: as the first, without a zygote. is_typical: whether the agents are `fleet/typical.py`.
     """
 
     processes: Path
@@ -34,21 +35,22 @@ class Fleets(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def typical_fleets(like: Path, most: int | None = None) -> Iterator[Fleets]:
-    """Yield fleets of the typical agent with names, ports, machines, needs and cells of the fleet `like`.
+def fleets_like(like: Path, run: str = TYPICAL, most: int | None = None) -> Iterator[Fleets]:
+    """Yield fleets of one agent, with names, ports, machines, needs and cells of the fleet `like`.
 
-    most: how many agents at most, those that start first. They are removed afterwards.
+    run: the agent, a class of bench/fleet. most: how many agents at most, those that start first. They are
+    removed afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="af-", dir="/tmp") as name:
         folder = Path(name)
-        shutil.copy(_TYPICAL, folder)
+        shutil.copy(_AGENTS / f"{run.partition(':')[0]}.py", folder)
         compile_folder(folder)
         fleet, cells = load_fleet(like), like.with_name(CELLS)
         yield Fleets(
-            processes=_write(folder / "fleet.yaml", fleet, most),
-            cells=_write(folder / CELLS, load_fleet(cells), most) if cells.exists() else None,
-            spawned=_write(folder / "spawned.yaml", fleet, most, preload="none"),
-            is_typical=True,
+            processes=_write(folder / "fleet.yaml", fleet, run, most),
+            cells=_write(folder / CELLS, load_fleet(cells), run, most) if cells.exists() else None,
+            spawned=_write(folder / "spawned.yaml", fleet, run, most, preload="none"),
+            is_typical=run == TYPICAL,
         )
 
 
@@ -58,7 +60,7 @@ def fleets_of(path: Path) -> Fleets:
     return Fleets(processes=path, cells=cells if cells.exists() else None)
 
 
-def _write(path: Path, fleet: Fleet, most: int | None, **more: str) -> Path:
+def _write(path: Path, fleet: Fleet, run: str, most: int | None, **more: str) -> Path:
     kept = {name: fleet.agents[name] for name in build_graph(fleet).start_order()[:most]}
     agents = {}
     for name, agent in kept.items():
@@ -68,11 +70,11 @@ def _write(path: Path, fleet: Fleet, most: int | None, **more: str) -> Path:
             "health_port": agent.health_port,
         }
         facts |= {"needs": [need.agent for need in agent.needs if need.agent in kept], "cell": agent.cell}
-        agents[name] = {"run": _RUN} | {key: value for key, value in facts.items() if value}
+        agents[name] = {"run": run} | {key: value for key, value in facts.items() if value}
     machines = {name: {} for name in fleet.machines}
     hosts = {"testing": dict.fromkeys(fleet.machines, "127.0.0.1")}
     whole = {
-        "fleet": f"typical-{path.stem}",
+        "fleet": f"bench-{path.stem}",
         "machines": machines,
         "environments": hosts,
         **more,

@@ -174,6 +174,15 @@ def test_a_lock_of_a_thread_is_not_inherited_locked(zygote: Bearing, script: Pat
     assert zygote.said() == "WARNING:root:x\n1\n"
 
 
+def test_old_code_still_gets_a_loop_that_it_did_not_make(
+    zygote: Bearing, forker: Bearing, script: Path
+) -> None:
+    script.write_text("import asyncio; print(type(asyncio.get_event_loop()).__name__)")
+    for bearing in (zygote, forker):
+        assert bearing.run(str(script)) == 0
+        assert bearing.said().splitlines()[-1] == "_UnixSelectorEventLoop"
+
+
 def declined(bearing: Bearing, *words: str, **given: object) -> Declined:
     bearing.order(*words, **given)  # type: ignore[arg-type]
     event = bearing.told()
@@ -373,3 +382,20 @@ def test_an_agent_of_the_library_finds_all_of_it_loaded(hatchery: Hatchery, tmp_
     hatchery.made.append(zygote)
     assert zygote.run("-m", "argosy.agent", "sailor:Sailor", cwd=tmp_path) == 0, zygote.said()
     assert zygote.said() == "[]\n"
+
+
+def test_a_first_life_leaves_nothing_that_a_fork_would_break(hatchery: Hatchery, script: Path) -> None:
+    folder = script.parent / "hatching"
+    folder.mkdir()
+    zygote = Bearing(folder, Recipe([], "/", list(SURE)))
+    hatchery.made.append(zygote)
+    assert zygote.warm.left_out == {}
+    # A child meets the module that lived it, but no loop, no context and no handler of it.
+    script.write_text(
+        "import asyncio, os, signal, sys, zmq\n"
+        "print('argosy.engine.firstlife' in sys.modules, len(os.listdir('/proc/self/task')))\n"
+        "print(sorted(map(int, os.listdir('/proc/self/fd')))[:3], signal.getsignal(signal.SIGTERM).name)\n"
+        "print(zmq.Context._instance, asyncio._get_running_loop())\n"
+    )
+    assert zygote.run(str(script)) == 0
+    assert zygote.said() == "True 1\n[0, 1, 2] SIG_DFL\nNone None\n"

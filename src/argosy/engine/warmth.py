@@ -18,6 +18,8 @@ import sysconfig
 import time
 from typing import TYPE_CHECKING
 
+from argosy.engine.heap import fill_holes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
 
@@ -30,6 +32,7 @@ _KNOWN = dict.fromkeys(
 )
 _NEVER = {"antigravity": "it opens a browser", "this": "it prints", "readline": "it takes the terminal"}
 EVERYTHING = b"*"
+_RUNNER = "argosy.agent.runner"
 
 
 class Reads(dict[bytes, bytes]):
@@ -61,6 +64,7 @@ class Warmth:
         self._own = frozenset(own_descriptors)
         self._user_folder = user_folder
         self._places = _places()
+        self._fillings: list[object] = []
 
     def load(self, entries: Iterable[str]) -> None:
         """Import each entry, `module` or `module:name` where the name may be a module of its own."""
@@ -136,10 +140,23 @@ class Warmth:
         return f"it loads `{library}`" if library else ""
 
     def freeze(self) -> None:
-        """Take what is loaded out of the collector's sight, so that no collection copies its pages."""
+        """Have a child write to few pages of what is loaded: each is copied for it.
+
+        An agent's life is lived first, last of all, since what is loaded later empties caches again.
+        """
+        if _RUNNER in self.loaded:
+            self._live_first()
         gc.collect()
+        self._fillings = fill_holes()
         gc.disable()
         gc.freeze()
+
+    def _live_first(self) -> None:
+        try:
+            importlib.import_module("argosy.engine.firstlife").live_first()
+        except Exception as error:  # children only find out more by themselves; it is told in the diary
+            self.left_out["a first life"] = f"{type(error).__name__}: {error}"
+        threads_within(_ENOUGH_S)
 
 
 def threads_within(seconds: float) -> int:
@@ -209,8 +226,16 @@ def _nothing() -> None:
 
 def _warm_pydantic() -> None:
     pydantic = importlib.import_module("pydantic")
-    model = pydantic.create_model("Warm", number=(int, 0), text=(str, ""), items=(list[str], []))
-    model.model_validate_json(model(number=1).model_dump_json())
+    inner = pydantic.create_model("Inner", number=("int", pydantic.Field(gt=0)), text=(str, ""))
+    fields = {
+        "inner": (inner, ...),
+        "share": ("float", 0.5),
+        "items": ("list[str]", []),
+        "facts": ("dict[str, str]", {}),
+    }
+    model = pydantic.create_model("Warm", **fields)
+    model.model_validate({"inner": {"number": 1}, "facts": {"a": "b"}}).model_dump()
+    model.model_validate_json(model(inner=inner(number=1)).model_dump_json())
 
 
 def _warm_yaml() -> None:
@@ -227,7 +252,10 @@ def _warm_msgspec() -> None:
 
 def _warm_asyncio() -> None:
     importlib.import_module("encodings.idna")
-    importlib.import_module("asyncio").run(_pass())
+    asyncio = importlib.import_module("asyncio")
+    # Not asyncio.run: it would leave word that this thread had a loop, and get_event_loop would make none.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(_pass())
 
 
 async def _pass() -> None:
