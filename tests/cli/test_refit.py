@@ -134,6 +134,38 @@ def test_the_project_s_own_command_finds_the_guilty(tmp_path: Path) -> None:
     assert all((tmp_path / f"f{number}.py").read_text() == OWN for number in range(7))
 
 
+# Counts its calls; at one of them it kills the refit that runs it. f1 and f4 are to blame.
+KILLER = """
+import os, pathlib, signal, sys
+count = pathlib.Path("count")
+calls = len(count.read_text()) + 1 if count.exists() else 1
+count.write_text("x" * calls)
+if calls == int(sys.argv[1]):
+    pid = os.getppid()
+    while "refit" not in (words := pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\\0")):
+        pid = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(pid, signal.SIGKILL)
+sys.exit("argosy" in pathlib.Path("f1.py").read_text() + pathlib.Path("f4.py").read_text())
+"""
+
+
+@pytest.mark.parametrize("call", [2, 3, 4, 6])
+def test_killed_while_it_looks_for_the_guilty(tmp_path: Path, call: int) -> None:
+    names = [f"f{number}.py" for number in range(6)]
+    for name in names:
+        (tmp_path / name).write_text(OWN)
+    (tmp_path / "check.py").write_text(KILLER)
+    killed = argosy("refit", tmp_path, "--apply", "--verify", f"{sys.executable} check.py {call}")
+    assert killed.returncode == -signal.SIGKILL
+    assert {(tmp_path / name).read_text() for name in names} <= {OWN, LEASED}
+    told = as_json(tmp_path, "--undo")
+    assert told["kept"] == []
+    assert [(tmp_path / name).read_text() for name in names] == [OWN] * 6
+    again = as_json(tmp_path, "--apply", "--verify", f"{sys.executable} check.py 0", code=1)
+    assert again["changed"] == ["f0.py", "f2.py", "f3.py", "f5.py"]
+    assert as_json(tmp_path, "--undo")["restored"] == again["changed"]
+
+
 def test_a_command_that_fails_before_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(OWN)
     done = argosy("refit", tmp_path, "--apply", "--verify", "echo no luck; false")
