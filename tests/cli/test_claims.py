@@ -144,6 +144,6 @@ def test_the_claims_about_the_reference_fleet(corpus: Path, capsys: pytest.Captu
     assert verdicts["zmq-users"] == ("confirmed", 81)
     assert verdicts["broken-agents"] == ("refuted", 23)
     assert verdicts["saved-memory"] == ("uncheckable", None)
-    assert not [
-        claim for claim in found["claims"] if claim["verdict"] == "uncheckable" and not claim["needs"]
-    ]
+    # The agents that do not parse may all have such a loop, or none.
+    unsure = [claim for claim in found["claims"] if claim["verdict"] == "uncheckable" and not claim["needs"]]
+    assert [claim["id"] for claim in unsure] == ["loops-by-what-they-do"]
