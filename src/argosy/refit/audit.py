@@ -89,7 +89,7 @@ def _audit(
         catalogue = seen.catalogue
     taken_ns = time.time_ns()
     snapshot = take_snapshot(whole, catalogue.names, exclude)
-    if seen is not None and seen.snapshot == snapshot and not seen.unsettled:
+    if seen is not None and seen.holds(whole, snapshot):
         verdict, read = seen.verdict, 0
     else:
         # The rules and all that they read with cost more to load than an unchanged tree to look at.
@@ -99,7 +99,8 @@ def _audit(
         read = inquiry.read(memory, seen, processes or os.cpu_count() or 1, progress)
         verdict = inquiry.verdict()
         memory.store("records", inquiry.known)
-        memory.store("seen", Seen(key, catalogue, snapshot, find_unsettled(snapshot, taken_ns), verdict))
+        unsettled = find_unsettled(snapshot, taken_ns)
+        memory.store("seen", Seen(key, catalogue, snapshot, unsettled, inquiry.asked, verdict))
     return Report(
         root=whole,
         verdict=verdict,

@@ -17,7 +17,7 @@ import msgspec
 import argosy
 from argosy.refit.finding import Failure, Finding
 from argosy.refit.record import Record
-from argosy.refit.walk import Snapshot
+from argosy.refit.walk import Snapshot, is_there
 from argosy.source.text import Unparsed
 
 T = TypeVar("T")
@@ -52,20 +52,32 @@ class Catalogue(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
-    """A tree as it was, and the verdict on it. unsettled: files that may have changed since unnoticed."""
+    """A tree as it was, and the verdict on it.
+
+    unsettled: files that may have changed since unnoticed. asked: what rules asked the disk for beside the
+    files that are read, and the answers.
+    """
 
     key: bytes
     catalogue: Catalogue
     snapshot: Snapshot
     unsettled: frozenset[str]
+    asked: dict[str, bool]
     verdict: Verdict
+
+    def holds(self, root: str, snapshot: Snapshot) -> bool:
+        """Return whether nothing has changed that the verdict hangs on."""
+        if self.snapshot != snapshot or self.unsettled:
+            return False
+        return all(is_there(root, path) is answer for path, answer in self.asked.items())
 
 
 class Linked(msgspec.Struct, frozen=True, array_like=True):
-    """What a rule said in the light of several files. key: what it had looked at."""
+    """What a rule said in the light of several files. key: what it had looked at; asked: of the disk."""
 
     key: bytes
     findings: tuple[Finding, ...]
+    asked: dict[str, bool] = {}
 
 
 class Records(msgspec.Struct, array_like=True):

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from argosy.refit.file import PythonFile, TextFile
+from argosy.refit.file import BrokenFile, PythonFile, TextFile
 
 T = TypeVar("T")
 
@@ -16,8 +16,8 @@ class FactKind(Generic[T]):
     """A kind of facts: small data that is taken from every file once, kept, and read by rules of the tree.
 
     name: unique, a noun. type: what a file yields: a msgspec struct or any type that msgspec encodes.
-    collect: takes it from a Python file, None when there is nothing to tell. collect_text: the same for
-    other files whose names fit one of the globs `names`.
+    collect: takes it from a Python file, None when there is nothing to tell. collect_broken: the same for one
+    that does not parse; collect_text: for other files whose names fit one of the globs `names`.
     """
 
     def __init__(
@@ -28,11 +28,13 @@ class FactKind(Generic[T]):
         *,
         names: tuple[str, ...] = (),
         collect_text: Callable[[TextFile], T | None] | None = None,
+        collect_broken: Callable[[BrokenFile], T | None] | None = None,
     ) -> None:
         self.name = name
         self.collect = collect
         self.names = names
         self.collect_text = collect_text
+        self.collect_broken = collect_broken
         self._decoder = msgspec.msgpack.Decoder(type_)
         self._encoder = msgspec.msgpack.Encoder(order="deterministic")
 

@@ -16,7 +16,7 @@ from argosy.refit.reader import Reader, describe
 from argosy.refit.record import Record
 from argosy.refit.rule import Rule, load_rules
 from argosy.refit.tree import Tree
-from argosy.refit.walk import Snapshot
+from argosy.refit.walk import Snapshot, is_there
 
 # So few files, or so few bytes, are read before a second process has started.
 _FEW, _SMALL = 8, 200_000
@@ -39,7 +39,10 @@ def make_catalogue(*, has_fleet: bool) -> Catalogue:
 
 
 class Inquiry:
-    """One audit of a tree that has changed. known: the records, of which those that hold are reused."""
+    """One audit of a tree that has changed.
+
+    known: the records, of which those that hold are reused. asked: what the rules asked the disk for.
+    """
 
     def __init__(self, root: str, snapshot: Snapshot, fleet: Fleet | None, key: bytes) -> None:
         self.root = root
@@ -48,6 +51,7 @@ class Inquiry:
         self.fleet = fleet
         self.known = Records(key, {}, {})
         self.failures: list[Failure] = []
+        self.asked: dict[str, bool] = {}
 
     def read(self, memory: Cache, past: Seen | None, processes: int, progress: Progress | None) -> int:
         """Read what has changed since `past`, and return how many files that were."""
@@ -111,6 +115,9 @@ class Inquiry:
         judge = _Judge(tree, records, self.known, base, self.failures)
         for rule in self.rules:
             found += judge.ask(rule)
+        for linked in self.known.linked.values():
+            for kept in linked.values():
+                self.asked.update(kept.asked)
         told = {item for item in found if not _is_ignored(item, records)}
         files = sum(path.endswith(".py") for path in records)
         ignored = len(set(found)) - len(told)
@@ -162,13 +169,19 @@ class _Judge:
         now: dict[str, Linked],
     ) -> None:
         kept = past.get(path)
-        if kept is not None and kept.key == key:
+        if kept is not None and kept.key == key and self.is_answered(kept):
             now[path] = kept
             return
         try:
-            now[path] = Linked(key, tuple(rule.stamp(check(self.tree, path))))
+            found = tuple(rule.stamp(check(self.tree, path)))
+            # What an earlier rule asked for may stand behind what both derive of the tree.
+            now[path] = Linked(key, found, {} if path else dict(self.tree.asked))
         except Exception as error:  # a rule that fails is told, and stops no other
             self.failures.append(Failure(path, rule.code, describe(error)))
+
+    def is_answered(self, kept: Linked) -> bool:
+        """Return whether the disk says of what a rule asked what it said then."""
+        return all(is_there(self.tree.root, path) is answer for path, answer in kept.asked.items())
 
     def digest(self, kind: FactKind[Any]) -> bytes:
         """Return what tells the facts of one kind, of all files, from others."""

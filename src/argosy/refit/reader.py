@@ -8,7 +8,6 @@ import os
 import re
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from fnmatch import fnmatch
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +17,7 @@ from argosy.refit.file import BrokenFile, PythonFile, TextFile, words_in
 from argosy.refit.finding import Failure, Finding, Ignore
 from argosy.refit.record import Record
 from argosy.refit.rule import Rule, fact_kinds
+from argosy.refit.walk import Names
 from argosy.source.collector import collector_paused
 from argosy.source.parse import build, parse
 from argosy.source.text import Source, Unparsed, read_data, take_source
@@ -37,7 +37,12 @@ class Reader:
         self.kinds = fact_kinds(rules)
         self.file_rules = [(rule, rule.file) for rule in rules if rule.file is not None]
         self.broken_rules = [(rule, rule.broken) for rule in rules if rule.broken is not None]
-        self.text_rules = [(rule, rule.text) for rule in rules if rule.text is not None]
+        self.text_rules = [(rule, rule.text, Names(rule.names)) for rule in rules if rule.text is not None]
+        self.text_kinds = [
+            (kind, kind.collect_text, Names(kind.names))
+            for kind in self.kinds
+            if kind.collect_text is not None
+        ]
 
     def read(self, path: str, known: bytes = b"") -> Record | None:
         """Return what there is to keep of one file, None when its digest is still `known`; never raises."""
@@ -86,17 +91,21 @@ class Reader:
         file = BrokenFile(work.path, source, fault)
         for rule, check in self.broken_rules:
             work.run(rule, check, file)
+        if fault.stage != "compile":
+            for kind in self.kinds:
+                if kind.collect_broken is not None:
+                    work.collect(kind, kind.collect_broken, file)
 
     def _text(self, path: str, data: bytes, digest: bytes) -> Record:
         work = _Work(path)
         file = TextFile(path, data)
         name = os.path.basename(path)
-        for rule, check in self.text_rules:
-            if any(fnmatch(name, glob) for glob in rule.names):
+        for rule, check, names in self.text_rules:
+            if names.fit(path, name):
                 work.run(rule, check, file)
-        for kind in self.kinds:
-            if kind.collect_text is not None and any(fnmatch(name, glob) for glob in kind.names):
-                work.collect(kind, kind.collect_text, file)
+        for kind, collect, names in self.text_kinds:
+            if names.fit(path, name):
+                work.collect(kind, collect, file)
         return work.record(digest, None, find_ignores(data, is_python=False))
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from argosy.fleet.spec import Fleet
 from argosy.refit.fact import FactKind
 from argosy.refit.file import module_name
+from argosy.refit.walk import is_there
 from argosy.source.modules import Finder, Folders, Module
 from argosy.source.text import Unparsed
 
@@ -37,6 +38,7 @@ class Tree:
         self.fleet = fleet
         treeless = {path for path, fault in unparsed.items() if fault.stage != "compile"}
         self.paths = tuple(sorted(path for path in kept if path.endswith(".py") and path not in treeless))
+        self.asked: dict[str, bool] = {}
         self._kept = kept
         self._decoded: dict[str, Mapping[str, Any]] = {}
         self._derived: dict[Callable[[Tree], Any], Any] = {}
@@ -59,6 +61,16 @@ class Tree:
             return self._decoded[kind.name].get(path)
         data = self._kept.get(path, {}).get(kind.name)
         return None if data is None else kind.decode(data)
+
+    def has(self, path: str) -> bool:
+        """Return whether there is a file or folder at a relative path, or one that fits it as a glob.
+
+        For files of any kind, and for `Rule.tree` alone: the answer is kept with what the rule finds, and the
+        rule asked anew when it is another.
+        """
+        if path not in self.asked:
+            self.asked[path] = is_there(self.root, path)
+        return self.asked[path]
 
     def derived(self, make: Callable[[Tree], T]) -> T:
         """Return what `make` computes of this tree; computed once for all that ask with the same function."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import os
 import re
 import stat
@@ -41,13 +42,13 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 def take_snapshot(root: str, names: Iterable[str] = (), exclude: Iterable[str] = ()) -> Snapshot:
-    """Return what lies below `root`: `*.py`, and other files whose name fits one of the globs `names`.
+    """Return what lies below `root`: `*.py`, and other files that fit one of the globs `names`.
 
     exclude: globs; one with a `/` is held against the whole relative path, one without against every
     part of it. Links are not followed, so a circle of them is no matter. Never raises: what goes while
     it is looked at was not there.
     """
-    walk = _Walk(_matcher(names), _excluder(exclude))
+    walk = _Walk(Names(names), _excluder(exclude))
     todo = [(root, "")]
     while todo:
         todo += walk.folder(*todo.pop())
@@ -55,8 +56,8 @@ def take_snapshot(root: str, names: Iterable[str] = (), exclude: Iterable[str] =
 
 
 class _Walk:
-    def __init__(self, is_named: re.Pattern[str] | None, excluder: re.Pattern[str] | None) -> None:
-        self.is_named = is_named
+    def __init__(self, names: Names, excluder: re.Pattern[str] | None) -> None:
+        self.names = names
         self.excluder = excluder
         self.stamps: dict[str, Stamp] = {}
         self.entries: dict[str, dict[str, bool]] = {}
@@ -99,7 +100,7 @@ class _Walk:
         name = entry.name
         if name.endswith(_MODULES):
             held[name] = False
-        is_wanted = name.endswith(".py") or (self.is_named is not None and self.is_named.match(name))
+        is_wanted = name.endswith(".py") or self.names.fit(path, name)
         if not is_wanted or entry.is_symlink() or self.is_excluded(path):
             return
         status = entry.stat(follow_symlinks=False)
@@ -118,15 +119,34 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _matcher(names: Iterable[str]) -> re.Pattern[str] | None:
-    patterns = [fnmatch.translate(name) for name in sorted(set(names))]
-    return re.compile("|".join(patterns)) if patterns else None
+def is_there(root: str, path: str) -> bool:
+    """Return whether there is a file or folder at `path`, relative to `root`, or one that fits."""
+    if any(char in path for char in "*?["):
+        return next(glob.iglob(path, root_dir=root), None) is not None
+    return os.path.exists(os.path.join(root, path))
+
+
+class Names:
+    """Globs of files: one without a `/` is held against the name, one with against the end of the path."""
+
+    def __init__(self, globs: Iterable[str]) -> None:
+        whole = sorted(set(globs))
+        self._name = _union(fnmatch.translate(item) for item in whole if "/" not in item)
+        self._path = _union(f"(?:.*/)?{fnmatch.translate(item)}" for item in whole if "/" in item)
+
+    def fit(self, path: str, name: str) -> bool:
+        """Return whether a file fits one of the globs. name: the last part of `path`."""
+        return self._name.match(name) is not None or self._path.match(path) is not None
+
+
+def _union(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(patterns) or r"(?!)")
 
 
 def _excluder(globs: Iterable[str]) -> re.Pattern[str] | None:
     parts: list[str] = []
-    for glob in globs:
-        word = glob.strip("/").removeprefix("./")
+    for item in globs:
+        word = item.strip("/").removeprefix("./")
         if not word:
             continue
         inner = fnmatch.translate(word).removesuffix("\\Z").removesuffix("\\z")

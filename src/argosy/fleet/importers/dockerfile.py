@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-_INSTRUCTION = re.compile(r"^\s*([A-Za-z]+)\s+(.*)$", re.DOTALL)
+from argosy.fleet.dockerfile import Instruction, read_instructions
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -26,32 +23,19 @@ def read_process(path: Path) -> Process:
     entry: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     folder: str | None = None
-    for name, text in _instructions(path.read_text(encoding="utf-8", errors="replace")):
-        if name == "FROM":
+    for item in read_instructions(path.read_text(encoding="utf-8", errors="replace")):
+        if item.word == "FROM":
             entry, command, folder = (), (), None
-        elif name == "WORKDIR":
-            folder = text
-        elif name == "ENTRYPOINT":
-            entry, command = _words(text), ()
-        elif name == "CMD":
-            command = _words(text)
+        elif item.word == "WORKDIR":
+            folder = item.text
+        elif item.word == "ENTRYPOINT":
+            entry, command = _words(item), ()
+        elif item.word == "CMD":
+            command = _words(item)
     return Process((*entry, *command), folder)
 
 
-def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    for line in re.sub(r"\\[ \t]*\n", " ", "\n".join(lines)).splitlines():
-        match = _INSTRUCTION.match(line)
-        if match:
-            yield match[1].upper(), match[2].strip()
-
-
-def _words(text: str) -> tuple[str, ...]:
-    """Read the list form (`["python", "a.py"]`) or the shell form (`python a.py`)."""
-    try:
-        if text.startswith("["):
-            return tuple(msgspec.json.decode(text, type=list[str]))
-        return tuple(shlex.split(text))
-    except (msgspec.DecodeError, ValueError):
-        # Docker itself takes a list it cannot read for the shell form.
-        return ("sh", "-c", text)
+def _words(item: Instruction) -> tuple[str, ...]:
+    words = item.words()
+    # Docker itself takes a list it cannot read for the shell form.
+    return ("sh", "-c", item.text) if words is None else words

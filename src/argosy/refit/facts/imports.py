@@ -17,8 +17,13 @@ class Imports(msgspec.Struct, frozen=True, array_like=True):
     additions: Additions
 
 
+def imports_of(file: PythonFile) -> tuple[Import, ...]:
+    """Return the imports of a file, for `file.derived`."""
+    return find_imports(file.parsed, file.index)
+
+
 def collect(file: PythonFile) -> Imports | None:
-    found = find_imports(file.parsed, file.index)
+    found = file.derived(imports_of)
     return Imports(found, find_additions(file.parsed)) if found else None
 
 

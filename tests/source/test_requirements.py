@@ -1,0 +1,98 @@
+"""What lists of requirements ask for, whichever tool they are written for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.source import requirements
+from argosy.source.distributions import gives, may_give, normalized
+
+
+def names(asked: requirements.Requirements) -> list[str]:
+    return [item.name for item in asked.packages]
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("PyYAML==6.0", "pyyaml"),
+        ("  ruamel.yaml >= 0.1 ; python_version < '3.9'", "ruamel-yaml"),
+        ("uvicorn[standard]~=0.2", "uvicorn"),
+        ("torch @ https://example.org/torch.whl", "torch"),
+        ("git+https://example.org/x.git#egg=odd_name", "odd-name"),
+        ("six# a comment", "six"),
+    ],
+)
+def test_a_line_names_its_distribution(line: str, name: str) -> None:
+    assert names(requirements.read_requirements(line)) == [name]
+
+
+def test_options_comments_and_paths_name_none() -> None:
+    asked = requirements.read_requirements("-r base.txt\n--index-url https://x\n# six\n\n-c limits.txt\n")
+    assert (asked.packages, asked.includes, asked.is_open) == ((), ("base.txt",), False)
+    assert requirements.read_requirements("-e .\n").is_open
+    assert requirements.read_requirements("./wheels/x.whl\n").is_open
+
+
+def test_pip_lines_of_a_shell() -> None:
+    text = (
+        "apt-get install -y git && pip3 install -U --no-cache-dir 'numpy>=1' six -r a.txt"
+        " && python -m pip install ."
+    )
+    asked = requirements.read_pip_lines(text, 7)
+    assert names(asked) == ["numpy", "six"]
+    assert asked.includes == ("a.txt", ".")
+    assert {item.line for item in asked.packages} == {7}
+    assert requirements.read_pip_lines("pip install $EXTRA", 1).is_open
+
+
+def test_pyproject_tells_those_for_running_from_helpers() -> None:
+    asked = requirements.read_pyproject(
+        "[project]\nname = 'My.App'\ndependencies = [\n  'numpy',\n]\n"
+        "[project.optional-dependencies]\ngpu = ['torch']\ntest = ['pytest']\n"
+        "[dependency-groups]\ndev = ['ruff']\n"
+    )
+    assert names(asked) == ["numpy", "torch"]
+    assert [item.name for item in asked.helpers] == ["pytest", "ruff"]
+    assert (asked.packages[0].line, asked.packages[0].column, asked.project) == (4, 4, "my-app")
+    poetry = requirements.read_pyproject("[tool.poetry.dependencies]\npython = '^3.9'\nflask = '*'\n")
+    assert names(poetry) == ["flask"]
+
+
+def test_other_formats() -> None:
+    assert names(requirements.read_setup_cfg("[options]\ninstall_requires =\n  six\n  numpy>1\n")) == [
+        "six",
+        "numpy",
+    ]
+    assert names(requirements.read_pipfile("[packages]\nflask = '*'\n[dev-packages]\nruff = '*'\n")) == [
+        "flask"
+    ]
+    conda = (
+        "name: x\nchannels:\n  - defaults\ndependencies:\n  - python=3.9\n  - numpy=1\n  - pip:\n    - six\n"
+    )
+    assert names(requirements.read_conda(conda)) == ["numpy", "six"]
+
+
+@given(st.text(max_size=400))
+def test_no_text_makes_a_reader_fail(text: str) -> None:
+    for read in (
+        requirements.read_requirements,
+        requirements.read_pyproject,
+        requirements.read_pipfile,
+        requirements.read_setup_cfg,
+        requirements.read_conda,
+        lambda text: requirements.read_pip_lines(text, 1),
+    ):
+        read(text)
+
+
+def test_what_gives_a_module() -> None:
+    assert gives("opencv-python", ["cv2"])
+    assert not gives("opencv-python", ["opencv_python"])
+    assert gives("tts", ["TTS"])
+    assert gives("google-cloud-pubsub", ["google"])
+    assert not gives("numpy", ["scipy"])
+    assert may_give("python-odd-name", "odd_name")
+    assert normalized("Flask_Cors") == "flask-cors"
