@@ -17,7 +17,12 @@ from packages import Package
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOOK = Path(__file__).with_name("hook")
-_CALLS = ("argosy.wire.context", "argosy.fleet.whereabouts.host", "argosy.fleet.whereabouts.endpoint")
+_CALLS = (
+    "argosy.wire.context",
+    "argosy.wire.pooled.question",
+    "argosy.fleet.whereabouts.host",
+    "argosy.fleet.whereabouts.endpoint",
+)
 _TOOLS = (
     "pytest",
     "pytest-timeout",

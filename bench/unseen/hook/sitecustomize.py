@@ -8,7 +8,11 @@ import importlib.machinery
 import os
 import sys
 
-_COUNTED = {"argosy.wire.lease": ("context",), "argosy.fleet.whereabouts": ("host", "endpoint")}
+_COUNTED = {
+    "argosy.wire.lease": ("context",),
+    "argosy.wire.pooled": ("question",),
+    "argosy.fleet.whereabouts": ("host", "endpoint"),
+}
 
 
 def _counted(function, calls):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 ENCODINGS = ["utf-8", "utf-8-sig", "latin-1", "cp1252", "koi8-r", "shift_jis", "euc_jp", "cp437", "ascii"]
-_WORDS = {
+WORDS = {
     "latin-1": "größe déjà",
     "cp1252": "größe € “x”",
     "koi8-r": "привет мир",
@@ -43,7 +43,7 @@ def marked_programs(draw: st.DrawFn) -> tuple[str, str, str, bool]:
     pieces = draw(st.lists(st.sampled_from(_TOP), min_size=1, max_size=8))
     indent = draw(st.sampled_from(["    ", "\t", "  ", "\t  "]))
     blank = draw(st.sampled_from(["\n", "\n\n", "\n  \n", "\n\f\n"]))
-    body = blank.join(pieces).replace("{w}", _WORDS[encoding]).replace("{i}", indent)
+    body = blank.join(pieces).replace("{w}", WORDS[encoding]).replace("{i}", indent)
     newline = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     declared = {"utf-8-sig": "utf-8"}.get(encoding, encoding)
     head = f"# -*- coding: {declared} -*-\n"
