@@ -83,10 +83,10 @@ def ask(root: Path, query: str, *scope: str, unit: Unit = "place") -> tuple[str,
     return bounds(answer, unit, paths).shown(), [spot.shown() for spot in spots]
 
 
-def answered(root: Path, query: str, *scope: str) -> tuple[Answer, list[str]]:
+def answered(root: Path, query: str, *scope: str, fleet: tuple[str, ...] = FLEET) -> tuple[Answer, list[str]]:
     parsed = parse_query(query)
     where = make_scope(scope or all_kinds()[parsed.name].scope, {})
-    answer, paths = ask_all([(parsed, where)], Ground(root, FLEET, None))[parsed, where]
+    answer, paths = ask_all([(parsed, where)], Ground(root, fleet, None))[parsed, where]
     return answer, list(paths)
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from argosy.fault import InputError
+from argosy.refit.claims.answer import bounds
 from argosy.refit.claims.kinds import QueryError, all_kinds, parse_query
-from refit.claims.ground import answered, ask, plant
+from refit.claims.ground import FILES, answered, ask, plant
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +190,51 @@ def test_every_query_is_in_the_docs() -> None:
     for name, kind in all_kinds().items():
         if not name.startswith("audit."):
             assert f"| `{f'{name} {kind.argument}'.strip()}` | {kind.counts} |" in text
+
+
+FLEET_FILE = """\
+fleet: small
+machines: {left: {}, right: {}}
+environments: {development: {left: 127.0.0.1, right: 127.0.0.1}}
+agents:
+  One: {run: "agents.one:One", machine: left, port: 5001}
+  Two: {run: agents/two.py, machine: left, port: 5002, needs: [One, {agent: Three, on_death: restart}]}
+  Three: {run: agents/three.py, machine: right, port: 5001, needs: [Two], required: false}
+  Lost: {run: [python3, -u, agents/lost.py], machine: right, port: 5001}
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "count", "places"),
+    [
+        ("fleet.agents", "4", ["fleet.yaml:5 One", "fleet.yaml:8 Lost"]),
+        ("fleet.agents left", "2", ["fleet.yaml:5 One", "fleet.yaml:6 Two"]),
+        ("fleet.edges", "3", ["fleet.yaml:6 Two -> Three"]),
+        ("fleet.cycles", "1", ["fleet.yaml:6 Two -> Three -> Two"]),
+        ("fleet.optional", "1", ["fleet.yaml:7 Three"]),
+        ("fleet.ports-twice", "1", ["fleet.yaml:7 Three.port 5001", "fleet.yaml:8 Lost.port 5001"]),
+        ("fleet.missing", "1", ["fleet.yaml:8 Lost"]),
+        ("audit.D501", "1", ["fleet.yaml:6 Two"]),
+    ],
+)
+def test_a_fleet_file_tells_the_fleet_too(tmp_path: Path, query: str, count: str, places: list[str]) -> None:
+    plant(tmp_path, {**FILES, "fleet.yaml": FLEET_FILE})
+    answer, paths = answered(tmp_path, query, fleet=("fleet.yaml",))
+    assert not answer.trouble
+    spots = [spot.shown() for spot in answer.spots]
+    assert (bounds(answer, "place", paths).shown(), [place for place in places if place not in spots]) == (
+        count,
+        [],
+    ), spots
+
+
+def test_the_scripts_of_a_fleet_file_are_a_scope(tmp_path: Path) -> None:
+    plant(tmp_path, {**FILES, "fleet.yaml": FLEET_FILE})
+    _, paths = answered(tmp_path, "python.files", "fleet", fleet=("fleet.yaml",))
+    assert paths == ["agents/one.py", "agents/three.py", "agents/two.py"]
+
+
+def test_a_fleet_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    plant(tmp_path, {**FILES, "fleet.yaml": "fleet: small\nagents: {A: {rum: x.py}}\n"})
+    with pytest.raises(InputError, match="unknown key `rum`"):
+        answered(tmp_path, "fleet.agents", fleet=("fleet.yaml",))

@@ -37,7 +37,7 @@ def make_kinds() -> tuple[Kind, ...]:
 def _answer(rules: Sequence[Rule]) -> Callable[[Ask], Answer]:
     codes = {rule.code for rule in rules}
     # What reads trees sees nothing in a file that has none.
-    needs_trees = any(rule.broken is None and rule.text is None for rule in rules)
+    needs_trees = any(rule.file or rule.link or rule.needs for rule in rules if rule.broken is None)
 
     def answer(ask: Ask) -> Answer:
         report = ask.ground.report
