@@ -141,6 +141,45 @@ def test_a_batch_that_is_not_the_next_changes_nothing(store: Store) -> None:
     assert not store.take(Batch(store.origin, Stream.EVENTS, 1, 1, (row,)))  # its own it knows best
 
 
+def test_what_is_too_old_goes_and_is_told_to_a_hub_that_comes_late(
+    store: Store, reading: Reading, tmp_path: Path
+) -> None:
+    for number in range(1, 2 * SEGMENT_TICKS + 11):
+        store.write([event(1000 * number)], [figures(number)])
+    while store.seal():
+        pass
+    assert store.drop_before(1000 * SEGMENT_TICKS + 1) == 1 + SEGMENT_TICKS
+    assert store.drop_before(1000 * SEGMENT_TICKS + 1) == 0
+    assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == list(range(301, 611))
+    assert numbers(reading) == [1000 * number for number in range(301, 611)]
+    late = Store(tmp_path / "late.db", "pc2")
+    copy = Reading(tmp_path / "late.db")
+    batches = reading.after(copy.positions())
+    assert [(b.stream, b.first, b.last) for b in batches if b.is_lost] == [
+        (Stream.EVENTS, 1, 300),
+        (Stream.TICKS, 1, 300),
+    ]
+    assert all(late.take(batch) for batch in batches)
+    assert copy.series("A", "handled", 0, 1 << 60) == reading.series("A", "handled", 0, 1 << 60)
+    assert numbers(copy) == numbers(reading)
+    copy.close()
+    late.close()
+
+
+def test_what_was_dropped_makes_room(store: Store) -> None:
+    def fill(first: int) -> None:
+        for number in range(first, first + 200):
+            store.write([Event(number, "said", "A", {"text": "x" * 500}) for _ in range(10)])
+
+    fill(0)
+    full = store.used_bytes()
+    for first in range(200, 1000, 200):
+        while (oldest := store.oldest_ms()) and store.used_bytes() > full / 2:
+            store.drop_before(oldest)
+        fill(first)
+    assert store.used_bytes() < 1.6 * full
+
+
 WRITER = """
 import sys
 from pathlib import Path

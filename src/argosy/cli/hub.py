@@ -20,6 +20,7 @@ from argosy.engine.companion import hold_lock
 from argosy.engine.folder import folder_of
 from argosy.fault import Fault, MissingError
 from argosy.fleet.load import load_fleet
+from argosy.fleet.units import duration_s
 from argosy.wire.book import hub_name, read_book
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         "page": str(fleet.hub.port),
         "bind": fleet.hub.bind,
     }
+    if fleet.hub.retention is not None:
+        words["retention"] = str(duration_s(fleet.hub.retention))
     try:
         hub = importlib.import_module("argosy.hub.hub").Hub
         importlib.import_module("argosy.hub.pageserver")

@@ -99,6 +99,8 @@ class Puller:
             clock_s - time.time()
         )  # it tells its clock as it answers, however long it held the question
         self.sight.taken += await self._keeper.take(batches)
+        if gaps := [_gap(batch) for batch in batches if batch.is_lost]:
+            await self._keeper.keep(gaps)
         await self._see(is_blind=False, reason="")
 
     async def _see(self, *, is_blind: bool, reason: str) -> None:
@@ -111,3 +113,10 @@ class Puller:
         _log.warning("`%s` is %s: %s", sight.machine, kind, reason or "its hub answers")
         event = Event(int(sight.since * 1000), kind, "", {"machine": sight.machine, "reason": reason})
         await self._keeper.keep([event])
+
+
+def _gap(batch: Batch) -> Event:
+    """Return the event for records that the sender had no more when this hub came for them."""
+    origin = {"machine": batch.origin.machine, "epoch": batch.origin.epoch}
+    body = {**origin, "stream": batch.stream.name.lower(), "first": batch.first, "last": batch.last}
+    return Event(int(time.time() * 1000), "gap", "", body)

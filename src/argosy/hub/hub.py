@@ -22,7 +22,7 @@ from argosy.fleet.spec import AgentSpec
 from argosy.hub.census import Census
 from argosy.hub.exchange import Puller, answer
 from argosy.hub.hearing import Hearing
-from argosy.hub.keeper import Keeper
+from argosy.hub.keeper import BOUNDS, Keeper
 from argosy.hub.news import News
 from argosy.hub.record import Event, Figures
 from argosy.hub.standing import Standings
@@ -50,6 +50,7 @@ class Hub(Agent):
         flush: float = 1.0
         fleet: str = ""
         lock: str = ""
+        retention: float = BOUNDS.age_s
         page: int = 9470
         bind: str = "127.0.0.1"
 
@@ -64,7 +65,8 @@ class Hub(Agent):
         self._file_ns = 0
         self.fleet = self._directory.book.fleet
         self.environment = self._directory.book.environment
-        self.keeper = Keeper(Path(self.options.store), self.machine, self.options.flush)
+        bounds = BOUNDS._replace(age_s=self.options.retention)
+        self.keeper = Keeper(Path(self.options.store), self.machine, self.options.flush, bounds)
         self.standings = Standings()
         hearing = await self.keeper.read(lambda reading: Hearing(self.standings, reading, self._home))
         self.keeper.on_kept = lambda events, figures: hearing.hear(self.machine, events, figures)

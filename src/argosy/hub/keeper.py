@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from argosy.fault import ArgosyError, Fault
 from argosy.hub.reading import Reading
@@ -22,10 +22,21 @@ from argosy.hub.record import Batch, Event, Figures, Position
 from argosy.hub.store import Store
 
 MOST_WAITING: Final = 50_000  # records that are not on the disk yet; more are refused
+TRIM_EVERY_S: Final = 30.0
 _RETRY_S: Final = 1.0  # after a write that failed
 
 _log = logging.getLogger("argosy.hub")
 _Result = TypeVar("_Result")
+
+
+class Bounds(NamedTuple):
+    """How much is kept: seconds, and bytes of the store; the oldest goes first."""
+
+    age_s: float
+    size_bytes: int
+
+
+BOUNDS: Final = Bounds(14 * 86400.0, 2 << 30)
 
 
 class FullError(ArgosyError):
@@ -43,7 +54,7 @@ class Keeper:
     on_kept: Callable[[Sequence[Event], Sequence[Figures]], object] = staticmethod(lambda *_: None)
     on_taken: Callable[[Batch], object] = staticmethod(lambda _: None)
 
-    def __init__(self, path: Path, machine: str, flush_s: float = 1.0) -> None:
+    def __init__(self, path: Path, machine: str, flush_s: float = 1.0, bounds: Bounds = BOUNDS) -> None:
         self._writer = ThreadPoolExecutor(1, "argosy_store")
         self._reader = ThreadPoolExecutor(1, "argosy_reading")
         self._store = Store(path, machine)
@@ -51,6 +62,8 @@ class Keeper:
         self.origin = self._store.origin
         self.failure = ""  # why nothing can be written, empty while it can
         self._flush_s = flush_s
+        self._bounds = bounds
+        self._next_trim_s = 0.0
         self._heard = self._store.heard()
         self._events: list[Event] = []
         self._figures: list[Figures] = []
@@ -158,6 +171,22 @@ class Keeper:
     ) -> None:
         self._store.write(events, figures, sources)
         self._seal()
+        self._trim()
+
+    def _trim(self) -> None:
+        """Drop what is too old or too much, a little at a time, so that nobody waits long for it."""
+        now_s = time.monotonic()
+        if now_s < self._next_trim_s:
+            return
+        before_ms = int((time.time() - self._bounds.age_s) * 1000)
+        try:
+            if self._store.used_bytes() > self._bounds.size_bytes and (oldest := self._store.oldest_ms()):
+                before_ms = max(before_ms, oldest)
+            dropped = self._store.drop_before(before_ms)
+        except sqlite3.Error as error:
+            _log.warning("what is too old stays for now: %s", error)
+            dropped = 0
+        self._next_trim_s = now_s + (0.0 if dropped else TRIM_EVERY_S)
 
     def _seal(self) -> None:
         """Seal one segment where one is due; the next one with the next flush."""

@@ -7,6 +7,7 @@ power.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import sqlite3
 import time
@@ -191,6 +192,68 @@ class Store:
         self._base.execute(
             "INSERT INTO segment VALUES (?, ?, ?, ?)", (origin, segment, min(first, last), last)
         )
+
+    # -- bounds -----------------------------------------------------------------------------
+
+    def used_bytes(self) -> int:
+        """Return how much of the file is in use; what was freed is used again before the file grows."""
+        (pages,) = self._base.execute("PRAGMA page_count").fetchone()
+        (free,) = self._base.execute("PRAGMA freelist_count").fetchone()
+        (size,) = self._base.execute("PRAGMA page_size").fetchone()
+        return int((pages - free) * size)
+
+    def oldest_ms(self) -> int | None:
+        """Return before when the oldest part of what can be dropped ends: a segment, or a thousand events."""
+        (found,) = self._base.execute(
+            "SELECT min(ms) FROM (SELECT min(last_ms) AS ms FROM segment "
+            "UNION SELECT max(time_ms) FROM (SELECT time_ms FROM event ORDER BY time_ms LIMIT 1000))"
+        ).fetchone()
+        return None if found is None else int(found) + 1
+
+    def drop_before(self, time_ms: int, most: int = 20) -> int:
+        """Drop what ends before a time, the oldest first; return how many rows and segments went.
+
+        Segments whole, and events, `most` thousands of them: call again while something goes. What went is
+        remembered by its number, and told to hubs that ask for it later.
+        """
+        dropped = 0
+        with self._transaction():
+            for (origin,) in self._base.execute("SELECT id FROM origin").fetchall():
+                dropped += self._drop_segments(origin, time_ms, most)
+                dropped += self._drop_events(origin, time_ms, 1000 * most)
+        return dropped
+
+    def _drop_segments(self, origin: int, time_ms: int, most: int) -> int:
+        rows = self._base.execute(
+            "SELECT segment, last_ms FROM segment WHERE origin = ? ORDER BY segment LIMIT ?", (origin, most)
+        ).fetchall()
+        going = [segment for segment, _ in itertools.takewhile(lambda row: row[1] < time_ms, rows)]
+        for segment in going:
+            self._base.execute(
+                "DELETE FROM run WHERE id IN (SELECT id * ? + ? FROM shape WHERE origin = ?)",
+                (RUN_SEGMENTS, segment, origin),
+            )
+            self._base.execute("DELETE FROM segment WHERE origin = ? AND segment = ?", (origin, segment))
+        if going:
+            gone = ticks_of(going[-1])[1]
+            self._base.execute("UPDATE origin SET gone_tick = ? WHERE id = ?", (gone, origin))
+        return len(going)
+
+    def _drop_events(self, origin: int, time_ms: int, most: int) -> int:
+        (kept,) = self._base.execute(
+            "SELECT min(number) FROM event WHERE origin = ? AND time_ms >= ?", (origin, time_ms)
+        ).fetchone()
+        first, last = self._base.execute(
+            "SELECT min(number), max(number) FROM event WHERE origin = ?", (origin,)
+        ).fetchone()
+        if first is None:
+            return 0
+        gone = min(last if kept is None else kept - 1, first + most - 1)
+        if gone < first:
+            return 0
+        self._base.execute("DELETE FROM event WHERE origin = ? AND number <= ?", (origin, gone))
+        self._base.execute("UPDATE origin SET gone_event = ? WHERE id = ?", (gone, origin))
+        return int(gone - first + 1)
 
     # -- rows -------------------------------------------------------------------------------
 
