@@ -20,7 +20,9 @@ SCHEMA = json_schema()
 STRUCTS = [
     spec.FleetKeys,
     spec.Machine,
+    spec.Alerts,
     spec.Hub,
+    spec.Threshold,
     spec.Logs,
     spec.AgentKeys,
     spec.Need,
@@ -67,7 +69,11 @@ def test_the_schema_is_a_schema() -> None:
             "preload": ["numpy"],
             "max_starting": 3,
         },
-        {**agent(), "hub": {"port": 9000, "alerts": {"mail": ["a@b"]}}, "defaults": {"group": "g"}},
+        {
+            **agent(),
+            "hub": {"port": 9000, "alerts": {"webhook": "http://127.0.0.1:9/", "after": "1s"}},
+            "defaults": {"group": "g"},
+        },
     ],
 )
 def test_what_loads_is_valid(value: dict[str, Any]) -> None:

@@ -58,6 +58,28 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: Annotated[dict[str, Text], Meta(description="free words about the machine")] = {}
 
 
+class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A bound of a figure that raises an alert; one of `above` and `below`."""
+
+    figure: Annotated[str, Meta(description="the name of the figure, as /metrics has it without its prefix")]
+    above: Annotated[float | None, Meta(description="raise when it is larger")] = None
+    below: Annotated[float | None, Meta(description="raise when it is smaller")] = None
+    lasting: Annotated[Duration, Meta(description="how long it has to be beyond the bound")] = "30s"
+    agents: Annotated[list[Name], Meta(description="whose figure; default everybody's")] = []
+
+
+class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When the hub raises an alert, and where alerts go."""
+
+    webhook: Annotated[str | None, Meta(description="a URL that gets each alert as JSON, by POST")] = None
+    command: Annotated[
+        list[str], Meta(description="a program that gets each alert as JSON on its standard input")
+    ] = []
+    after: Annotated[Duration, Meta(description="how long trouble has to last")] = "3s"
+    clear: Annotated[Duration, Meta(description="how long it has to be over")] = "10s"
+    thresholds: Annotated[list[Threshold], Meta(description="bounds of figures")] = []
+
+
 class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The observability hub: where it listens, how long it keeps, whom it alerts."""
 
@@ -66,7 +88,7 @@ class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 9470
     bind: Annotated[str, Meta(description="the interface it listens on")] = "127.0.0.1"
     retention: Annotated[Duration | None, Meta(description="how long records are kept")] = None
-    alerts: Annotated[dict[str, object], Meta(description="where alerts go")] = {}
+    alerts: Annotated[Alerts, Meta(description="when alerts are raised, and where they go")] = Alerts()
 
 
 class Logs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from argosy.hub.keeper import BOUNDS, Keeper
 from argosy.hub.news import News
 from argosy.hub.record import Event, Figures
 from argosy.hub.standing import Standings
+from argosy.hub.watch import Watch
 from argosy.wire.book import HUB, Directory, hub_name
 
 if TYPE_CHECKING:
@@ -83,16 +85,27 @@ class Hub(Agent):
         from argosy.hub.pageserver import PageServer  # noqa: PLC0415 - its libraries are for it alone
 
         census = Census(self.keeper, folder, self._on_census)
+        sights = [puller.sight for puller in self.pullers.values()]
+        self.watch = Watch(self.keeper, self.machine, load_fleet(Path(self.options.fleet)), sights)
+        hear = self.keeper.on_kept
+
+        def hear_and_watch(events: Sequence[Event], figures: Sequence[Figures]) -> None:
+            hear(events, figures)
+            self.watch.hear(events, figures)
+
+        self.keeper.on_kept = hear_and_watch
         self._server = PageServer(self, self.options.bind, self.options.page)
         if self.options.lock:
             say_hub(Path(self.options.lock), self._server.url)
-        for running in (News(self.keeper, folder.diary).run(), census.run(), self._server.run()):
+        news = News(self.keeper, folder.diary)
+        for running in (news.run(), census.run(), self.watch.run(), self._server.run()):
             self._tasks.append(asyncio.ensure_future(running))
 
     def _on_census(self, report: Report | None) -> None:
         for name, agent in (report.agents if report else {}).items():
             self._homes[name] = machine = agent.machine or self.machine
             self.standings.correct(machine, name, agent.state.value, agent.since_s, agent.reason, agent.pid)
+            self.watch.alerting.hear_state(name, agent.state.value, agent.reason)
 
     def declared(self) -> dict[str, AgentSpec]:
         """Return the agents as the fleet file has them now; those it had last when it has a fault."""

@@ -183,6 +183,17 @@ class Reading:
             )
         ]
 
+    def alerts(self, machine: str) -> list[Happened]:
+        """Return all alerts that a machine's hubs have raised and cleared, oldest first."""
+        return [
+            Happened(Origin(machine, epoch, began), number, _decode_event(row))
+            for epoch, began, number, row in self._base.execute(
+                "SELECT epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
+                "WHERE kind = 'alert' AND machine = ? ORDER BY began_ms, number",
+                (machine,),
+            )
+        ]
+
     def last_states(self) -> list[Happened]:
         """Return the last `state` event of each agent that each origin tells of, oldest first."""
         return [

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS event (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS event_time ON event (time_ms);
 CREATE INDEX IF NOT EXISTS event_subject ON event (subject, time_ms);
+CREATE INDEX IF NOT EXISTS event_alert ON event (origin, number) WHERE kind = 'alert';
 
 -- Ticks that are not sealed yet.
 CREATE TABLE IF NOT EXISTS tick (

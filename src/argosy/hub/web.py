@@ -58,6 +58,7 @@ def app_of(hub: Hub) -> Starlette:
             Route("/api/fleet", pages.fleet),
             Route("/api/machines", pages.machines),
             Route("/api/agents/{agent}", pages.agent),
+            Route("/api/alerts", pages.alerts),
             Route("/api/series", pages.series),
             Route("/api/events", pages.happened),
         ],
@@ -154,6 +155,12 @@ class _Pages:
                 "events": [_event(each) for each in happened],
             }
         )
+
+    async def alerts(self, request: Request) -> Response:
+        """Return the alerts that are open, and what waits for each receiver."""
+        watch = self._hub.watch
+        waiting = {each.name: {"waiting": each.waiting, "failure": each.failure} for each in watch.deliveries}
+        return _json({"open": list(watch.open.values()), "receivers": waiting})
 
     async def series(self, request: Request) -> Response:
         """Return one figure over time: `agent`, `figure`, and `from`, `to` in epoch milliseconds."""

@@ -236,6 +236,12 @@ async function drawMachines() {
     `${each.state === "blind" ? "⊘" : "◆"} ${each.machine || "this machine"}: ${words[each.state]}${each.state === "blind" ? ` since ${clock(each.since)}` : ""}${Math.abs(each.skew_s) > 0.5 ? `, its clock ${each.skew_s.toFixed(1)} s off` : ""}`)));
 }
 
+async function drawAlerts() {
+  const { open: raised } = await (await fetch("api/alerts")).json();
+  $("alerts").replaceChildren(...raised.map((each) => element("li", {},
+    `■ ${each.text}, since ${clock(each.since_s)}${each.dependents.length ? `; on it hang ${each.dependents.join(", ")}` : ""}${each.is_flapping ? " (it comes and goes)" : ""}`)));
+}
+
 async function learn() {
   const { fleet, environment, declared: told } = await (await fetch("api/declared")).json();
   declared = new Map(Object.entries(told));
@@ -293,7 +299,8 @@ document.addEventListener("keydown", (event) => {
   if (view) show(view);
 });
 setInterval(() => { if (!document.hidden) for (const each of agents.values()) drawTile(each); }, 10000);
-setInterval(() => document.hidden || drawMachines(), 3000);
+setInterval(() => { if (!document.hidden) { drawMachines(); drawAlerts(); } }, 3000);
 await learn();
 drawMachines();
+drawAlerts();
 follow();

@@ -1,0 +1,282 @@
+"""How much a hub's store takes, how fast it gives back, and how fast a hub that is behind catches up.
+
+`python bench/hub.py [--json] [--quick]`; needs `argosy[bench,hub]`. The method is in bench/README.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from argosy.hub.reading import Reading
+from argosy.hub.record import Event
+from argosy.hub.store import RUN_SEGMENTS, Store
+from argosy.wire import connect
+from argosy.wire.book import Book, Entry, write_book
+from stores import by_victoria
+from stores.by_hub import ByHub
+from stores.by_rows import ByRows
+from stores.fleet_hour import AGENTS, FIGURES, FIRST_MS, SERIES, seconds
+from yard.harness import Options, interleave, run_bench, tell
+from yard.machine import this_machine
+from yard.result import Ratio, Result, Value, ratio_of, value_of
+
+HOUR = 3600
+QUERIES = 40  # of a round
+BEHIND = 600_000
+BEHIND_QUICK = 60_000
+WEEK_SEGMENTS = 7 * 24 * 12
+PATIENCE_S = 60.0
+
+METHOD = [
+    f"{SERIES} series ({AGENTS} agents, {len(FIGURES)} figures), a sample a second: counters, gauges with a",
+    "  decimal place, latencies of full entropy; every store gets the same, a commit or request a second",
+    "bytes_per_sample: the file, or the server's data folder, settled, over its samples",
+    f"query: one series, all of it, as an array of doubles; {QUERIES} series at random a round, in turn",
+    "second: processor time of this process for all commits and seals, over the seconds; 1 is a core",
+    "resident: of a hub's process with a week of the fleet on the disk (the hour's segments, repeated)",
+    "catch_up: records a second from an origin that is that far ahead, hub to hub over this machine's wire",
+]
+
+
+class Keeping(Protocol):
+    """A store under measurement."""
+
+    def write(self, time_ms: int, values: list[tuple[str, array[float]]]) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def series(self, agent: str, figure: str, from_ms: int, to_ms: int) -> int: ...
+
+    def size_bytes(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+def measure(options: Options) -> Result:
+    """Fill the stores, ask them in turn, and return what was found."""
+    machine = this_machine()
+    skipped: dict[str, str] = {}
+    count = HOUR // 4 if options.quick else HOUR
+    with tempfile.TemporaryDirectory(prefix="argosy-bench-") as name, contextlib.ExitStack() as open_:
+        folder = Path(name)
+        hub = ByHub(folder)
+        stores: dict[str, Keeping] = {"hub": hub, "rows": ByRows(folder)}
+        if by_victoria.is_there():
+            stores["victoriametrics"] = by_victoria.ByVictoria(folder)
+        else:
+            skipped["hub.query/victoriametrics"] = (
+                "victoria-metrics is not installed (Debian: victoria-metrics)"
+            )
+        for store in stores.values():
+            open_.callback(store.close)
+        ingest_s, processor_s = fill(stores, count)
+        asked = ask(options, stores, count)
+        ratios = ratios_of(asked, ingest_s, count)
+        values = values_of(stores, processor_s, ingest_s, count)
+        values["hub.catch_up"] = catch_up(folder, BEHIND_QUICK if options.quick else BEHIND)
+        if options.quick:
+            skipped["hub.resident"] = "a week is not laid out in a quick run"
+        else:
+            values["hub.resident"] = resident(folder, hub)
+    return Result(name="hub", machine=machine, ratios=ratios, values=values, skipped=skipped, method=METHOD)
+
+
+def fill(stores: dict[str, Keeping], count: int) -> tuple[dict[str, float], float]:
+    """Hand every store the same seconds; return how long each took, and the hub's processor time."""
+    took: dict[str, float] = defaultdict(float)
+    processor_s = 0.0
+    for number, (time_ms, values) in enumerate(seconds(count)):
+        for name, store in stores.items():
+            began, began_cpu = time.perf_counter(), time.process_time()
+            store.write(time_ms, values)
+            took[name] += time.perf_counter() - began
+            if name == "hub":
+                processor_s += time.process_time() - began_cpu
+        if number % 600 == 599:
+            tell(f"{number + 1} of {count} seconds stored")
+    for store in stores.values():
+        store.settle()
+    return took, processor_s
+
+
+def ask(options: Options, stores: dict[str, Keeping], count: int) -> dict[str, list[float]]:
+    """Return the median time of a query of each store, a round at a time."""
+    chance = random.Random(7)
+    found: dict[str, list[float]] = defaultdict(list)
+    last_ms = FIRST_MS + 1000 * count
+    for _, name in interleave(max(5, options.rounds), list(stores)):
+        took = []
+        for _ in range(QUERIES):
+            agent, figure = f"Agent{chance.randrange(AGENTS):02}", chance.choice(FIGURES)
+            began = time.perf_counter()
+            got = stores[name].series(agent, figure, FIRST_MS, last_ms)
+            took.append(time.perf_counter() - began)
+            if got != count:
+                raise AssertionError(f"{name} has {got} of {count} samples of {agent} {figure}")
+        found[name].append(sorted(took)[QUERIES // 2])
+    return found
+
+
+def ratios_of(asked: dict[str, list[float]], ingest_s: dict[str, float], count: int) -> dict[str, Ratio]:
+    """Return how many times faster the hub answers than each of the others."""
+    goals = {"rows": 8.0, "victoriametrics": 5.0}
+    found = {}
+    for name in asked:
+        if name != "hub":
+            found[f"hub.query/{name}"] = ratio_of(
+                [1 / each for each in asked["hub"]],
+                [1 / each for each in asked[name]],
+                goal=goals[name],
+                unit="queries/s",
+                better="higher",
+            )
+            rate = {each: SERIES * count / ingest_s[each] for each in ("hub", name)}
+            found[f"hub.ingest/{name}"] = ratio_of(
+                [rate["hub"]], [rate[name]], goal=1.0, unit="samples/s", better="higher"
+            )
+    return found
+
+
+def values_of(
+    stores: dict[str, Keeping], processor_s: float, ingest_s: dict[str, float], count: int
+) -> dict[str, Value]:
+    """Return what the stores weigh, and what a second of the fleet costs."""
+    values = {
+        f"{name}.bytes_per_sample": value_of(
+            [store.size_bytes() / (SERIES * count)], "B", goal=2.4 if name == "hub" else None
+        )
+        for name, store in stores.items()
+    }
+    values["hub.second"] = value_of([processor_s / count], "cores", goal=0.001)
+    return values
+
+
+HUB = """
+import sys
+from argosy.agent import run
+from argosy.hub.hub import Hub
+run(Hub)
+"""
+
+
+@contextlib.contextmanager
+def running_hub(folder: Path, machine: str, book: Path, store: Path) -> Iterator[subprocess.Popen[Any]]:
+    """Run a hub on a store."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HUB, "--store", str(store), "--book", str(book)],
+        env={**os.environ, "ARGOSY_BOOK": str(book), "ARGOSY_AGENT": f"hub@{machine}"},
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def catch_up(folder: Path, count: int) -> Value:
+    """Let a new hub pull from one that has `count` records; return its records a second."""
+    tell(f"catching up {count} records")
+    ahead = Store(folder / "ahead.db", "ahead")
+    events = [Event(FIRST_MS + number, "said", "Agent00", {"number": number}) for number in range(1000)]
+    for _ in range(count // len(events)):
+        ahead.write(events)
+    origin = ahead.origin
+    ahead.close()
+    books = {}
+    hubs = {}
+    for machine in ("ahead", "behind"):
+        (folder / machine).mkdir()
+        hubs[machine] = Entry(machine, port=_free_port())
+    for machine in hubs:
+        books[machine] = folder / f"{machine}.json"
+        write_book(books[machine], Book("bench", "testing", (machine,), str(folder / machine), {}, hubs=hubs))
+    with (
+        running_hub(folder, "ahead", books["ahead"], folder / "ahead.db"),
+        running_hub(folder, "behind", books["behind"], folder / "behind.db"),
+    ):
+        until = time.monotonic() + PATIENCE_S
+        began = 0.0
+        while time.monotonic() < until:
+            got = _known(folder / "behind.db", origin.epoch)
+            began = began or (time.monotonic() if got else 0.0)
+            if got == count:
+                first_batch = 2000  # came before the clock began
+                return value_of(
+                    [(count - first_batch) / (time.monotonic() - began)],
+                    "records/s",
+                    goal=100_000,
+                    better="higher",
+                )
+            time.sleep(0.01)
+    raise TimeoutError(f"{got} of {count} records came in {PATIENCE_S:.0f} s")
+
+
+def _known(path: Path, epoch: str) -> int:
+    if not path.exists():
+        return 0
+    reading = Reading(path)
+    try:
+        return next((at.events for at in reading.positions() if at.origin.epoch == epoch), 0)
+    except sqlite3.OperationalError:  # it is being made
+        return 0
+    finally:
+        reading.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def resident(folder: Path, hub: ByHub) -> Value:
+    """Lay a week of the fleet out, run a hub on it, and return what it keeps in memory."""
+    tell("laying out a week")
+    base = hub.store._base
+    (have,) = base.execute("SELECT max(segment) FROM segment").fetchone()
+    base.execute("BEGIN")
+    for segment in range(have + 1, WEEK_SEGMENTS):
+        source = segment % (have + 1)
+        base.execute(
+            "INSERT INTO run SELECT id + ?, body FROM run WHERE id % ? = ?",
+            (segment - source, RUN_SEGMENTS, source),
+        )
+        base.execute(
+            "INSERT INTO segment SELECT origin, ?, first_ms + ?, last_ms + ? FROM segment WHERE segment = ?",
+            (segment, 300_000 * (segment - source), 300_000 * (segment - source), source),
+        )
+    base.execute("COMMIT")
+    hub.settle()
+    size = hub.size_bytes()
+    book = folder / "week.json"
+    (folder / "week").mkdir()
+    write_book(
+        book, Book("bench", "testing", ("here",), str(folder / "week"), {}, hubs={"here": Entry("here")})
+    )
+    hub.store.close()
+    with running_hub(folder, "here", book, hub.path) as process:
+        peer = connect(f"ipc://{folder}/week/z/hub@here", timeout=20.0)
+        peer.call("sights")
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        rss = int(status.split("VmRSS:")[1].split()[0]) * 1024
+        peer.close()
+    tell(f"a week is {size / 2**20:.0f} MiB on the disk")
+    return value_of([rss / 2**20], "MiB", goal=80.0)
+
+
+if __name__ == "__main__":
+    sys.exit(run_bench("hub", __doc__.partition("\n")[0], measure))

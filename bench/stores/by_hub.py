@@ -1,0 +1,39 @@
+"""The hub's own store, as the hub uses it: a tick a second, segments sealed on the way."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+
+from argosy.hub.reading import Reading
+from argosy.hub.record import Figures
+from argosy.hub.store import Store
+from stores.fleet_hour import FIGURES
+
+
+class ByHub:
+    """One file, a commit a second, each on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "hub.db"
+        self.store = Store(self.path, "here")
+        self._reading = Reading(self.path)
+
+    def write(self, time_ms: int, values: list[tuple[str, array[float]]]) -> None:
+        self.store.write((), [Figures(agent, FIGURES, time_ms, each.tobytes()) for agent, each in values])
+        self.store.seal()
+
+    def settle(self) -> None:
+        while self.store.seal():
+            pass
+        self.store._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def series(self, agent: str, figure: str, from_ms: int, to_ms: int) -> int:
+        return len(self._reading.series(agent, figure, from_ms, to_ms)[1])
+
+    def size_bytes(self) -> int:
+        return self.path.stat().st_size
+
+    def close(self) -> None:
+        self._reading.close()
+        self.store.close()

@@ -1,0 +1,49 @@
+"""An hour of a fleet's figures as all stores get it: 84 agents, 12 figures each, one sample a second."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Iterator
+from typing import Final
+
+AGENTS: Final = 84
+COUNTERS, GAUGES, LATENCIES = 5, 4, 3
+FIGURES: Final = tuple(
+    [f"counter{n}" for n in range(COUNTERS)]
+    + [f"gauge{n}" for n in range(GAUGES)]
+    + [f"latency{n}" for n in range(LATENCIES)]
+)
+SERIES: Final = AGENTS * len(FIGURES)
+FIRST_MS: Final = 1_700_000_000_000
+_RATES: Final = (0.0, 0.2, 3.0, 20.0, 100.0)  # of the counters, a second
+
+
+class Agent:
+    """One agent's figures, a second at a time: counters, gauges with a decimal place, latencies of full
+    entropy.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.name = f"Agent{number:02}"
+        self._chance = random.Random(number)
+        self._counts = [float(self._chance.randrange(10**6)) for _ in range(COUNTERS)]
+        self._gauges = [round(self._chance.uniform(10, 100), 1) for _ in range(GAUGES)]
+
+    def second(self) -> array[float]:
+        """Return the next values, in the order of `FIGURES`."""
+        chance = self._chance
+        for number, rate in enumerate(_RATES):
+            self._counts[number] += max(0, round(chance.gauss(rate, rate**0.5)))
+        for number in range(GAUGES):
+            if chance.random() < 0.2:
+                self._gauges[number] = round(self._gauges[number] + chance.gauss(0, 0.5), 1)
+        latencies = [chance.lognormvariate(-7, 0.5) for _ in range(LATENCIES)]
+        return array("d", [*self._counts, *self._gauges, *latencies])
+
+
+def seconds(count: int) -> Iterator[tuple[int, list[tuple[str, array[float]]]]]:
+    """Yield (time in ms, agent and values of each): the same ones each time."""
+    agents = [Agent(number) for number in range(AGENTS)]
+    for second in range(count):
+        yield FIRST_MS + 1000 * second, [(agent.name, agent.second()) for agent in agents]
