@@ -16,7 +16,7 @@ from argosy.fault import MissingError
 from starting.findings import Findings, Found
 from starting.rows import METHOD, ratios, skipped, values
 from ways import Way
-from ways.by_argosy import ByArgosy
+from ways.by_argosy import ByArgosy, wait_until_weighed
 from ways.by_daemon import CIRCUS, PM2, SUPERVISORD, ByDaemon
 from ways.by_program import ByForkserver, ByLevelBarrier, ByRay
 from ways.node import install_pm2
@@ -36,8 +36,7 @@ PACKAGES = (
 )
 QUICK_PATIENCE_S = 5.0
 FULL_PATIENCE_S = 60.0
-QUICK_REST_S = 2.0
-FULL_REST_S = 10.0
+REST_S = 10.0
 COLLECT = b'{"action":"collect"}'
 
 
@@ -75,7 +74,10 @@ def measure(options: Options) -> Result:
 
 
 def find(options: Options, fleets: Fleets) -> Findings:
-    """Start the fleet by each way in each round; let it rest once, in the first start by argosy."""
+    """Start the fleet by each way in each round; let it rest once, in the first start by argosy.
+
+    A quick run has it collect its garbage once too, and does not wait for it to rest.
+    """
     patience_s = QUICK_PATIENCE_S if options.quick else FULL_PATIENCE_S
     with set_stage(fleets.processes) as stage:
         chain, agents = len(stage.graph.longest_chain()), len(stage.processes)
@@ -87,8 +89,9 @@ def find(options: Options, fleets: Fleets) -> Findings:
         name = entry.way.name
         if name in absent:
             continue
-        is_first = name == "processes" and number == 0
-        rest_s = (QUICK_REST_S if options.quick else FULL_REST_S) if is_first else 0.0
+        is_first = number == 0
+        rest_s = REST_S if name == "processes" and is_first and not options.quick else 0.0
+        entry = entry._replace(collects=entry.collects and (is_first or not options.quick))
         try:
             found = start_by(entry, patience_s, rest_s, findings.rests)
         except MissingError as error:
@@ -125,7 +128,7 @@ def list_entries(options: Options, fleets: Fleets, absent: dict[str, str]) -> li
     else:
         absent |= dict.fromkeys(("spawned", "example", "example_level_barrier"), "--fleet")
     if options.quick:
-        absent |= {entry.way.name: "--quick" for entry in more}
+        absent |= {entry.way.name: "--quick" for entry in more} | {"rest": "--quick"}
         return entries
     try:
         install_pm2()
@@ -140,6 +143,7 @@ def start_by(entry: Entry, patience_s: float, rest_s: float, rests: list[float])
 
     def while_up(stage: Stage) -> None:
         if rest_s:
+            wait_until_weighed(stage)
             before_s = own_processor_s()
             time.sleep(rest_s)
             rests.append((own_processor_s() - before_s) / rest_s)

@@ -73,6 +73,7 @@ METHOD = [
     "disturbance: share of the machine's processors that was busy with other work; above 0.1, measure again",
     "own_ms_per_start: the supervisor's processor time in a warm start / agents",
     "rest: processor seconds a second of supervisor, forker and zygote while nothing happens; 1 is a core",
+    "rest begins when the supervisor has read the memory of each agent for the first time",
 ]
 
 
@@ -101,6 +102,8 @@ def skipped(findings: Findings) -> dict[str, str]:
         reasons = [findings.absent[side] for side in (row.left, row.right) if side in findings.absent]
         if reasons:
             found[row.label] = reasons[0]
+    if "rest" in findings.absent:
+        found["start.rest"] = findings.absent["rest"]
     return found
 
 

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import msgspec
 
+from argosy.engine.client import connect
 from argosy.engine.diary import read_diary
+from argosy.engine.messages import Report, Status
 from argosy.fault import Fault, MissingError, RefusedError
 from yard.stage import Stage
 
 _WITHIN_S = 120.0
 _WARM_WITHIN_S = 20.0
+_WEIGHED_WITHIN_S = 60.0
+_LOOK_S = 0.5
 
 
 class Up(msgspec.Struct, frozen=True, tag_field="argosy", tag="up/1"):
@@ -82,6 +86,23 @@ def _wait_for_zygote(stage: Stage) -> None:
         if time.monotonic() > deadline:
             raise RefusedError(Fault("bench", "no-zygote", f"no zygote was warm within {_WARM_WITHIN_S:g} s"))
         time.sleep(0.02)
+
+
+def wait_until_weighed(stage: Stage) -> None:
+    """Return when the supervisor has read the memory of each agent once, as it does after a start.
+
+    Raises RefusedError: it is not there, or has not done so within 60 s.
+    """
+    deadline = time.monotonic() + _WEIGHED_WITHIN_S
+    while True:
+        client = connect(stage.folder, "bench")
+        if client is None or time.monotonic() > deadline:
+            raise RefusedError(Fault("bench", "not-weighed", "the supervisor does not weigh its agents"))
+        with client:
+            report = client.ask(Status())
+        if isinstance(report, Report) and all(each.pss_bytes for each in report.agents.values()):
+            return
+        time.sleep(_LOOK_S)
 
 
 def _argosy(stage: Stage, verb: str, *options: str) -> Up | Down:
