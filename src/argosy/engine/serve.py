@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -98,6 +99,7 @@ async def _serve(
         supervisor.adopt(is_new=is_new)
         control.publish()
         on_ready()
+        gc.freeze()  # what is loaded stays; a collection need not look at it
         await supervisor.ended.wait()
         supervisor.say_farewell()
     finally:

@@ -49,11 +49,15 @@ def variable_names(name: str, suffix: str) -> tuple[str, ...]:
 
 
 class Lookup(msgspec.Struct, frozen=True):
-    """The sources of addresses: a fleet, the name of an environment, the variables of the process."""
+    """The sources of addresses: a fleet, the name of an environment, the variables of the process.
+
+    found: the hosts of machines that were asked for; every agent of a machine asks for the same.
+    """
 
     fleet: Fleet
     environment: str
     variables: dict[str, str]
+    found: dict[str, Reason] = {}
 
     def machine(self, spec: AgentSpec) -> Reason | None:
         """Return which machine an agent is on and where that is said; None without machines."""
@@ -111,6 +115,11 @@ class Lookup(msgspec.Struct, frozen=True):
 
         Raises InputError: no such machine, no address, an unset variable, or a value that is no peer.
         """
+        if machine not in self.found:
+            self.found[machine] = self._find_host(machine)
+        return self.found[machine]
+
+    def _find_host(self, machine: str) -> Reason:
         fleet, environment = self.fleet, self.environment
         if machine not in fleet.machines:
             hint = suggestion(machine, fleet.machines, "machines")
