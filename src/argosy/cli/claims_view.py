@@ -133,6 +133,7 @@ def counted_text(answer: Answer, unit: Unit, paths: Sequence[str]) -> str:
     """Return the places, one a line, then how many units were counted."""
     lines = [spot.shown() for spot in unit_spots(answer, unit, paths)]
     if answer.maybe:
-        lines.append(f"{len(answer.maybe)} files cannot be read that may hold more")
+        count = len(answer.maybe)
+        lines.append(f"{count} {'file does' if count == 1 else 'files do'} not parse and may hold more")
     lines.append(bounds(answer, unit, paths).shown())
     return "\n".join(lines) + "\n"

@@ -30,12 +30,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             "{count: python.same _health_loop, is: 2}",
             "uncheckable",
-            "2 to 3: the rest lies in files that do not",
+            "2 to 3: 1 file does not parse and may hold more",
         ),
         ("{count: python.same _health_loop, is: 2 to 5}", "confirmed", "counted 2 to 3"),
         ("{count: python.same _health_loop, is: 41}", "refuted", "claimed 41, counted 2 to 3"),
         ("{count: audit.Z301, is: at least 2}", "confirmed", "counted at least 3"),
-        ("{count: audit.Z301, is: 3}", "uncheckable", "at least 3: 1 file cannot be read that may hold more"),
+        ("{count: audit.Z301, is: 3}", "uncheckable", "at least 3: 1 file does not parse and may hold more"),
         ("{count: audit.Z301, is: 2}", "refuted", "claimed 2, counted at least 3"),
         ("{measure: how fast it is}", "uncheckable", "needs a measurement: how fast it is"),
         ("{count: python.files, in: 'nowhere/*', is: 0}", "uncheckable", "no file of the tree is meant"),
@@ -85,7 +85,22 @@ def test_a_right_number_with_a_wrong_place_is_refuted(tree: Path) -> None:
 def test_a_place_in_a_file_that_cannot_be_read_is_open(tree: Path) -> None:
     verdict = judged(tree, "{count: audit.Z301, is: at least 1, places: [agents/broken.py]}")
     assert (verdict.word, verdict.open) == ("uncheckable", ("agents/broken.py",))
-    assert verdict.reason.endswith("0 of 1 places hold; 1 lie in files that cannot be read")
+    assert verdict.reason.endswith("0 of 1 places hold; 1 may lie in files that do not parse")
+
+
+@pytest.mark.parametrize(
+    ("claim", "word"),
+    [
+        ("{count: python.same _health_loop, places: [agents/two.py]}", "confirmed"),
+        ("{count: python.same _health_loop, places: [agents/broken.py]}", "uncheckable"),
+        ("{count: python.same _health_loop, places: [agents/three.py]}", "refuted"),
+        ("{count: python.variants _health_loop, places: [agents/one.py, agents/two.py]}", "confirmed"),
+        ("{count: audit.Z301, places: [Nobody.makes]}", "uncheckable"),
+        ("{count: packages.distinct, places: [requirements/dev.txt:1, requirements.txt:2]}", "confirmed"),
+    ],
+)
+def test_places_of_numbers_that_are_no_places(tree: Path, claim: str, word: str) -> None:
+    assert judged(tree, claim).word == word
 
 
 counts = st.integers(0, 6)

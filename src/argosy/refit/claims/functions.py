@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from argosy.refit.claims.answer import Answer, Bounds, Spot
@@ -45,33 +45,40 @@ def _functions_in_words(outline: Outline, argument: str) -> list[Item]:
     ]
 
 
-def _same(ask: Ask) -> Answer:
-    """The largest group of functions that do the same; one that does not parse may be in any group."""
+def _groups(ask: Ask) -> tuple[dict[bytes, list[Spot]], dict[str, int | None]]:
+    """Return the functions that do the same, and the files with how many that do not parse."""
     groups: dict[bytes, list[Spot]] = {}
-    unknown = 0
+    unknown: dict[str, int | None] = dict.fromkeys(ask.unread)
     for path in ask.paths:
-        for item in ask.items.get(path, ()):
+        items = ask.items.get(path, ())
+        for item in items:
             if item.shape:
                 groups.setdefault(item.shape, []).append(spot_of(path, item))
-            else:
-                unknown += 1
+        shapeless = sum(1 for item in items if not item.shape)
+        if shapeless and path not in unknown:
+            unknown[path] = shapeless
+    return groups, unknown
+
+
+def _same(ask: Ask) -> Answer:
+    """The largest group of functions that do the same; one that does not parse may be in any group."""
+    groups, unknown = _groups(ask)
     largest = max(groups.values(), key=len, default=[])
-    most = None if ask.unread else len(largest) + unknown
-    return Answer(tuple(largest), {}, Bounds(len(largest) or min(unknown, 1), most))
+    return Answer(tuple(largest), unknown, _more(len(largest), unknown))
 
 
 def _variants(ask: Ask) -> Answer:
     """How many functions differ in what they do; one that does not parse may be another one."""
-    first: dict[bytes, Spot] = {}
-    unknown = 0
-    for path in ask.paths:
-        for item in ask.items.get(path, ()):
-            if item.shape:
-                first.setdefault(item.shape, spot_of(path, item))
-            else:
-                unknown += 1
-    most = None if ask.unread else len(first) + unknown
-    return Answer(tuple(first.values()), {}, Bounds(len(first) or min(unknown, 1), most))
+    groups, unknown = _groups(ask)
+    spots = tuple(spot for group in groups.values() for spot in group)
+    return Answer(spots, unknown, _more(len(groups), unknown))
+
+
+def _more(count: int, unknown: Mapping[str, int | None]) -> Bounds:
+    """Return how large a number is when any of the unknown may add to it, or none."""
+    known = [each for each in unknown.values() if each is not None]
+    most = count + sum(known) if len(known) == len(unknown) else None
+    return Bounds(count or int(bool(known)), most)
 
 
 def _lines(ask: Ask) -> Answer:

@@ -61,10 +61,9 @@ def _different(ask: Ask) -> Answer:
 
 
 def _distinct(ask: Ask) -> Answer:
-    first: dict[str, Listed] = {}
-    for item in _listed(ask):
-        first.setdefault(item.name, item)
-    return Answer(tuple(item.spot() for item in first.values()), {}, Bounds(len(first), len(first)))
+    items = list(_listed(ask))
+    count = len({item.name for item in items})
+    return Answer(tuple(item.spot() for item in items), {}, Bounds(count, count))
 
 
 def _name_trouble(argument: str) -> str:

@@ -91,7 +91,7 @@ def _hold(
         there = [spot for spot in spots if _is_path(spot.path, path)] if path else list(spots)
         if any(_is_meant(spot, detail) for spot in there):
             continue
-        if any(_is_path(maybe, path) for maybe in answer.maybe) and path:
+        if any(not path or _is_path(maybe, path) for maybe in answer.maybe):
             unsure.append(place)
             continue
         wrong.append(Wrong(place, _why_not(path, detail, there, known)))
@@ -145,7 +145,8 @@ def _reason(
     if claim.range is not None:
         told = f"claimed {claim.range.shown()}, counted {measured.shown()}"
         if number == "uncheckable":
-            told += _between(answer)
+            count = len(answer.maybe)
+            told += f": {count} {'file does' if count == 1 else 'files do'} not parse and may hold more"
         parts.append(told)
     elif measured.is_exact:
         parts.append(f"counted {measured.shown()}")
@@ -153,12 +154,5 @@ def _reason(
         right = len(claim.places) - len(wrong) - len(unsure)
         parts.append(f"{right} of {len(claim.places)} places hold")
         if unsure:
-            parts.append(f"{len(unsure)} lie in files that cannot be read")
+            parts.append(f"{len(unsure)} may lie in files that do not parse")
     return "; ".join(parts)
-
-
-def _between(answer: Answer) -> str:
-    if not answer.maybe:
-        return ": the rest lies in files that do not parse"
-    count = len(answer.maybe)
-    return f": {count} {'file' if count == 1 else 'files'} cannot be read that may hold more"
