@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from realfleet.verbs import Argosy
 from realfleet.without import PARTS
 
 TIMEOUT_S = 150.0
+_NOT_INSTALLED = re.compile(r"`(\w+)` is neither in the tree nor installed")
 
 Which = Literal["none", "shared", "all"]
 
@@ -78,8 +80,7 @@ class Rounds:
         place = self._pristine_copy(f"tree-{which}")
         facts: dict[str, Any] = {"import": self._import(place)}
         facts["audit"] = self._argosy.ask("audit", str(place))["counts"]
-        repaired = self._argosy.ask("repair", str(place), "--apply")
-        facts["repair"] = {key: value for key, value in repaired.items() if key != "files"}
+        facts["absent"] = self._repair(place)
         refitted = self._argosy.ask("refit", str(place), "--apply", "--dirty")
         facts["refit"] = {key: refitted[key] for key in ("run", "sites", "gates")}
         facts["refit"]["changed"] = len(refitted["changed"])
@@ -102,6 +103,24 @@ class Rounds:
             "import", *(str(place / each) for each in files), "-o", str(place / "fleet.yaml")
         )
         return {key: found[key] for key in ("agents", "edges", "machines")}
+
+    def _repair(self, place: Path) -> list[str]:
+        """Repair the tree, and return the packages that its agents cannot do without and that are not here.
+
+        Files that do not parse at first tell their imports only when they have been repaired.
+        """
+        absent = self._absent(place)
+        while True:
+            self._argosy.ask("repair", str(place), "--apply", *(f"--absent={name}" for name in absent))
+            found = self._absent(place) - absent
+            if not found:
+                return sorted(absent)
+            absent |= found
+
+    def _absent(self, place: Path) -> set[str]:
+        errors = self._argosy.ask("check", str(place))["errors"]
+        found = (_NOT_INSTALLED.match(each["message"]) for each in errors if each["code"] == "I602")
+        return {match[1] for match in found if match}
 
     def _require_closed(self, place: Path, decided: set[str]) -> int:
         """Return how many files have changed. Raises ScenarioError: one that no manifest tells of."""

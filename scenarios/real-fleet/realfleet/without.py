@@ -1,20 +1,73 @@
-"""Parts of the compat base, each of which an ablation does without.
+"""Parts of the compat base, each of which one round of the ablation does without.
 
-The run's environment loads this module at the start of an interpreter whose variable
-`REAL_FLEET_WITHOUT` names a part; the product itself has no such switch.
+The run's environment loads this module when an interpreter starts whose variable
+`REAL_FLEET_WITHOUT` names a part. The product itself has no such switches: they replace its
+functions here by what an old base did.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Final
+import threading
+from collections.abc import Callable
+from typing import Any, Final
 
-PARTS: Final[tuple[str, ...]] = ()
+from argosy.agent.compat import arbiter, core, discovery, hooks, post
+from argosy.agent.compat.base import BaseAgent
 
 
-def _do_without(part: str) -> None:
-    raise RuntimeError(f"no part `{part}`")
+def _no_arbiter() -> None:
+    """Every bind goes where it says, and the base keeps what it has bound."""
+    post.seat = lambda court: None  # type: ignore[attr-defined]
+    arbiter.seat(None)
 
+
+def _no_identity() -> None:
+    """Each agent object of a process takes the ports, as each old base did."""
+
+    def claim(self: Any) -> None:
+        self.post = post.Post(self.agent, self.work, lambda: core.compute_payload(self.agent))
+        post.take_post(self.post)
+
+    core.Core._claim_post = claim  # type: ignore[method-assign]
+
+
+def _old_hooks() -> None:
+    """Hooks run in threads of their own from the base's constructor on, before the fields exist, and again."""
+    construct = BaseAgent.__init__
+
+    def constructor(self: Any, *args: Any, **keywords: Any) -> None:
+        construct(self, *args, **keywords)
+        self._init_sockets()
+        for hook in (self._start_health_check, self._start_initialization):
+            hook()
+        threading.Thread(target=self._perform_initialization, daemon=True).start()
+        threading.Thread(target=self._health_check_loop, daemon=True).start()
+
+    core.Core._begin_hooks = lambda self: self._initialized.set()  # type: ignore[method-assign]
+    for name in ("_perform_initialization", "_health_check_loop"):
+        hooks._WRAPPERS.pop(name)
+    BaseAgent.__init__ = constructor  # type: ignore[method-assign]
+
+
+def _no_discovery() -> None:
+    """Lookups find nobody, after as long as the old client needed for that."""
+
+    def look(service_name: str, machine: str | None = None) -> discovery.Answer:
+        threading.Event().wait(_OLD_LOOKUP_S)
+        return discovery._unknown(f"service `{service_name}` not found")
+
+    discovery.discover_service = look
+
+
+_OLD_LOOKUP_S: Final = 20.0  # four tries of 5 s; of old there were pauses between them besides
+_WITHOUT: Final[dict[str, Callable[[], None]]] = {
+    "bind-arbiter": _no_arbiter,
+    "one-identity": _no_identity,
+    "hooks-after-the-constructor": _old_hooks,
+    "discovery-from-the-fleet": _no_discovery,
+}
+PARTS: Final = tuple(_WITHOUT)
 
 if os.environ.get("REAL_FLEET_WITHOUT"):
-    _do_without(os.environ["REAL_FLEET_WITHOUT"])
+    _WITHOUT[os.environ["REAL_FLEET_WITHOUT"]]()
