@@ -33,7 +33,7 @@ def _no_identity() -> None:
 
 
 def _old_hooks() -> None:
-    """Hooks run in threads of their own from the base's constructor on, before the fields exist, and again."""
+    """Hooks run in threads of their own from the constructor of the base on, before there are fields, and again."""
     construct = BaseAgent.__init__
 
     def constructor(self: Any, *args: Any, **keywords: Any) -> None:
