@@ -54,6 +54,37 @@ def test_an_import_moves_above_its_first_use(tmp_path: Path) -> None:
     assert _left(item) == []
 
 
+CONFIGURED = {"lib/conf.py": "def load():\n    return {}\n", "lib/__init__.py": ""} | {
+    f"other/a{number}.py": "from lib.conf import load\nconfig = load()\n" for number in range(3)
+}
+
+
+def test_a_lost_call_of_what_is_imported_comes_back(tmp_path: Path) -> None:
+    item = _repaired(tmp_path, "import sys\nfrom lib.conf import load\n\nprint(config)\n", CONFIGURED)
+    assert _after(item) == "import sys\nfrom lib.conf import load\nconfig = load()\n\nprint(config)\n"
+    assert _left(item) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [
+        # It is called already, for another name.
+        ("from lib.conf import load\nother = load()\nprint(config)\n", CONFIGURED),
+        # It is not imported.
+        ("import sys\nprint(config)\n", CONFIGURED),
+        # Others make the name otherwise as often.
+        (
+            "from lib.conf import load\nprint(config)\n",
+            CONFIGURED | {f"third/b{number}.py": "config = read()\n" for number in range(3)},
+        ),
+    ],
+)
+def test_a_name_that_may_have_been_made_otherwise_stays_lost(
+    tmp_path: Path, text: str, others: Mapping[str, str]
+) -> None:
+    assert _left(_repaired(tmp_path, text, others)) == ["config"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -81,6 +81,7 @@ def surroundings(room: Path, without: str = "") -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "LANG": "C.UTF-8",
         "ENV_TYPE": "testing",
+        "ARGOSY_DEVICES": "absent",  # there is no GPU here, and a stand-in for its package may say so
         "HOME": str(room / "home"),
         "TMPDIR": str(room / "tmp"),
         "XDG_STATE_HOME": str(room / "state"),

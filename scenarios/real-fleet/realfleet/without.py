@@ -33,7 +33,7 @@ def _no_identity() -> None:
 
 
 def _old_hooks() -> None:
-    """Hooks run in threads of their own from the constructor of the base on, before there are fields, and again."""
+    """Hooks run from within the constructor of the base, before there are fields, and again."""
     construct = BaseAgent.__init__
 
     def constructor(self: Any, *args: Any, **keywords: Any) -> None:

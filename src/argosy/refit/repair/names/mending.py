@@ -10,6 +10,7 @@ from argosy.refit.repair.edit import apply_edits
 from argosy.refit.repair.names import (
     bring,
     hoist,
+    lost_binding,
     lost_logger,
     repeated_body,
     torn_prefix,
@@ -26,6 +27,7 @@ RULES: Final[tuple[Callable[[View, Shown], Iterator[Candidate]], ...]] = (
     torn_prefix.propose,
     torn_word.propose,
     lost_logger.propose,
+    lost_binding.propose,
     bring.propose,
     repeated_body.propose,
 )

@@ -59,6 +59,7 @@ class Shown:
     """The names of a tree that were asked for. Holds no trees.
 
     held: what the modules that mention one of the names bind at their top, by path, and how.
+    made_by: by name and function, the files that make the name by calling that without arguments.
     """
 
     def __init__(self, root: str, required: Collection[str] = ()) -> None:
@@ -66,6 +67,7 @@ class Shown:
         self.bringings: dict[str, list[Bringing]] = {}
         self.assigned_in: dict[str, set[str]] = {}
         self.held: dict[str, dict[str, Made]] = {}
+        self.made_by: dict[str, dict[str, set[str]]] = {}
         self.required = frozenset(required)
         self._finder = Finder([root], (), Folders())
 
@@ -182,6 +184,9 @@ def _take(shown: Shown, path: str, parsed: Parsed, names: Collection[str]) -> No
         held.setdefault(name, made)
         if made == "data" and name in names:
             shown.assigned_in.setdefault(name, set()).add(path)
+    for name, maker in _called(parsed.tree.body):
+        if name in names:
+            shown.made_by.setdefault(name, {}).setdefault(maker, set()).add(path)
     for node in ast.walk(parsed.tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:
             used.setdefault(node.value.id, set()).add(node.attr)
@@ -190,6 +195,17 @@ def _take(shown: Shown, path: str, parsed: Parsed, names: Collection[str]) -> No
     for name, text, module, taken in brought:
         item = Bringing(path, text, module, taken, frozenset(used.get(name, ())))
         shown.bringings.setdefault(name, []).append(item)
+
+
+def _called(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """Yield (name, function) of each `name = function()` in a block."""
+    for node in body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            call = node.value
+            if isinstance(call.func, ast.Name) and not call.args and not call.keywords:
+                for target in node.targets:
+                    if isinstance(target, ast.Name):
+                        yield target.id, call.func.id
 
 
 def _brought(node: ast.Import | ast.ImportFrom, path: str) -> Iterator[tuple[str, str, str, str]]:
