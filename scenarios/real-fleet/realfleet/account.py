@@ -53,10 +53,10 @@ def close(
 def why_not(name: str, look: Look, log: str) -> str:
     """Return why an agent is not ready, empty when it is."""
     if not look.pid:
-        return f"{look.state}: {last_error(log) or look.reason or 'it ended and said nothing'}"
+        return f"{look.state}: {_joined(look.reason, last_error(log)) or 'it ended and said nothing'}"
     health = look.health
     if health is None:
-        return f"no answer on its health port: {look.reason or look.state}; {last_error(log)}".rstrip("; ")
+        return f"no answer on its health port: {_joined(look.reason or look.state, last_error(log))}"
     word = str(health.get("status", "")).lower()
     if "pid" in health or ("name" in health and "uptime" in health):
         if health.get("name") != name or health.get("pid") != look.pid:
@@ -69,6 +69,12 @@ def why_not(name: str, look: Look, log: str) -> str:
     if look.state not in ("ready", "degraded"):
         return f"{look.state}: {look.reason}"
     return "" if word in _OLD_GOOD and not health.get("error") else f"its own health answer is {health}"
+
+
+def _joined(reason: str, error: str) -> str:
+    """Return what the supervisor knows and what the agent said last, each once."""
+    reason = reason.partition("; last line: ")[0]
+    return error if not reason or reason in error else f"{error}; {reason}" if error else reason
 
 
 def _own_word(look: Look) -> list[str]:

@@ -2,7 +2,7 @@
 
 `logging.FileHandler("service/logs/a.log")` while the module loads ends it where `service/` is in the tree
 and `service/logs/` is not, as version control keeps no empty folders. `os.makedirs(…, exist_ok=True)` comes
-above the statement, unless the file makes folders itself.
+above the statement, unless the module makes folders itself before it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAME = "log-folder"
 
 
 def may_apply(view: View) -> bool:
-    return "FileHandler(" in view.text and "mkdir(" not in view.text and "makedirs(" not in view.text
+    return "FileHandler(" in view.text
 
 
 def propose(view: View, around: Around) -> Iterator[Candidate]:
@@ -31,7 +31,9 @@ def propose(view: View, around: Around) -> Iterator[Candidate]:
     for node, scope in view.index.of(ast.Call):
         folder = _folder(node)
         index = view.top_index(node.lineno)
-        if not folder or scope is not view.scope or index >= len(view.body) or not view.stands_alone(index):
+        if not folder or _makes_folders(view, node.lineno):
+            continue
+        if scope is not view.scope or index >= len(view.body) or not view.stands_alone(index):
             continue
         if around.has_folder(os.path.dirname(folder)) and not around.has_folder(folder):
             place = view.line_offset(view.first_line(index))
@@ -41,6 +43,16 @@ def propose(view: View, around: Around) -> Iterator[Candidate]:
             made = f'{needed}os.makedirs("{folder}", exist_ok=True){newline}'
             said = f"the folder `{folder}`, which the tree lacks, is made before its log"
             yield Candidate(NAME, node.lineno, (Edit(place, place, made),), said)
+
+
+def _makes_folders(view: View, line: int) -> bool:
+    """Return whether a folder is made above a line, outside functions that may be called later."""
+    makers = ("mkdir", "makedirs")
+    return any(
+        scope is view.scope and node.lineno < line and dotted(node.func).split(".")[-1] in makers
+        for node, scope in view.index.of(ast.Call)
+        if isinstance(node, ast.Call)
+    )
 
 
 def _folder(node: ast.Call) -> str:
