@@ -7,6 +7,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from argosy.fleet import load_fleet
 from argosy.refit.rewrite.index import Index
@@ -408,3 +410,24 @@ def test_a_fleet_file_that_says_otherwise_is_heard(tmp_path: Path) -> None:
         "agents/b.py", source.encode(), Index({"agents/b.py": source.encode()}, fleet), chosen(["H201"])
     )
     assert [item.reason for item in outcome.refused] == ["the fleet file declares no health port for `B`"]
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_whatever_an_agent_lacks_or_has_twice_it_goes_whole_or_stays(data: st.DataObject) -> None:
+    """What goes leaves a program that parses, knows its names and is done: the gates are asked each time."""
+    source = data.draw(
+        st.sampled_from([agent(), *MIGRATED.values(), *(text for text, _ in REFUSED.values())])
+    )
+    lines = source.splitlines(keepends=True)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        lines[at : at + 1] = data.draw(
+            st.sampled_from([[], [lines[at]] * 2, [lines[at].replace("health", "x")]])
+        )
+    text = "".join(lines)
+    outcome = refit(text)
+    if outcome.after is not None:
+        after = outcome.after.decode()
+        assert "_health_check_loop" not in after
+        assert refit(after).after is None
