@@ -11,7 +11,7 @@ from functools import cached_property
 from argosy.refit.contract import Helpers, accepted, read_helpers
 from argosy.refit.file import module_name
 from argosy.refit.repair.names.view import View
-from argosy.source.classes import Class, Definition, Tree
+from argosy.source.classes import Class, Definition, Place, Tree
 from argosy.source.collector import collector_paused
 from argosy.source.flow import dotted
 from argosy.source.modules import Finder, Folders
@@ -74,13 +74,23 @@ class Around:
             self.classes.put(module, view.parsed)
         return module
 
-    def accepted(self, view: View, name: str) -> frozenset[str] | None:
-        """Return the texts that a function takes as its first argument; None where that is not known."""
-        place = self.classes.resolve(self._current(view), name)
+    def accepted(self, view: View, name: str, line: int) -> frozenset[str] | None:
+        """Return the texts that a function takes as its first argument; None where that is not known.
+
+        line: of the module's statement that calls it: what is bound last above it is meant.
+        """
+        place = self._place_at(view, name, line)
         found = accepted(self._helpers, self._follow, place.module, place.name) if place is not None else None
         if found is None or any(map(self._is_called, found.grown_by)):
             return None
         return found.keys
+
+    def _place_at(self, view: View, name: str, line: int) -> Place | None:
+        above = [item for item in view.scope.bindings.get(name, ()) if item.line < line]
+        if len(above) < 2:
+            return self.classes.resolve(self._current(view), name)
+        module, _, taken = max(above, key=lambda item: item.line).origin.rpartition(".")
+        return self.classes.resolve(module, taken) if self.classes.is_local(module) else None
 
     def gives_text(self, view: View, name: str) -> bool:
         """Return whether a function of the tree surely returns text."""

@@ -118,7 +118,7 @@ def _literal(call: ast.Call) -> str | None:
 
 def _is_refused(view: View, call: ast.Call, around: Around) -> bool:
     called = dotted(call.func)
-    accepted = around.accepted(view, called) if called else None
+    accepted = around.accepted(view, called, call.lineno) if called else None
     return accepted is not None and _literal(call) not in accepted
 
 
@@ -162,6 +162,11 @@ MUST = (
     Case(f"{_HEAD}{_LINE}import lib\n", f"{_HEAD}import lib\n", files=_LIB),
     Case(f"{_HEAD}{_NAMED}x = 1\n", f"{_HEAD}x = 1\n", files=_LIB),
     Case(
+        f"def join_path(*parts): return parts\n{_HEAD}{_NAMED}x = 1\n",
+        f"def join_path(*parts): return parts\n{_HEAD}x = 1\n",
+        files=_LIB,
+    ),
+    Case(
         f"{_HEAD}sys.path.insert(0, os.sep)\n{_LINE}import tools\n",
         f"{_HEAD}sys.path.insert(0, os.sep)\nimport tools\n",
         files={**_LIB, "other/tools.py": ""},
@@ -169,6 +174,8 @@ MUST = (
     Case(f"{_HEAD}{_LINE}x = 1\n", f"{_HEAD}x = 1\n", files={**_LIB, "tests/test_paths.py": _ADDING}),
 )
 MUST_NOT = (
+    # Another function of the name.
+    Case(f"{_HEAD}def join_path(*parts): return os.sep\n{_LINE}", files=_LIB),
     # Taken by the helper.
     Case(f'{_HEAD}sys.path.insert(0, join_path("logs", ".."))\n', files=_LIB),
     # The program adds keys.
