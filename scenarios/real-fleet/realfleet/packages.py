@@ -34,7 +34,7 @@ def cached_base(chosen: str | None) -> Path:
             raise ScenarioError(
                 f"`{chosen}` is no virtual environment", "give the folder that has bin/python"
             )
-        return Path(chosen)
+        return Path(chosen).absolute()
     key = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "argosy" / "real-fleet"
     place = caches / key

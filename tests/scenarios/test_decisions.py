@@ -1,0 +1,130 @@
+"""The decision file of a scenario: its limits hold, and what is not there as it says is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from realfleet import account, decisions
+from realfleet.look import Look
+from realfleet.telling import ScenarioError
+
+
+def read(folder: Path, entries: list[dict[str, object]]) -> decisions.Decisions:
+    (folder / "d.yaml").write_text(yaml.safe_dump({"decisions": entries}))
+    return decisions.read_decisions(folder / "d.yaml")
+
+
+def entry(number: int = 0, **more: object) -> dict[str, object]:
+    return {"file": f"{number}.py", "why": "because", "replace": [{"old": "a", "new": "b"}], **more}
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([entry(number) for number in range(17)], "17 decisions, and 16"),
+        ([entry(number, shared=True) for number in range(4)], "4 shared decisions, and 3"),
+        ([{"file": f"{n}.py", "why": "w", "adapter": "x\n"} for n in range(5)], "5 adapters, and 4"),
+        ([entry(), entry()], "two entries about one file"),
+        ([{"file": "a.py", "why": "w"}], "says nothing"),
+        ([entry(adapter="x\n")], "says nothing, or two things"),
+        ([entry(why="  ")], "has no reason"),
+        ([entry(settings={"A": {"env": {}}})], "says nothing, or two things"),
+        ([entry(unknown=1)], "is no decision file"),
+    ],
+)
+def test_what_goes_beyond_the_limits_is_refused(
+    tmp_path: Path, entries: list[dict[str, object]], reason: str
+) -> None:
+    with pytest.raises(ScenarioError, match=reason):
+        read(tmp_path, entries)
+
+
+TEXT = "class A:\n    def f(self):\n        one()\n\n    def f(self):\n        two()\n\n    # end\n"
+
+
+def apply(folder: Path, **more: object) -> tuple[str, decisions.Applied]:
+    (folder / "0.py").write_text(TEXT)
+    told = read(folder, [{"file": "0.py", "why": "w", **more}])
+    (applied,) = decisions.apply(folder, told.decisions)
+    return (folder / "0.py").read_text(), applied
+
+
+def test_a_doubled_body_goes(tmp_path: Path) -> None:
+    text, told = apply(tmp_path, delete=[{"first": "def f(self):", "until": "# end", "nth": 2}])
+    assert text == "class A:\n    def f(self):\n        one()\n\n    # end\n"
+    assert (told.kind, told.added, told.removed) == ("delete", 0, 3)
+
+
+def test_methods_come_back_from_another_file_and_are_counted_apart(tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("class B:\n    def g(self):\n        return self.x\n")
+    text, told = apply(
+        tmp_path, restore={"source": "old.py", "into": "A", "names": ["B.g"], "renamed": {"x": "y"}}
+    )
+    assert "    def g(self):\n        return self.y\n" in text
+    assert told.restored == told.added == 3
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"replace": [{"old": "three()", "new": ""}]}, "0 places"),
+        ({"replace": [{"old": "def f", "new": ""}]}, "2 places"),
+        ({"replace": [{"old": "one()", "new": "x\n" * 11}]}, "adds 12 lines"),
+        ({"delete": [{"first": "nothing", "until": "x"}]}, "0 lines"),
+        ({"adapter": "text\n"}, "for which the decisions supply"),
+        ({"restore": {"source": "0.py", "into": "A", "names": ["A.gone"]}}, "no `A.gone`"),
+    ],
+)
+def test_what_is_not_there_as_decided_is_an_error(
+    tmp_path: Path, more: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(ScenarioError, match=reason):
+        apply(tmp_path, **more)
+
+
+def test_the_decisions_on_the_real_fleet_are_within_their_limits() -> None:
+    folder = Path(__file__).resolve().parents[2] / "scenarios" / "real-fleet"
+    assert decisions.read_decisions(folder / "decisions.yaml").decisions
+
+
+GOOD = {"status": "ok", "name": "A", "pid": 7, "uptime": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("look", "reason"),
+    [
+        (Look(7, "ready", "", GOOD), ""),
+        (Look(7, "ready", "", {**GOOD, "status": "degraded"}), ""),
+        (Look(7, "starting", "", {**GOOD, "status": "starting", "reason": "run"}), "starting: run"),
+        (Look(7, "ready", "", {**GOOD, "status": "stopping"}), "stopping"),
+        (Look(7, "ready", "", {**GOOD, "pid": 8}), "answered by `A`, pid 8"),
+        (Look(7, "ready", "", {**GOOD, "name": "B"}), "answered by `B`"),
+        (Look(7, "ready", "", None), "no answer on its health port"),
+        (Look(None, "exited", "code 1"), "exited: "),
+        (Look(7, "ready", "", {"status": "HEALTHY"}, owns_health_port=True), ""),
+        (Look(7, "starting", "late", {"status": "HEALTHY"}, owns_health_port=True), "starting: late"),
+        (Look(7, "ready", "", {"status": "HEALTHY"}), "a process that is not its own"),
+        (Look(7, "ready", "", {"status": "error"}, owns_health_port=True), "its own health answer"),
+    ],
+)
+def test_ready_is_more_than_an_answer(look: Look, reason: str) -> None:
+    told = account.why_not("A", look, "")
+    assert told.startswith(reason) if reason.endswith(": ") else reason in told
+    assert bool(told) == bool(reason)
+
+
+def test_the_last_traceback_is_part_of_the_account() -> None:
+    log = (
+        "A | ValueError: an earlier one\n"
+        "A | Traceback (most recent call last):\n"
+        'A |   File "/t/a.py", line 3, in go\n'
+        "A |     raise KeyError(1)\n"
+        "A | KeyError: 1\n"
+        "A | bye\n"
+    )
+    assert account.last_error(log) == "KeyError: 1 (/t/a.py:3 in go)"
+    assert account.last_error("A | all is well\nA | ERROR no device\n") == "ERROR no device"
+    assert account.last_error("A | all is well\n") == ""
