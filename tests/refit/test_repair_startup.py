@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from argosy.refit.repair.edit import apply_edits
 from argosy.refit.repair.names.view import view_of
@@ -58,3 +61,23 @@ def test_what_a_rule_must_leave_alone(tmp_path: Path, name: str, case: Case) -> 
 def test_every_rule_has_cases(name: str) -> None:
     assert RULES[name].must
     assert len(RULES[name].must_not) >= 3
+
+
+_LINES = st.lists(
+    st.text(st.characters(blacklist_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=30), max_size=4
+)
+
+
+@given(which=st.sampled_from(_MUST), above=_LINES, newline=st.sampled_from(["\n", "\r\n"]))
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_written_above_stays(which: tuple[str, Case], above: list[str], newline: str) -> None:
+    """A rule counts in characters, Python's parser in bytes: comments of any script move nothing."""
+    _, case = which
+    head = "".join(f"# said: {line}\n" for line in above)
+    moved = msgspec.structs.replace(case, before=head + case.before)
+    with tempfile.TemporaryDirectory() as folder:
+        source, around = _around(Path(folder), moved, newline)
+        view = view_of(source)
+        assert view is not None
+        after, _ = mend_startup(view, around)
+    assert after.text == (head + str(case.after)).replace("\n", newline)
