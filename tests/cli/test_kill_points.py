@@ -7,6 +7,7 @@ After it `up` is asked for once more: what lives is adopted, what is missing sta
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -102,6 +103,42 @@ def test_at_a_fork(trial: Trial, row: str, doing: str, kind: str) -> None:
     if kind == "zygote":
         trial.await_zygote()
     restarts(trial, "A" if kind == "forker" else "B", f"{row}: {doing} {kind}")
+
+
+@pytest.mark.parametrize("kind", ["forker", pytest.param("zygote", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("row", rows(FORK, AGENT))
+def test_a_start_that_stands_still_when_its_supervisor_is_killed_and_goes_on_under_the_next(
+    trial: Trial, row: str, kind: str
+) -> None:
+    before = at_rest(trial)
+    if kind == "zygote":
+        trial.await_zygote()
+    victim = "A" if kind == "forker" else "B"
+    trial.arm(f"{row}: pauses {kind}")
+    end(trial.living(victim)[-1])
+    late = trial.await_sprung(f"{row}: pauses {kind}")
+    trial.kill_supervisor()
+    with trial.start("up", "-d") as up:
+        trial.rig.until(trial.is_up)  # it has adopted, and looks for what is missing
+        end(late, signal.SIGCONT)
+        out, err = up.communicate(timeout=30)
+    assert up.returncode == 0, out + err
+    trial.settle("ABC")
+    before[victim] += 1
+    assert lived(trial) == before
+
+
+def test_an_agent_that_stands_still_when_its_supervisor_is_killed_is_adopted(trial: Trial) -> None:
+    before = at_rest(trial)
+    still = trial.living("C")[-1]
+    end(still, signal.SIGSTOP)
+    try:
+        trial.kill_supervisor()
+        assert sorted(trial.up().adopted) == ["A", "B", "C"]
+    finally:
+        end(still, signal.SIGCONT)
+    trial.settle("ABC")
+    assert lived(trial) == before
 
 
 @pytest.mark.parametrize("row", rows(STOP))

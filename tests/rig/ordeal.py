@@ -18,7 +18,9 @@ from rig.trial import Trial, end
 
 NAMES: Final = ("A", "B", "C", "D")
 # Those that a supervisor or a forker may come to while agents start, end, are stopped or adopted.
-AMBUSHES: Final = tuple(name for name, point in POINTS.items() if "client" not in point.kinds)
+AMBUSHES: Final = tuple(
+    name for name, point in POINTS.items() if "client" not in point.kinds and point.do != "pause"
+)
 _HEAD = """\
 fleet: toy
 defaults:

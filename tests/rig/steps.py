@@ -15,6 +15,10 @@ def dies(kinds: tuple[str, ...], at: str, on: str = "call") -> Point:
     return Point(at, on, kinds)
 
 
+def pauses(kinds: tuple[str, ...], at: str, on: str = "call") -> Point:
+    return Point(at, on, kinds, "pause")
+
+
 # An agent has ended and is started again.
 START = {
     "the lease is about to be looked at": Point("crew.Crew.adopt"),
@@ -110,7 +114,7 @@ UP = {
 }
 
 POINTS: dict[str, Point] = {**START, **READY, **TOLD, **EXIT, **STOP, **ADOPT, **CONTROL, **UP}
-for doing in (orphan, dies):
+for doing in (orphan, dies, pauses):
     for words, (at, on) in {**FORK, **AGENT}.items():
         for kinds in (FORKER, ZYGOTE):
             POINTS[f"{words}: {doing.__name__} {kinds[0]}"] = doing(kinds, at, on)
