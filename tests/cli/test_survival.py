@@ -79,7 +79,7 @@ class Survival(RuleBasedStateMachine):
 
 
 Survival.TestCase.settings = settings(
-    max_examples=3,
+    max_examples=2,
     stateful_step_count=8,
     deadline=None,
     derandomize=True,

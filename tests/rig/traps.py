@@ -61,7 +61,7 @@ class Watch:
     def _notes(self) -> str:
         noted = f"{self.folder}/calls.{self.kind}.noted"
         try:
-            os.rename(f"{self.folder}/calls.{self.kind}", noted)
+            os.rename(f"{self.folder}/calls.{self.kind}", noted)  # whoever is first notes
         except FileNotFoundError:
             return ""
         self.builtins |= OUTWARD

@@ -93,12 +93,24 @@ class Trial:
         rig.write(WITNESS, "witness.py")
         self.traps = rig.folder / "traps"
         self.traps.mkdir()
-        self.points = points
-        told = {name: point._asdict() for name, point in points.items()}
-        (self.traps / "points.json").write_text(json.dumps(told))
+        self.watch(points)
         self.folder = folder_of(self.path, rig.env)
         (self.traps / "disk").symlink_to(self.folder.state)
         self._supervisors: list[subprocess.Popen[bytes]] = []
+
+    def watch(self, points: Mapping[str, Point]) -> None:
+        """Have processes that begin from now on know of these points."""
+        told = {name: point._asdict() for name, point in points.items()}
+        (self.traps / "points.json").write_text(json.dumps(told))
+
+    def note_calls(self) -> None:
+        """Have the next supervisor note each of its calls that is seen from outside, or outlives it."""
+        (self.traps / "calls.supervisor").touch()
+        (self.traps / "calls.supervisor.noted").unlink(missing_ok=True)
+
+    def noted_calls(self) -> list[str]:
+        """Return the places of these calls, in their order, as the `at` of points."""
+        return (self.traps / "calls.supervisor.noted").read_text().splitlines()
 
     def mutate(self, mutants: Mapping[str, str]) -> None:
         """Run these lines in each process of a kind before it begins, from now on."""
@@ -133,9 +145,13 @@ class Trial:
     # ---- the command
 
     def tell(self, request: Message) -> Client:
-        """Send the supervisor a request and do not wait for what becomes of it."""
+        """Send the supervisor a request and do not wait for what becomes of it.
+
+        Raises SupervisorLostError: there is none.
+        """
         client = connect(self.folder, "test")
-        assert client is not None, "no supervisor answers"
+        if client is None:
+            raise SupervisorLostError("no supervisor answers")
         client.send(request)
         return client
 
