@@ -72,9 +72,9 @@ def restarts(trial: Trial, victim: str, row: str, *, is_child: bool = False) -> 
 
 
 def rows(*tables: Iterable[str]) -> list[ParameterSet]:
-    """Return the rows of some tables: each third one for the gate, the others for `script/soak`."""
+    """Return the rows of some tables: each fourth for the gate, the others for `script/soak`."""
     return [
-        pytest.param(row, marks=pytest.mark.soak if at % 3 else ()) for at, row in enumerate(chain(*tables))
+        pytest.param(row, marks=pytest.mark.soak if at % 4 else ()) for at, row in enumerate(chain(*tables))
     ]
 
 
