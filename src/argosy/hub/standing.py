@@ -43,7 +43,7 @@ class Standings:
         return found
 
     def hear(self, machine: str, events: Iterable[Event], figures: Iterable[Figures] = ()) -> None:
-        """Take what a machine said, in its order; what is older than what is known changes nothing."""
+        """Take what a machine said, in its order; what is older than what is known is told, no more."""
         for event in events:
             if event.kind == "state" and event.subject:
                 self._on_state(machine, event)
@@ -55,12 +55,18 @@ class Standings:
 
     def _on_state(self, machine: str, event: Event) -> None:
         standing = self.of(machine, event.subject)
-        since = event.time_ms / 1000
-        if since < standing.since:
-            return
-        standing.state, standing.since = str(event.body.get("state", "")), since
-        standing.reason, standing.pid = str(event.body.get("text", "")), event.body.get("pid")
-        self.tell(said(standing))
+        told = Standing(
+            event.subject,
+            machine,
+            str(event.body.get("state", "")),
+            event.time_ms / 1000,
+            str(event.body.get("text", "")),
+            event.body.get("pid"),
+        )
+        if told.since >= standing.since:
+            standing.state, standing.since = told.state, told.since
+            standing.reason, standing.pid = told.reason, told.pid
+        self.tell(said(told))  # also what the supervisor's own answer has overtaken: it happened
 
     def correct(
         self, machine: str, agent: str, state: str, since: float, reason: str, pid: int | None

@@ -251,6 +251,7 @@ async function learn() {
 let isLaid = false, redraw = 0;
 function hear(each) {
   const name = key(each), is_new = !agents.has(name);
+  if (!is_new && each.since < agents.get(name).since) return; // told late: it has gone on since
   agents.set(name, each);
   if (is_new) isLaid = false;
   else {
