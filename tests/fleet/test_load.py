@@ -193,6 +193,14 @@ def test_hints_name_what_to_write(text: str, words: str) -> None:
     assert any(words in fault.hint for fault in faults_of(text)), faults_of(text)
 
 
+@pytest.mark.parametrize("value", ["-1", "true", ".inf", "1e400"])
+def test_no_hint_says_what_would_not_do_either(value: str) -> None:
+    """`memory: -1` was to be written `-1MiB`."""
+    (fault,) = faults_of(agents(f"A: {{run: a.py, memory: {value}}}"))
+    assert "MiB`" not in fault.hint
+    assert "expected a size such as 512MiB" in fault.message
+
+
 def test_all_faults_come_at_once_in_file_order() -> None:
     text = agents(
         "A: {run: a.py, needs: [Nobody], port: 0}",

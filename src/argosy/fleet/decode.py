@@ -302,7 +302,7 @@ def _is_number(text: str) -> bool:
 
 
 def _text_hint(node: Scalar, wanted: inspect.StrType, key: str) -> str:
-    unit = _UNITS.get(wanted.pattern or "")
-    if unit and _is_number(node.text):
+    unit = _UNITS.get(wanted.pattern or "", "")
+    if unit and wanted.pattern and re.search(wanted.pattern, node.text + unit):
         return f"add the unit, such as `{key}: {node.text}{unit}`"
     return f'in quotes it is a text: `"{node.text}"`' if node.is_plain and wanted.pattern is None else ""
