@@ -89,8 +89,8 @@ def own_environment(base: Path, folder: Path) -> Path:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     inner = folder / "lib" / version / "site-packages"
     packages = base / "lib" / version / "site-packages"
-    (inner / "real-fleet.pth").write_text(f"{packages}\n{SOURCES}\n", encoding="utf-8")
-    (inner / "real-fleet-without.pth").write_text(
+    (inner / "packages.pth").write_text(f"{packages}\n{SOURCES}\n", encoding="utf-8")
+    (inner / "without.pth").write_text(
         f"import os, sys; os.environ.get('REAL_FLEET_WITHOUT') and (sys.path.append({str(HERE)!r}), "
         "__import__('realfleet.without'))\n",
         encoding="utf-8",

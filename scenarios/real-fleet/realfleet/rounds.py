@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import shutil
@@ -56,7 +57,7 @@ class Rounds:
         """Run what was asked for and return the scenario's account."""
         before: dict[str, Any] = {}
         if with_before:
-            before = self._measure("before", Made(self._pristine_copy("before"), {}))
+            before = self._measure("before", Made(self._copy(self._pristine, "before"), {}))
         whole = self._made("all")
         after = self._measure("after", whole)
         rules_only = shared_only = None
@@ -77,24 +78,31 @@ class Rounds:
 
     def _made(self, which: Which) -> Made:
         """Return the tree as argosy makes it over, with some of the decisions."""
-        place = self._pristine_copy(f"tree-{which}")
+        ruled = self._ruled()
+        place = self._copy(ruled.place, f"tree-{which}")
+        entries = self._decisions.chosen(which)
+        applied = decisions.apply(place, entries)
+        decided: dict[str, Any] = {"decisions": decisions.summary(applied)}
+        decided["changed"] = self._require_closed(place, {each.file for each in entries})
+        tell(f"tree-{which}: {decided['changed']} files changed, each told by a manifest or a decision")
+        return Made(place, {**ruled.facts, **decided})
+
+    @functools.cache  # noqa: B019 - there is one object, and it lives as long as the program
+    def _ruled(self) -> Made:
+        """Return the tree as the verbs alone make it; the same for every round."""
+        place = self._copy(self._pristine, "ruled")
         facts: dict[str, Any] = {"import": self._import(place)}
         facts["audit"] = self._argosy.ask("audit", str(place))["counts"]
         facts["absent"] = self._repair(place)
         refitted = self._argosy.ask("refit", str(place), "--apply", "--dirty")
         facts["refit"] = {key: refitted[key] for key in ("run", "sites", "gates")}
         facts["refit"]["changed"] = len(refitted["changed"])
-        entries = self._decisions.chosen(which)
-        applied = decisions.apply(place, entries)
-        facts["decisions"] = decisions.summary(applied)
-        facts["changed"] = self._require_closed(place, {each.file for each in entries})
-        tell(f"tree-{which}: {facts['changed']} files changed, all of them told by a manifest or a decision")
         return Made(place, facts)
 
-    def _pristine_copy(self, name: str) -> Path:
+    def _copy(self, source: Path, name: str) -> Path:
         place = self._room / name / "fleet"
         place.parent.mkdir()
-        shutil.copytree(self._pristine, place, symlinks=True)
+        shutil.copytree(source, place, symlinks=True)
         return place
 
     def _import(self, place: Path) -> dict[str, Any]:
