@@ -43,7 +43,7 @@ PATIENCE_S = 60.0
 METHOD = [
     f"{SERIES} series ({AGENTS} agents, {len(FIGURES)} figures), a sample a second: counters, gauges with a",
     "  decimal place, latencies of full entropy; every store gets the same, a commit or request a second",
-    "bytes_per_sample: the file, or the server's data folder, settled, over its samples",
+    "bytes_per_sample: the file's pages in use, or the server's data folder, settled, over its samples",
     f"query: one series, all of it, as an array of doubles; {QUERIES} series at random a round, in turn",
     "second: processor time of this process for all commits and seals, over the seconds; 1 is a core",
     "resident: of a hub's process with a week of the fleet on the disk (the hour's segments, repeated)",

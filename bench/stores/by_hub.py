@@ -32,7 +32,7 @@ class ByHub:
         return len(self._reading.series(agent, figure, from_ms, to_ms)[1])
 
     def size_bytes(self) -> int:
-        return self.path.stat().st_size
+        return self.store.used_bytes()
 
     def close(self) -> None:
         self._reading.close()

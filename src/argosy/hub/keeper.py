@@ -202,7 +202,7 @@ class Keeper:
 
         Raises sqlite3.Error: the disk is full.
         """
-        taken = await self._in(self._writer, lambda: [each for each in batches if self._store.take(each)])
+        taken = await self._in(self._writer, lambda: self._store.take(batches))
         for batch in taken:
             self.on_taken(batch)
         if taken:

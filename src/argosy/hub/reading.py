@@ -160,10 +160,13 @@ class Reading:
         at, values = array("d"), array("d")
         for shape in self._shapes(agent, figure, machine):
             for times, numbers in (*self._sealed(shape, from_ms, to_ms), *self._unsealed(shape)):
-                for time_ms, number in zip(times, numbers, strict=True):
-                    if from_ms <= time_ms <= to_ms:
-                        at.append(time_ms)
-                        values.append(number)
+                if times and from_ms <= min(times) and max(times) <= to_ms:
+                    at += times
+                    values += numbers
+                    continue
+                within = [n for n, time_ms in enumerate(times) if from_ms <= time_ms <= to_ms]
+                at.extend(times[n] for n in within)
+                values.extend(numbers[n] for n in within)
         if any(after < before for before, after in itertools.pairwise(at)):
             order = sorted(range(len(at)), key=at.__getitem__)
             at, values = array("d", [at[i] for i in order]), array("d", [values[i] for i in order])

@@ -90,9 +90,9 @@ class Store:
         numbers = dict(self._numbers)
         with self._transaction():
             last_event, last_tick = self._lasts(origin)
-            for event in events:
-                last_event += 1
-                self._add_event(origin, last_event, event, _encode(event))
+            numbered = enumerate(events, last_event + 1)
+            self._add_events(origin, ((number, event, _encode(event)) for number, event in numbered))
+            last_event += len(events)
             if figures:
                 last_tick += 1
                 tick = _tick_of(figures, numbers)
@@ -115,29 +115,31 @@ class Store:
 
     # -- others' records --------------------------------------------------------------------
 
-    def take(self, batch: Batch) -> bool:
-        """Keep a batch of another origin if it is the next of its stream, and return whether it was.
+    def take(self, batches: Iterable[Batch]) -> list[Batch]:
+        """Keep what other origins said, in one go, and return those batches that were the next of their
+        stream.
 
         A sealed segment of which some ticks are here already takes their place.
         """
+        with self._transaction():
+            return [batch for batch in batches if self._take(batch)]
+
+    def _take(self, batch: Batch) -> bool:
         if batch.origin == self.origin:
             return False
-        with self._transaction():
-            origin = self._id_of(batch.origin)
-            last = self._lasts(origin)[batch.stream]
-            is_next = batch.first == last + 1 or (bool(batch.columns) and batch.first <= last < batch.last)
-            if not is_next:
-                return False
-            if batch.is_lost:
-                self._forget(origin, batch)
-            elif batch.columns:
-                self._base.execute("DELETE FROM tick WHERE origin = ? AND number >= ?", (origin, batch.first))
-                self._add_segment(origin, (batch.first - 1) // SEGMENT_TICKS, batch.columns)
-            else:
-                self._add_rows(origin, batch)
-            self._base.execute(
-                f"UPDATE origin SET {_LAST[batch.stream]} = ? WHERE id = ?", (batch.last, origin)
-            )
+        origin = self._id_of(batch.origin)
+        last = self._lasts(origin)[batch.stream]
+        is_next = batch.first == last + 1 or (bool(batch.columns) and batch.first <= last < batch.last)
+        if not is_next:
+            return False
+        if batch.is_lost:
+            self._forget(origin, batch)
+        elif batch.columns:
+            self._base.execute("DELETE FROM tick WHERE origin = ? AND number >= ?", (origin, batch.first))
+            self._add_segment(origin, (batch.first - 1) // SEGMENT_TICKS, batch.columns)
+        else:
+            self._add_rows(origin, batch)
+        self._base.execute(f"UPDATE origin SET {_LAST[batch.stream]} = ? WHERE id = ?", (batch.last, origin))
         return True
 
     def _forget(self, origin: int, batch: Batch) -> None:
@@ -146,10 +148,11 @@ class Store:
     def _add_rows(self, origin: int, batch: Batch) -> None:
         if len(batch.rows) != batch.last - batch.first + 1:
             raise ValueError(f"a batch of {batch.first} to {batch.last} has {len(batch.rows)} rows")
-        for number, row in enumerate(batch.rows, batch.first):
-            if batch.stream is Stream.EVENTS:
-                self._add_event(origin, number, _decode_event(row), row)
-            else:
+        numbered = enumerate(batch.rows, batch.first)
+        if batch.stream is Stream.EVENTS:
+            self._add_events(origin, ((number, _decode_event(row), row) for number, row in numbered))
+        else:
+            for number, row in numbered:
                 self._add_tick(origin, number, _decode_tick(row), row)
 
     # -- sealing ----------------------------------------------------------------------------
@@ -257,10 +260,13 @@ class Store:
 
     # -- rows -------------------------------------------------------------------------------
 
-    def _add_event(self, origin: int, number: int, event: Event, row: bytes) -> None:
-        self._base.execute(
+    def _add_events(self, origin: int, events: Iterable[tuple[int, Event, bytes]]) -> None:
+        self._base.executemany(
             "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
-            (origin, number, event.time_ms, event.kind, event.subject, row),
+            (
+                (origin, number, event.time_ms, event.kind, event.subject, row)
+                for number, event, row in events
+            ),
         )
 
     def _add_tick(self, origin: int, number: int, tick: Tick, row: bytes) -> None:
