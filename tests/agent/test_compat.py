@@ -411,6 +411,7 @@ def test_agents_inside_an_agent_bind_nothing(start: Start) -> None:
     agent = start("Nests")
     assert ask(agent.url, {"action": "x"}) == {"from": "the agent"}
     assert health(agent)["name"] == "Nests"
+    assert health(agent)["other_agents"] == ["Helper"]
     assert listening(agent) == 2
 
 

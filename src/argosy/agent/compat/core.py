@@ -75,7 +75,7 @@ class Core:
     def _claim_post(self) -> None:
         post = current_post()
         if post is not None and not _yields(post, self.agent):
-            _log.info("`%s` is a second agent in this process, and binds nothing", type(self.agent).__name__)
+            post.note_guest(type(self.agent).__name__)
             return
         self.post = Post(self.agent, self.work, lambda: compute_payload(self.agent))
         take_post(self.post)

@@ -61,6 +61,7 @@ class Post:
         self.claims: Claims | None = None
         self.settings = Settings("")
         self.moves: dict[str, str] = {}
+        self.guests: dict[str, None] = {}
         self._compute = compute
         self._taken: set[int] = set()
         self._lent: set[int] = set()
@@ -92,6 +93,7 @@ class Post:
             speaker,
             responder,
             self.moves,
+            self.guests,
             self._open_late,
             self._refuse_waiting,
             lambda: shown.of(self.settings.current_entry()),
@@ -196,6 +198,11 @@ class Post:
         """Report a bind that went elsewhere."""
         self.moves[str(port)] = to
         _log.warning("a bind on port %d went to `%s`: %s", port, to, reason)
+
+    def note_guest(self, name: str) -> None:
+        """Report another agent object of this process: it has no identity, and binds nothing."""
+        self.guests[name] = None
+        _log.info("`%s` is a second agent in this process, and binds nothing", name)
 
     def _take_back(self) -> None:
         """Serve again the ports that were lent to plain sockets and are free; in the responder's thread."""

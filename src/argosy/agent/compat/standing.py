@@ -25,7 +25,8 @@ _ENDS: Final = frozenset((Status.STOPPING, Status.FAILING))
 class Standing:
     """One agent's health, told to whoever asks and to the notify socket.
 
-    moves: binds that went elsewhere, reported with the health. settled: called once, a while after
+    moves: binds that went elsewhere, reported with the health, as are guests: other agents of this process.
+    settled: called once, a while after
     the agent has become ready. leave: called once, when the main thread has left its work.
     edges: tells how those are that the agent needs and wants.
     """
@@ -36,6 +37,7 @@ class Standing:
         speaker: Speaker,
         responder: Responder,
         moves: Mapping[str, str],
+        guests: Mapping[str, None],
         settled: Callable[[], object],
         leave: Callable[[], object],
         edges: Callable[[], dict[str, dict[str, str]]],
@@ -44,6 +46,7 @@ class Standing:
         self._speaker = speaker
         self._responder = responder
         self._moves = moves
+        self._guests = guests
         self._settled = settled
         self._leave = leave
         self._edges = edges
@@ -75,8 +78,9 @@ class Standing:
         """Return the agent's health, and keep the time of its last change."""
         is_ok = verdict.status is Status.OK
         health = with_absent(self._own_health()) if is_ok else Health(verdict.status, verdict.reason)
-        if self._moves:
-            health = msgspec.structs.replace(health, facts={**health.facts, "moved_binds": dict(self._moves)})
+        noted = {"moved_binds": dict(self._moves), "other_agents": list(self._guests)}
+        if reported := {key: value for key, value in noted.items() if value}:
+            health = msgspec.structs.replace(health, facts={**health.facts, **reported})
         status = normal_status(health.status)
         if status != self._status:
             self._status, self._since = status, time.time()
