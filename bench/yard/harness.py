@@ -32,6 +32,7 @@ class Options(msgspec.Struct, frozen=True):
 
     until_s: the time of time.monotonic() by which the bench is to be over.
     seconds: how long a bench that runs for a given time is to run; None where there is no such thing.
+    tree: the folder or archive of sources to measure with; None for the bench's own.
     """
 
     quick: bool
@@ -40,14 +41,23 @@ class Options(msgspec.Struct, frozen=True):
     fleet: Path
     until_s: float
     seconds: float | None = None
+    tree: Path | None = None
 
 
-def run_bench(name: str, about: str, measure: Callable[[Options], Result], *, is_timed: bool = False) -> int:
+def run_bench(
+    name: str,
+    about: str,
+    measure: Callable[[Options], Result],
+    *,
+    is_timed: bool = False,
+    has_tree: bool = False,
+) -> int:
     """Run a bench as a program and return its exit code; no process of it is left, whatever happens.
 
-    is_timed: whether it runs for as long as one says (`--seconds`).
+    is_timed: whether it runs for as long as one says (`--seconds`). has_tree: whether it measures with
+    sources (`--tree`).
     """
-    options = _parse(name, about, is_timed)
+    options = _parse(name, about, is_timed, has_tree)
     adopt_orphans()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -86,7 +96,7 @@ def tell(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def _parse(name: str, about: str, is_timed: bool) -> Options:
+def _parse(name: str, about: str, is_timed: bool, has_tree: bool) -> Options:
     parser = argparse.ArgumentParser(prog=f"bench/{name}.py", description=about)
     parser.add_argument("--json", action="store_true", help="print one JSON object (bench/1)")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, within 50 s")
@@ -96,13 +106,16 @@ def _parse(name: str, about: str, is_timed: bool) -> Options:
     )
     if is_timed:
         parser.add_argument("--seconds", type=float, help="how long to run, instead of its own default")
+    if has_tree:
+        parser.add_argument("--tree", type=Path, help="a folder or archive of sources, instead of its own")
     args = parser.parse_args()
     if args.rounds is not None and args.rounds < 1:
         parser.error(f"argument --rounds: {args.rounds} is no number of rounds, expected 1 or more")
     rounds = args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS)
     until_s = time.monotonic() + QUICK_S if args.quick else math.inf
     seconds = args.seconds if is_timed else None
-    return Options(args.quick, rounds, args.json, args.fleet.resolve(), until_s, seconds)
+    tree = args.tree.resolve() if has_tree and args.tree is not None else None
+    return Options(args.quick, rounds, args.json, args.fleet.resolve(), until_s, seconds, tree)
 
 
 def _interrupt(*_: object) -> NoReturn:

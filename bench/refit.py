@@ -1,0 +1,298 @@
+"""What an audit and a refit of a whole tree cost, what they reach, and what peers need for a part of it.
+
+`python bench/refit.py [--json] [--quick] [--tree PATH]`; needs `argosy[bench]`. The method is in
+bench/README.md.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from refitting.commands import argosy, run, told
+from refitting.effects import compiles, digests, new_undefined, undefined_names
+from refitting.trees import lay_out
+from yard.bytecode import compile_packages
+from yard.harness import Options, interleave, run_bench, tell
+from yard.machine import this_machine
+from yard.result import Ratio, Result, Value, ratio_of, value_of
+
+PACKAGES = ("argosy", "msgspec", "yaml", "pyflakes", "libcst")
+HERE = Path(__file__).resolve().parent
+STARTUP = "config/startup_config.yaml"
+SAMPLE, QUICK_SAMPLE = 24, 8
+# A tick of the clock by which a file shows that it was written.
+SETTLE_S = 0.1
+# What applying and undoing may take, and what repairing may.
+LAST_S = 18.0
+
+METHOD = [
+    "each command is a process of its own, as a user runs it; seconds from its start to its end",
+    "audit.cold: all rules, nothing remembered; warm: nothing changed; one_file: a line was added to one",
+    "audit.rss: the largest resident size of any process of a cold audit",
+    "refit.plan: every rewrite and every gate, nothing written; the fleet file is the tree's, or imported",
+    "pyflakes: one process over the tree; ruff: `--select F821,F822,F823,E9 --no-cache` over the tree",
+    "refit.contexts/libcst: Z301 over the same files in a folder of their own, processes' starts included",
+    "contexts.migrated: of all sites of Z301 in files that parse",
+    "fallbacks.migrated: of those sites of A402 that name a machine; of_all: loopback included",
+    "newly_broken: by compile(); new_undefined: by pyflakes, in files that were changed",
+    "second_run: files that a second `refit --apply` changes; undo: files that differ after `--undo`",
+    "repaired: files for which `argosy repair` has a proposal that parses, of those that do not parse",
+]
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """Seconds and bytes by label, one a round; counts by label; what was left out."""
+
+    series: dict[str, list[float]]
+    shares: dict[str, tuple[int, int]]
+    counts: dict[str, int]
+    skipped: dict[str, str]
+
+
+class Yard(msgspec.Struct, frozen=True):
+    """The folders of one run. tree: as it was; sample: some files with contexts of their own."""
+
+    tree: Path
+    work: Path
+    sample: Path
+
+
+def measure(options: Options) -> Result:
+    """Run the rounds, then one refit with all that it must keep, and return what was found."""
+    machine = this_machine()
+    compile_packages(PACKAGES)
+    findings = Findings(defaultdict(list), {}, {}, {})
+    with tempfile.TemporaryDirectory(prefix="argosy-bench-") as folder:
+        yard, what = prepare(Path(folder), options)
+        tell(f"the tree is {what}")
+        ways = [audit_round, plan_round, pyflakes_round, ruff_round, contexts_round]
+        for number, way in interleave(options.rounds, ways, options.until_s - LAST_S):
+            if options.quick and number and way in ONCE:
+                continue
+            way(yard, number, findings)
+            tell(f"round {number + 1} of {options.rounds}, {way.__name__}")
+        apply_once(yard, findings)
+        tell("applied and undone")
+        if time.monotonic() + LAST_S < options.until_s:
+            repair_once(yard, findings)
+        else:
+            findings.skipped["repair.parses"] = "--quick: no time was left"
+    return Result(
+        name="refit",
+        machine=machine,
+        ratios=ratios(findings),
+        values=values(findings),
+        skipped=findings.skipped,
+        method=[f"tree: {what}", *METHOD],
+    )
+
+
+def prepare(folder: Path, options: Options) -> tuple[Yard, str]:
+    """Lay out the tree twice, with a fleet file, and the sample."""
+    tree, work, sample = folder / "tree", folder / "work", folder / "sample"
+    what = lay_out(options.tree, tree)
+    add_fleet(tree, folder / "cache")
+    shutil.copytree(tree, work, symlinks=True)
+    size = QUICK_SAMPLE if options.quick else SAMPLE
+    owners = [path for path in sorted(tree.rglob("*.py")) if _owns_context(path)]
+    for number, path in enumerate(owners[:: max(len(owners) // size, 1)][:size]):
+        sample.mkdir(exist_ok=True)
+        shutil.copy(path, sample / f"m{number:02}_{path.name}")
+    return Yard(tree, work, sample), what
+
+
+def _owns_context(path: Path) -> bool:
+    return not path.is_symlink() and b"zmq.Context()" in path.read_bytes() and compiles(path)
+
+
+def add_fleet(tree: Path, cache: Path) -> None:
+    """Make a fleet file of a tree's startup configs where it has none: rules and rewrites ask it.
+
+    Such configs do not say which machine has which address. A person would; here every address that stands in
+    for a variable somewhere becomes a service of its own.
+    """
+    configs = sorted(map(str, tree.glob(f"*/{STARTUP}")))
+    fleet = tree / "fleet.yaml"
+    if not configs or fleet.exists():
+        return
+    argosy("import", *configs, "-o", str(fleet), "--json", cache=cache)
+    found = told(argosy("audit", str(tree), "--select", "A402", "--json", cache=cache))["findings"]
+    hosts = sorted({item["message"].split("`")[1] for item in found if item["action"] == "auto"})
+    lines = fleet.read_text().splitlines(keepends=True)
+    start = lines.index("environments:\n") + 1
+    for at, environment in enumerate(("development", "production", "container", "testing"), start):
+        own = environment == "development"
+        more = [f"host{n}: {host if own else f'$HOST{n}_IP'}" for n, host in enumerate(hosts)]
+        lines[at] = lines[at].replace("}\n", f", {', '.join(more)}}}\n")
+    fleet.write_text("".join(lines))
+
+
+def audit_round(yard: Yard, number: int, findings: Findings) -> None:
+    """Audit from nothing, again, and after one edit."""
+    cache = yard.work.parent / f"cache-{number}"
+    cold = argosy("audit", str(yard.work), "--json", cache=cache)
+    time.sleep(SETTLE_S)
+    argosy("audit", str(yard.work), "--json", cache=cache)  # what was written in the same tick is read again
+    warm = argosy("audit", str(yard.work), "--json", cache=cache)
+    edited = sorted(path for path in yard.work.rglob("*.py") if _owns_context(path))[number]
+    edited.write_bytes(edited.read_bytes() + b"# an edit\n")
+    time.sleep(SETTLE_S)
+    one = argosy("audit", str(yard.work), "--json", cache=cache)
+    for label, done in (("cold", cold), ("warm", warm), ("one_file", one)):
+        findings.series[f"audit.{label}_s"].append(done.seconds)
+    findings.series["audit.rss_mib"].append(cold.rss_bytes / 2**20)
+    findings.counts["audit.findings"] = len(told(cold)["findings"])
+    findings.counts["audit.failures"] = len(told(cold)["failures"])
+
+
+def plan_round(yard: Yard, number: int, findings: Findings) -> None:
+    """Plan every rewrite of the tree."""
+    done = argosy("refit", str(yard.work), "--json", cache=yard.work.parent / "cache")
+    findings.series["refit.plan_s"].append(done.seconds)
+
+
+def pyflakes_round(yard: Yard, number: int, findings: Findings) -> None:
+    """Let pyflakes look for what it looks for."""
+    done = run([sys.executable, "-m", "pyflakes", str(yard.work)])
+    findings.series["pyflakes_s"].append(done.seconds)
+
+
+def ruff_round(yard: Yard, number: int, findings: Findings) -> None:
+    """Let ruff parse the tree and look for undefined names."""
+    words = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--quiet"]
+    done = run([*words, "--select", "F821,F822,F823,E9", "--output-format", "json", str(yard.work)])
+    findings.series["ruff_s"].append(done.seconds)
+
+
+def contexts_round(yard: Yard, number: int, findings: Findings) -> None:
+    """Rewrite the contexts of the sample, by argosy and by LibCST."""
+    if importlib.util.find_spec("libcst") is None:
+        findings.skipped["refit.contexts/libcst"] = "libcst is not installed"
+        return
+    if not yard.sample.is_dir():
+        findings.skipped["refit.contexts/libcst"] = "the tree has no context of its own"
+        return
+    own = argosy("refit", str(yard.sample), "--select", "Z301", "--json", cache=yard.work.parent / "cache")
+    peer = run([sys.executable, str(HERE / "refitting/by_libcst.py"), str(yard.sample)])
+    findings.series["contexts.argosy_s"].append(own.seconds)
+    findings.series["contexts.libcst_s"].append(peer.seconds)
+    findings.counts["contexts.sites_of_libcst"] = int(peer.said)
+
+
+def apply_once(yard: Yard, findings: Findings) -> None:
+    """Write a refit of the untouched tree, look at what it did, do it again, and take it back."""
+    tree, cache = yard.tree, yard.work.parent / "cache"
+    before = digests(tree)
+    parses = {path for path in before if path.endswith(".py") and compiles(tree / path)}
+    names = {path: undefined_names(tree / path) for path in parses}
+    words = [str(tree), "--json"]
+    audited = told(argosy("audit", *words, "--select", "A402", cache=cache))
+    done = told(argosy("refit", *words, "--apply", cache=cache))
+    changed = done["changed"]
+    findings.counts["refit.changed_files"] = len(changed)
+    findings.counts["refit.newly_broken"] = sum(
+        path not in parses or not compiles(tree / path) for path in changed
+    )
+    findings.counts["refit.new_undefined"] = new_undefined(names, tree, [p for p in changed if p in parses])
+    findings.counts["refit.changed_behind_its_back"] = len(
+        {path for path, digest in digests(tree).items() if before.get(path) != digest} ^ set(changed)
+    )
+    shares(findings, done, audited)
+    again = told(argosy("refit", *words, "--apply", cache=cache))
+    findings.counts["refit.second_run_changes"] = len(again["changed"])
+    if again["run"]:
+        argosy("refit", str(tree), "--undo", "--json", cache=cache)
+    argosy("refit", str(tree), "--undo", "--json", cache=cache)
+    after = digests(tree)
+    findings.counts["refit.undo_differs"] = len(
+        {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    )
+
+
+def shares(findings: Findings, done: dict[str, Any], audited: dict[str, Any]) -> None:
+    """Take from a refit's account how much of what there was it migrated."""
+    machines = sum(item["code"] == "A402" and item["action"] == "auto" for item in audited["findings"])
+    for label, code, total in (
+        ("contexts.migrated", "Z301", 0),
+        ("fallbacks.migrated", "A402", machines),
+        ("fallbacks.migrated_of_all", "A402", 0),
+    ):
+        sites = done["sites"].get(code, {"migrated": 0, "refused": 0})
+        if total := total or sites["migrated"] + sites["refused"]:
+            findings.shares[label] = (min(sites["migrated"], total), total)
+        else:
+            findings.skipped[label] = f"the tree has no site of {code}"
+
+
+def repair_once(yard: Yard, findings: Findings) -> None:
+    """Ask for proposals for every file that does not parse."""
+    done = argosy("repair", str(yard.tree), "--json", cache=yard.work.parent / "cache")
+    files = told(done)["files"]
+    broken = {path: item for path, item in files.items() if not compiles(yard.tree / path)}
+    findings.series["repair.plan_s"].append(done.seconds)
+    if broken:
+        findings.shares["repair.parses"] = (sum(item["parses"] for item in broken.values()), len(broken))
+
+
+# With --quick these are taken in the first round alone.
+ONCE = (plan_round, ruff_round, contexts_round)
+
+
+def ratios(findings: Findings) -> dict[str, Ratio]:
+    """Return argosy's seconds over its peers', round by round."""
+    series = findings.series
+    found: dict[str, Ratio] = {}
+    for label, goal in (("audit.cold", 2.5), ("audit.warm", 0.15), ("refit.plan", 4.2)):
+        own = series[f"{label}_s"]
+        peer = series["pyflakes_s"][: len(own)]
+        found[f"{label}/pyflakes"] = ratio_of(own, peer, goal=goal, unit="s")
+    if series.get("contexts.libcst_s"):
+        found["refit.contexts/libcst"] = ratio_of(
+            series["contexts.argosy_s"], series["contexts.libcst_s"], goal=0.1, unit="s"
+        )
+    return found
+
+
+GOALS = {
+    "audit.cold_s": 3.0,
+    "audit.warm_s": 0.3,
+    "audit.one_file_s": 0.15,
+    "refit.plan_s": 5.0,
+    "audit.rss_mib": 100.0,
+    "audit.failures": 0,
+    "refit.newly_broken": 0,
+    "refit.new_undefined": 0,
+    "refit.changed_behind_its_back": 0,
+    "refit.second_run_changes": 0,
+    "refit.undo_differs": 0,
+}
+# Of the reference tree: 250 of 278 contexts, nine of ten fallbacks, 150 of 194 broken files.
+SHARES = {"contexts.migrated": 0.8993, "fallbacks.migrated": 0.9, "repair.parses": 0.7732}
+
+
+def values(findings: Findings) -> dict[str, Value]:
+    """Return seconds and sizes as medians, what was counted, and the shares of all."""
+    found: dict[str, Value] = {}
+    for label, series in findings.series.items():
+        unit = "MiB" if label.endswith("_mib") else "s"
+        found[label] = value_of(series, unit, goal=GOALS.get(label))
+    for label, count in findings.counts.items():
+        found[label] = Value(count, GOALS.get(label), "lower", "", count, count, 1, of="count")
+    for label, (done, total) in findings.shares.items():
+        share = round(done / total, 4)
+        goal = SHARES.get(label)
+        found[label] = Value(share, goal, "higher", f"of {total}", share, share, total, of="count")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(run_bench("refit", (__doc__ or "").partition("\n")[0], measure, has_tree=True))

@@ -1,0 +1,1 @@
+"""What `bench/refit.py` measures with: trees, commands, peers, and what a refit did to a tree."""

@@ -1,0 +1,66 @@
+"""Commands as users run them: their time, their largest memory, what they print."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from argosy.fault import Fault, MissingError
+
+_ARGOSY = "import sys; from argosy.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+class Done(msgspec.Struct, frozen=True):
+    """One command. rss_bytes: the largest resident size of any process of it. said: its stdout."""
+
+    seconds: float
+    rss_bytes: int
+    code: int
+    said: str
+
+
+def run(words: Sequence[str], env: Mapping[str, str] | None = None) -> Done:
+    """Run a command to its end."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        began_s = time.perf_counter()
+        process = subprocess.Popen(words, stdout=out, stderr=err, env={**os.environ, **(env or {})})
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        seconds = time.perf_counter() - began_s
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        said, complained = out.read(), err.read()
+    if process.returncode not in (0, 1):
+        raise MissingError(
+            Fault(
+                words[0],
+                "failed",
+                f"`{' '.join(words[:6])}` ended with {process.returncode}: {complained[-300:]}",
+            )
+        )
+    return Done(seconds, usage.ru_maxrss * 1024, process.returncode, said)
+
+
+def argosy(*words: str, cache: Path) -> Done:
+    """Run argosy with the interpreter of the bench. cache: where it may remember things."""
+    return run([sys.executable, "-c", _ARGOSY, *words], {"XDG_CACHE_HOME": str(cache)})
+
+
+def told(done: Done) -> dict[str, Any]:
+    """Return the JSON object that a command has printed."""
+    found: dict[str, Any] = json.loads(done.said)
+    return found

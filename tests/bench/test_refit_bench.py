@@ -1,0 +1,39 @@
+"""The tree that the refit bench makes: whole, the same each time, damaged where it says so."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+
+from argosy.fault import InputError
+from argosy.fleet import load_fleet
+from refitting.effects import compiles, digests, new_undefined, undefined_names
+from refitting.trees import AGENTS, BROKEN_EVERY, lay_out, make
+
+
+def test_the_made_tree_is_the_same_each_time_and_damaged_as_told(tmp_path: Path) -> None:
+    make(tmp_path / "one")
+    make(tmp_path / "two")
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    scripts = list((tmp_path / "one").rglob("*.py"))
+    broken = [path for path in scripts if not compiles(path)]
+    assert (len(scripts), len(broken)) == (AGENTS, AGENTS // BROKEN_EVERY)
+    assert len(load_fleet(tmp_path / "one/fleet.yaml").agents) == AGENTS
+
+
+def test_a_name_that_a_change_left_undefined_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("def f():\n    return gone\n")
+    before = {"a.py": undefined_names(path)}
+    path.write_text("def f():\n    return gone, lost, lost\n")
+    assert new_undefined(before, tmp_path, ["a.py"]) == 2
+
+
+def test_what_is_no_tree_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("no archive")
+    with pytest.raises(InputError, match="neither a folder nor an archive"):
+        lay_out(tmp_path / "x", tmp_path / "y")
