@@ -61,6 +61,15 @@ def resume(trial: Trial, late: int) -> None:
     trial.rig.until(lambda: not is_alive(late) or late in trial.lives("A"))
 
 
+def lasting_faults(trial: Trial, agents: str) -> list[str]:
+    """Return what is wrong, and stays so: the end of a forker takes a moment."""
+    try:
+        trial.settle(agents, 3)
+    except AssertionError as error:
+        return [str(error)]
+    return []
+
+
 def handed_over(trial: Trial, point: str, agents: str = "ABC") -> list[str]:
     """One start in the hands of two supervisors, then a third."""
     late = paused_start(trial, point)
@@ -68,7 +77,7 @@ def handed_over(trial: Trial, point: str, agents: str = "ABC") -> list[str]:
     resume(trial, late)
     trial.kill_supervisor()
     trial.up()
-    return trial.faults(agents)
+    return lasting_faults(trial, agents)
 
 
 def late_writer(trial: Trial) -> list[str]:
@@ -92,7 +101,7 @@ def killed(trial: Trial) -> list[str]:
     trial.kill_supervisor()
     trial.up()
     after = {name: trial.living(name) for name in "ABC"}
-    return trial.faults("ABC") + ([] if before == after else [f"{before} became {after}"])
+    return lasting_faults(trial, "ABC") + ([] if before == after else [f"{before} became {after}"])
 
 
 def half_stopped(trial: Trial) -> list[str]:
@@ -102,11 +111,7 @@ def half_stopped(trial: Trial) -> list[str]:
     code, told = trial.run("down", "--only", "B")
     assert code == 0, told
     trial.rig.until(lambda: not trial.living("B"))
-    try:
-        trial.settle("A", 3)
-    except AssertionError as error:
-        return [str(error)]
-    return []
+    return lasting_faults(trial, "A")
 
 
 def a_second(trial: Trial) -> list[str]:
@@ -130,7 +135,7 @@ def stopped_forker(trial: Trial) -> list[str]:
         end(pid, signal.SIGSTOP)
     trial.kill_supervisor()
     trial.up()
-    return trial.faults("ABC")
+    return lasting_faults(trial, "ABC")
 
 
 def early_client(trial: Trial) -> list[str]:
@@ -141,7 +146,7 @@ def early_client(trial: Trial) -> list[str]:
         found = ["a client met it before it had adopted"] if trial.is_listening() else []
         end(paused, signal.SIGCONT)
         up.communicate(timeout=20)
-    return found + trial.faults("ABC")
+    return found + lasting_faults(trial, "ABC")
 
 
 CLOSING = FLEET.replace("start: spawn", "start: spawn, args: [closing]")
