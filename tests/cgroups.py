@@ -22,6 +22,8 @@ def made_group() -> Iterator[Path]:
         root.mkdir()
     except OSError as error:
         pytest.skip(f"no group can be made: {error}")
-    yield root
-    for below in [*root.glob("*/"), root]:
-        below.rmdir()
+    try:
+        yield root
+    finally:
+        for below in [*root.glob("*/"), root]:
+            below.rmdir()
