@@ -220,6 +220,7 @@ _BRINGS: Mapping[str, tuple[str, ...]] = {
     "opencv-python": ("numpy",),
     "pandas": ("numpy", "dateutil", "pytz"),
     "pydantic": ("pydantic_core", "typing_extensions", "annotated_types"),
+    "python-socketio": ("engineio", "bidict"),
     "requests": ("urllib3", "certifi", "idna", "charset_normalizer"),
     "scikit-learn": ("numpy", "scipy", "joblib"),
     "scipy": ("numpy",),

@@ -10,6 +10,7 @@ import msgspec
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
 from argosy.source import flow
+from argosy.source.nodes import children
 
 
 class Read(msgspec.Struct, frozen=True, array_like=True):
@@ -96,7 +97,7 @@ def _self_of(method: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
 
 def _own_nodes(method: ast.AST, first: str) -> Iterator[ast.AST]:
     """Yield the nodes of a method in which `first` is its object: not those of classes in it."""
-    todo = list(ast.iter_child_nodes(method)) if first else []
+    todo = children(method) if first else []
     while todo:
         node = todo.pop()
         if isinstance(node, ast.ClassDef):
@@ -106,7 +107,7 @@ def _own_nodes(method: ast.AST, first: str) -> Iterator[ast.AST]:
             if any(item.arg == first for item in bound):
                 continue
         yield node
-        todo += ast.iter_child_nodes(node)
+        todo += children(node)
 
 
 def _methods(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -6,7 +6,8 @@ list that a Dockerfile installs is held against the files that the image holds; 
 folder above it that uses a third of it, with what its files import of the tree.
 
 Not told: tools that work by a command or as a plugin, what another package loads by itself (`sentencepiece`
-for `transformers`), what a text names by its path, lists for testing and building. The module of a package
+for `transformers`), what another brings along anyway, what a text names by its path, lists for testing and
+building. The module of a package
 is known by a table or is called like it; the message says what was looked for.
 
 Instead: take it out, or move it to the list of those who need it.
@@ -22,7 +23,7 @@ from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
 from argosy.refit.supply import Supply, find_supplies, imports_of, local_tops
 from argosy.refit.tree import Tree
-from argosy.source.distributions import gives, is_tool, loaders_of, may_give, modules_of
+from argosy.source.distributions import brought_by, gives, is_tool, loaders_of, may_give, modules_of
 
 
 def check(tree: Tree) -> Iterator[Finding]:
@@ -43,13 +44,15 @@ def _unused(
     used = {name for name in names if gives(name, taken | named)}
     # What nothing gives may be what a package is called inside that the table does not know.
     open_ = [top for top in taken - local if not any(gives(name, [top]) for name in names)]
+    # A version that is held for another package's sake is installed anyway.
+    brought = {module for name in names for module in brought_by(name)}
     told: set[str] = set()
     for item in supply.asked.packages:
         if item.name in used | told | projects or is_tool(item.name):
             continue
         if any(loader in taken for loader in loaders_of(item.name)):
             continue
-        if any(may_give(item.name, top) for top in open_):
+        if any(may_give(item.name, top) for top in open_) or gives(item.name, brought):
             continue
         told.add(item.name)
         modules = " or ".join(f"`{module}`" for module in modules_of(item.name)[:3])
@@ -112,6 +115,7 @@ MUST = (
     ),
 )
 MUST_NOT = (
+    Case(files={"app.py": "import flask\n", "requirements.txt": "flask\nWerkzeug==3.1\n"}),
     Case(
         files={
             "app.py": "import cv2, PIL, bs4\n",
