@@ -7,8 +7,8 @@ folder above it that uses a third of it, with what its files import of the tree.
 
 Not told: tools that work by a command or as a plugin, what another package loads by itself (`sentencepiece`
 for `transformers`), what another brings along anyway, what a text names by its path, lists for testing and
-building. The module of a package
-is known by a table or is called like it; the message says what was looked for.
+building. The module of a package is known by a table or is called like it; the message says what was looked
+for.
 
 Instead: take it out, or move it to the list of those who need it.
 """
