@@ -6,7 +6,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+sys.path.append(
+    str(Path(__file__).resolve().parents[2] / "bench")
+)  # behind the tests, which have rooms of the same names
 
 import cells
 from argosy.fleet import build_graph, load_fleet

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+sys.path.append(
+    str(Path(__file__).resolve().parents[2] / "bench")
+)  # behind the tests, which have rooms of the same names
 
 from argosy.fault import InputError
 from argosy.fleet import load_fleet

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+sys.path.append(
+    str(Path(__file__).resolve().parents[2] / "bench")
+)  # behind the tests, which have rooms of the same names
 
 from argosy.fault import RefusedError
 from wires.census import take_census
