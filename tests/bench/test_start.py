@@ -132,7 +132,9 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
     started = tmp_path / "started"
     write_fleet(tmp_path, body=SLEEPER.format(path=str(started)))
     before = stages()
-    bench = subprocess.Popen(command(tmp_path, "--quick"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # Whoever runs the tests in the background ignores SIGINT, and that is inherited.
+    heeding = ["env", "--default-signal=INT", *command(tmp_path, "--quick")]
+    bench = subprocess.Popen(heeding, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     # Returns in the instant the first agent is on its way.
     subprocess.run([sys.executable, "-c", WATCH, str(started)], timeout=30, check=True)
     bench.send_signal(signal.SIGINT)

@@ -143,6 +143,8 @@ def test_the_end_of_a_forker_is_seen_although_its_channel_stays_open(sail: Sail)
 
     async def test(sea: Sea) -> None:
         old = sea.forker()
+        # Empty until the forker is what it was started as.
+        await until(sea, lambda: bool(Path(f"/proc/{old}/cmdline").read_bytes()))
         number = int(Path(f"/proc/{old}/cmdline").read_bytes().rstrip(b"\0").rpartition(b"\0")[2])
         pidfd = os.pidfd_open(old)
         copy = ctypes.CDLL(None).syscall(438, pidfd, number, 0)  # pidfd_getfd(2)

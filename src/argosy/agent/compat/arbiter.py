@@ -23,6 +23,8 @@ from typing import Any, Final, Protocol
 import msgspec
 import zmq
 
+from argosy.wire.port import wait_free
+
 _log = logging.getLogger("argosy.agent")
 
 _REQUESTS: Final = frozenset((int(zmq.REP), int(zmq.ROUTER)))
@@ -156,6 +158,7 @@ def _leave(bound: zmq.Socket[Any], port: int) -> None:
     last = _told(bound)
     if _port(last) == port:
         bound.unbind(last)
+        wait_free([last])  # the context's own thread lets go of it, in its own time
 
 
 def _told(bound: zmq.Socket[Any]) -> str:
