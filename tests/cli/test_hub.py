@@ -168,3 +168,18 @@ def test_no_hub_and_a_taken_port(toy: Rig) -> None:
         toy.json("up", "-d")
         assert url(toy) != f"http://127.0.0.1:{port}"
         assert get(url(toy) + "/healthz") == "ok"
+
+
+def test_two_fleets_on_one_host_have_a_hub_each(toy: Rig) -> None:
+    toy.json("up", "-d")
+    text = (toy.folder / "fleet.yaml").read_text()
+    toy.write(text.replace("fleet: toy", "fleet: other"), "other.yaml")
+    try:
+        toy.json("up", "other.yaml", "-d")
+        toy.until(lambda: bool(toy.json("status", "other.yaml")["hub"]))
+        other = toy.json("status", "other.yaml")["hub"]
+        assert other != url(toy)
+        assert json.loads(get(other + "/api/declared"))["fleet"] == "other"
+        assert get(url(toy) + "/healthz") == get(other + "/healthz") == "ok"
+    finally:
+        toy.json("down", "other.yaml")

@@ -160,9 +160,12 @@ def write_book_of(folder: Folder, fleet: Fleet, placement: Placement, machines: 
 def _hubs_of(fleet: Fleet, placement: Placement, here: tuple[str, ...]) -> dict[str, Entry]:
     """Return where each machine's hub is; machines that are one host have one hub, the first's."""
     port = fleet.hub.port + 1  # beside the page
-    hubs = {here[0] if here else "": Entry(here[0] if here else "", port=port)}
-    for machine in placement.machines():
-        if machine not in here or (machine in hubs and not placement.is_one_host()):
-            host = placement.address_of(machine)
-            hubs[machine] = Entry(machine, host=host, bind=host, port=port)
+    own = here[0] if here else ""
+    elsewhere = [machine for machine in placement.machines() if machine not in here]
+    if not elsewhere:  # nobody afar asks it: two fleets on one host need no port each
+        return {own: Entry(own)}
+    hubs = {}
+    for machine in (own, *elsewhere):
+        host = placement.address_of(machine)
+        hubs[machine] = Entry(machine, host=host, bind=host, port=port)
     return hubs
