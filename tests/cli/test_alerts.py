@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from rig.fleet import free_ports
 
 if TYPE_CHECKING:
     from .conftest import Rig
@@ -76,19 +77,17 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def toy(rig: Rig, receiver: Receiver) -> Iterator[Rig]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        rig.write(FLEET.format(page=free.getsockname()[1], hook=receiver.port))
+    (page,) = free_ports(1)
+    rig.write(FLEET.format(page=page, hook=receiver.port))
     rig.env["ARGOSY_HUB"] = "on"
     rig.json("up", "-d")
-    rig.until(lambda: bool(rig.json("status")["hub"]))
     rig.until(lambda: '"agent":"Leaf"' in _get(rig, "/api/fleet"))
     yield rig
     rig.argosy("down")
 
 
 def _get(rig: Rig, path: str) -> str:
-    with urllib.request.urlopen(rig.json("status")["hub"] + path, timeout=10) as answer:
+    with urllib.request.urlopen(rig.hub() + path, timeout=10) as answer:
         text: str = answer.read().decode()
         return text
 

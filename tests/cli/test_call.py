@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from argosy.cli.call import parse_arguments
 from argosy.fault import InputError
+from rig.fleet import free_ports
 
 if TYPE_CHECKING:
     from .conftest import Rig
@@ -31,17 +31,6 @@ class Relay(Agent):
     async def via(self, name: str) -> str:
         return await self.peer("Greeter").call("hello", name=name)
 """
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
+
+from rig.fleet import free_ports
 
 if TYPE_CHECKING:
     from .conftest import Rig
@@ -25,14 +26,8 @@ def tell(text):
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        number: int = server.getsockname()[1]
-    return number
-
-
 def test_what_processes_hold_is_compared_with_what_is_declared(rig: Rig) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     rig.write(FLEET.format(port=port))
     server = f"server = socket.create_server(('127.0.0.1', {port}))\ntell('READY=1')\nsignal.pause()\n"
     rig.write(TELL + server, "server.py")

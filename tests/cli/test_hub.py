@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from rig.fleet import free_ports
+
 if TYPE_CHECKING:
     from .conftest import Rig
 
@@ -37,20 +39,12 @@ class Back(Agent):
 
 @pytest.fixture
 def toy(rig: Rig) -> Iterator[Rig]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        rig.write(FLEET.format(port=free.getsockname()[1]))
+    (port,) = free_ports(1)
+    rig.write(FLEET.format(port=port))
     rig.write(AGENTS, "agents.py")
     rig.env["ARGOSY_HUB"] = "on"
     yield rig
     rig.argosy("down")
-
-
-def url(rig: Rig) -> str:
-    """Return where the hub's page is, once it listens."""
-    rig.until(lambda: bool(rig.json("status")["hub"]))
-    found: str = rig.json("status")["hub"]
-    return found
 
 
 def get(address: str) -> str:
@@ -61,7 +55,7 @@ def get(address: str) -> str:
 
 def samples(rig: Rig, name: str) -> dict[str, float]:
     """Return a metric by agent, read by a parser that is not ours."""
-    families = text_string_to_metric_families(get(url(rig) + "/metrics"))
+    families = text_string_to_metric_families(get(rig.hub() + "/metrics"))
     return {
         sample.labels["agent"]: sample.value
         for family in families
@@ -77,15 +71,15 @@ def hub_pid(rig: Rig) -> int:
 
 def test_the_hub_comes_with_the_fleet_sees_all_of_it_and_goes_with_it(toy: Rig) -> None:
     toy.json("up", "-d")
-    assert get(url(toy) + "/healthz") == "ok"
+    assert get(toy.hub() + "/healthz") == "ok"
     toy.until(lambda: samples(toy, "argosy_agent_up") == {"Back": 1, "Front": 1, "Script": 1})
     assert toy.json("call", "Back", "double", "number=4")["reply"] == 8
     toy.until(lambda: samples(toy, "argosy_agent_handled_total").get("Back") == 1)
-    fleet = json.loads(get(url(toy) + "/api/fleet"))
+    fleet = json.loads(get(toy.hub() + "/api/fleet"))
     assert {each["agent"]: each["state"] for each in fleet["agents"]} == dict.fromkeys(
         ("Back", "Front", "Script"), "ready"
     )
-    series = json.loads(get(url(toy) + "/api/series?agent=Back&figure=handled"))
+    series = json.loads(get(toy.hub() + "/api/series?agent=Back&figure=handled"))
     assert series["values"][-1] == 1
     toy.json("down")
     assert toy.leftovers() == []
@@ -93,12 +87,12 @@ def test_the_hub_comes_with_the_fleet_sees_all_of_it_and_goes_with_it(toy: Rig) 
 
 def test_a_killed_agent_is_told_to_those_who_listen_and_kept(toy: Rig) -> None:
     toy.json("up", "-d")
-    with urllib.request.urlopen(url(toy) + "/events", timeout=20) as stream:
+    with urllib.request.urlopen(toy.hub() + "/events", timeout=20) as stream:
         os.kill(toy.pid("Script"), signal.SIGKILL)
         told = _until_told(stream, "Script", "restart-pending")
         assert {"agent", "machine", "state", "since"} <= set(told)
     # The supervisor may tell it before the diary has been read.
-    toy.until(lambda: '"state":"restart-pending"' in get(url(toy) + "/api/events?agent=Script"))
+    toy.until(lambda: '"state":"restart-pending"' in get(toy.hub() + "/api/events?agent=Script"))
 
 
 def _until_told(stream: Any, agent: str, state: str) -> dict[str, Any]:
@@ -112,13 +106,13 @@ def _until_told(stream: Any, agent: str, state: str) -> dict[str, Any]:
 
 def test_it_is_started_again_when_it_dies_and_found_again_by_the_next_supervisor(toy: Rig) -> None:
     toy.json("up", "-d")
-    url(toy)
+    toy.hub()
     first = hub_pid(toy)
     os.kill(first, signal.SIGKILL)
     toy.until(lambda: hub_pid(toy) != first and bool(toy.json("status")["hub"]))
     second = hub_pid(toy)
     toy.kill_supervisor()
-    assert get(url(toy) + "/healthz") == "ok"
+    assert get(toy.hub() + "/healthz") == "ok"
     toy.json("up", "-d")
     assert hub_pid(toy) == second
     toy.json("down")
@@ -127,15 +121,15 @@ def test_it_is_started_again_when_it_dies_and_found_again_by_the_next_supervisor
 
 def test_events_of_both_of_its_lives_are_kept_once(toy: Rig) -> None:
     toy.json("up", "-d")
-    address = url(toy)
+    address = toy.hub()
     kept = "/api/events?most=10000"
     toy.until(lambda: "account" in get(address + kept))
     before = hub_pid(toy)
     os.kill(before, signal.SIGKILL)
     toy.until(lambda: hub_pid(toy) != before and bool(toy.json("status")["hub"]))
     toy.json("restart", "Back")
-    toy.until(lambda: '"kind":"order"' in get(url(toy) + kept) and len(_orders(url(toy))) == 4)
-    events = json.loads(get(url(toy) + kept))["events"]
+    toy.until(lambda: '"kind":"order"' in get(toy.hub() + kept) and len(_orders(toy.hub())) == 4)
+    events = json.loads(get(toy.hub() + kept))["events"]
     keys = [(each["time"], each["kind"], each["agent"], each.get("state")) for each in events]
     assert len(set(keys)) == len(keys)
 
@@ -150,7 +144,7 @@ def test_a_second_hub_is_refused_and_one_without_a_fleet_says_so(toy: Rig) -> No
     assert done.returncode == 3
     assert "the fleet has not been started on this machine" in done.stderr
     toy.json("up", "-d")
-    url(toy)
+    toy.hub()
     again = toy.argosy("hub")
     assert again.returncode == 1
     assert f"the fleet's hub runs already (pid {hub_pid(toy)}" in again.stderr
@@ -166,8 +160,8 @@ def test_no_hub_and_a_taken_port(toy: Rig) -> None:
         port = taken.getsockname()[1]
         toy.write(FLEET.format(port=port))
         toy.json("up", "-d")
-        assert url(toy) != f"http://127.0.0.1:{port}"
-        assert get(url(toy) + "/healthz") == "ok"
+        assert toy.hub() != f"http://127.0.0.1:{port}"
+        assert get(toy.hub() + "/healthz") == "ok"
 
 
 def test_two_fleets_on_one_host_have_a_hub_each(toy: Rig) -> None:
@@ -176,10 +170,9 @@ def test_two_fleets_on_one_host_have_a_hub_each(toy: Rig) -> None:
     toy.write(text.replace("fleet: toy", "fleet: other"), "other.yaml")
     try:
         toy.json("up", "other.yaml", "-d")
-        toy.until(lambda: bool(toy.json("status", "other.yaml")["hub"]))
-        other = toy.json("status", "other.yaml")["hub"]
-        assert other != url(toy)
+        other = toy.hub("other.yaml")
+        assert other != toy.hub()
         assert json.loads(get(other + "/api/declared"))["fleet"] == "other"
-        assert get(url(toy) + "/healthz") == get(other + "/healthz") == "ok"
+        assert get(toy.hub() + "/healthz") == get(other + "/healthz") == "ok"
     finally:
         toy.json("down", "other.yaml")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
+
+from rig.fleet import free_ports
 
 from .conftest import is_alive
 
@@ -55,15 +56,6 @@ class Raises(BaseAgent):
 
 class Stranger: ...
 """
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def ask(port: int, document: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -27,6 +28,15 @@ if "deaf" in sys.argv:
 tell("READY=1")
 signal.pause()
 """
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 class Rig:
@@ -93,6 +103,12 @@ class Rig:
     def state(self) -> Path:
         """Return the fleet's state folder."""
         return Path(self.json("status")["folder"])
+
+    def hub(self, *fleet: str) -> str:
+        """Return where the hub's page is, once it listens."""
+        self.until(lambda: bool(self.json("status", *fleet)["hub"]))
+        found: str = self.json("status", *fleet)["hub"]
+        return found
 
     def pid(self, agent: str) -> int:
         """Return the pid of one agent."""

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from argosy.hub.pageserver import PageServer
 
 _LINES = 40
+_Said = TypeVar("_Said")
 _decode_figures = msgspec.msgpack.Decoder(list[Figures]).decode
 
 
@@ -128,8 +129,11 @@ class Hub(Agent):
         return found[-_LINES:]
 
     def _home(self, agent: str) -> str | None:
+        """Return where an agent is declared; the book, which asks the disk, is for other machines' agents."""
+        if home := self._homes.get(agent):
+            return home
         entry = self._directory.book.agents.get(agent)
-        return self._homes.get(agent) or (entry.machine if entry else None)
+        return entry.machine if entry else None
 
     def stopping(self) -> None:
         """Acknowledge at once what has come, and leave nobody waiting for more."""
@@ -157,14 +161,10 @@ class Hub(Agent):
         life: the agent's incarnation; number: of the last of `figures` in that life, counted from 1; dropped:
         how many it had to drop before these, for which a gap is told.
         """
-        said = _decode_figures(figures)
-        heard_life, heard = self.keeper.heard(agent)
-        if heard_life != life:
-            heard = 0
-        new = said[max(0, heard - (number - len(said))) :] if heard < number else []
+        new, last = self._unheard(agent, life, number, _decode_figures(figures))
         gap = _gap(agent, dropped) if dropped and new else []
-        await self.keeper.keep(gap, new, (agent, life, max(heard, number)))
-        return max(heard, number)
+        await self.keeper.keep(gap, new, (agent, life, last))
+        return last
 
     @request
     async def take_events(self, events: list[Event], source: str, life: str, number: int) -> int:
@@ -172,12 +172,17 @@ class Hub(Agent):
 
         number: of the last of them in the source's life, counted from 1.
         """
+        new, last = self._unheard(source, life, number, events)
+        await self.keeper.keep(new, (), (source, life, last))
+        return last
+
+    def _unheard(self, source: str, life: str, number: int, said: list[_Said]) -> tuple[list[_Said], int]:
+        """Return what of a hand-in is new, and the number up to which its source has been heard with it."""
         heard_life, heard = self.keeper.heard(source)
         if heard_life != life:
             heard = 0
-        new = events[max(0, heard - (number - len(events))) :] if heard < number else []
-        await self.keeper.keep(new, (), (source, life, max(heard, number)))
-        return max(heard, number)
+        new = said[max(0, heard - (number - len(said))) :] if heard < number else []
+        return new, max(heard, number)
 
     @request
     async def sights(self) -> dict[str, Any]:
