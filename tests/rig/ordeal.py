@@ -12,7 +12,6 @@ from typing import Final
 
 from argosy.engine.client import SupervisorLostError
 from argosy.engine.remains import living_leases
-from rig.fleet import is_alive
 from rig.steps import POINTS
 from rig.trial import Trial, end
 
@@ -100,9 +99,7 @@ class Ordeal:
         """Kill an agent: it is started again by a supervisor, if there is one, and by the next `up`."""
         if agent not in self.runs:
             return
-        pid = self.trial.living(agent)[-1]
-        end(pid)
-        self.trial.rig.until(lambda: not is_alive(pid))
+        end(self.trial.living(agent)[-1])
         self.events["agents killed"] += 1
         if not self.has_supervisor:
             del self.runs[agent]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ from argosy.fleet.load import load_fleet
 from rig.fleet import Rig, is_alive
 
 TRAPS = Path(__file__).with_name("traps.py")
+DEAD_WITHIN_S = 10.0
 
 # Writes down that it lives, and takes a lock of its own: a second one of its name leaves a mark.
 WITNESS = """
@@ -302,9 +304,7 @@ class Trial:
 
     def kill_supervisor(self) -> None:
         """Kill it with -9 and wait until it is dead."""
-        pid = self.report().pid
-        end(pid)
-        self.rig.until(lambda: not is_alive(pid))
+        end(self.report().pid)
 
     def faults(self, agents: Iterable[str]) -> list[str]:
         """Return what is wrong with a fleet of which just these agents shall run; empty when nothing is."""
@@ -344,11 +344,23 @@ class Trial:
 
 
 def end(pid: int, number: int = signal.SIGKILL) -> None:
-    """Send a process a signal, wherever it is by now."""
+    """Send a process a signal, wherever it is by now; one that is killed is dead when this returns.
+
+    A killed process lives on for a moment: who looked then would take the old life for the new one.
+    """
     try:
-        os.kill(pid, number)
+        handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return
+    try:
+        signal.pidfd_send_signal(handle, number)
+        if number == signal.SIGKILL:
+            ended, _, _ = select.select([handle], [], [], DEAD_WITHIN_S)
+            assert ended, f"process {pid} was killed and lives on after {DEAD_WITHIN_S:g} s"
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
 
 
 def _proc(pid: int, name: str) -> bytes:
