@@ -234,13 +234,19 @@ def test_an_event_crosses_and_crosses_again_and_what_was_missed_is_counted(two: 
     assert two.ask("pc2", "Front", "health")["missed_events"] == 2
 
 
+# Without a key the handshake fails, and the connection ends; else there is a word to be heard.
 PLAIN = """
 import sys, zmq
+from zmq.utils.monitor import recv_monitor_message
 with zmq.Context() as context, context.socket(zmq.SUB) as sub:
     sub.linger = 0
     sub.subscribe(b"shouted\\0")
+    monitor = sub.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
     sub.connect(sys.argv[1])
-    print("heard" if sub.poll(1000) else "nothing")
+    assert monitor.poll(20000), "neither let in nor refused"
+    is_in = recv_monitor_message(monitor)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+    print("heard" if is_in and sub.poll(20000) else "nothing")
+    sub.disable_monitor()
 """
 
 

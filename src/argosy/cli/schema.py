@@ -1,4 +1,4 @@
-"""Print the JSON Schema of fleet.yaml, or of a file of claims, for editors.
+"""Print the JSON Schema of fleet.yaml, of a file of claims, or of a tracker, for editors.
 
 Name it in the first line of a fleet file, and the editor completes and checks:
   # yaml-language-server: $schema=./fleet.schema.json
@@ -10,23 +10,32 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from argosy.fleet.schema import json_schema, schema_of
 from argosy.refit.claims.spec import ClaimsKeys
+from argosy.track.spec import TrackKeys
+
+_FILES: dict[str, Callable[[], dict[str, Any]]] = {
+    "fleet": json_schema,
+    "claims": lambda: schema_of(ClaimsKeys, "claims.yaml"),
+    "track": lambda: schema_of(TrackKeys, "track.yaml"),
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy schema`."""
     parser.add_argument(
-        "file", nargs="?", choices=("fleet", "claims"), default="fleet", help="of which file (default: fleet)"
+        "file", nargs="?", choices=tuple(_FILES), default="fleet", help="of which file (default: fleet)"
     )
     parser.add_argument("--json", action="store_true", help="the same: a schema is JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema, plain, without the envelope of other verbs: that is what editors read."""
-    schema = json_schema() if args.file == "fleet" else schema_of(ClaimsKeys, "claims.yaml")
+    schema = _FILES[args.file]()
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n")
     return 0

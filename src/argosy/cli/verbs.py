@@ -36,6 +36,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "repair": "patches for files that do not parse, with their evidence",
         "refit": "change what is proven to stay the same, with undo",
     },
+    "keep the numbers true": {
+        "track": "objectives whose every figure is measured, and may not get worse",
+    },
 }
 
 VERBS: dict[str, str] = {verb: text for group in GROUPS.values() for verb, text in group.items()}

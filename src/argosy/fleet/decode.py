@@ -42,11 +42,13 @@ class Slot(NamedTuple):
     """The type of a value, without its metadata; `any_scalar` lets numbers be text.
 
     attribute: the name of a struct's field, which is not its key where the key is a word of Python's own.
+    phrase: what messages call a text of the type's pattern, where its `Meta` says it in `extra`.
     """
 
     type: inspect.Type
     any_scalar: bool = False
     attribute: str = ""
+    phrase: str = ""
 
 
 class Decoder:
@@ -98,7 +100,7 @@ class Decoder:
             value = _scalar(node, candidate, slot.any_scalar or _slot(candidate).any_scalar)
             if value is not MISFIT:
                 return value
-        return self._misfit(node, slot.type, path)
+        return self._misfit(node, slot, path)
 
     def _struct(self, node: Mapping, wanted: inspect.StructType, path: str) -> Any:
         values = self.fields(node, wanted.cls, path)
@@ -137,10 +139,10 @@ class Decoder:
             key.place, "unknown-key", f"unknown key `{name}` {inside}", suggestion(name, known, "known keys")
         )
 
-    def _misfit(self, node: Node, wanted: inspect.Type, path: str) -> _Misfit:
+    def _misfit(self, node: Node, slot: Slot, path: str) -> _Misfit:
         code = "wrong-value" if isinstance(node, Scalar) else "wrong-type"
-        message = f"`{path}` is {shown(node)}, expected {expected(wanted)}"
-        self._faults.add(node.place, code, message, _hint(node, wanted, path))
+        message = f"`{path}` is {shown(node)}, expected {slot.phrase or expected(slot.type)}"
+        self._faults.add(node.place, code, message, _hint(node, slot.type, path))
         return MISFIT
 
 
@@ -165,11 +167,13 @@ def _fields_of(cls: type) -> tuple[dict[str, Slot], tuple[str, ...]]:
 
 
 def _slot(wanted: inspect.Type) -> Slot:
-    any_scalar = False
+    any_scalar, phrase = False, ""
     while isinstance(wanted, inspect.Metadata):
-        any_scalar = any_scalar or bool(wanted.extra and wanted.extra.get("any_scalar"))
+        extra = wanted.extra or {}
+        any_scalar = any_scalar or bool(extra.get("any_scalar"))
+        phrase = phrase or extra.get("phrase", "")
         wanted = wanted.type
-    return Slot(wanted, any_scalar)
+    return Slot(wanted, any_scalar, phrase=phrase)
 
 
 def _alternatives(wanted: inspect.Type) -> tuple[inspect.Type, ...]:

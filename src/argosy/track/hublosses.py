@@ -1,0 +1,34 @@
+"""How many records the hub of a fleet lacks, by the gaps that it has told itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from argosy.engine.folder import folder_of
+from argosy.track.command import TroubleError
+
+
+def count_lost(fleet: str) -> float:
+    """Return the records that agents or other hubs had to drop before this machine's hub of a fleet had them.
+
+    Raises TroubleError: there is no store of a hub, or the extra is missing that reads it.
+    """
+    try:
+        from argosy.hub.reading import Reading  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise TroubleError('the store of a hub is read with `pip install "argosy[hub]"`') from None
+    store = folder_of(Path(fleet)).hub_store
+    if not store.exists():
+        raise TroubleError(f"no hub has run for `{fleet}` on this machine")
+    try:
+        reading = Reading(store)
+        try:
+            gaps = [each.event.body for each in reading.events(most=1 << 62) if each.event.kind == "gap"]
+        finally:
+            reading.close()
+    except sqlite3.Error as error:
+        raise TroubleError(f"`{store}` cannot be read: {error}") from None
+    return float(
+        sum(body["dropped"] if "dropped" in body else body["last"] - body["first"] + 1 for body in gaps)
+    )

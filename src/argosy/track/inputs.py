@@ -1,0 +1,201 @@
+"""What a measure hangs on, as a digest: when it is another, the measured value is stale.
+
+Inside of the tracker's folder every file counts that git would keep, or those that globs name, but the
+ledger and the report. What a glob names outside of it (`$CORPUS/**`) is digested apart: where it is
+missing, as on a machine of a test service, the rest is still compared.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+import argosy
+from argosy.refit.claims.scopes import UnknownScopeError, make_scope, select
+from argosy.track.spec import Measure
+
+_LEFT_OUT = frozenset(
+    {".git", ".argosy", "__pycache__", ".venv", "node_modules", ".mypy_cache", ".ruff_cache"}
+)
+_VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
+
+
+class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Digests of what a measure hangs on.
+
+    inside: of the files of the tracker's folder, and of how it is measured. outside: by glob, of what
+    lies elsewhere; empty text where there is nothing now.
+    """
+
+    inside: str
+    outside: dict[str, str] = {}
+
+    def is_as(self, earlier: Inputs) -> bool:
+        """Return whether nothing has changed since `earlier`, as far as it can be seen here."""
+        gone = [name for name, digest in self.outside.items() if not digest]
+        seen = {name: digest for name, digest in self.outside.items() if name not in gone}
+        then = {name: digest for name, digest in earlier.outside.items() if name not in gone}
+        return self.inside == earlier.inside and seen == then
+
+
+class InputReader:
+    """Digests inputs in one folder, each file once.
+
+    folder: of the tracker. left_out: paths in it that are no input: the ledger and the report.
+    """
+
+    def __init__(self, folder: str, left_out: Iterable[str], variables: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._variables = variables
+        self._left_out = tuple(os.path.relpath(path, folder) for path in left_out)
+        self._listed: dict[str, tuple[str, ...]] = {}
+        self._digests: dict[str, str] = {}
+
+    def of(self, measure: Measure) -> Inputs:
+        """Return the digests of what a measure hangs on.
+
+        Raises UnknownScopeError: a glob is none.
+        """
+        made = _Digest()
+        made.add(measure.method(), *(f"{name}={value}" for name, value in measure.env))
+        if measure.builtin:
+            made.add(code_digest())
+        outside: dict[str, str] = {}
+        for root, globs in self._where(measure):
+            if root == self._folder or root.startswith(self._folder + os.sep):
+                made.add(self._tree(root, tuple(globs)))
+            else:
+                outside[root] = self._tree(root, tuple(globs)) if os.path.isdir(root) else ""
+        for word in measure.inputs:
+            if "$" in word or os.path.isabs(word):
+                outside[word] = self._outer(word)
+        return Inputs(made.text(), outside)
+
+    def _where(self, measure: Measure) -> list[tuple[str, list[str]]]:
+        inner = [word for word in measure.inputs if "$" not in word and not os.path.isabs(word)]
+        if inner or measure.inputs:
+            return [(self._folder, inner)] if inner else []
+        if measure.builtin and measure.tree:
+            return [(self._absolute(measure.tree), ["**/*.py", "*.py"])]
+        if measure.fleet:
+            path = self._absolute(measure.fleet)
+            return [(path if os.path.isdir(path) else os.path.dirname(path), [])]
+        return [(self._folder, [])]
+
+    def _absolute(self, path: str) -> str:
+        return os.path.normpath(os.path.join(self._folder, expanded(path, self._variables)))
+
+    def _tree(self, root: str, globs: tuple[str, ...]) -> str:
+        """Return the digest of the files below `root` that `globs` name; all without globs."""
+        if root not in self._listed:
+            self._listed[root] = tuple(path for path in list_files(root) if not self._is_left_out(root, path))
+        paths: Iterable[str] = self._listed[root]
+        if globs:
+            paths = select(make_scope(globs, {}), paths, ())
+        made = _Digest()
+        for path in sorted(paths):
+            made.add(path, self._file(os.path.join(root, path)))
+        return made.text()
+
+    def _outer(self, word: str) -> str:
+        found = sorted(glob.glob(expanded(word, self._variables), recursive=True))
+        if not found:
+            return ""
+        made = _Digest()
+        for path in found:
+            if os.path.isdir(path):
+                made.add(self._tree(path, ()))
+            else:
+                made.add(os.path.basename(path), self._file(path))
+        return made.text()
+
+    def _is_left_out(self, root: str, path: str) -> bool:
+        inside = os.path.relpath(os.path.join(root, path), self._folder)
+        return any(inside == one or inside.startswith(one + os.sep) for one in self._left_out)
+
+    def _file(self, path: str) -> str:
+        if path not in self._digests:
+            self._digests[path] = _digest_file(path)
+        return self._digests[path]
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """Return a text with `$NAME` and `${NAME}` filled in; one that is not set stays as it is."""
+    return _VARIABLE.sub(lambda found: variables.get(found[1] or found[2], found[0]), text)
+
+
+def unset_variables(text: str, variables: Mapping[str, str]) -> list[str]:
+    """Return the names that a text asks for and that are not set."""
+    names = [found[1] or found[2] for found in _VARIABLE.finditer(text)]
+    return [name for name in names if name not in variables]
+
+
+def list_files(root: str) -> list[str]:
+    """Return the files below a folder, relative to it: those that git keeps or would, else all but caches."""
+    try:
+        done = subprocess.run(
+            ["git", "-c", "core.fsmonitor=false", "ls-files", "-z", "-co", "--exclude-standard"],
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+    except OSError:
+        done = None
+    if done is not None and done.returncode == 0:
+        names = done.stdout.decode("utf-8", "surrogateescape").split("\0")
+        return [name for name in dict.fromkeys(names) if name and os.path.isfile(os.path.join(root, name))]
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(set(folders) - _LEFT_OUT)
+        found += [os.path.relpath(os.path.join(folder, name), root) for name in names]
+    return [name for name in found if not name.endswith(".pyc")]
+
+
+@cache
+def code_digest() -> str:
+    """Return what tells this argosy from another, by the content of its sources."""
+    made = _Digest()
+    root = Path(argosy.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        made.add(path.relative_to(root).as_posix(), _digest_file(str(path)))
+    return made.text()
+
+
+class _Digest:
+    def __init__(self) -> None:
+        self._made = hashlib.blake2b(digest_size=10)
+
+    def add(self, *parts: str) -> None:
+        for part in parts:
+            data = part.encode("utf-8", "surrogateescape")
+            self._made.update(len(data).to_bytes(8, "little") + data)
+
+    def text(self) -> str:
+        return self._made.hexdigest()
+
+
+def _digest_file(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=10)).hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+__all__ = [
+    "InputReader",
+    "Inputs",
+    "UnknownScopeError",
+    "code_digest",
+    "expanded",
+    "list_files",
+    "unset_variables",
+]

@@ -1,0 +1,144 @@
+"""What was measured, for ever: one file a run, never changed, so that two branches always merge.
+
+`LEDGER/records/TIME-RANDOM.jsonl` holds the records of one run, one a line. A record carries a digest
+of itself; one that was written by hand, or changed, is not taken for a measured one, and is told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from argosy.fault import Fault, InputError
+from argosy.track.inputs import Inputs
+
+Role = Literal["current", "baseline", "past"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One value that was measured, or the trouble that came of trying.
+
+    metric: `objective.metric`. value: None with a `trouble`. values: of each repeat. spread: their noise,
+    one standard deviation. at: UTC, ISO 8601. seconds: how long it took. inputs: what it hangs on.
+    commit: of the tree that was measured; is_dirty: it had changes. machine: its kind, machine_id a digest
+    of that.
+    """
+
+    argosy: Literal["measured/1"] = "measured/1"
+    metric: str
+    role: Role
+    value: float | None = None
+    values: tuple[float, ...] = ()
+    spread: float = 0.0
+    unit: str = ""
+    method: str
+    at: str
+    seconds: float
+    commit: str
+    is_dirty: bool
+    machine_id: str
+    machine: str
+    inputs: Inputs
+    trouble: str = ""
+    digest: str = ""
+
+    def sealed(self) -> Record:
+        """Return it with the digest of itself."""
+        return msgspec.structs.replace(self, digest=_digest(msgspec.structs.replace(self, digest="")))
+
+    def is_whole(self) -> bool:
+        """Return whether it is as it was written."""
+        return self == self.sealed()
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody's word that a metric may be as it was measured then, from now on; `why` tells the reason."""
+
+    argosy: Literal["accepted/1"] = "accepted/1"
+    metric: str
+    why: str
+    at: str
+
+
+class _Kind(msgspec.Struct):
+    argosy: str = ""
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """All records, oldest first. damaged: places of lines that no run has written so."""
+
+    records: tuple[Record, ...] = ()
+    accepted: tuple[Accepted, ...] = ()
+    damaged: tuple[Fault, ...] = ()
+
+    def of(self, metric: str, role: Role) -> list[Record]:
+        """Return the records of one metric in one role, oldest first."""
+        return [record for record in self.records if record.metric == metric and record.role == role]
+
+    def with_records(self, more: Iterable[Record]) -> Ledger:
+        """Return it with what was just measured."""
+        return msgspec.structs.replace(self, records=(*self.records, *more))
+
+    def with_accepted(self, one: Accepted) -> Ledger:
+        """Return it with what was just accepted."""
+        return msgspec.structs.replace(self, accepted=(*self.accepted, one))
+
+
+def read_ledger(folder: str) -> Ledger:
+    """Return what the ledger in a folder holds; an empty one where there is none yet."""
+    records: list[Record] = []
+    accepted: list[Accepted] = []
+    damaged: list[Fault] = []
+    for path in sorted(Path(folder, "records").glob("*.jsonl")):
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            if not line.strip():
+                continue
+            where = f"{os.path.relpath(path)}:{number}"
+            try:
+                if msgspec.json.decode(line, type=_Kind).argosy == "accepted/1":
+                    accepted.append(msgspec.json.decode(line, type=Accepted))
+                    continue
+                record = msgspec.json.decode(line, type=Record)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                hint = "`git checkout` the file; records are only ever added, by `argosy track run`"
+                damaged.append(Fault(where, "bad-record", f"this is no record: {error}", hint))
+                continue
+            if record.is_whole():
+                records.append(record)
+            else:
+                message = f"the record of `{record.metric}` is not as it was measured"
+                hint = f"`git checkout {os.path.relpath(path)}`, or measure again"
+                damaged.append(Fault(where, "changed-record", message, hint))
+    records.sort(key=lambda record: record.at)
+    return Ledger(tuple(records), tuple(accepted), tuple(damaged))
+
+
+class RunFile:
+    """The file of one run, which begins with its first record; what is in it stays, however the run ends."""
+
+    def __init__(self, folder: str) -> None:
+        self._place = Path(folder, "records")
+        self._path: Path | None = None
+
+    def add(self, row: Record | Accepted) -> Path:
+        """Write one record, and return the file. Raises InputError: it cannot be written."""
+        if self._path is None:
+            self._path = self._place / f"{row.at.replace(':', '-')}-{secrets.token_hex(4)}.jsonl"
+        try:
+            self._place.mkdir(parents=True, exist_ok=True)
+            with open(self._path, "ab", buffering=0) as file:
+                file.write(msgspec.json.encode(row) + b"\n")
+        except OSError as error:
+            message = f"the ledger cannot be written: {error.strerror}"
+            raise InputError(Fault(str(self._path), "unwritable", message)) from None
+        return self._path
+
+
+def _digest(record: Record) -> str:
+    return hashlib.blake2b(msgspec.json.encode(record), digest_size=8).hexdigest()

@@ -1,0 +1,54 @@
+"""What a series of measured values tells of the time to come, and how it looks in one line of text."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from itertools import combinations
+
+_BARS = "▁▂▃▄▅▆▇█"
+LEAST_POINTS = 3
+_DAY_S = 86400.0
+
+
+def slope_per_day(points: Sequence[tuple[float, float]]) -> float | None:
+    """Return the change of a value in a day, None with too few points in time.
+
+    The median of the slopes of all pairs (Theil 1950, Sen 1968): one outlier does not turn it.
+
+    points: (epoch seconds, value).
+    """
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2) if a[0] != b[0]]
+    if len(points) < LEAST_POINTS or not slopes:
+        return None
+    return statistics.median(slopes) * _DAY_S
+
+
+def reached_on(points: Sequence[tuple[float, float]], target: float) -> float | None:
+    """Return the epoch second at which the trend meets `target`; None when it never does, or is not known."""
+    slope = slope_per_day(points)
+    if not slope:
+        return None
+    last_s, last = points[-1]
+    days = (target - last) / slope
+    return last_s + days * _DAY_S if days >= 0 else None
+
+
+def sparkline(values: Sequence[float], most: int = 12) -> str:
+    """Return the last `most` values as bars; equal values are bars of half height."""
+    shown = values[-most:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    if low == high:
+        return _BARS[3] * len(shown)
+    return "".join(_BARS[round((value - low) / (high - low) * (len(_BARS) - 1))] for value in shown)
+
+
+def spread_of(values: Sequence[float]) -> float:
+    """Return the noise of repeated values: 1.4826 times the median absolute deviation.
+
+    That is one standard deviation for a normal distribution (Rousseeuw and Croux 1993); 0 for a single value.
+    """
+    middle = statistics.median(values)
+    return 1.4826 * statistics.median(abs(value - middle) for value in values)

@@ -1,0 +1,224 @@
+"""`argosy track` as its users call it: measured, planted regressions caught, false claims refuted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argosy.cli import main
+from track.conftest import Tree
+
+pytest_plugins = ["track.conftest"]
+
+AGENT = """\
+from argosy.agent import Agent, run
+
+
+class Speaker(Agent):
+    pass
+
+
+if __name__ == "__main__":
+    run(Speaker)
+"""
+FLEET = (
+    "fleet: toy\nagents: {A: {run: 'speaker:Speaker', port: 7401}, B: {run: 'speaker:Speaker', port: 7402}}\n"
+)
+TRACK = """\
+track: toy
+objectives:
+  code:
+    title: The code is well
+    claimed:
+      - {text: nothing is broken, source: the tracker}
+      - {text: 40 contexts are gone, source: the tracker, metric: contexts, value: -40}
+    metrics:
+      broken: {measure: audit.unparseable.count, target: 0}
+      contexts: {measure: audit.Z301.count, target: 2}
+      words:
+        run: [cat, words.txt]
+        read: {lines: true}
+        inputs: [words.txt]
+        better: higher
+        target: 3
+        portable: true
+  fleet:
+    title: The fleet is up
+    metrics:
+      ready: {measure: fleet.ready, better: higher, target: 2}
+      declared: {measure: fleet.declared, better: higher}
+      contexts: {measure: fleet.contexts, target: 2}
+"""
+OWN = "import zmq\n\n\ndef one():\n    return zmq.Context()\n"
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+    capsys.readouterr()
+    code = main(["track", *words, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def toy(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    monkeypatch.delenv("ENV_TYPE", raising=False)
+    tree.write("speaker.py", AGENT)
+    tree.write("own.py", OWN)
+    tree.write("words.txt", "a\nb\nc\n")
+    tree.write("fleet.yaml", FLEET)
+    tree.write("track.yaml", TRACK)
+    tree.commit()
+    return tree
+
+
+def worse(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, str]:
+    code, found = told(capsys, "check", *words)
+    names = {one["metric"]: one["because"] for one in found["worse"]}
+    assert code == bool(names or found["faults"])
+    return names
+
+
+def test_a_planted_regression_in_each_metric_is_caught(toy: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = told(capsys, "run")
+    assert (code, next(iter(found)), found["argosy"]) == (0, "argosy", "track/1")
+    values = {metric["name"]: (metric["current"], metric["status"]) for metric in found["metrics"]}
+    assert values == {
+        "code.broken": (0.0, "achieved"),
+        "code.contexts": (1.0, "achieved"),
+        "code.words": (3.0, "achieved"),
+        "fleet.ready": (2.0, "achieved"),
+        "fleet.declared": (2.0, "measured"),
+        "fleet.contexts": (2.0, "achieved"),
+    }
+    assert [claim["verdict"] for claim in found["objectives"][0]["claims"]] == ["confirmed", "refuted"]
+    toy.commit()
+    assert worse(capsys) == {}
+
+    plants = {
+        "code.broken": ("broken.py", "def (\n"),
+        "code.contexts": ("own.py", OWN + OWN.replace("one", "two")),
+        "code.words": ("words.txt", "a\nb\n"),
+        "fleet.ready": (
+            "speaker.py",
+            AGENT.replace("    pass", "    def start(self):\n        raise OSError('no')"),
+        ),
+        "fleet.declared": (
+            "fleet.yaml",
+            FLEET.replace(", B:", ", C:").replace("C: {run: 'speaker:Speaker', port: 7402}", ""),
+        ),
+        "fleet.contexts": (
+            "speaker.py",
+            AGENT.replace("pass", "import zmq\n    ctx = zmq.Context()\n    ctx.socket(zmq.PUB)"),
+        ),
+    }
+    for metric, (path, text) in plants.items():
+        toy.write(path, text)
+        assert metric in worse(capsys), metric
+        toy.git("checkout", "-q", ".")
+        toy.git("clean", "-qfd", "--", ".")
+    assert worse(capsys) == {}
+
+
+def test_a_new_finding_is_not_made_up_for_by_a_mended_one(
+    toy: Tree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(capsys, "run", "--only", "code.*")[0] == 0
+    toy.write("own.py", "x = 1\n")
+    toy.write("other.py", OWN)
+    code, found = told(capsys, "check", "--only", "code.*")
+    (one,) = found["worse"]
+    assert (code, one["metric"], one["because"]) == (1, "code.contexts", "1 finding is new")
+    assert [finding["path"] for finding in one["findings"]] == ["other.py"]
+    assert found["mended"] == 1
+    (toy.root / "other.py").unlink()
+    assert told(capsys, "run", "--only", "code.*")[0] == 0
+    toy.write("own.py", OWN)
+    assert "code.contexts" in worse(capsys, "--only", "code.*"), "what was mended stays mended"
+    assert main(["track", "run", "--only", "code.*"]) == 0
+    assert main(["track", "accept", "code.contexts", "--why", "it is needed"]) == 0
+    assert worse(capsys, "--only", "code.*") == {}
+    assert "accepted as it was" in (toy.root / "TRACK.md").read_text()
+
+
+def test_nothing_stale_is_not_measured_again_and_the_report_is_the_same(
+    toy: Tree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["track", "run", "--only", "code.*"]) == 0
+    first = (toy.root / "TRACK.md").read_text()
+    capsys.readouterr()
+    assert main(["track", "report"]) == 0
+    assert capsys.readouterr().out == first
+    assert main(["track", "run", "--only", "code.*"]) == 0
+    out = capsys.readouterr()
+    assert "nothing was stale" in out.out
+    assert (toy.root / "TRACK.md").read_text() == first
+    assert len(list((toy.root / "track" / "records").iterdir())) == 1
+    (toy.root / "TRACK.md").write_text(first.replace("achieved", "ACHIEVED"))
+    code, found = told(capsys, "check", "--only", "code.*")
+    assert (code, [fault["code"] for fault in found["faults"]]) == (1, ["edited-report"])
+
+
+def test_a_broken_measure_fails_the_check_and_is_never_its_last_value(
+    toy: Tree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["track", "run", "--only", "code.words"]) == 0
+    (toy.root / "words.txt").unlink()
+    toy.write(
+        "track.yaml",
+        TRACK.replace("[cat, words.txt]", "[cat, words.txt, gone.txt]").replace("[cat", "[sh, -c, 'exit 9'"),
+    )
+    code, found = told(capsys, "run", "--only", "code.words")
+    words = next(metric for metric in found["metrics"] if metric["name"] == "code.words")
+    assert (code, words["current"], words["status"]) == (1, None, "unknown")
+    assert "code.words" in worse(capsys, "--only", "code.words")
+
+
+def test_the_past_is_measured_on_request(toy: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    toy.write("words.txt", "a\n")
+    toy.commit()
+    assert main(["track", "run", "--at", "HEAD~1", "--only", "code.words"]) == 0
+    assert "code.words (past, " in capsys.readouterr().out
+    code, found = told(capsys, "run", "--at", "no-such-commit")
+    assert (code, found["errors"][0]["code"]) == (2, "no-commit")
+
+
+def test_init_and_import(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["track", "init"]) == 0
+    assert main(["track", "init"]) == 2
+    assert main(["track", "run"]) == 0
+    tree.write("OLD.md", "# Old\n- Contexts: 113 -> 113 ✅ done\n")
+    code, found = told(capsys, "import", "OLD.md")
+    assert (code, found["argosy"], len(found["figures"])) == (0, "track-import/1", 1)
+    assert found["contradictions"][0]["lines"] == [2]
+    assert main(["track", "import", "OLD.md", "-o", "old.yaml"]) == 0
+    assert main(["track", "import", "OLD.md", "-o", "old.yaml"]) == 2
+    code, found = told(capsys, "report", "--file", "old.yaml")
+    assert [metric["status"] for metric in found["metrics"]] == ["unproven"]
+    assert main(["track", "import", "gone.md"]) == 2
+    assert main(["track", "import"]) == 2
+
+
+def test_what_is_measured_before_ctrl_c_is_kept(toy: Tree) -> None:
+    toy.write(
+        "track.yaml",
+        "track: t\nobjectives: {o: {title: t, metrics: {a: {run: [echo, x], read: {lines: true}}, "
+        "b: {run: [python, wait.py], read: {exit: true}}}}}\n",
+    )
+    toy.write(
+        "wait.py", "import os, signal\nos.kill(os.getppid(), signal.SIGINT)\nsignal.sigtimedwait([], 50)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "argosy", "track", "run"],
+        cwd=toy.root,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 130, done.stderr
+    assert "what was measured is kept" in done.stderr
+    (path,) = Path(toy.root, "track", "records").iterdir()
+    assert [json.loads(line)["metric"] for line in path.read_text().splitlines()] == ["o.a"]
