@@ -30,6 +30,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "schema": "the JSON Schema of fleet.yaml, for editors",
         "keys": "the keys that let a fleet's machines, and nobody else, connect",
     },
+    "put a fleet into containers": {
+        "image": "the images of its agents: what they import, and nothing else",
+        "compose": "a compose file of the fleet, on stdout",
+        "k8s": "the fleet's manifests for Kubernetes, on stdout",
+    },
     "change the code": {
         "audit": "find what is wrong with a tree of Python files",
         "claims": "check what people say about the code, claim by claim",

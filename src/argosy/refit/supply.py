@@ -14,9 +14,10 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from argosy.refit.facts.imported import IMPORTED, Imported
-from argosy.refit.facts.installs import INSTALLS, Installs
+from argosy.refit.facts.installs import INSTALLS
 from argosy.refit.tree import Tree
 from argosy.source.distributions import gives
+from argosy.source.installs import Installs
 from argosy.source.requirements import Requirements
 
 _SHARE = 3

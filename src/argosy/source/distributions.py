@@ -6,6 +6,7 @@ in practice. What is neither is not guessed.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Mapping
 
@@ -242,6 +243,16 @@ def modules_of(distribution: str) -> tuple[str, ...]:
     """Return the modules that a distribution gives, by the table, else the one of its own name."""
     known = _MODULES.get(distribution)
     return known if known is not None else (distribution.replace("-", "_"),)
+
+
+@functools.cache
+def inverse() -> Mapping[str, tuple[str, ...]]:
+    """Return, for each module of the table, the distributions that give it."""
+    found: dict[str, list[str]] = {}
+    for distribution, modules in _MODULES.items():
+        for module in modules:
+            found.setdefault(module, []).append(distribution)
+    return {module: tuple(names) for module, names in found.items()}
 
 
 def gives(distribution: str, modules: Collection[str]) -> bool:

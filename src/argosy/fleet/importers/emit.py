@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from itertools import groupby
 
-import yaml
-
 from argosy.fleet.importers.found import Decision, Plan, PlannedAgent
-from argosy.fleet.scalars import resolve
 from argosy.fleet.units import written_duration
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes by the readings of YAML 1.2 too (`0o17`, `1e3`), and keeps every text on one line."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = '"' if resolve(text) != text or not text.isprintable() else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
+from argosy.fleet.yamltext import scalar
 
 _WIDTH = 106
 # Without a port to ask, a plain script counts as ready when it has lived this long.
@@ -161,16 +143,3 @@ def _comment(text: str, indent: str) -> Iterator[str]:
 def _plain(text: str) -> str:
     """Return `text` on one line and free of what may not stand in a YAML comment."""
     return re.sub(r"[^\x20-\x7e\u00a1-\ud7ff\ue000-\ufefe\uff00-\ufffd]+", " ", text)
-
-
-def scalar(value: object) -> str:
-    """Return `value` as YAML on one line, in quotes wherever it could be taken for something else."""
-    text: str = yaml.dump(
-        [value],
-        Dumper=_Dumper,
-        default_flow_style=True,
-        sort_keys=False,
-        allow_unicode=True,
-        width=sys.maxsize,
-    )
-    return text.rstrip("\n")[1:-1]

@@ -11,8 +11,8 @@ from argosy.fault import InputError
 from argosy.fleet.dockerfile import read_instructions
 from argosy.fleet.importers.intake import Intake
 from argosy.refit.fact import FactKind
-from argosy.refit.facts.installs import DOCKERFILES
 from argosy.refit.file import TextFile
+from argosy.source.installs import DOCKERFILES
 
 COMPOSE_FILES = ("*compose*.yml", "*compose*.yaml")
 

@@ -12,13 +12,11 @@ from argosy.refit.fact import FactKind
 from argosy.refit.facts.imports import imports_of
 from argosy.refit.file import BrokenFile, PythonFile
 from argosy.source import flow
+from argosy.source.importlines import scan_imports
 from argosy.source.imports import Import, When
 from argosy.source.modules import is_standard
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-_STATEMENT = re.compile(
-    r"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)[\w.]*[ \t]+import\b|import[ \t]+([\w., \t]+))", re.M
-)
 _RARE = frozenset({When.PLATFORM, When.CONDITIONAL, When.DYNAMIC, When.GUARDED})
 
 
@@ -76,12 +74,12 @@ def collect_broken(file: BrokenFile) -> Imported | None:
     """What stands at the beginning of lines; a file that does not parse still wants its packages."""
     if file.source is None:
         return None
-    found: dict[str, None] = {}
-    for match in _STATEMENT.finditer(file.source.text()):
-        words = [match[1]] if match[1] else [part.split()[0] for part in match[2].split(",") if part.strip()]
-        found.update(dict.fromkeys(word.partition(".")[0] for word in words))
-    tops = [top for top in found if top and not is_standard(top)]
-    return Imported(tuple(Taken(top, 1, 1, True) for top in tops), (), False) if tops else None
+    surest: dict[str, Taken] = {}
+    for item in scan_imports(file.source.text()):
+        top = item.module.partition(".")[0]
+        if not item.level and not is_standard(top):
+            surest.setdefault(top, Taken(top, item.line, item.column, True))
+    return Imported(tuple(surest.values()), (), False) if surest else None
 
 
 IMPORTED: FactKind[Imported] = FactKind("imported", Imported, collect, collect_broken=collect_broken)

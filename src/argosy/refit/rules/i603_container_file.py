@@ -20,12 +20,13 @@ from collections.abc import Iterator, Mapping
 
 from argosy.fleet.dockerfile import KNOWN, Instruction, read_instructions
 from argosy.refit.facts.containers import CONTAINERS, Compose, Service, Start
-from argosy.refit.facts.installs import DOCKERFILES, INSTALLS, Installs
+from argosy.refit.facts.installs import INSTALLS
 from argosy.refit.file import TextFile
 from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
 from argosy.refit.supply import context_of, joined
 from argosy.refit.tree import Tree
+from argosy.source.installs import DOCKERFILES, Installs
 
 _PLAIN = re.compile(r"(?:docker\.io/)?(?:library/)?(?:python|debian|ubuntu|alpine|nvidia/cuda)(?:[:@]|$)")
 _MADE = re.compile(r"(?:useradd|adduser|addgroup)\b[^;&|]*")

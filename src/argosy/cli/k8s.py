@@ -1,0 +1,39 @@
+"""Print the fleet's manifests for Kubernetes: Deployments, Services, NetworkPolicies, a ConfigMap.
+
+No image has to be built for it. Nodes are chosen by the label `argosy.machine`. Values that look
+secret come from the Secret `FLEET-secrets`, which a person makes: `kubectl create secret generic`.
+
+example: argosy k8s fleet.yaml | kubectl apply -f -
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.report import print_json
+from argosy.fault import RefusedError
+from argosy.fleet import load_fleet
+from argosy.image.containers import lay_out
+from argosy.image.k8s import k8s_text, manifests
+from argosy.image.manifestcheck import check_manifests
+from argosy.image.plan import plan_images
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy k8s`."""
+    add_fleet(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the manifests; returns 0. Raises InputError or RefusedError, as loading and laying out do."""
+    path, _ = take_fleet(args)
+    containers = lay_out(plan_images(load_fleet(path)))
+    if faults := check_manifests(manifests(containers)):
+        raise RefusedError(*faults)
+    if args.as_json:
+        print_json({"argosy": "k8s/1", "items": manifests(containers)})
+    else:
+        sys.stdout.write(k8s_text(containers))
+    return 0

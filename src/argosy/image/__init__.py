@@ -1,0 +1,1 @@
+"""Containers from the fleet file: images that hold what their agents import, and what runs them."""

@@ -1,0 +1,149 @@
+"""A compose file of a fleet: a service for each container, waiting for what its agents need.
+
+Machines become profiles, so that one file serves all of them. Values that look secret are handed through
+from where compose runs, and are in no file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+from argosy.fleet.yamltext import block, document
+from argosy.image.containers import Containers, Service
+from argosy.image.inside import (
+    AGENTS_LABEL,
+    FLEET_FILE,
+    HEALTH,
+    RUN,
+    START,
+    STATE,
+    STOP_SIGNAL,
+    TEMPORARY,
+    USER_ID,
+    VARIABLES,
+)
+
+NETWORK: Final = "fleet"
+CONFIG: Final = "fleet"
+_EVERY_S: Final = 10
+_START_EVERY_S: Final = 1
+
+
+def compose_text(containers: Containers) -> str:
+    """Return the compose file; the same fleet always gives the same text."""
+    return "\n".join(_head(containers)) + "\n" + document(compose_object(containers))
+
+
+def compose_object(containers: Containers) -> dict[str, Any]:
+    """Return the compose file as data."""
+    is_spread = len({service.machine for service in containers.services}) > 1
+    project = containers.services[0].image.project
+    return {
+        "name": project,
+        "services": {
+            service.name: dict(_service(service, containers, is_spread=is_spread))
+            for service in containers.services
+        },
+        "networks": {NETWORK: {}},
+        "volumes": {_volume(service): {} for service in containers.services},
+        "configs": {CONFIG: {"content": block(_escaped(containers.text))}},
+    }
+
+
+def _head(containers: Containers) -> Iterator[str]:
+    yield f"# Written by `argosy compose` from the fleet `{containers.fleet.name}`."
+    machines = [name for name in dict.fromkeys(service.machine for service in containers.services) if name]
+    if len(machines) > 1:
+        profiles = " ".join(f"--profile {name}" for name in machines)
+        yield f"# A machine is a profile: `docker compose {profiles} up -d`."
+    for note in containers.notes:
+        yield f"# {note}"
+
+
+def _service(service: Service, containers: Containers, *, is_spread: bool) -> Iterator[tuple[str, Any]]:
+    image = service.image
+    yield "image", f"{image.reference}:${{ARGOSY_TAG:-latest}}"
+    yield "hostname", service.name
+    if is_spread and service.machine:
+        yield "profiles", [service.machine]
+    yield "command", list(START)
+    yield "environment", _environment(service)
+    if service.env_files:
+        yield "env_file", [{"path": path, "required": False} for path in service.env_files]
+    if service.depends:
+        yield "depends_on", {need: _gate(service, need, containers) for need in service.depends}
+    yield "healthcheck", _healthcheck(service)
+    yield "restart", "unless-stopped" if service.restart else "no"
+    yield from _shelter(service)
+    if service.ports:
+        yield "expose", [str(port) for port in service.ports]
+    deploy = _deploy(service)
+    if deploy:
+        yield "deploy", deploy
+    yield "labels", {AGENTS_LABEL: ",".join(service.agents), "argosy.machine": service.machine or ""}
+
+
+def _environment(service: Service) -> dict[str, str | None]:
+    plain: dict[str, str | None] = {
+        "ENV_TYPE": VARIABLES["ENV_TYPE"],
+        "ARGOSY_HUB": VARIABLES["ARGOSY_HUB"],
+        "ARGOSY_MACHINE": service.name,
+    }
+    # Without a value compose takes that of its own environment.
+    return plain | dict.fromkeys(service.secrets)
+
+
+def _gate(service: Service, need: str, containers: Containers) -> dict[str, Any]:
+    other = next(each for each in containers.services if each.name == need)
+    gate: dict[str, Any] = {"condition": "service_healthy"}
+    # A service of another profile need not be there; then the container itself waits for its agents.
+    return gate if other.machine == service.machine else {**gate, "required": False}
+
+
+def _healthcheck(service: Service) -> dict[str, Any]:
+    return {
+        "test": ["CMD", *HEALTH],
+        "interval": f"{_EVERY_S}s",
+        "timeout": "5s",
+        "retries": 3,
+        "start_period": f"{math.ceil(service.start_s)}s",
+        "start_interval": f"{_START_EVERY_S}s",
+    }
+
+
+def _shelter(service: Service) -> Iterator[tuple[str, Any]]:
+    yield "user", f"{USER_ID}:{USER_ID}"
+    yield "read_only", True
+    yield "cap_drop", ["ALL"]
+    yield "security_opt", ["no-new-privileges:true"]
+    yield "stop_signal", STOP_SIGNAL
+    yield "stop_grace_period", f"{math.ceil(service.stop_s)}s"
+    owned = f"uid={USER_ID},gid={USER_ID},mode=0700"
+    yield "tmpfs", [f"{RUN}:{owned}", f"{TEMPORARY}:{owned}"]
+    yield "volumes", [{"type": "volume", "source": _volume(service), "target": STATE}]
+    yield "configs", [{"source": CONFIG, "target": FLEET_FILE, "mode": 0o444}]
+    yield "networks", [NETWORK]
+
+
+def _deploy(service: Service) -> dict[str, Any]:
+    limits: dict[str, Any] = {}
+    if service.cpus is not None:
+        limits["cpus"] = f"{service.cpus:g}"
+    if service.memory_bytes is not None:
+        limits["memory"] = str(service.memory_bytes)
+    resources: dict[str, Any] = {"limits": limits} if limits else {}
+    if service.image.gpu is not None:
+        device = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+        resources["reservations"] = {"devices": [device]}
+    return {"resources": resources} if resources else {}
+
+
+def _volume(service: Service) -> str:
+    return f"state-{service.name}"
+
+
+def _escaped(text: str) -> str:
+    """Compose replaces variables in the content of a config; a dollar of its own is two."""
+    return text.replace("$", "$$")

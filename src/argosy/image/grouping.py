@@ -1,0 +1,95 @@
+"""Which agents share an image: as the fleet file groups them, else by what they drag in.
+
+The members of a cell are one process, so they are in one image.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from argosy.fleet.spec import AgentSpec, Fleet
+from argosy.image.catalogue import HEAVY
+
+LIGHT = "light"
+_NAMED_BY = 2
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Agents of one machine that share an image. name: fit for images, services and host names."""
+
+    name: str
+    machine: str | None
+    agents: tuple[str, ...]
+
+
+def group_agents(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[Group, ...]:
+    """Return the images of a fleet; every agent is in exactly one.
+
+    packages: the distributions of each agent; they group those that the file puts in no group.
+    """
+    words = {agent.name: agent.group or _profile(packages.get(agent.name, ())) for agent in _leaders(fleet)}
+    return _named(fleet, words, {agent.group for agent in fleet.agents.values() if agent.group})
+
+
+def propose_groups(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[Group, ...]:
+    """Return the groups that what is imported would make: one for each machine and set of heavy packages."""
+    return _named(fleet, {agent.name: _profile(packages.get(agent.name, ())) for agent in _leaders(fleet)})
+
+
+def slug(text: str) -> str:
+    """Return `text` as a DNS label: lower case, digits and `-`, at most 50 characters, a letter first."""
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:50].rstrip("-")
+    return plain if plain[:1].isalpha() else f"g{'-' if plain else ''}{plain}"
+
+
+def _leaders(fleet: Fleet) -> list[AgentSpec]:
+    """Return the agents that decide where they go: of a cell its first."""
+    return [agent for agent in fleet.agents.values() if leader_of(agent, fleet) == agent.name]
+
+
+def leader_of(agent: AgentSpec, fleet: Fleet) -> str:
+    """Return the first agent of an agent's process: itself, or the first of its cell."""
+    if agent.cell is None:
+        return agent.name
+    return next(
+        other.name
+        for other in fleet.agents.values()
+        if other.cell == agent.cell and other.machine == agent.machine
+    )
+
+
+def _profile(packages: Iterable[str]) -> str:
+    """Return what an agent drags in, in words: the first heavy packages, or `light`."""
+    heavy = sorted(HEAVY & set(packages))
+    more = f"-and-{len(heavy) - _NAMED_BY}" if len(heavy) > _NAMED_BY else ""
+    return "-".join(heavy[:_NAMED_BY]) + more if heavy else LIGHT
+
+
+def _named(fleet: Fleet, words: Mapping[str, str], own: Iterable[str] = ()) -> tuple[Group, ...]:
+    """Return a group for each machine and word; the machine is in the name where the word is on several."""
+    members: dict[tuple[str | None, str], list[str]] = {}
+    for agent in fleet.agents.values():
+        key = (agent.machine, words[leader_of(agent, fleet)])
+        members.setdefault(key, []).append(agent.name)
+    machines: dict[str, set[str | None]] = {}
+    for machine, word in members:
+        machines.setdefault(word, set()).add(machine)
+    groups: list[Group] = []
+    taken: set[str] = set()
+    alone = set(own)
+    for (machine, word), agents in members.items():
+        is_shared = len(machines[word]) > 1 or (word not in alone and machine is not None)
+        name = slug(f"{machine}-{word}" if is_shared and machine else word)
+        groups.append(Group(_free(name, taken), machine, tuple(agents)))
+    return tuple(groups)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}-{number}", number + 1
+    taken.add(found)
+    return found

@@ -1,0 +1,33 @@
+"""Where things are inside an image, and what runs there: what builders, files and checks agree on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+APP: Final = "/app"
+FLEET_FILE: Final = f"{APP}/fleet.yaml"
+STATE: Final = "/state"
+RUN: Final = "/run/argosy"
+TEMPORARY: Final = "/tmp"
+USER_ID: Final = 10001
+USER: Final = "argosy"
+STOP_SIGNAL: Final = "SIGTERM"
+AGENTS_LABEL: Final = "argosy.agents"
+
+# Exec form: there is no shell in an image.
+START: Final = ("python3", "-m", "argosy.image.first")
+HEALTH: Final = ("python3", "-m", "argosy.image.checkup")
+ALIVE: Final = (*HEALTH, "--alive")
+
+# Where an image is read-only, these may be written; the state outlives a restart.
+WRITABLE: Final = (STATE, RUN, TEMPORARY)
+VARIABLES: Final = {
+    "ENV_TYPE": "container",
+    "ARGOSY_HUB": "off",
+    "HOME": STATE,
+    "XDG_STATE_HOME": STATE,
+    "XDG_RUNTIME_DIR": RUN,
+    "XDG_CACHE_HOME": f"{TEMPORARY}/cache",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+}

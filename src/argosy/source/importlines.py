@@ -1,0 +1,50 @@
+"""The imports of a text that does not parse, line by line: what its lines say, wherever they stand.
+
+What looks like an import in a text within the text is taken for one: who asks wants to miss nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+from argosy.source.imports import Import, When
+
+_NAME = r"[^\W\d]\w*"
+_DOTTED = rf"{_NAME}(?:\.{_NAME})*"
+_ALIASED = rf"{_DOTTED}(?:[ \t]+as[ \t]+{_NAME})?"
+_TAKEN = rf"{_NAME}(?:[ \t]+as[ \t]+{_NAME})?"
+_FROM = re.compile(
+    rf"^(?P<margin>[ \t]*)from[ \t]+(?P<dots>\.*)[ \t]*(?P<module>{_DOTTED})?[ \t]+import[ \t]*"
+    rf"(?P<names>\*|\([^()]*\)|{_TAKEN}(?:[ \t]*,[ \t]*{_TAKEN})*|)",
+    re.MULTILINE,
+)
+_PLAIN = re.compile(
+    rf"^(?P<margin>[ \t]*)import[ \t]+(?P<names>{_ALIASED}(?:[ \t]*,[ \t]*{_ALIASED})*)[ \t]*(?:[;#].*)?\r?$",
+    re.MULTILINE,
+)
+_COMMENT = re.compile(r"#[^\n]*")
+
+
+def scan_imports(text: str) -> tuple[Import, ...]:
+    """Return the imports that stand at the beginning of lines; an indented one may or may not run."""
+    found: list[Import] = []
+    for match in _FROM.finditer(text):
+        if match["dots"] or match["module"]:
+            found.append(
+                _made(text, match, match["module"] or "", len(match["dots"]), _names(match["names"]))
+            )
+    for match in _PLAIN.finditer(text):
+        found += [_made(text, match, part.split()[0], 0, ()) for part in match["names"].split(",")]
+    return tuple(sorted(found, key=lambda item: (item.line, item.column)))
+
+
+def _made(text: str, match: re.Match[str], module: str, level: int, names: tuple[str, ...]) -> Import:
+    margin = match["margin"]
+    line = text.count("\n", 0, match.start()) + 1
+    when = frozenset({When.CONDITIONAL}) if margin else frozenset()
+    return Import(module, level, names, line, len(margin) + 1, when)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    parts = _COMMENT.sub("", text).strip("() \t").split(",")
+    return tuple(part.split()[0] for part in parts if part.strip())
