@@ -115,3 +115,25 @@ def test_an_agent_on_stand_ins_is_degraded_by_name() -> None:
 
 def test_an_agent_without_stand_ins_is_as_it_says() -> None:
     assert with_absent(Health(Status.OK)) == Health(Status.OK)
+
+
+@pytest.mark.parametrize(
+    ("made", "devices", "expected"),
+    [
+        ([True], "absent", "()"),
+        ([True], "", "('no_such_torch',)"),
+        ([False], "absent", "('no_such_torch',)"),
+        ([True, False], "absent", "('no_such_torch',)"),
+        ([False, True], "absent", "('no_such_torch',)"),
+    ],
+)
+def test_what_is_used_only_where_there_is_a_device_lacks_nothing_without_one(
+    made: list[bool], devices: str, expected: str
+) -> None:
+    head = "from argosy.agent.absent import absent, stand_in\n"
+    tries = "".join(
+        "try:\n    import no_such_torch\nexcept ModuleNotFoundError:\n"
+        f"    stand_in('no_such_torch', behind_probes={each})\n"
+        for each in made
+    )
+    assert _run(head + tries + "print(absent())\n", **{DEVICES: devices}) == expected

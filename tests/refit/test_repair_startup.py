@@ -14,6 +14,7 @@ from argosy.refit.repair.edit import apply_edits
 from argosy.refit.repair.names.view import view_of
 from argosy.refit.repair.proof import compare
 from argosy.refit.repair.startup.around import Around
+from argosy.refit.repair.startup.behind_probe import is_behind_probes
 from argosy.refit.repair.startup.mending import RULES, mend_startup
 from argosy.refit.repair.startup.rule import Case
 from argosy.source.text import Source, read_source
@@ -81,3 +82,29 @@ def test_whatever_is_written_above_stays(which: tuple[str, Case], above: list[st
         assert view is not None
         after, _ = mend_startup(view, around)
     assert after.text == (head + str(case.after)).replace("\n", newline)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("return torch.cuda.is_available()", True),
+        ("return torch.cuda.device_count()", True),
+        ("if torch.cuda.is_available() and x:\n        torch.cuda.empty_cache()", True),
+        ("return x and torch.cuda.is_available() and torch.cuda.memory_allocated()", True),
+        ("return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0", True),
+        ("if torch.cuda.is_available():\n        return lambda: torch.zeros(1)", True),
+        ("return torch.cuda.is_available", False),
+        ("return torch.cuda.is_available(0)", False),
+        ("return torch.cuda.memory_allocated() and torch.cuda.is_available()", False),
+        ("if not torch.cuda.is_available():\n        return torch.zeros(1)", False),
+        ("if torch.cuda.is_available() or x:\n        torch.cuda.empty_cache()", False),
+        ("if torch.cuda.is_available():\n        pass\n    else:\n        torch.zeros(1)", False),
+        ("if x:\n        import torch\n    return torch.cuda.is_available()", False),
+        ("return other.cuda.is_available() and torch.zeros(1)", False),
+    ],
+)
+def test_what_is_used_only_where_there_is_a_device(body: str, expected: bool) -> None:
+    text = f"import torch\n\n\ndef f(x, other):\n    {body}\n"
+    view = view_of(Source("a.py", text.encode(), "utf-8", False, "\n"))
+    assert view is not None
+    assert is_behind_probes(view, "torch", "torch") is expected

@@ -5,6 +5,9 @@ that puts a stand-in in the place of each name ([`argosy.agent.absent`]); where 
 after all, nothing changes. Only for a statement of the module itself, and only when every use of its
 names is in the body of a function: an annotation, a decorator, a default, a base class or a class body
 would use the stand-in while the module loads.
+
+Where the module does no more with a name than ask for a device, and use it where there is one, the stand-in
+is told so ([`behind_probe`]): on a machine without such a device nothing of it can fail.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from argosy.refit.repair.candidate import Candidate
 from argosy.refit.repair.edit import Edit, newline_of
 from argosy.refit.repair.names.view import View
 from argosy.refit.repair.startup.around import Around
+from argosy.refit.repair.startup.behind_probe import is_behind_probes
 from argosy.refit.repair.startup.rule import Case, Rule
 
 NAME = "absent-package"
@@ -77,13 +81,22 @@ def _edit(view: View, node: ast.Import | ast.ImportFrom, names: list[tuple[str, 
         "except ModuleNotFoundError:",
         f"    from {_MAKER} import stand_in",
         "",
-        *(f'    {name} = stand_in("{path}")' for name, path in dict.fromkeys(names)),
+        *(f"    {name} = stand_in({_arguments(view, name, path)})" for name, path in dict.fromkeys(names)),
     ]
     return Edit(start, stop, newline.join(lines) + newline)
 
 
+def _arguments(view: View, name: str, path: str) -> str:
+    return f'"{path}", behind_probes=True' if is_behind_probes(view, name, path) else f'"{path}"'
+
+
 _ABSENT = frozenset({"torch"})
 _HANDLER = "except ModuleNotFoundError:\n    from argosy.agent.absent import stand_in\n\n"
+_ASKS = (
+    "def f(stats):\n    if torch.cuda.is_available():\n        stats['a'] = torch.cuda.memory_allocated()\n"
+    "    return 'cuda' if torch.cuda.is_available() else 'cpu'\n"
+)
+_USES = _ASKS.replace("'cpu'", "torch.device('cpu')")
 MUST = (
     Case(
         "import torch\n\n\ndef f():\n    return torch.zeros(1)\n",
@@ -103,6 +116,16 @@ MUST = (
         "from __future__ import annotations\n"
         f'try:\n    import torch.nn as nn\n{_HANDLER}    nn = stand_in("torch.nn")\n\n\n'
         "def f(x: nn.Module):\n    pass\n",
+        absent=_ABSENT,
+    ),
+    Case(
+        f"import torch\n\n\n{_ASKS}",
+        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch", behind_probes=True)\n\n\n{_ASKS}',
+        absent=_ABSENT,
+    ),
+    Case(
+        f"import torch\n\n\n{_USES}",
+        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch")\n\n\n{_USES}',
         absent=_ABSENT,
     ),
 )
