@@ -57,6 +57,25 @@ class Around:
         """Return whether the tree has this module."""
         return self._finder.find(module) is not None
 
+    def has_file(self, stem: str) -> bool:
+        """Return whether the tree has a module or package at this path, told without a suffix."""
+        return bool({f"{stem}.py", f"{stem}/__init__.py"} & self._known_paths)
+
+    def only_module(self, tail: str) -> str | None:
+        """Return the one module of the tree whose dotted name ends so; None for none, or for several."""
+        stem = tail.replace(".", "/")
+        ends = (f"/{stem}.py", f"/{stem}/__init__.py")
+        found = [path for path in self.paths if path.endswith(ends)]
+        name = module_name(found[0]) if len(found) == 1 else ""
+        return name if name and self.has_module(name) else None
+
+    def is_imported(self, module: str) -> bool:
+        """Return whether a file of the tree imports names from a module by this name, by its text."""
+        words = f"from {module} import ".encode()
+        return any(
+            isinstance(source := self._source(path), Source) and words in source.data for path in self.paths
+        )
+
     def definition(self, view: View, name: str) -> Definition | None:
         """Return the statement that defines what `name` means in a file, if the tree has it."""
         place = self.classes.resolve(self._current(view), name)

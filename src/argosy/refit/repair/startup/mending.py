@@ -11,8 +11,10 @@ from argosy.refit.repair.names.view import View, view_of
 from argosy.refit.repair.startup import (
     absent_package,
     base_order,
+    hidden_package,
     log_folder,
     main_block_last,
+    none_for_default,
     own_import,
     path_value,
     placeholder,
@@ -28,6 +30,7 @@ RULES: Final[dict[str, Rule]] = {
     module.RULE.name: module.RULE
     for module in (
         own_import,
+        hidden_package,
         refused_path,
         base_order,
         path_value,
@@ -35,6 +38,7 @@ RULES: Final[dict[str, Rule]] = {
         port_set,
         second_decode,
         main_block_last,
+        none_for_default,
         log_folder,
         absent_package,
     )
