@@ -1,0 +1,60 @@
+"""A container's health, for HEALTHCHECK and probes: exit code 0 when every agent in it is ready.
+
+`python -m argosy.image.checkup [--alive] [FLEET_FILE]`; with `--alive` it is enough that the supervisor
+answers. Says in one line what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from argosy.engine.client import connect
+from argosy.engine.folder import folder_of
+from argosy.engine.messages import Report, Status
+from argosy.engine.state import READY_STATES, State
+from argosy.fault import ArgosyError
+from argosy.image.inside import FLEET_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(words: Sequence[str]) -> int:
+    """Ask the supervisor of this container; returns 0 or 1."""
+    paths = [word for word in words if word != "--alive"]
+    file = Path(paths[0] if paths else os.environ.get("ARGOSY_FLEET_FILE") or FLEET_FILE)
+    try:
+        client = connect(folder_of(file), "checkup")
+        if client is None:
+            sys.stdout.write("no supervisor answers\n")
+            return 1
+        with client:
+            report = client.ask(Status())
+    except ArgosyError as error:
+        sys.stdout.write(f"{error.faults[0].message}\n")
+        return 1
+    assert isinstance(report, Report), "a status is answered by a report"
+    lacking = [] if "--alive" in words else lacks(report)
+    sys.stdout.write(f"{', '.join(lacking[:5])}\n" if lacking else f"ok, {len(report.agents)} agents\n")
+    return 1 if lacking else 0
+
+
+def lacks(report: Report) -> list[str]:
+    """Return the agents that are not ready, each with its state; one that ended on its own is not missed.
+
+    A report without agents is of a container that has not begun.
+    """
+    if not report.agents:
+        return ["no agent has been started"]
+    return [
+        f"{name} is {agent.state}"
+        for name, agent in report.agents.items()
+        if agent.state not in READY_STATES and agent.state is not State.EXITED
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
