@@ -105,7 +105,7 @@ def test_the_agent_leads_a_session_and_holds_and_records_its_lease(forking: Fork
     assert not lease.is_free(forking.lease)
     record = lease.read_record(forking.lease)
     assert record is not None
-    assert (record.incarnation, record.identity) == (5, process.Identity(birth.pid, birth.started))
+    assert (record.incarnation, record.identity) == (5, process.Identity(birth.pid, found.started))
     os.kill(birth.pid, signal.SIGKILL)
     assert forking.exit_code() == -signal.SIGKILL
     assert lease.is_free(forking.lease)

@@ -32,7 +32,8 @@ def run_agent(cls: type[Agent], argv: Sequence[str]) -> int:
         options, port = parse_options(cls.Options, argv)
         settings = read_settings(cls.__name__, port=port)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(Life(cls, settings, options).live())
+            # Not `runner.run`: it would handle SIGINT for a moment, until the agent does.
+            return runner.get_loop().run_until_complete(Life(cls, settings, options).live())
     except ArgosyError as error:
         return complain(error)
     finally:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import time
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,7 +15,7 @@ from argosy.engine import order as codes
 from argosy.engine.generation import read_generation
 from argosy.engine.lease import Record, lock_within, open_lease, read_record_of, write_record
 from argosy.engine.order import Order
-from argosy.engine.process import Identity, open_process, read_stat
+from argosy.engine.process import DEFAULT, Identity, open_process, read_stat, set_action, unblock_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,10 +82,10 @@ def _reset_signals(handled: Iterable[int]) -> None:
     """Give these signals their default action and unblock all: children inherit both otherwise."""
     for number in handled:
         try:
-            signal.signal(number, signal.SIG_DFL)
+            set_action(number, DEFAULT)
         except (OSError, ValueError):
             continue  # the C library keeps it for itself
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    unblock_signals()
 
 
 def exec_program(order: Order) -> NoReturn:

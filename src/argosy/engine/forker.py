@@ -30,7 +30,7 @@ from argosy.engine.order import (
     pack_event,
     take_order,
 )
-from argosy.engine.process import boot_id, handled_signals, kill_group_of_zombie, next_zombie, read_stat
+from argosy.engine.process import boot_id, handled_signals, kill_group_of_zombie, next_zombie
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -130,11 +130,9 @@ class Forker:
         return lease
 
     def _report_birth(self, incarnation: int, pid: int, gate_in: int) -> bool:
-        found = read_stat(pid)
-        assert found is not None, "an unreaped child has a stat file"
         pidfd = os.pidfd_open(pid)
         try:
-            if not self._tell(Birth(incarnation, pid, found.started), pidfd):
+            if not self._tell(Birth(incarnation, pid), pidfd):
                 return False
         finally:
             os.close(pidfd)

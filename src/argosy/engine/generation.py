@@ -14,6 +14,7 @@ import os
 import secrets
 
 from argosy.engine.lease import lock_within, open_lease
+from argosy.engine.process import read_at_once
 
 _WIDTH = 20
 _FIRST_BITS = 48
@@ -22,8 +23,7 @@ _FIRST_BITS = 48
 def read_generation(path: str | os.PathLike[str]) -> int:
     """Return the generation in the supervisor's lock file, 0 when there is none yet."""
     try:
-        with open(path, "rb") as file:
-            return int(file.read(_WIDTH) or b"0")
+        return int(read_at_once(path) or b"0")
     except FileNotFoundError:
         return 0
 

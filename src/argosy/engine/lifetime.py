@@ -8,14 +8,15 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from argosy.engine import process
 from argosy.engine.departure import Departure
 from argosy.engine.held import HeldProcess
-from argosy.engine.process import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from argosy.engine.order import Birth
+    from argosy.engine.process import Identity
     from argosy.engine.surroundings import Surroundings
 
 
@@ -70,7 +71,7 @@ class Lifetime:
     def born(self, birth: Birth, pidfd: int) -> None:
         """Watch the process that was forked; takes over the descriptor."""
         self.is_unborn = self.is_adopted = False
-        self.identity = Identity(birth.pid, birth.started)
+        self.identity = process.identify(birth.pid, pidfd)
         self._hold(birth.pid, pidfd)
 
     def adopt(self, identity: Identity, pidfd: int, incarnation: int) -> None:

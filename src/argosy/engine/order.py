@@ -1,17 +1,18 @@
 """What the supervisor tells a forker or zygote and hears from it: start orders, births, exits.
 
-One SEQPACKET message each, JSON, descriptors beside it. The order itself travels in a memfd,
-since an environment may be larger than a message may be; its message is the time it was sent.
-Imported by the forker, which must stay small: only the standard library here.
+One SEQPACKET message each, descriptors beside it. The order itself travels in a memfd, since an
+environment may be larger than a message may be; its message is the time it was sent. Both are written by
+`marshal`: either end runs the same interpreter, and after a fork every line of Python that a zygote runs
+has it copy pages. Imported by the forker, which must stay small: only the standard library here.
 """
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import socket
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 LARGEST_MESSAGE = 65536
 
@@ -63,7 +64,6 @@ class Birth(NamedTuple):
 
     incarnation: int
     pid: int
-    started: int
 
 
 class Exit(NamedTuple):
@@ -111,13 +111,14 @@ _EVENTS: dict[str, type[ForkerEvent]] = {
     "Warm": Warm,
     "Declined": Declined,
 }
+_NAMES = {kind: name for name, kind in _EVENTS.items()}
 
 
 def send_order(channel: socket.socket, order: Order, output: int) -> None:
     """Send a start order and the descriptor that becomes the child's output."""
     memory = os.memfd_create("argosy-order", os.MFD_CLOEXEC)
     try:
-        os.write(memory, json.dumps(order._asdict()).encode())
+        os.write(memory, marshal.dumps(tuple(order)))
         socket.send_fds(channel, [b"%d" % time.monotonic_ns()], [memory, output])
     finally:
         os.close(memory)
@@ -127,18 +128,18 @@ def take_order(descriptors: list[int]) -> tuple[Order, int]:
     """Return the order that came with these descriptors, and the output descriptor."""
     memory, output = descriptors
     os.set_inheritable(output, False)  # socket.recv_fds passes no flags on (CPython before 3.14)
-    with open(memory, "rb") as file:
-        file.seek(0)
-        return Order(**json.load(file)), output
+    try:
+        return Order(*marshal.loads(os.pread(memory, os.fstat(memory).st_size, 0))), output
+    finally:
+        os.close(memory)
 
 
 def pack_event(event: ForkerEvent) -> bytes:
     """Return what a forker tells as a message."""
-    return json.dumps({type(event).__name__: event._asdict()}).encode()
+    return marshal.dumps((_NAMES[type(event)], *event))
 
 
 def unpack_event(data: bytes) -> ForkerEvent:
     """Return what a forker tells in a message."""
-    message: dict[str, dict[str, Any]] = json.loads(data)
-    kind, fields = next(iter(message.items()))
-    return _EVENTS[kind](**fields)
+    name, *fields = marshal.loads(data)
+    return _EVENTS[name](*fields)

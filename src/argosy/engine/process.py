@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 # pidfd_send_signal(2): to the process group of the target (Linux 6.9).
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
@@ -25,6 +26,15 @@ _PIDFD_GET_INFO = 0xC040FF0B
 _PIDFD_INFO_EXIT = 1 << 3
 _SMALL_BYTES = 16384
 _PIDFD_INFO = struct.Struct("=QQ11Ii")
+
+
+# Without the wrappers of Python, which look the old handler up among enums and name it in an error: in a
+# freshly forked child that copies a dozen pages for nothing.
+_set_action: Callable[[int, Any], object] = getattr(signal.signal, "__wrapped__", signal.signal)
+_set_mask: Callable[[int, Any], object] = getattr(
+    signal.pthread_sigmask, "__wrapped__", signal.pthread_sigmask
+)
+DEFAULT, IGNORE = int(signal.SIG_DFL), int(signal.SIG_IGN)
 
 
 class Identity(NamedTuple):
@@ -49,8 +59,8 @@ def boot_id() -> bytes:
         return bytes.fromhex(file.read().strip().replace("-", ""))
 
 
-def read_at_once(path: str) -> bytes:
-    """Return what a small file of /proc holds: three calls, where a file object makes ten.
+def read_at_once(path: str | os.PathLike[str]) -> bytes:
+    """Return what a small file holds: three calls, where a file object makes ten.
 
     Raises OSError: it cannot be read.
     """
@@ -87,6 +97,15 @@ def open_process(identity: Identity) -> int | None:
     return pidfd
 
 
+def identify(pid: int, pidfd: int) -> Identity:
+    """Return the identity of the process that has this pidfd; started is 0, as no process has it, once it is dead.
+
+    Reads first and looks whether it lives after, as `open_process` does.
+    """
+    found = read_stat(pid)
+    return Identity(pid, 0 if found is None or is_dead(pidfd) else found.started)
+
+
 def is_dead(pidfd: int) -> bool:
     """Return whether the process has ended (a zombie has)."""
     poll = select.poll()
@@ -112,6 +131,16 @@ def handled_signals() -> list[int]:
         lines = [line.split() for line in file if line.startswith((b"SigIgn:", b"SigCgt:"))]
     bits = int(lines[0][1], 16) | int(lines[1][1], 16)
     return [number for number in range(1, signal.NSIG) if bits >> (number - 1) & 1]
+
+
+def set_action(number: int, action: Callable[[int, Any], Any] | int) -> None:
+    """Set what a signal does: a function, DEFAULT or IGNORE. Raises OSError, ValueError as signal.signal."""
+    _set_action(number, action)
+
+
+def unblock_signals() -> None:
+    """Let every signal come to this thread."""
+    _set_mask(signal.SIG_SETMASK, ())
 
 
 def kill_group(pidfd: int) -> bool:

@@ -12,12 +12,13 @@ import os
 import runpy
 import signal
 import sys
-from importlib.machinery import SourceFileLoader
-from types import ModuleType
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import setproctitle
 
+from argosy.engine.process import IGNORE, set_action
 from argosy.engine.title import show_as
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 RUNNER = "argosy.agent"
 # Carries the cell whose roll its first word is.
 CELL = "argosy.agent.cell"
+
+
+_kept: dict[str, tuple[str, ModuleSpec, CodeType]] = {}
 
 
 class Program(NamedTuple):
@@ -96,9 +100,9 @@ def _take_environment(env: Mapping[str, str]) -> dict[bytes, bytes]:
 
 def _set_signals() -> None:
     """Set what Python itself sets at its start; all others are at their default action already."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    set_action(signal.SIGINT, signal.default_int_handler)
+    set_action(signal.SIGPIPE, IGNORE)
+    set_action(signal.SIGXFSZ, IGNORE)
     if faulthandler.is_enabled():
         faulthandler.disable()
         faulthandler.enable()
@@ -121,13 +125,32 @@ def run_program(program: Program) -> None:
     sys.modules["__main__"] = main
     try:
         if program.is_module:
-            runpy._run_module_as_main(program.target)  # type: ignore[attr-defined]
+            _run_module(program.target)
         else:
             _run_script(program.target, main)
     except SystemExit:
         raise
     except BaseException as error:
         _complain(error)
+
+
+def keep(module: str) -> str:
+    """Find the code that `python -m module` runs, for children to run it unsought; return its file."""
+    found = _kept[module] = runpy._get_module_details(module)  # type: ignore[attr-defined]
+    return str(found[1].origin)
+
+
+def _run_module(module: str) -> None:
+    kept = _kept.get(module)
+    if kept is not None:
+        look = runpy._get_module_details  # type: ignore[attr-defined]
+
+        def find(*_: object) -> tuple[str, ModuleSpec, CodeType]:
+            runpy._get_module_details = look  # type: ignore[attr-defined]
+            return kept
+
+        runpy._get_module_details = find  # type: ignore[attr-defined]
+    runpy._run_module_as_main(module)  # type: ignore[attr-defined]
 
 
 def _run_script(path: str, main: ModuleType) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import site
 import sys
+from collections.abc import Iterable
 
 from argosy.engine import inotify
 from argosy.engine.filesystem import is_on_network
@@ -20,12 +21,12 @@ class Signature:
     link may lead to them): a look at hundreds of files before each fork would copy the pages on which
     their names lie. Where the kernel cannot tell, on a network or without watches, each time.
 
-    descriptors: those that it keeps.
+    more: files whose code is kept besides. descriptors: those that it keeps.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, more: Iterable[str] = ()) -> None:
         files = {path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))}
-        paths = [path for path in files | _mapped_files() if os.path.isabs(path)]
+        paths = [path for path in files | _mapped_files() | set(more) if os.path.isabs(path)]
         folders = [*site.getsitepackages(), site.getusersitepackages()]
         self._watch = _watch(paths)
         self._files = {path: _look(path) for path in paths}

@@ -32,7 +32,7 @@ from argosy.engine.title import keep_for_ever, show_as
 from argosy.engine.warmth import Warmth, open_descriptors, threads_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 CODE = (
     "import sys; sys.path[0] = sys.argv[1]; "
@@ -69,11 +69,13 @@ class Settled(BaseException):
 class Zygote(Forker):
     """A forker whose children become their program by themselves."""
 
-    def __init__(self, channel: socket.socket, warmth: Warmth, shadows: Shadows) -> None:
+    def __init__(
+        self, channel: socket.socket, warmth: Warmth, shadows: Shadows, kept_files: Iterable[str] = ()
+    ) -> None:
         super().__init__(channel)
         self._warmth = warmth
         self._shadows = shadows
-        self._signature = Signature()
+        self._signature = Signature(kept_files)
         self._looked_ns = 0
         self._read = {name: os.environ.get(name) for name in map(os.fsdecode, warmth.reads.names)}
         self.descriptors |= self._signature.descriptors
@@ -98,19 +100,20 @@ class Zygote(Forker):
     def _spent(self, output: int, sent_ns: int) -> str:
         """Return why nothing can be forked from this process any more.
 
-        A look at the files covers all orders that were sent before it.
+        One look covers all orders that were sent before it: nothing but the loop runs in between.
         """
+        if sent_ns < self._looked_ns:
+            return ""
+        looked_ns = time.monotonic_ns()
         if threads_within(_AT_ONCE_S) > 1:
             return "the zygote has a second thread"
         for number, target in open_descriptors(self.descriptors):
             if number != output:
                 return f"the zygote holds `{target}` open"
-        if sent_ns >= self._looked_ns:
-            self._looked_ns = time.monotonic_ns()
-            changed = self._signature.changed()
-            if changed:
-                self._looked_ns = 0
-                return f"`{changed}` has changed since the zygote loaded it"
+        changed = self._signature.changed()
+        if changed:
+            return f"`{changed}` has changed since the zygote loaded it"
+        self._looked_ns = looked_ns
         return ""
 
     def _differing(self, order: Order) -> str:
@@ -136,7 +139,8 @@ def main() -> Callable[[], None] | None:
     os.close(int(memory))
     channel.set_inheritable(False)
     show_as(["argosy: zygote"], {})
-    zygote = Zygote(channel, warmth, shadows)
+    kept = [programs.keep(name) for name in (programs.RUNNER,) if name in sys.modules]
+    zygote = Zygote(channel, warmth, shadows, kept)
     warmth.freeze()
     zygote.greet(time.monotonic() - began)
     try:
