@@ -98,7 +98,7 @@ def open_process(identity: Identity) -> int | None:
 
 
 def identify(pid: int, pidfd: int) -> Identity:
-    """Return the identity of the process that has this pidfd; started is 0, as no process has it, once it is dead.
+    """Return the identity of the process that has this pidfd; once it is dead started is 0, as of no process.
 
     Reads first and looks whether it lives after, as `open_process` does.
     """
