@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import ast
+import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from argosy.fleet import load_fleet
 from argosy.refit.rewrite.change import Change, Inserted, Removed, place_of, replaced
-from argosy.refit.rewrite.proof import disproof, first_difference, first_stray
+from argosy.refit.rewrite.contexts import plan_contexts
+from argosy.refit.rewrite.edit import rewrite
+from argosy.refit.rewrite.index import Index
+from argosy.refit.rewrite.plan import REWRITES
+from argosy.refit.rewrite.proof import disproof, first_difference
+from argosy.refit.rewrite.strays import first_stray
+from argosy.refit.rewrite.view import View
+from argosy.refit.rule import load_references
+from argosy.source.parse import Parsed, parse
+from argosy.source.text import Source, split_lines, take_source
+from refit.rewrite.source_writer import marked_programs, written
 
 BEFORE = "import zmq  # wire\nctx = zmq.Context()  # mine\nx = 1  # one\ny = f'{x}' if x else \"\"\n"
 
@@ -22,8 +36,12 @@ def changes() -> list[Change]:
 GOOD = "import zmq  # wire\nimport n\nctx = lease()  # mine\nx = 1  # one\ny = f'{x}' if x else \"\"\n"
 
 
+def stray(before: str, after: str, made: list[Change]) -> str | None:
+    return first_stray(before, after, made, ast.parse(before))
+
+
 def judge(after: str) -> tuple[str | None, str | None]:
-    return disproof(ast.parse(BEFORE), ast.parse(after), changes()), first_stray(BEFORE, after, changes())
+    return disproof(ast.parse(BEFORE), ast.parse(after), changes()), stray(BEFORE, after, changes())
 
 
 def test_what_was_planned_is_accepted() -> None:
@@ -62,9 +80,9 @@ def test_a_comment_that_is_not_as_it_was_is_a_stray(after: str) -> None:
 
 def test_the_comments_of_a_removed_statement_go_with_it() -> None:
     before = "# above\nx = f(\n    1,  # inner\n)  # behind\n# below\ny = 2\n"
-    removed = [Removed(place_of(ast.parse(before).body[0]))]
-    assert first_stray(before, "# above\n# below\ny = 2\n", removed) is None
-    assert first_stray(before, "# above\ny = 2\n", removed) is not None
+    removed: list[Change] = [Removed(place_of(ast.parse(before).body[0]))]
+    assert stray(before, "# above\n# below\ny = 2\n", removed) is None
+    assert stray(before, "# above\ny = 2\n", removed) is not None
     assert disproof(ast.parse(before), ast.parse("y = 2\n"), removed) is None
 
 
@@ -85,3 +103,100 @@ def test_trees_differ_where_values_do(left: str, right: str) -> None:
 def test_a_deep_tree_is_no_recursion() -> None:
     deep = "x = " + " + ".join(["1"] * 600)
     assert first_difference(ast.parse(deep), ast.parse(deep)) is None
+
+
+def parsed(data: bytes) -> Parsed | None:
+    source = take_source(data, "it.py")
+    made = parse(source) if isinstance(source, Source) else source
+    return made if isinstance(made, Parsed) else None
+
+
+def damaged(lines: list[str], dice: random.Random) -> list[str]:
+    """Return the lines with one of them gone, doubled, moved, longer, or with one character exchanged."""
+    at = dice.randrange(len(lines))
+    line = lines[at]
+    char = dice.randrange(len(line) + 1)
+    made = {
+        "none": [line],
+        "gone": [],
+        "double": [line, line],
+        "behind": [*lines[at + 1 : at + 2], line],
+        "char": [line[:char] + dice.choice("#'x \\(") + line[char + 1 :]],
+        "comment": [line + "  # new"],
+    }
+    how = dice.choice(sorted(made))
+    return [*lines[:at], *made[how], *lines[at + 1 + (how == "behind") :]]
+
+
+WHOLE = ast.Module([], [])  # without a statement to be seen the only window is the whole file
+
+
+@given(marked_programs(), st.randoms(use_true_random=False))
+def test_windows_find_what_the_whole_file_shows(
+    program: tuple[str, str, str, bool], dice: random.Random
+) -> None:
+    text = program[0].replace("@", "zmq.Context()")
+    file = parsed(written(text, *program[1:]))
+    assert file is not None
+    made = plan_contexts(View("it.py", file), Index({"it.py": file.source.data})).changes
+    source = take_source(rewrite(file.source, made), "it.py")
+    assert isinstance(source, Source)
+    before, after = file.source.text(), source.text()
+    assert first_stray(before, after, made, file.tree) is None
+    spoilt = "\n".join(damaged(split_lines(after), dice))
+    assert first_stray(before, spoilt, made, file.tree) == first_stray(before, spoilt, made, WHOLE)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "x = 1; y = (\n  zmq.Context(), 2)  # on\nz = 1\n",
+        "if (a\n  ): c = zmq.Context(); d = '''\n  '''\n",
+        "if a: \\\n  c = zmq.Context()\n",
+        "@f(zmq.Context())\n# between\ndef g():\n    pass\n",
+        "match x:\n  case 1:\n    c = zmq.Context() \\\n      , 1\n",
+        "try:\n  pass\nexcept A:\n  c = zmq.Context()\n  # last\n",
+    ],
+)
+def test_a_window_ends_where_a_statement_does(before: str) -> None:
+    tree = ast.parse(before)
+    call = next(node for node in ast.walk(tree) if isinstance(node, ast.Call) and not node.args)
+    change: list[Change] = [replaced(call.func, "lease")]
+    after = before.replace("zmq.Context", "lease").split("\n")
+    assert first_stray(before, "\n".join(after), change, tree) is None
+    for number, line in enumerate(after):
+        spoilt = "\n".join([*after[:number], f"{line} # more", *after[number + 1 :]])
+        assert first_stray(before, spoilt, change, tree) == first_stray(before, spoilt, change, WHOLE)
+
+
+def test_a_comparison_leaves_the_tree_as_it_was() -> None:
+    tree = ast.parse(BEFORE)
+    assert disproof(tree, ast.parse(GOOD), changes()) is None
+    assert ast.dump(tree, include_attributes=True) == ast.dump(ast.parse(BEFORE), include_attributes=True)
+
+
+FLEET = """\
+fleet: harbour
+machines: {main: {}}
+environments: {development: {main: 192.168.1.2, redis: 10.0.0.7}}
+agents:
+  One: {run: case.py, machine: main, port: 5000}
+"""
+
+
+def test_planning_changes_no_tree() -> None:
+    """The gates compare the trees that were planned on, so planning must only have looked at them."""
+    fleet, looked = load_fleet("fleet.yaml", FLEET), 0
+    for ruled in load_references():
+        for case in (*ruled.must, *ruled.must_not):
+            files = case.tree()
+            index = Index(files, fleet)
+            for path, data in files.items():
+                if not path.endswith(".py") or (file := parsed(data)) is None:
+                    continue
+                was = ast.dump(file.tree, include_attributes=True)
+                for each in REWRITES:
+                    each.plan(View(path, file), index)
+                assert ast.dump(file.tree, include_attributes=True) == was
+                looked += 1
+    assert looked > 300

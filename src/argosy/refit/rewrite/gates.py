@@ -7,7 +7,7 @@ changes that the plan had, and each asks one question.
 from __future__ import annotations
 
 import ast
-import functools
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -16,46 +16,50 @@ import msgspec
 
 from argosy.refit.rewrite import names
 from argosy.refit.rewrite.change import Change
-from argosy.refit.rewrite.proof import disproof, first_stray
+from argosy.refit.rewrite.proof import disproof
+from argosy.refit.rewrite.strays import first_stray
 from argosy.refit.rewrite.view import View
 from argosy.source import flow
-from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source, Unparsed, take_source
+from argosy.source.parse import Parsed, build
+from argosy.source.text import Unparsed
 
 OLDEST: Final = (3, 11)  # the oldest Python that a refitted file has to run on, since argosy does
 LEASES: Final = frozenset({"argosy.wire.context", "zmq.Context"})
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One rule's part: the file before it, its changes, the file after it."""
+    """One rule's part: the file before it, and its changes. What came of it is the next, or the output."""
 
-    before: Source
-    after: Source
+    before: Parsed
     changes: tuple[Change, ...]
 
 
 class Case:
     """A rewritten file before its gates.
 
-    plan_again: plans the output and returns how many changes it would make.
+    output: what was made, read anew from its bytes. plan_again: plans the output and returns how many changes
+    it would make.
     """
 
     def __init__(
-        self, before: View, data: bytes, steps: Sequence[Step], plan_again: Callable[[View], int]
+        self, before: View, output: View | Unparsed, steps: Sequence[Step], plan_again: Callable[[View], int]
     ) -> None:
-        self.path = path = before.path
+        self.path = before.path
         self.before = before
+        self.output = output
         self.steps = steps
-        self.data = data
         self.plan_again = plan_again
-        source = take_source(data, path)
-        self.after_parsed = parse(source) if isinstance(source, Source) else source
 
-    @functools.cached_property
+    @property
     def after(self) -> View:
         """The output; only for gates behind `output`."""
-        assert isinstance(self.after_parsed, Parsed)
-        return View(self.path, self.after_parsed)
+        assert isinstance(self.output, View)
+        return self.output
+
+    def made(self) -> Iterator[tuple[Step, Parsed]]:
+        """Yield each step with what came of it."""
+        following = [*(step.before for step in self.steps[1:]), self.after.parsed]
+        return zip(self.steps, following, strict=True)
 
 
 def run_gates(case: Case) -> dict[str, str]:
@@ -70,71 +74,68 @@ def run_gates(case: Case) -> dict[str, str]:
 
 def _output(case: Case) -> str:
     """The output parses, and compiles on the oldest supported Python."""
-    after = case.after_parsed
-    if isinstance(after, Unparsed):
-        return f"line {after.line}: {after.message}"
-    try:
-        ast.parse(case.data, feature_version=OLDEST)
-    except SyntaxError as error:
-        return f"line {error.lineno}: {error.msg} on Python {OLDEST[0]}.{OLDEST[1]}"
+    built = case.output if isinstance(case.output, Unparsed) else build(case.output.parsed)
+    if isinstance(built, Unparsed):
+        return f"line {built.line}: {built.message}"
+    if sys.version_info[:2] > OLDEST:
+        try:
+            ast.parse(case.after.data, feature_version=OLDEST)
+        except SyntaxError as error:
+            return f"line {error.lineno}: {error.msg} on Python {OLDEST[0]}.{OLDEST[1]}"
     return ""
 
 
 def _plan(case: Case) -> str:
     """Every site of the plan is done and nothing else has changed: the trees say so."""
-    for step, after in _outputs(case):
-        before, made = parse(step.before, is_compiled=False), parse(after, is_compiled=False)
-        if isinstance(before, Unparsed) or isinstance(made, Unparsed):
-            return "a step between does not parse"
-        if told := disproof(before.tree, made.tree, step.changes):
+    for step, made in case.made():
+        if told := disproof(step.before.tree, made.tree, step.changes):
             return told
     return ""
 
 
 def _tokens(case: Case) -> str:
     """Tokens and comments outside the changed places are as they were."""
-    for step, after in _outputs(case):
-        if told := first_stray(step.before.text(), after.text(), step.changes):
+    for step, made in case.made():
+        was, now = step.before.source.text(), made.source.text()
+        if told := first_stray(was, now, step.changes, step.before.tree):
             return told
     return ""
-
-
-def _outputs(case: Case) -> Iterator[tuple[Step, Source]]:
-    """Yield each step with what has to have come out of it: for the last one that is the output itself."""
-    for number, step in enumerate(case.steps, 1):
-        yield step, case.after.parsed.source if number == len(case.steps) else step.after
 
 
 def _names(case: Case) -> str:
     """No scope reads a name that nothing binds, or reads one before it is bound, unless it did before."""
     before, after = case.before, case.after
-    functions = _touched(before, case.steps)
-    pairs = (
-        (names.unresolved(before.parsed.source.text()), names.unresolved(after.parsed.source.text())),
-        (
-            names.unbound(before.parsed, before.module, functions),
-            names.unbound(after.parsed, after.module, functions),
-        ),
-    )
-    for was, now in pairs:
+    functions = _touched(case)
+
+    def unresolved(view: View) -> names.Unresolved:
+        return names.unresolved(view.parsed.source.text())
+
+    def unbound(view: View) -> names.Unresolved:
+        return names.unbound(view.parsed, view.module, functions)
+
+    def second(view: View) -> names.Unresolved:
+        return {"": names.second_opinion(view.tree)}
+
+    unbound_words, undefined_words = "is not bound", "is undefined, says pyflakes,"
+    for find, words in ((unresolved, unbound_words), (unbound, unbound_words), (second, undefined_words)):
+        now = find(after)
+        was = find(before) if any(now.values()) else {}
         for scope, read in now.items():
             if new := sorted(read - was.get(scope, set())):
-                return f"`{new[0]}` is not bound in {f'`{scope}`' if scope else 'the module'}"
-    if second := names.second_opinion(after.tree):
-        new = sorted(second - names.second_opinion(before.tree))
-        return f"pyflakes calls `{new[0]}` undefined" if new else ""
+                return f"`{new[0]}` {words} in {f'`{scope}`' if scope else 'the module'}"
     return ""
 
 
-def _touched(view: View, steps: Sequence[Step]) -> set[str]:
+def _touched(case: Case) -> set[str]:
     """Return the functions that a change may stand in; each step may have moved lines for the next."""
     found: set[str] = set()
     moved = 0
     places = []
-    for step in steps:
+    for step, made in case.made():
         places += [(change.place.line - moved, change.place.end_line + moved) for change in step.changes]
-        moved += abs(step.after.data.count(b"\n") - step.before.data.count(b"\n")) + len(step.changes)
-    for scope in view.module.walk():
+        grown = made.source.data.count(b"\n") - step.before.source.data.count(b"\n")
+        moved += abs(grown) + len(step.changes)
+    for scope in case.before.module.walk():
         node = scope.node
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first, last = node.lineno, node.end_lineno or node.lineno
@@ -225,10 +226,10 @@ def _holders(view: View, classes: set[str]) -> Counter[str]:
     """Return what is given a context; in a class only if that is one of `classes`, those that remain."""
     found: Counter[str] = Counter()
     for node in view.nodes:
+        if not isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) or node.value is None:
+            continue
         around = view.class_(node)
         if around is not None and around.name not in classes:
-            continue
-        if not isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) or node.value is None:
             continue
         if any(isinstance(part, ast.Call) and _is_lease(view, part) for part in ast.walk(node.value)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]

@@ -95,6 +95,8 @@ def _refit(path: str, parsed: Parsed, index: Index, rewrites: Sequence[Rewrite])
     migrated: list[Site] = []
     refused: list[Refusal] = []
     first = view = View(path, parsed)
+    output: View | Unparsed = view
+    changing: list[Rewrite] = []
     for each in rewrites:
         planned = each.plan(view, index)
         refused += [_before(item, steps) for item in planned.refused]
@@ -110,29 +112,30 @@ def _refit(path: str, parsed: Parsed, index: Index, rewrites: Sequence[Rewrite])
             ]
             continue
         migrated += [_before(site, steps) for site in planned.migrated]
-        assert isinstance(source, Source)
-        steps.append(Step(view.parsed.source, source, planned.changes))
+        steps.append(Step(view.parsed, planned.changes))
+        # What was asked since the last change has just been planned on the output, and changes nothing.
+        changing = list(rewrites[: rewrites.index(each) + 1])
         if isinstance(after, Unparsed):
-            break  # the gate `output` tells it
-        view = View(path, after)
+            output = after  # the gate `output` tells it
+            break
+        output = view = View(path, after)
     if not steps:
         return Outcome(path, refused=tuple(sorted(refused)))
-    made = steps[-1].after.data
 
     def plan_again(view: View) -> int:
-        return sum(len(each.plan(view, index).changes) for each in rewrites)
+        return sum(len(each.plan(view, index).changes) for each in changing)
 
-    gates = run_gates(Case(first, made, steps, plan_again))
+    gates = run_gates(Case(first, output, steps, plan_again))
     vetoes = [f"gate `{name}`: {reason}" for name, reason in gates.items() if reason]
     if vetoes:
         refused += [Refusal(site.path, site.line, site.code, vetoes[0]) for site in migrated]
         return Outcome(path, None, (), tuple(sorted(refused)), gates)
-    return Outcome(path, made, tuple(sorted(migrated)), tuple(sorted(refused)), gates)
+    return Outcome(path, view.data, tuple(sorted(migrated)), tuple(sorted(refused)), gates)
 
 
 def _before(item: Told, steps: Sequence[Step]) -> Told:
     """Return a site or refusal with the line that it has in the file as it is on disk."""
     line = item.line
     for step in reversed(steps):
-        line = line_before(line_moves(step.before, step.changes), line)
+        line = line_before(line_moves(step.before.source, step.changes), line)
     return msgspec.structs.replace(item, line=line)

@@ -1,38 +1,40 @@
 """Proof that a file became what its changes say, and nothing else.
 
 The input's tree is transformed here by exchanging nodes, without a look at any text, and has to
-equal the tree of the output that the editor wrote. The tokens and comments outside the changed
-places have to be the same, too: a tree knows no comments.
+equal the tree of the output that the editor wrote. A tree knows no comments: `strays` looks after those.
 """
 
 from __future__ import annotations
 
 import ast
 import bisect
-import functools
-import io
-import tokenize
-from collections.abc import Iterator, Sequence
-from itertools import zip_longest
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from argosy.refit.rewrite.change import Change, Inserted, Place, Removed, Replaced, place_of
-from argosy.source.text import split_lines
-
-_QUIET = frozenset({tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER})
+from argosy.refit.rewrite.change import Change, Inserted, Place, Replaced, place_of
 
 
 def disproof(before: ast.Module, after: ast.Module, changes: Sequence[Change]) -> str | None:
     """Return how `after` differs from `before` with its changes made; None when it does not.
 
-    Changes `before`.
+    `before` is changed for the comparison and is as it was afterwards.
     """
-    missed = transform(before, changes)
-    return missed or first_difference(before, after)
+    undo: list[_Old] = []
+    try:
+        return transform(before, changes, undo) or first_difference(before, after)
+    finally:
+        for node, field, value in reversed(undo):
+            setattr(node, field, value)
 
 
-def transform(tree: ast.Module, changes: Sequence[Change]) -> str | None:
-    """Make the changes in a tree; return which of them found no node of theirs."""
+_Old = tuple[ast.AST, str, object]
+
+
+def transform(tree: ast.Module, changes: Sequence[Change], undo: list[_Old] | None = None) -> str | None:
+    """Make the changes in a tree; return which of them found no node of theirs.
+
+    undo: is given what each changed field of a node held before.
+    """
+    undo = [] if undo is None else undo
     wanted: dict[Place, list[Change]] = {}
     for change in changes:
         wanted.setdefault(change.place, []).append(change)
@@ -47,11 +49,13 @@ def transform(tree: ast.Module, changes: Sequence[Change]) -> str | None:
             if isinstance(value, list):
                 made = [new for item in value for new in _exchanged(item, wanted)]
                 if made != value:
+                    undo.append((node, field, value))
                     setattr(node, field, made)
                 todo += [item for item in made if isinstance(item, ast.AST)]
             elif isinstance(value, ast.AST):
                 (new,) = _exchanged(value, wanted)
                 if new is not value:
+                    undo.append((node, field, value))
                     setattr(node, field, new)
                 todo.append(new)
     left = sorted(place for place in wanted)
@@ -116,93 +120,3 @@ def first_difference(left: ast.AST, right: ast.AST) -> str | None:
 def _told(near: object, what: str) -> str:
     line = getattr(near, "lineno", None)
     return f"line {line}: {what}" if line else what
-
-
-def first_stray(before: str, after: str, changes: Sequence[Change]) -> str | None:
-    """Return the first token or comment outside the changed places that is not as it was.
-
-    Comments within a removed statement, behind it, and as many lines of them right above as the change
-    says, go with it; no other ones may.
-    """
-    try:
-        old, new = _tokens(before), _tokens(after)
-    except (tokenize.TokenError, SyntaxError) as error:
-        return f"it has no tokens: {error}"
-    pairs = (
-        (_expected([t for t in old if t.kind != tokenize.COMMENT], changes), new, "token"),
-        (_kept_comments(old, changes), new, "comment"),
-    )
-    for expected, found, word in pairs:
-        of_kind = [token for token in found if (token.kind == tokenize.COMMENT) == (word == "comment")]
-        for want, got in zip_longest(expected, of_kind):
-            if want is None or got is None or (want.kind, want.text) != (got.kind, got.text):
-                return _stray(word, want, got)
-    return None
-
-
-def _stray(word: str, want: _Token | None, got: _Token | None) -> str:
-    if got is None:
-        return f"the {word} `{want.text if want else ''}` has gone"
-    return f"line {got.start[0]}: the {word} `{got.text}` stands where `{want.text if want else ''}` was"
-
-
-class _Token(NamedTuple):
-    kind: int
-    text: str
-    start: tuple[int, int]
-
-
-def _tokens(text: str) -> list[_Token]:
-    """Return the tokens that are neither space nor `;`, with columns in UTF-8 bytes."""
-    lines = split_lines(text)
-    found: list[_Token] = []
-    for token in tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline):
-        if token.type in _QUIET or (token.type == tokenize.OP and token.string == ";"):
-            continue
-        row, column = token.start
-        line = lines[row - 1] if row <= len(lines) else ""
-        if not line.isascii():
-            column = len(line[:column].encode("utf-8", "replace"))
-        found.append(_Token(token.type, token.string, (row, column)))
-    return found
-
-
-def _kept_comments(old: list[_Token], changes: Sequence[Change]) -> Iterator[_Token]:
-    gone = [(c.place.line - c.comments, c.place.end_line) for c in changes if isinstance(c, Removed)]
-    for token in old:
-        if token.kind == tokenize.COMMENT and not any(a <= token.start[0] <= b for a, b in gone):
-            yield token
-
-
-def _expected(old: list[_Token], changes: Sequence[Change]) -> Iterator[_Token]:
-    """Yield the tokens that have to come out: the old ones, with those of the changes in their places."""
-    places = sorted(
-        (
-            (c.place.end_line, c.place.end_column) if _is_behind(c) else (c.place.line, c.place.column),
-            order,
-            c,
-        )
-        for order, c in enumerate(changes)
-    )
-    skip_to = (0, 0)
-    for token in old:
-        while places and places[0][0] <= token.start:
-            change = places.pop(0)[2]
-            if not isinstance(change, Removed):
-                yield from (word for word in _words(change.new) if word.kind != tokenize.COMMENT)
-            if not isinstance(change, Inserted):
-                skip_to = (change.place.end_line, change.place.end_column)
-        if token.start >= skip_to:
-            yield token
-    for _, _, change in places:
-        if isinstance(change, Inserted):
-            yield from _words(change.new)
-
-
-@functools.cache
-def _words(source: str) -> list[_Token]:
-    return _tokens(source)
-
-
-def _is_behind(change: Change) -> bool:
-    return isinstance(change, Inserted) and not change.is_before
