@@ -17,10 +17,14 @@ GROUPS: dict[str, dict[str, str]] = {
         "restart": "restart agents in place",
         "timeline": "the last start: who waited for whom, and how long",
         "call": "send one request to an agent",
+        "drill": "kill and freeze agents on purpose, and tell what came of it",
         "hub": "keep what this machine's agents say, share and show it",
+        "top": "the whole fleet on the whole screen, live",
         "clean": "remove what a stopped fleet has left",
     },
     "describe a fleet": {
+        "init": "begin a fleet: a fleet file and two agents that run at once",
+        "new": "add an agent: its module, and its entry in the fleet file",
         "check": "every fault of the fleet file and of the scripts it names",
         "graph": "needs, levels, cycles, redundant edges",
         "plan": "the start as it will go, and what each need costs",
@@ -28,6 +32,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "import": "write a fleet file from what is there today",
         "stub": "typed peers of the agents, for editors and type checkers",
         "schema": "the JSON Schema of fleet.yaml, for editors",
+        "doctor": "what is wrong with this machine, and with the fleet on it",
         "keys": "the keys that let a fleet's machines, and nobody else, connect",
     },
     "put a fleet into containers": {

@@ -1,0 +1,194 @@
+"""Faults on purpose in a running fleet: when each was noticed, and when its agent was ready again.
+
+A strike sends a signal to the process of one agent, and then only listens to what the supervisor tells. What
+it tells carries its own clock, so that a slow listener makes no difference. One strike at a time: the next
+begins when the last has come to its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from argosy.engine.client import Client, connect
+from argosy.engine.folder import Folder
+from argosy.engine.messages import Changed, Report, Status, Subscribe
+from argosy.engine.state import FINAL_STATES, READY_STATES
+from argosy.fault import Fault, InputError, RefusedError
+
+Kind = Literal["kill", "freeze"]
+
+_SIGNALS: dict[Kind, int] = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
+_LULL_S = (0.5, 2.0)
+
+
+class Strike(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault and what came of it.
+
+    noticed_ms: from the signal until the supervisor told of it; recovered_ms: until the agent was ready
+    again; None: it did not happen. note: why not.
+    """
+
+    agent: str
+    kind: Kind
+    pid: int
+    noticed_ms: float | None
+    recovered_ms: float | None
+    note: str = ""
+
+    def is_well(self) -> bool:
+        """Return whether it was noticed, and its agent is ready again."""
+        return self.noticed_ms is not None and self.recovered_ms is not None
+
+
+class Drill:
+    """Strikes at agents of one running fleet. Use as a context manager.
+
+    within_s: how long a fault may take to be noticed, and its agent to be ready again.
+    Raises RefusedError: the fleet is not running.
+    """
+
+    def __init__(self, folder: Folder, within_s: float, where: str) -> None:
+        self._folder = folder
+        self._within_s = within_s
+        self._where = where
+        self._listener = self._connect()
+        self._listener.send(Subscribe())
+        self._frozen: int | None = None
+
+    def __enter__(self) -> Drill:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.thaw()
+        with self._listener:
+            pass
+
+    def agents(self) -> Report:
+        """Return the fleet as it is."""
+        with self._connect() as client:
+            answer = client.ask(Status())
+        assert isinstance(answer, Report), "a status is answered by a report"
+        return answer
+
+    def strike(self, agent: str, kind: Kind) -> Strike:
+        """Send the signal, and wait for what comes of it.
+
+        Raises InputError: there is no such agent here. Raises RefusedError: it is not ready.
+        """
+        known = self.agents().agents
+        if agent not in known:
+            hint = "`argosy status` lists them"
+            raise InputError(Fault(agent, "unknown-agent", f"no agent `{agent}` runs here", hint))
+        status = known[agent]
+        if status.pid is None or status.state not in READY_STATES:
+            message = f"`{agent}` is {status.state.value}, and cannot be struck"
+            raise RefusedError(Fault(agent, "not-ready", message, "wait until it is ready"))
+        self._drain()
+        at_s = self._hit(status.pid, kind)
+        noticed_s, note = self._await(agent, at_s, at_s + self._within_s, is_ready=False)
+        self.thaw()
+        recovered_s = None
+        if noticed_s is None:
+            note = note or _unnoticed(kind, self._within_s)
+        elif not note:
+            recovered_s, note = self._await(agent, noticed_s, time.time() + self._within_s, is_ready=True)
+            note = note or ("" if recovered_s else f"it was not ready again within {self._within_s:g} s")
+        return Strike(
+            agent=agent,
+            kind=kind,
+            pid=status.pid,
+            noticed_ms=_after_ms(at_s, noticed_s),
+            recovered_ms=_after_ms(at_s, recovered_s),
+            note=note,
+        )
+
+    def thaw(self) -> None:
+        """Let a process go on that was frozen and is still there."""
+        if self._frozen is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._frozen, signal.SIGCONT)
+            os.close(self._frozen)
+            self._frozen = None
+
+    def _hit(self, pid: int, kind: Kind) -> float:
+        """Send the signal; return when, as epoch seconds."""
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            message = f"process {pid} has just ended by itself"
+            raise RefusedError(Fault(str(pid), "ended", message, "try again")) from None
+        at_s = time.time()
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, _SIGNALS[kind])
+        if kind == "freeze":
+            self._frozen = handle
+        else:
+            os.close(handle)
+        return at_s
+
+    def _await(
+        self, agent: str, since_s: float, until_s: float, *, is_ready: bool
+    ) -> tuple[float | None, str]:
+        """Return when the agent was told to be ready, or not to be, and why it never will be."""
+        while (left_s := until_s - time.time()) > 0:
+            try:
+                answer = self._listener.receive(left_s)
+            except TimeoutError:
+                break
+            if not isinstance(answer, Changed) or answer.agent != agent or answer.at_s < since_s:
+                continue
+            if answer.state in FINAL_STATES:
+                return (None if is_ready else answer.at_s), f"{answer.state.value}: {answer.reason}"
+            if (answer.state in READY_STATES) == is_ready:
+                return answer.at_s, ""
+        return None, ""
+
+    def _drain(self) -> None:
+        """Read what was told before."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self._listener.receive(0.001)
+
+    def _connect(self) -> Client:
+        client = connect(self._folder, "drill")
+        if client is None:
+            message = "this fleet is not running"
+            raise RefusedError(Fault(self._where, "not-running", message, "`argosy up -d`"))
+        return client
+
+
+def at_random(
+    drill: Drill, ways: Mapping[str, Sequence[Kind]], seconds: float, chance: random.Random
+) -> Iterator[tuple[str, Kind]]:
+    """Yield whom to strike next and how, until the time is over; only agents that are ready are struck.
+
+    ways: who may be struck, and how.
+    """
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        time.sleep(min(chance.uniform(*_LULL_S), max(end_s - time.monotonic(), 0)))
+        ready = [
+            name
+            for name, status in drill.agents().agents.items()
+            if status.state in READY_STATES and status.pid is not None and name in ways
+        ]
+        if ready and time.monotonic() < end_s:
+            name = chance.choice(sorted(ready))
+            yield name, chance.choice(ways[name])
+
+
+def _unnoticed(kind: Kind, within_s: float) -> str:
+    told = f"nobody noticed within {within_s:g} s"
+    return f"{told}; `liveness: {{watchdog: 5s}}` lets a freeze be seen" if kind == "freeze" else told
+
+
+def _after_ms(at_s: float, then_s: float | None) -> float | None:
+    return None if then_s is None else round(max(then_s - at_s, 0.0) * 1000, 2)
