@@ -17,8 +17,8 @@ from starting.findings import Findings, Found
 from starting.rows import METHOD, ratios, skipped, values
 from ways import Way
 from ways.by_argosy import ByArgosy, wait_until_weighed
-from ways.by_daemon import CIRCUS, PM2, SUPERVISORD, ByDaemon
-from ways.by_program import ByForkserver, ByLevelBarrier, ByRay
+from ways.by_daemon import CIRCUS, HONCHO, PM2, SUPERVISORD, ByDaemon
+from ways.by_program import by_forkserver, by_level_barrier, by_ray
 from ways.node import install_pm2
 from yard.asking import ask_each
 from yard.bytecode import compile_folder, compile_packages
@@ -110,7 +110,7 @@ def list_entries(options: Options, fleets: Fleets, absent: dict[str, str]) -> li
     one, collects = fleets.processes, fleets.is_typical
     entries = [
         Entry(ByArgosy("processes"), one, collects),
-        Entry(ByLevelBarrier(), one, collects),
+        Entry(by_level_barrier(), one, collects),
         Entry(ByArgosy("processes_warm", is_warm=True), one),
     ]
     if fleets.cells:
@@ -120,11 +120,15 @@ def list_entries(options: Options, fleets: Fleets, absent: dict[str, str]) -> li
         ]
     else:
         absent |= dict.fromkeys(("cells", "cells_warm"), f"no cells.yaml beside {fleets.processes}")
-    peers: list[Way] = [ByForkserver(), ByDaemon(SUPERVISORD), ByDaemon(CIRCUS), ByDaemon(PM2), ByRay()]
+    daemons = [ByDaemon(each) for each in (SUPERVISORD, CIRCUS, HONCHO, PM2)]
+    peers: list[Way] = [by_forkserver(), *daemons, by_ray()]
     more = [Entry(way, one) for way in peers]
     if fleets.spawned:
         more.append(Entry(ByArgosy("spawned"), fleets.spawned, collects))
-        more += [Entry(ByArgosy("example"), EXAMPLE), Entry(ByLevelBarrier("example_level_barrier"), EXAMPLE)]
+        more += [
+            Entry(ByArgosy("example"), EXAMPLE),
+            Entry(by_level_barrier("example_level_barrier"), EXAMPLE),
+        ]
     else:
         absent |= dict.fromkeys(("spawned", "example", "example_level_barrier"), "--fleet")
     if options.quick:

@@ -131,6 +131,16 @@ def _for_pm2(stage: Stage) -> str:
     return msgspec.json.encode({"apps": apps}).decode()
 
 
+def _for_honcho(stage: Stage) -> str:
+    lines = []
+    for each in stage.commands:
+        pairs = [f"{key}={value}" for key, value in each.env.items()]
+        words = shlex.join(["env", "-C", each.cwd, *pairs, *each.argv])
+        lines.append(f"{each.name}: exec {words} >{shlex.quote(each.log)} 2>&1\n")
+    return "".join(lines)
+
+
 SUPERVISORD = Daemon("supervisord", _module("supervisor.supervisord", "-n", "-c"), _for_supervisord)
 CIRCUS = Daemon("circus", _module("circus.circusd"), _for_circus)
+HONCHO = Daemon("honcho", _module("honcho", "start", "-f"), _for_honcho, ".procfile")
 PM2 = Daemon("pm2", pm2_runtime, _for_pm2, ".json", {"PM2_HOME": "{home}/pm2"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,24 @@ for name, module in list(sys.modules.items()):
 """
 
 
-class ByProgram:
-    """A program beside this file, run as `PROGRAM.py ORDERS.json`; name: in the labels."""
+Orders = Callable[[Stage], dict[str, Any]]
 
-    def __init__(self, name: str, program: str) -> None:
+
+class ByProgram:
+    """A program beside this file, run as `PROGRAM.py ORDERS.json`.
+
+    name: in the labels. orders: what the program is told; raises MissingError where it cannot run.
+    """
+
+    def __init__(self, name: str, program: str, orders: Orders) -> None:
         self.name = name
         self._path = Path(__file__).with_name(f"{program}.py")
+        self._orders_of = orders
 
     def prepare(self, stage: Stage) -> None:
         """Write its orders."""
         self._orders = stage.home / "orders.json"
-        self._orders.write_bytes(msgspec.json.encode(self.orders(stage)))
-
-    def orders(self, stage: Stage) -> dict[str, Any]:
-        """Return what the program is told."""
-        raise NotImplementedError
+        self._orders.write_bytes(msgspec.json.encode(self._orders_of(stage)))
 
     def start(self, stage: Stage) -> None:
         """Return when the program has said that all are up."""
@@ -64,45 +68,39 @@ class ByProgram:
         self._program.communicate(timeout=_STOP_WITHIN_S)
 
 
-class ByLevelBarrier(ByProgram):
-    """The level barrier: a level of the graph after the other, ten agents at a time, health polled.
+def by_level_barrier(name: str = "level_barrier") -> ByProgram:
+    """Return the level barrier: a level of the graph after the other, ten agents at a time, health polled.
 
     What a fleet had before: its start script without its faults (no fixed pauses, no agent forgotten,
     every answer checked).
     """
-
-    def __init__(self, name: str = "level_barrier") -> None:
-        super().__init__(name, "level_barrier")
-
-    def orders(self, stage: Stage) -> dict[str, Any]:
-        """Return the agents by levels, and how they are started."""
-        levels = [[stage.command_of(name) for name in level] for level in stage.graph.levels()]
-        return {"at_a_time": AT_A_TIME, "poll_s": POLL_S, "levels": levels}
+    return ByProgram(name, "level_barrier", _in_levels)
 
 
-class ByForkserver(ByProgram):
-    """The forkserver of multiprocessing, with what a zygote would load, and a ready queue like argosy's."""
-
-    def __init__(self) -> None:
-        super().__init__("forkserver", "forkserver")
-
-    def orders(self, stage: Stage) -> dict[str, Any]:
-        """Return the agents with their needs, and what the forkserver is to load."""
-        needs = {name: process.need_names() for name, process in stage.processes.items()}
-        return {"preload": _preload(stage), "needs": needs, "agents": stage.commands, "home": str(stage.home)}
+def by_forkserver() -> ByProgram:
+    """Return multiprocessing's forkserver, with what a zygote would load, and a ready queue like argosy's."""
+    return ByProgram("forkserver", "forkserver", _with_needs)
 
 
-class ByRay(ByProgram):
-    """Ray on this machine alone: each agent runs in an actor, which is a process; all at once."""
+def by_ray() -> ByProgram:
+    """Return Ray on this machine alone: each agent runs in an actor, which is a process; all at once."""
+    return ByProgram("ray", "rays", _for_ray)
 
-    def __init__(self) -> None:
-        super().__init__("ray", "rays")
 
-    def orders(self, stage: Stage) -> dict[str, Any]:
-        """Return the agents; raises MissingError where Ray is not installed."""
-        if importlib.util.find_spec("ray") is None:
-            raise MissingError(Fault("bench", "no-peer", "ray is not installed", "pip install ray"))
-        return {"agents": stage.commands, "home": str(stage.home)}
+def _in_levels(stage: Stage) -> dict[str, Any]:
+    levels = [[stage.command_of(name) for name in level] for level in stage.graph.levels()]
+    return {"at_a_time": AT_A_TIME, "poll_s": POLL_S, "levels": levels}
+
+
+def _with_needs(stage: Stage) -> dict[str, Any]:
+    needs = {name: process.need_names() for name, process in stage.processes.items()}
+    return {"preload": _preload(stage), "needs": needs, "agents": stage.commands, "home": str(stage.home)}
+
+
+def _for_ray(stage: Stage) -> dict[str, Any]:
+    if importlib.util.find_spec("ray") is None:
+        raise MissingError(Fault("bench", "no-peer", "ray is not installed", "pip install ray"))
+    return {"agents": stage.commands, "home": str(stage.home)}
 
 
 def _preload(stage: Stage) -> list[str]:
