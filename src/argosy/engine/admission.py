@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.engine.process import read_at_once
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -28,8 +30,7 @@ class Pressure(NamedTuple):
 
 def read_pressure() -> Pressure:
     """Return the pressure now, this process not counted (proc_loadavg(5))."""
-    with open("/proc/loadavg", "rb", buffering=0) as file:
-        runnable, _, _ = file.read(80).split()[3].partition(b"/")
+    runnable, _, _ = read_at_once("/proc/loadavg").split()[3].partition(b"/")
     return Pressure(len(os.sched_getaffinity(0)), int(runnable) - 1)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.engine.messages import PROTOCOL, Hello, Message, Refused, decode_request, encode_line
+from argosy.engine.messages import PROTOCOL, Changed, Hello, Message, Refused, decode_request, encode_line
 from argosy.fault import Fault
 
 if TYPE_CHECKING:
@@ -35,16 +35,29 @@ class Session:
     """One client. pid: its process. is_subscribed: it wants every transition."""
 
     def __init__(self, writer: asyncio.StreamWriter, pid: int) -> None:
+        self._loop = asyncio.get_running_loop()
         self._writer = writer
+        self._unsent: list[bytes] = []
         self.pid = pid
         self.client = ""
         self.is_subscribed = False
 
     def send(self, message: Message) -> None:
-        """Send a message; one to a client that has gone, or reads no more, is dropped."""
-        if self._writer.is_closing():
+        """Send a message; one to a client that has gone, or reads no more, is dropped.
+
+        Transitions of one tick go in one piece, at its end.
+        """
+        self._unsent.append(encode_line(message))
+        if not isinstance(message, Changed):
+            self._flush()
+        elif len(self._unsent) == 1:
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if not unsent or self._writer.is_closing():
             return
-        self._writer.write(encode_line(message))
+        self._writer.write(b"".join(unsent))
         if self._writer.transport.get_write_buffer_size() > _MOST_UNREAD:
             self._writer.transport.abort()
 

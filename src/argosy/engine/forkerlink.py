@@ -95,7 +95,7 @@ class ForkerLink:
                 stdout=subprocess.DEVNULL,
                 pass_fds=descriptors,
             )
-        loop.add_reader(self._channel, self.drain)
+        loop.add_reader(self._channel.fileno(), self.drain)
 
     @property
     def pid(self) -> int:
@@ -114,13 +114,13 @@ class ForkerLink:
     def _flush(self) -> None:
         if self._channel.fileno() < 0:
             return
-        self._loop.remove_writer(self._channel)
+        self._loop.remove_writer(self._channel.fileno())
         while self._unsent:
             order, output = self._unsent[0]
             try:
                 send_order(self._channel, order, output)
             except BlockingIOError:
-                self._loop.add_writer(self._channel, self._flush)
+                self._loop.add_writer(self._channel.fileno(), self._flush)
                 return
             except (BrokenPipeError, ConnectionResetError):
                 return  # the reader sees the end and tells of it
@@ -219,8 +219,8 @@ class ForkerLink:
         """
         if self._channel.fileno() < 0:
             return
-        self._loop.remove_reader(self._channel)
-        self._loop.remove_writer(self._channel)
+        self._loop.remove_reader(self._channel.fileno())
+        self._loop.remove_writer(self._channel.fileno())
         self._timers.clear()
         self._channel.close()
         for _, output in self._unsent:

@@ -44,15 +44,18 @@ def index_of(log: Path) -> Path:
 def append_mark(log: Path, mark: Mark) -> None:
     """Append a mark to a log's index; a full disk costs the mark, and a torn one is cut off by the next."""
     try:
-        with open(index_of(log), "ab", buffering=0) as file:
-            torn = file.tell() % _MARK.size
+        descriptor = open_log(index_of(log))
+        try:
+            size = os.fstat(descriptor).st_size
+            torn = size % _MARK.size
             if torn:
-                file.truncate(file.tell() - torn)
-            file.write(_MARK.pack(*mark))
-            is_long = file.tell() >= _MOST_MARKS * _MARK.size
+                os.ftruncate(descriptor, size - torn)
+            os.write(descriptor, _MARK.pack(*mark))
+        finally:
+            os.close(descriptor)
     except OSError:
         return
-    if is_long:
+    if size >= _MOST_MARKS * _MARK.size:
         shorten_index(log, 0)
 
 

@@ -43,7 +43,8 @@ class NotifySocket:
         self._socket.bind(str(path))
         os.chmod(path, 0o600)
         self._bound = os.stat(path)
-        loop.add_reader(self._socket, self.drain)
+        # By its number: asyncio names what it is given in an error, and a socket asks the kernel who it is.
+        loop.add_reader(self._socket.fileno(), self.drain)
 
     def drain(self) -> None:
         """Take what waits, but not more than a queue holds: one who floods must not keep the loop."""
@@ -59,7 +60,7 @@ class NotifySocket:
 
     def close(self) -> None:
         """Close the socket and remove its file."""
-        self._loop.remove_reader(self._socket)
+        self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         # Another supervisor may have bound its own there.
         with contextlib.suppress(FileNotFoundError):

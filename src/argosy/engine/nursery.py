@@ -98,7 +98,7 @@ class Nursery:
             words = f"its control group `{error.filename}`: {error.strerror}"
             self._loop.call_soon(self.on_no_birth, NoBirth(unit.incarnation, words))
             return
-        if not self._zygotes.take(order, output, is_one_of_many=self._starts_many()):
+        if not self._zygotes.take(order, output, self._starts_many):
             self._send_bare(order, output)  # without a forker: again when there is one
 
     def _starts_many(self) -> bool:

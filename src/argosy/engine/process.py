@@ -233,11 +233,8 @@ def children() -> list[int]:
     """Return the children of this process, those that fell to it and those that have just ended included."""
     found: list[int] = []
     for thread in os.listdir("/proc/self/task"):
-        with (
-            contextlib.suppress(FileNotFoundError),
-            open(f"/proc/self/task/{thread}/children", "rb", buffering=0) as file,
-        ):
-            found.extend(map(int, file.read().split()))
+        with contextlib.suppress(FileNotFoundError):
+            found.extend(map(int, read_at_once(f"/proc/self/task/{thread}/children").split()))
     return found
 
 

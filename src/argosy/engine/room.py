@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Nobody tells when the pressure falls or memory becomes free.
 _PRESSURE_AGAIN_S = 0.01
 _MEMORY_AGAIN_S = 0.25
-_FREE_FOR_S = 0.05
+_FREE_FOR_S = 0.25
 
 
 class Room:
@@ -91,14 +91,17 @@ class Room:
         starting = [unit for unit in self._each() if _has_begun(unit)]
         ages = [now - unit.started_at for unit in starting if unit.spec.cell is None]
         pressure = read_pressure()
-        free = None
+        free: Free | None = None
+        unseen: list[Unit] = []
         for unit in waiting:
             is_process = unit.spec.cell is None
             if is_process and not room_for(ages, self._most_starting, pressure):
                 self.look_soon(_PRESSURE_AGAIN_S)
                 return
-            free = free or self._look_at_memory(now)
-            if not self._fits(unit, free, starting):
+            if free is None:
+                free = self._look_at_memory(now)
+                unseen = self._unseen()
+            if not self._fits(unit, free, starting, unseen):
                 continue
             if is_process:
                 ages.append(0.0)
@@ -114,16 +117,24 @@ class Room:
         return chain.from_iterable(each.values() for each in self._units)
 
     def _look_at_memory(self, now: float) -> Free:
-        """Return what is free; in a wave of starts, what was: those that start are counted beside it."""
+        """Return what is free; in a wave of starts what was, and those that began since count beside it."""
         if self._free is None or now - self._free_at > _FREE_FOR_S:
             self._free, self._free_at = read_free(), now
         return self._free
 
-    def _fits(self, unit: Unit, free: Free, starting: Sequence[Unit]) -> bool:
+    def _unseen(self) -> list[Unit]:
+        """Return who has become ready so soon that the last look at the memory did not see it."""
+        return [
+            unit
+            for unit in self._each()
+            if unit.started_at >= self._free_at and unit.is_ready and unit.spec.cell is None
+        ]
+
+    def _fits(self, unit: Unit, free: Free, starting: Sequence[Unit], unseen: Sequence[Unit]) -> bool:
         """Return whether memory suffices beside those that start; says what it waits for when not."""
         if unit.spec.gpu_memory_bytes and not self._gpu.is_fresh():
             return False  # looked at again when the answer is there
-        short = self._lacks_memory(unit, free, starting) or self._lacks_gpu(unit, starting)
+        short = self._lacks_memory(unit, free, [*starting, *unseen]) or self._lacks_gpu(unit, starting)
         if short and unit.reason != short:
             unit.reason = short
             self._tell(unit)

@@ -22,7 +22,7 @@ from argosy.engine.zygote import CODE, Recipe
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from argosy.engine.diary import Diary
     from argosy.engine.plan import Plan, ProcessSpec
@@ -117,13 +117,13 @@ class Zygotes:
                 self.spawned[first.spec.name] = "no other agent has the same interpreter variables"
         return groups
 
-    def take(self, order: Order, output: int, *, is_one_of_many: bool) -> bool:
+    def take(self, order: Order, output: int, is_one_of_many: Callable[[], bool]) -> bool:
         """Have an order carried out by its zygote; takes over `output` if it returns True.
 
-        is_one_of_many: more agents are about to start, so that waiting for a zygote pays.
+        is_one_of_many(): whether more agents are about to start, so that waiting for a zygote pays.
         """
         zygote = self._zygotes.get(self._key_of.get(order.name, (("", ""),)))
-        return zygote is not None and zygote.take(order, output, is_one_of_many=is_one_of_many)
+        return zygote is not None and zygote.take(order, output, is_one_of_many)
 
     def holds(self, incarnation: int) -> bool:
         """Return whether a zygote has been asked for this start and has not answered."""
@@ -222,8 +222,8 @@ class _Zygote:
             os.close(memory)
         self._timer = self._loop.call_later(_PATIENCE_S, self._too_late)
 
-    def take(self, order: Order, output: int, *, is_one_of_many: bool) -> bool:
-        if self.link is None or self._is_late or not (self._is_warm or is_one_of_many):
+    def take(self, order: Order, output: int, is_one_of_many: Callable[[], bool]) -> bool:
+        if self.link is None or self._is_late or not (self._is_warm or is_one_of_many()):
             return False
         if self._is_warm:
             self._send(order, output)
