@@ -24,6 +24,7 @@ class Model:
         self.name = name
         self.state = state
         self.wanted = True
+        self.is_in_sight = True
         self._crew = crew
 
     @property

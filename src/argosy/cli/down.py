@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.report import print_json
+from argosy.cli.report import paint, print_json
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect, connect_or_start
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import Report, Status, Stop, Stopped
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stop what runs; returns 0 when nothing of it is left."""
+    """Stop what runs; returns 0 when nothing of it is left, 1 when a machine could not be told."""
     began = time.monotonic()
     path, _ = take_fleet(args)
     stopped = _bring_down(path, args.only.split(",") if args.only else None)
@@ -47,15 +47,19 @@ def run(args: argparse.Namespace) -> int:
                 "argosy": "down/1",
                 "stopped": stopped.stopped,
                 "killed": stopped.killed,
+                "unreached": stopped.unreached,
                 "seconds": round(seconds, 4),
             }
         )
-    elif not stopped.stopped:
+        return 1 if stopped.unreached else 0
+    for machine, why in stopped.unreached.items():
+        print(f"{paint('not told', 'red')}  machine {machine}: {why}")
+    if not stopped.stopped:
         print("nothing was running")
     else:
         killed = f", {len(stopped.killed)} killed after their grace: {', '.join(stopped.killed)}"
         print(f"{len(stopped.stopped)} stopped in {seconds:.2f} s" + (killed if stopped.killed else ""))
-    return 0
+    return 1 if stopped.unreached else 0
 
 
 def _bring_down(path: Path, names: list[str] | None) -> Stopped:
@@ -92,7 +96,7 @@ def _running(client: Client) -> set[str]:
 
 
 def _stop(client: Client, names: list[str] | None) -> Stopped:
-    """Stop; without `names` also wait until the supervisor is gone, and its forker with it."""
+    """Stop; without `names` also wait until a supervisor that goes is gone, and its forker with it."""
     client.send(Stop(names=names))
     while True:
         try:
@@ -102,6 +106,6 @@ def _stop(client: Client, names: list[str] | None) -> Stopped:
             continue
         if isinstance(answer, Stopped):
             break
-    if names is None:
+    if names is None and not client.welcome.stays:
         client.await_end(_END_WITHIN_S)
     return answer

@@ -16,11 +16,13 @@ import signal
 import sys
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
 from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.logs_elsewhere import Elsewhere
 from argosy.cli.report import paint
 from argosy.cli.stdout import give_up_stdout
 from argosy.engine.celllog import find_sources
@@ -32,9 +34,10 @@ from argosy.fleet.units import shown_size
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from argosy.cli.logs_elsewhere import Feed
     from argosy.engine.celllog import Sources
     from argosy.engine.folder import Folder
     from argosy.engine.logreader import Line
@@ -46,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy logs`."""
     add_fleet(parser, words="[AGENT...]", words_help="agents (default: all)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on as lines come")
+    parser.add_argument("--here", action="store_true", help="this machine's agents only")
     parser.add_argument("-n", "--lines", type=int, metavar="N", help="the last N lines only")
 
 
@@ -54,24 +58,32 @@ def run(args: argparse.Namespace) -> int:
     path, names = take_fleet(args)
     folder = folder_of(path)
     sources = find_sources(folder)
-    logs = _logs_of(sources, names)
+    elsewhere = Elsewhere(None if args.here else folder)
+    here = [name for name in names if name not in elsewhere.machine_of]
+    logs = _logs_of(sources, here) if here or not names else {}
     if args.lines is not None and args.lines < 0:
         raise InputError(Fault("-n", "usage", f"{args.lines} lines cannot be shown", "give 0 or more"))
     readers = [
         Reader(name, log, tail_offset(log, args.lines) if args.lines is not None else 0)
         for name, log in logs.items()
     ]
-    lines = _merged(readers, sources, names)
+    feeds = elsewhere.feeds(names, args.lines, is_endless=args.follow)
+    lines = _merged(readers, sources, here)
+    if not args.follow:
+        lines = heapq.merge(lines, *(feed.all() for feed in feeds), key=lambda line: line.at_s)
     if args.lines is not None:
         lines = deque(lines, maxlen=args.lines)
-    width = max((len(name) for name in (*logs, *(names or sources.cells))), default=0)
+    far = () if names else elsewhere.machine_of
+    width = max((len(name) for name in (*logs, *(names or sources.cells), *far)), default=0)
     if args.follow:
         # asyncio would put a Ctrl-C off until its loop turns again; output that nobody takes holds that.
         signal.signal(signal.SIGINT, _interrupt)
     try:
         _print(lines, width, as_json=args.as_json)
         if args.follow:
-            asyncio.run(_follow(folder, sources, names, readers, width, as_json=args.as_json))
+            show = partial(_print, width=width, as_json=args.as_json)
+            is_here = bool(here or not names)
+            asyncio.run(_follow(folder, sources, here if is_here else None, readers, feeds, show))
     except KeyboardInterrupt:
         if not args.follow:
             raise
@@ -110,9 +122,23 @@ def _logs_of(sources: Sources, names: list[str]) -> dict[str, Path]:
 
 
 async def _follow(
-    folder: Folder, sources: Sources, names: list[str], readers: list[Reader], width: int, *, as_json: bool
+    folder: Folder,
+    sources: Sources,
+    names: list[str] | None,
+    readers: list[Reader],
+    feeds: list[Feed],
+    show: Callable[[Iterable[Line]], None],
 ) -> None:
-    """Print what comes; of each log so much at a time that a flooded one does not silence the others."""
+    """Print what comes; of each log so much at a time that a flooded one does not silence the others.
+
+    names: of this machine, empty for all, None for none of them. feeds: of the other machines.
+    """
+    loop = asyncio.get_running_loop()
+    for feed in feeds:
+        loop.add_reader(feed.fileno(), _show_feed, feed, show, loop)
+    if names is None:
+        await loop.create_future()  # until somebody interrupts
+        return
     if not folder.logs.is_dir():
         raise InputError(
             Fault(str(folder.logs), "no-log", "this fleet has not been started here yet", "`argosy up`")
@@ -127,18 +153,25 @@ async def _follow(
         behind.update({log.stem: known.setdefault(log.stem, Reader(log.stem, log)) for log in told})
         woken.set()
 
-    watch = LogWatch(folder.logs, asyncio.get_running_loop(), grown)
+    watch = LogWatch(folder.logs, loop, grown)
     grown([*folder.logs.glob("*.log")])  # also what came before the watch
     try:
         while await woken.wait():
             woken.clear()
-            _print(_merged(behind.values(), sources, names, _AT_A_TIME_BYTES), width, as_json=as_json)
+            show(_merged(behind.values(), sources, names, _AT_A_TIME_BYTES))
             behind = {name: reader for name, reader in behind.items() if reader.is_behind}
             if behind:
                 woken.set()
             await asyncio.sleep(0)  # let the watch tell of others
     finally:
         watch.close()
+
+
+def _show_feed(feed: Feed, show: Callable[[Iterable[Line]], None], loop: asyncio.AbstractEventLoop) -> None:
+    file = feed.fileno()
+    show(feed.soon())
+    if feed.is_over:
+        loop.remove_reader(file)
 
 
 def _print(lines: Iterable[Line], width: int, *, as_json: bool) -> None:

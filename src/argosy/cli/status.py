@@ -16,7 +16,7 @@ from argosy.engine.cellplan import hull_name
 from argosy.engine.client import connect
 from argosy.engine.companion import running_hub
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import AgentStatus, Report, Status
+from argosy.engine.messages import AgentStatus, MachineStatus, Report, Status
 from argosy.engine.remains import living_agents
 from argosy.engine.roster import lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import argparse
 
     from argosy.engine.folder import Folder
+    from argosy.engine.roster import Roster
 
 _COLOURS = {State.READY: "green", State.DEGRADED: "yellow", State.WAITING: "dim", State.EXITED: "dim"}
 
@@ -91,9 +92,18 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
         environment=roster.plan.environment if roster else "",
         pid=0,
         started_s=0.0,
-        machines=roster.machines if roster else [],
+        machines=_machines_left(roster),
         agents=agents,
     )
+
+
+def _machines_left(roster: Roster | None) -> dict[str, MachineStatus]:
+    """Return the machines of the fleet when nobody here looks at the others."""
+    if roster is None:
+        return {}
+    here = dict.fromkeys(filter(None, roster.machines), MachineStatus(state="here", since_s=0.0))
+    unseen = MachineStatus(state="blind", since_s=0.0, reason="no supervisor runs here")
+    return {**here, **dict.fromkeys(roster.links.peers if roster.links else (), unseen)}
 
 
 def _state_left(will: Will | None) -> State:
@@ -103,7 +113,6 @@ def _state_left(will: Will | None) -> State:
 
 def status_json(report: Report, folder: Folder) -> dict[str, object]:
     """Return a report as `status/1`."""
-    here = {"state": "here", "since": report.started_s}
     return {
         "argosy": "status/1",
         "fleet": report.fleet,
@@ -111,7 +120,10 @@ def status_json(report: Report, folder: Folder) -> dict[str, object]:
         "folder": str(folder.state),
         "supervisor": {"pid": report.pid, "started": report.started_s} if report.pid else None,
         "hub": (mark.url or None) if (mark := running_hub(folder.hub_lock)) else None,
-        "machines": {name: here for name in report.machines if name},
+        "machines": {
+            name: {"state": machine.state, "since": machine.since_s, "reason": machine.reason}
+            for name, machine in report.machines.items()
+        },
         "agents": {
             name: {
                 "state": agent.state.value,
@@ -144,8 +156,17 @@ def _show(report: Report) -> None:
         _show_agent(name, agent, *widths)
     ready = sum(agent.state in READY_STATES for agent in report.agents.values())
     print(f"{ready} of {len(report.agents)} ready, {report.fleet} ({report.environment})")
+    if any(machine.state != "here" for machine in report.machines.values()):
+        for name, machine in report.machines.items():
+            _show_machine(name, machine)
     if not report.pid:
         print(paint("no supervisor runs", "yellow") + "; `argosy up` starts one, which adopts what lives")
+
+
+def _show_machine(name: str, machine: MachineStatus) -> None:
+    state = paint(f"{machine.state:<7}", "red" if machine.state == "blind" else "green")
+    age = _duration(time.time() - machine.since_s) if machine.since_s else ""
+    print(f"machine {name}: {state} {age}  {machine.reason}".rstrip())
 
 
 def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int) -> None:

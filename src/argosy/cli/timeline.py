@@ -20,7 +20,7 @@ from argosy.cli.timeline_text import render_text
 from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
 from argosy.engine.roster import read_roster
-from argosy.engine.timeline import Phase, Timeline, last_start
+from argosy.engine.timeline import Phase, Timeline, as_at_home, last_start
 from argosy.fault import Fault, RefusedError
 from argosy.fleet.graph import graph_of
 
@@ -47,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
     timeline = None
     if roster is not None:
         needs = {name: spec.need_names() for name, spec in roster.plan.processes.items()}
-        timeline = last_start(read_diary(folder.diary), graph_of(needs), time.monotonic())
+        if roster.links is not None:
+            needs |= {name: spec.need_names() for name, spec in roster.links.agents.items()}
+        timeline = last_start(map(as_at_home, read_diary(folder.diary)), graph_of(needs), time.monotonic())
     if roster is None or timeline is None:
         raise RefusedError(
             Fault(str(path), "never-started", "no start of this fleet is known", "`argosy up -d`")

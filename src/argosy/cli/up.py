@@ -28,6 +28,7 @@ from argosy.engine.messages import (
     Changed,
     Difference,
     Report,
+    Sighted,
     Status,
     Stop,
     Stopped,
@@ -154,10 +155,12 @@ def _converse(client: Client, apply: Apply, view: UpView, began: float, args: ar
         while account is None:
             answer = view.next_answer(client)
             if isinstance(answer, Difference):
-                changes = [*answer.start, *answer.restart]
+                changes = [*(changes or ()), *answer.start, *answer.restart]
                 view.show_difference(answer)
             elif isinstance(answer, Changed):
                 view.show_change(answer)
+            elif isinstance(answer, Sighted):
+                view.show_machine(answer)
             elif isinstance(answer, Account):
                 account = answer
         _show_account(account, view, time.monotonic() - began, args)
@@ -169,7 +172,7 @@ def _converse(client: Client, apply: Apply, view: UpView, began: float, args: ar
             changes = _hear_changes(client)
         names = changes if args.detach else None
         _stop(client, view, names)
-        if not _is_anything_left(client):
+        if not client.welcome.stays and not _is_anything_left(client):
             client.await_end(_END_WITHIN_S)
         return INTERRUPTED
     return 0 if set(account.not_ready) <= set(account.optional) and not account.interrupted else 1
@@ -214,6 +217,8 @@ def _follow(client: Client, view: UpView) -> None:
         for answer in client.stream():
             if isinstance(answer, Changed):
                 view.show_change(answer)
+            elif isinstance(answer, Sighted):
+                view.show_machine(answer)
     except SupervisorLeftError as left:
         view.say(f"the supervisor was told to end; {left.running} agents run on")
 

@@ -13,7 +13,7 @@ from argosy.engine.state import State
 
 if TYPE_CHECKING:
     from argosy.engine.client import Client
-    from argosy.engine.messages import Account, Answer, Changed, Difference, Stopped
+    from argosy.engine.messages import Account, Answer, Changed, Difference, Sighted, Stopped
     from argosy.fault import Fault
 
 _SILENCE_S = 5.0
@@ -77,7 +77,10 @@ class UpView:
         if difference.adopted:
             parts.append(f"{len(difference.adopted)} run already")
         agents = "agent" if difference.declared == 1 else "agents"
-        self.say(f"{difference.declared} {agents} declared: " + (", ".join(parts) or "nothing to do"))
+        about = (
+            f"on {difference.machine}" if difference.machine else f"{difference.declared} {agents} declared"
+        )
+        self.say(f"{about}: " + (", ".join(parts) or "nothing to do"))
         if difference.adopted or difference.restart or difference.stop:
             for verb, names in (("restart", difference.restart), ("stop", difference.stop)):
                 if names:
@@ -101,6 +104,13 @@ class UpView:
         at = time.monotonic() - self._began
         reason = f"  {change.reason}" if change.reason and change.state is not State.READY else ""
         self.say(f"{at:7.2f} s  {paint(f'{word:<9}', colour, self._out)} {change.agent}{reason}")
+
+    def show_machine(self, sighted: Sighted) -> None:
+        """Say that another machine came into sight, or went out of it."""
+        at = time.monotonic() - self._began
+        status = sighted.status
+        word = paint(f"{status.state:<9}", "red" if status.state == "blind" else "green", self._out)
+        self.say(f"{at:7.2f} s  {word} machine {sighted.machine}  {status.reason}".rstrip())
 
     def show_account(self, account: Account, seconds: float) -> None:
         """Print the closing account on stdout: it adds up to what is declared."""
@@ -135,6 +145,8 @@ class UpView:
 
     def show_stopped(self, stopped: Stopped) -> None:
         """Print how a stop ended."""
+        for machine, why in stopped.unreached.items():
+            self.say(f"not told: machine {machine}: {why}")
         killed = f", {len(stopped.killed)} of them killed" if stopped.killed else ""
         self.say(f"{len(stopped.stopped)} stopped{killed} in {stopped.seconds:.2f} s")
 
@@ -169,6 +181,8 @@ class UpView:
 
 def _hint(name: str, reason: str) -> str:
     """Return what to do about an agent that is not ready."""
+    if reason.startswith("machine `"):
+        return "start the supervisor there; the reason says how"
     if "is missing" in reason:
         return "`argosy check` tells all that is missing, with its place"
     if "held by pid" in reason:

@@ -5,30 +5,42 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from argosy.engine.state import SETTLED_STATES
+from argosy.engine.state import SETTLED_STATES, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from argosy.engine.crew import Crew
+    from argosy.engine.surroundings import Party
     from argosy.engine.unit import Unit
 
 
 class Settling:
-    """Waits until every unit of a scope is ready, or will not come by itself any more."""
+    """Waits until every agent of a scope is ready, or will not come by itself any more.
 
-    def __init__(self, units: Iterable[Unit]) -> None:
+    machines: others that take part, and have not answered yet.
+    """
+
+    def __init__(self, units: Iterable[Party], machines: Iterable[str] = ()) -> None:
         self._units = {unit.name: unit for unit in units}
         self._open: set[str] = set(self._units)
+        self._machines = set(machines)
         self._woken = asyncio.Event()
         self.is_interrupted = False
 
-    def look(self, unit: Unit) -> None:
+    def look(self, unit: Party) -> None:
         """Take note of a transition."""
         if unit.name in self._units:
             self._note(unit)
             if not self._open:
                 self._woken.set()
+
+    def answered(self, machine: str) -> None:
+        """Take note that another machine has closed its account, or cannot be asked."""
+        self._machines.discard(machine)
+        for unit in self._units.values():
+            self._note(unit)
+        self._woken.set()
 
     def exchange(self, unit: Unit) -> None:
         """Take a new unit in the place of the one of its name."""
@@ -47,29 +59,34 @@ class Settling:
         try:
             async with asyncio.timeout(timeout_s):
                 # A unit may fall again between the last rise and this task's turn: look once more.
-                while self._open and not self.is_interrupted:
+                while (self._open or self._machines) and not self.is_interrupted:
                     self._woken.clear()
                     await self._woken.wait()
         except TimeoutError:
             return False
         return True
 
-    def unsettled(self) -> list[Unit]:
-        """Return the units that have not settled."""
+    def unsettled(self) -> list[Party]:
+        """Return the agents that have not settled."""
         return [unit for unit in self._units.values() if unit.name in self._open]
 
-    def _note(self, unit: Unit) -> None:
-        if unit.state in SETTLED_STATES:
+    def _note(self, unit: Party) -> None:
+        # What a machine out of sight has, nobody can wait for.
+        if unit.state in SETTLED_STATES or (not unit.is_in_sight and unit.state is not State.WAITING):
             self._open.discard(unit.name)
         else:
             self._open.add(unit.name)
 
 
 class OrderedStop:
-    """Stops units so that each goes before what it needs; a unit waits only for its own dependents."""
+    """Stops units so that each goes before what it needs; a unit waits only for its own dependents.
 
-    def __init__(self, units: Iterable[Unit], crew: Crew) -> None:
+    beside: agents of other machines that are stopped there meanwhile.
+    """
+
+    def __init__(self, units: Iterable[Unit], crew: Crew, beside: Iterable[str] = ()) -> None:
         self._units = {unit.name: unit for unit in units}
+        self._beside = frozenset(beside)
         self._crew = crew
         self._told: set[str] = set()
         self._done = asyncio.Event()
@@ -81,10 +98,10 @@ class OrderedStop:
         self._tell(self._units)
         await self._done.wait()
 
-    def look(self, unit: Unit) -> None:
-        """Go on from a unit that may have ended: what it needed may go now; called after every transition."""
-        if unit.name in self._units and not unit.has_process:
-            self._tell(unit.spec.need_names())
+    def look(self, unit: Party) -> None:
+        """Go on from an agent that may have ended: what it needed may go now; called at each transition."""
+        if (unit.name in self._units or unit.name in self._beside) and not unit.has_process:
+            self._tell(unit.need_names())
 
     def _tell(self, names: Iterable[str]) -> None:
         """Tell those of these, and of what they need, that nobody holds any more."""
@@ -102,6 +119,11 @@ class OrderedStop:
 
     def _holds(self, unit: Unit) -> bool:
         """Return whether a dependent of `unit` that is to stop still runs."""
+        if self._beside and any(
+            other.name in self._beside and other.has_process
+            for other in self._crew.distant_dependents_of(unit.name)
+        ):
+            return True
         return any(
             other.name in self._units and other.has_process for other in self._crew.dependents_of(unit.name)
         )

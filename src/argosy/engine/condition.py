@@ -11,8 +11,7 @@ from argosy.engine.surroundings import Lack
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from argosy.engine.surroundings import Needs
-    from argosy.engine.unit import Unit
+    from argosy.engine.surroundings import Needs, Party
 
 
 def judge_needs(needs: Needs, state: State) -> tuple[Event, str] | None:
@@ -37,10 +36,10 @@ def _in_words(failed: Mapping[str, Lack]) -> str:
     return "; ".join(said)
 
 
-def root_of(unit: Unit, units: Mapping[str, Unit]) -> Lack:
+def root_of(unit: Party, units: Mapping[str, Party]) -> Lack:
     """Return whom a unit that will not come waits for in the end: a unit that is not blocked itself."""
     while unit.state is State.BLOCKED:
-        needs = (units.get(name) for name in unit.spec.need_names())
+        needs = (units.get(name) for name in unit.need_names())
         final = next((each for each in needs if each and each.state in FINAL_STATES), None)
         if final is None:
             break

@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -31,6 +31,21 @@ _MOST_UNREAD = 8 * 1024 * 1024
 _FLUSH_WITHIN_S = 1.0
 
 
+class Asker(Protocol):
+    """Who asks something, and is answered: a client here, or another machine for one of its own.
+
+    origin: that machine, empty for a client here.
+    """
+
+    pid: int
+    client: str
+    origin: str
+    is_subscribed: bool
+
+    def send(self, message: Message) -> None:
+        """Send a message; one to somebody who has gone is dropped."""
+
+
 class Session:
     """One client. pid: its process. is_subscribed: it wants every transition."""
 
@@ -39,7 +54,7 @@ class Session:
         self._writer = writer
         self._unsent: list[bytes] = []
         self.pid = pid
-        self.client = ""
+        self.client = self.origin = ""
         self.is_subscribed = False
 
     def send(self, message: Message) -> None:
@@ -71,7 +86,7 @@ class ControlServer:
     def __init__(
         self,
         path: Path,
-        handle: Callable[[Session, Request], Awaitable[None]],
+        handle: Callable[[Asker, Request], Awaitable[None]],
         on_gone: Callable[[], None],
     ) -> None:
         self._path = path

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from typing import TYPE_CHECKING
+from collections import ChainMap
+from typing import TYPE_CHECKING, Any
 
 from argosy.engine import lease, process
 from argosy.engine.appetite import Appetite
 from argosy.engine.cell import Cell
 from argosy.engine.condition import root_of
-from argosy.engine.diary import Diary
+from argosy.engine.diary import DISTANT, Diary
 from argosy.engine.gpu import GpuWatch
 from argosy.engine.logkeeper import LogKeeper
 from argosy.engine.member import Member
@@ -23,18 +24,20 @@ from argosy.engine.nursery import Nursery
 from argosy.engine.reign import Reign, Rule
 from argosy.engine.remains import agents_in_proc
 from argosy.engine.room import Room
-from argosy.engine.state import FINAL_STATES, State
+from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.surroundings import Lack, Needs
 from argosy.engine.unit import Unit
 from argosy.fault import MissingError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from argosy.engine.distant import Distant
     from argosy.engine.errand import Outcome
     from argosy.engine.folder import Folder
     from argosy.engine.plan import Plan, ProcessSpec
+    from argosy.engine.surroundings import Party
 
 
 class Crew:
@@ -62,6 +65,9 @@ class Crew:
         self._reign = Reign(folder, generation)
         self.diary = Diary(folder.diary)
         self._dependents: dict[str, list[str]] = {}
+        self.distants: dict[str, Distant] = {}
+        # By name, whoever is here or elsewhere; a unit here has its name to itself.
+        self.everyone: Mapping[str, Party] = ChainMap[str, Any](self.units, self.distants)
         self._appetite = Appetite(folder.appetite)
         self.nursery = Nursery(self)
         gpu = GpuWatch(loop, self.nursery.run_alone, lambda: self._room.look_soon())
@@ -70,6 +76,11 @@ class Crew:
         self._sampler = MemorySampler(loop, self.hosts, self._has_sampled)
 
     # ---- what it holds
+
+    def know_distants(self, distants: dict[str, Distant]) -> None:
+        """Look at these, as they are at each time, where an agent of another machine is needed."""
+        self.distants = distants
+        self.everyone = ChainMap[str, Any](self.units, distants)
 
     def adopt_plan(self, plan: Plan) -> None:
         """Make `plan` the one in force: new units for new agents; known ones are left to the change."""
@@ -196,11 +207,11 @@ class Crew:
         """Return what `unit` still waits for, and what of it will not come."""
         waiting, failed = [], {}
         for name in unit.spec.need_names():
-            other = self.units.get(name)
+            other = self.everyone.get(name)
             if other is None:
                 failed[name] = Lack(name, "it is not run by this machine")
             elif other.state in FINAL_STATES:
-                failed[name] = root_of(other, self.units)
+                failed[name] = root_of(other, self.everyone)
             elif not other.is_ready:
                 waiting.append(name)
         return Needs(waiting, failed)
@@ -243,17 +254,52 @@ class Crew:
         )
         self.on_change(unit)
         if unit.state is State.WAITING:
-            for other in self.dependents_of(unit.name):
-                if other.state is State.BLOCKED and other.wanted:
+            self._revive(unit.name)
+
+    def _revive(self, name: str) -> None:
+        """Let those hope again that were blocked by this one."""
+        for other in self.dependents_of(name):
+            if other.state is State.BLOCKED and other.wanted:
+                self.loop.call_soon(other.needs_changed)
+
+    def hear_of(self, distant: Distant, before: State) -> None:
+        """An agent of another machine has changed, as far as this one knows."""
+        if distant.is_news():
+            self.diary.note(
+                DISTANT,
+                agent=distant.name,
+                state=distant.state.value,
+                pid=distant.pid,
+                text=distant.reason,
+                lines=distant.last_lines,
+            )
+        if distant.is_ready and before not in READY_STATES:
+            self.is_rising(distant)
+        elif before in READY_STATES and not distant.is_ready:
+            self.is_falling(distant)
+        if distant.state in FINAL_STATES:
+            self.has_concluded(distant)
+        elif before in FINAL_STATES:
+            self._revive(distant.name)
+
+    def see(self, distants: Iterable[Distant]) -> None:
+        """The machine of these has come into sight, or was waited for in vain: judge who needs them."""
+        for distant in distants:
+            for other in self.dependents_of(distant.name):
+                if other.state in (State.WAITING, State.BLOCKED) and other.wanted:
                     self.loop.call_soon(other.needs_changed)
+
+    def distant_dependents_of(self, name: str) -> list[Distant]:
+        """Return the agents of other machines that need `name` directly."""
+        return [each for each in self.distants.values() if name in each.need_names()]
 
     def _has_news(self, unit: Unit) -> None:
         """Tell why a start waits; of a cell's process nobody has heard."""
         if unit.name not in self._hulls:
             self.changed(unit)
 
-    def is_rising(self, unit: Unit) -> None:
-        """A unit is ready: who waited for it may start, who missed it is whole again."""
+    def is_rising(self, unit: Party) -> None:
+        """An agent is ready: who waited for it may start, who missed it is whole again."""
         for other in self.dependents_of(unit.name):
             if other.state in (State.WAITING, State.BLOCKED) and other.wanted:
                 other.needs_changed()
@@ -262,8 +308,8 @@ class Crew:
                 other.need_back(unit.name, is_renewed=is_renewed)
         self._room.look_soon()
 
-    def is_falling(self, unit: Unit) -> None:
-        """A ready unit is ready no more: its running dependents do what their `on_death` says."""
+    def is_falling(self, unit: Party) -> None:
+        """A ready agent is ready no more: its running dependents do what their `on_death` says."""
         for other in self.dependents_of(unit.name):
             what = self._on_death(other, unit.name)
             if what == "wait" or not other.wanted or not other.has_process:
@@ -273,8 +319,8 @@ class Crew:
             else:
                 other.need_lost(unit.name)
 
-    def has_concluded(self, unit: Unit) -> None:
-        """A unit will not come by itself any more: who waits for it is blocked."""
+    def has_concluded(self, unit: Party) -> None:
+        """An agent will not come by itself any more: who waits for it is blocked."""
         for other in self.dependents_of(unit.name):
             if other.state is State.WAITING:
                 # Not at once: a chain of hundreds would be as many calls deep.

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+# What kind of entry a transition of an agent of another machine is, when it was heard here.
+DISTANT = "distant"
+
 _VERSION = 1
 _LONG_BYTES = 8 * 2**20
 

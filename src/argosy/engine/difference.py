@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from argosy.engine.messages import Difference
 from argosy.fault import Fault, InputError
@@ -42,27 +43,42 @@ class Change(NamedTuple):
         )
 
 
-def scope_of(plan: Plan, only: Iterable[str] | None, skip: Mapping[str, str]) -> list[str]:
+class Neighbour(Protocol):
+    """An agent of a machine that this one is linked to."""
+
+    def need_names(self) -> tuple[str, ...]:
+        """Return the names of the agents that must be ready first."""
+
+
+def scope_of(
+    plan: Plan,
+    only: Iterable[str] | None,
+    skip: Mapping[str, str],
+    elsewhere: Mapping[str, Neighbour] = MappingProxyType({}),
+) -> list[str]:
     """Return the names that an apply is about: all, or those of `only` with their needs; less `skip`.
 
-    Raises InputError: `only` names an agent that this machine does not run, or that does not exist.
+    elsewhere: agents of linked machines, which are part of it.
+    Raises InputError: `only` names an agent that no machine of these runs, or that does not exist.
     """
+    known: dict[str, Neighbour] = {**plan.processes, **elsewhere}
+    in_order = [name for name in plan.declared if name in known]
     if only is None:
-        return [name for name in plan.processes if name not in skip]
+        return [name for name in in_order if name not in skip]
     wanted: set[str] = set()
     faults = []
     stack = list(only)
     for name in stack:
-        if name not in plan.processes:
+        if name not in known:
             faults.append(_unknown(plan, name))
     if faults:
         raise InputError(*faults)
     while stack:
         name = stack.pop()
-        if name not in wanted and name in plan.processes:
+        if name not in wanted and name in known:
             wanted.add(name)
-            stack.extend(plan.processes[name].need_names())
-    return [name for name in plan.processes if name in wanted and name not in skip]
+            stack.extend(known[name].need_names())
+    return [name for name in in_order if name in wanted and name not in skip]
 
 
 def compare(running: Mapping[str, Running], plan: Plan, scope: Iterable[str]) -> Change:

@@ -40,7 +40,8 @@ class Apply(Message, frozen=True):
     environ: the caller's environment, the base of every agent started for this; values as bytes, since
     they need not be text.
     only: names to start, with their needs; None for all. skip: names that are left out, with the reason.
-    hub: whether the machine's hub is to run as well, once agents are ready.
+    hub: whether the machine's hub is to run as well, once agents are ready. origin: the machine that
+    hands it on, empty when it comes from a client; its `path` and `environ` are then not of this machine.
     """
 
     fleet: Fleet
@@ -51,22 +52,27 @@ class Apply(Message, frozen=True):
     skip: dict[str, str] = {}
     timeout_s: float = 300.0
     hub: bool = False
+    origin: str = ""
 
 
 class Stop(Message, frozen=True):
     """Stop these agents (None: all) in reverse order; answered by Stopped.
 
-    is_kill: without grace or order.
+    is_kill: without grace or order. origin: the machine that hands it on. beside: agents that are
+    stopped on other machines meanwhile.
     """
 
     names: list[str] | None = None
     is_kill: bool = False
+    origin: str = ""
+    beside: list[str] = []
 
 
 class Restart(Message, frozen=True):
-    """Restart these agents in place; answered by Restarted."""
+    """Restart these agents in place; answered by Restarted. origin: the machine that hands it on."""
 
     names: list[str]
+    origin: str = ""
 
 
 class Status(Message, frozen=True):
@@ -77,6 +83,16 @@ class Subscribe(Message, frozen=True):
     """Send Changed for every transition from now on."""
 
 
+class Relay(Message, frozen=True):
+    """Run `argosy WORDS` for this fleet on a machine; answered by Output, the last of them empty.
+
+    words: begin with a verb that only reads.
+    """
+
+    machine: str
+    words: list[str]
+
+
 class Shutdown(Message, frozen=True):
     """End the supervisor; the agents are left as they are."""
 
@@ -85,12 +101,16 @@ class Shutdown(Message, frozen=True):
 
 
 class Welcome(Message, frozen=True):
-    """The supervisor that answers. held: which limits its control groups hold: `memory`, `cpu`."""
+    """The supervisor that answers. held: which limits its control groups hold: `memory`, `cpu`.
+
+    stays: it does not end when nothing runs.
+    """
 
     protocol: int
     pid: int
     started_s: float
     held: list[str] = []
+    stays: bool = False
 
 
 class Refused(Message, frozen=True):
@@ -101,13 +121,35 @@ class Refused(Message, frozen=True):
 
 
 class Difference(Message, frozen=True):
-    """What an apply will change, said before it does."""
+    """What an apply will change, said before it does. machine: where, empty for the one that was asked."""
 
     start: list[str]
     restart: list[str]
     stop: list[str]
     adopted: list[str]
     declared: int
+    machine: str = ""
+
+
+class MachineStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine of the fleet. state: here, linked or blind. since_s: epoch seconds of it."""
+
+    state: str
+    since_s: float
+    reason: str = ""
+
+
+class Sighted(Message, frozen=True):
+    """Another machine is linked, or blind, or was waited for in vain."""
+
+    machine: str
+    status: MachineStatus
+
+
+class Output(Message, frozen=True):
+    """Some of what a verb that runs elsewhere has printed; nothing when it has ended."""
+
+    data: bytes
 
 
 class Changed(Message, frozen=True):
@@ -153,11 +195,15 @@ class Account(Message, frozen=True):
 
 
 class Stopped(Message, frozen=True):
-    """Which agents were stopped, and which had to be killed."""
+    """Which agents were stopped, and which had to be killed.
+
+    unreached: machines that could not be told, with the reason; what runs there runs on.
+    """
 
     stopped: list[str]
     killed: list[str]
     seconds: float
+    unreached: dict[str, str] = {}
 
 
 class Restarted(Message, frozen=True):
@@ -211,12 +257,24 @@ class Report(Message, frozen=True):
     environment: str
     pid: int
     started_s: float
-    machines: list[str]
+    machines: dict[str, MachineStatus]
     agents: dict[str, AgentStatus]
 
 
-Request = Hello | Apply | Stop | Restart | Status | Subscribe | Shutdown
-Answer = Welcome | Refused | Difference | Changed | Account | Stopped | Restarted | Farewell | Report
+Request = Hello | Apply | Stop | Restart | Status | Subscribe | Relay | Shutdown
+Answer = (
+    Welcome
+    | Refused
+    | Difference
+    | Changed
+    | Sighted
+    | Account
+    | Stopped
+    | Restarted
+    | Output
+    | Farewell
+    | Report
+)
 
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)

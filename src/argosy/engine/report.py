@@ -5,25 +5,39 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from argosy.engine.messages import AgentStatus, Report
+from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from argosy.engine.crew import Crew
     from argosy.engine.unit import Unit
 
 
-def report_of(crew: Crew, started_s: float) -> Report:
-    """Return the report of a crew whose supervisor started at `started_s` (epoch seconds)."""
+def report_of(crew: Crew, started_s: float, others: Mapping[str, MachineStatus]) -> Report:
+    """Return the report of a crew whose supervisor started at `started_s` (epoch seconds).
+
+    others: the machines it is linked to.
+    """
     plan = crew.plan
+    machines = sorted({unit.spec.machine for unit in crew.units.values() if unit.spec.machine})
+    here = MachineStatus(state="here", since_s=started_s)
+    agents = statuses_of(crew) | {name: each.report() for name, each in crew.distants.items()}
+    order = {name: number for number, name in enumerate(plan.declared)} if plan else {}
     return Report(
         fleet=plan.fleet if plan else "",
         environment=plan.environment if plan else "",
         pid=os.getpid(),
         started_s=started_s,
-        machines=sorted({unit.spec.machine or "" for unit in crew.units.values()}),
-        agents={name: _status_of(unit, crew) for name, unit in crew.units.items()},
+        machines={**dict.fromkeys(machines, here), **others},
+        agents=dict(sorted(agents.items(), key=lambda item: order.get(item[0], len(order)))),
     )
+
+
+def statuses_of(crew: Crew) -> dict[str, AgentStatus]:
+    """Return the status of each agent of this machine."""
+    return {name: status_of(unit, crew) for name, unit in crew.units.items()}
 
 
 def waiting_on(unit: Unit, crew: Crew) -> list[str]:
@@ -31,7 +45,8 @@ def waiting_on(unit: Unit, crew: Crew) -> list[str]:
     return crew.needs_of(unit).waiting_on if unit.state is State.WAITING else []
 
 
-def _status_of(unit: Unit, crew: Crew) -> AgentStatus:
+def status_of(unit: Unit, crew: Crew) -> AgentStatus:
+    """Return one agent's status."""
     return AgentStatus(
         state=unit.state,
         health=unit.health,

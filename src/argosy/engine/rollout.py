@@ -15,6 +15,7 @@ from argosy.engine.cell import with_mates
 from argosy.engine.cellplan import write_rolls
 from argosy.engine.change import OrderedStop, Settling
 from argosy.engine.difference import Change, Running, compare, scope_of
+from argosy.engine.linkplan import plan_links
 from argosy.engine.messages import Account, Apply, Restarted, Stopped
 from argosy.engine.plan import Plan, plan_fleet
 from argosy.engine.roster import Roster, draft_roster, write_book_of
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from argosy.engine.crew import Crew
     from argosy.engine.folder import Folder
+    from argosy.engine.links import Links
+    from argosy.engine.surroundings import Party
     from argosy.engine.unit import Unit
     from argosy.fleet.placement import Placement
     from argosy.fleet.spec import Fleet
@@ -35,10 +38,15 @@ _RESTART_WITHIN_S = 300.0
 
 
 class Intent(NamedTuple):
-    """An apply that has been checked and written down. began: loop time of the request."""
+    """An apply that has been checked and written down.
+
+    scope: the agents of this machine that it is about; abroad: those of linked ones. began: loop time of
+    the request.
+    """
 
     plan: Plan
     scope: list[str]
+    abroad: list[str]
     skip: dict[str, str]
     change: Change
     timeout_s: float
@@ -51,21 +59,29 @@ class Rollout:
     graph: of the fleet in force.
     """
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, links: Links) -> None:
         self._crew = crew
+        self._links = links
         self._folder, self._loop = crew.folder, crew.loop
         self.graph: Graph = graph_of({})
         self._settling: Settling | None = None
+        self._unanswered: set[str] = set()
         self._stops: set[OrderedStop] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def look(self, unit: Unit) -> None:
-        """Go on with what waits for this unit; called in the middle of each transition."""
+    def look(self, unit: Party) -> None:
+        """Go on with what waits for this agent; called in the middle of each transition."""
         if self._settling is not None:
             self._settling.look(unit)
         for stop in list(self._stops):
             self._loop.call_soon(stop.look, unit)  # after its own transition
+
+    def answered(self, machine: str) -> None:
+        """Another machine has closed its account of the change under way, or cannot be asked."""
+        self._unanswered.discard(machine)
+        if self._settling is not None:
+            self._settling.answered(machine)
 
     # ---- up
 
@@ -81,24 +97,34 @@ class Rollout:
         placement = place(fleet, request.environment, variables)
         machines = here(placement, request.machine, variables)
         plan = plan_fleet(fleet, placement, machines, self._folder)
-        scope = scope_of(plan, request.only, request.skip)
+        links = plan_links(fleet, placement, machines)
+        elsewhere = links.agents if links else {}
+        everywhere = scope_of(plan, request.only, request.skip, elsewhere)
+        scope = [name for name in everywhere if name in plan.processes]
+        self._links.configure(links)
         running = {u.name: Running(u.running_digest, u.spec.cell) for u in self._crew.running()}
         change = compare(running, plan, scope)
         self._write_down(fleet, placement, plan, sorted(name or "" for name in machines), change)
         self.graph = build_graph(fleet)
         self._crew.environ = variables
         self._crew.diary.note("apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {pid}")
-        return Intent(plan, scope, request.skip, change, request.timeout_s, began)
+        abroad = [name for name in everywhere if name in elsewhere]
+        return Intent(plan, scope, abroad, request.skip, change, request.timeout_s, began)
 
-    async def carry_out(self, intent: Intent) -> Account:
-        """Make the fleet so, and return how it came out once it has settled or its time is over."""
+    async def carry_out(self, intent: Intent, machines: Iterable[str] = ()) -> Account:
+        """Make the fleet so, and return how it came out once it has settled or its time is over.
+
+        machines: others that were asked for their part; it has settled when they have `answered` too.
+        """
+        self._unanswered = set(machines)
         with self._under_way():
             in_time = await self._make_so(intent)
         account = close_account(
             intent.plan,
             self.graph,
             self._crew.units,
-            intent.scope,
+            self._crew.distants,
+            {*intent.scope, *intent.abroad},
             intent.skip,
             intent.change.adopted,
             intent.began,
@@ -120,7 +146,8 @@ class Rollout:
         try:
             self._crew.mend_folder()
             write_rolls(self._folder, plan)
-            roster = Roster(plan=plan, machines=machines, leaving=leaving, hulls=hulls)
+            links = self._links.plan
+            roster = Roster(plan=plan, machines=machines, leaving=leaving, hulls=hulls, links=links)
             draft = draft_roster(self._folder, roster)
             write_book_of(self._folder, fleet, placement, machines)
             os.replace(draft, self._folder.applied)
@@ -131,7 +158,10 @@ class Rollout:
         """Return whether all settled in time, None when somebody interrupted."""
         units, plan, change = self._crew.units, intent.plan, intent.change
         self._crew.adopt_plan(plan)
-        settling = self._settling = Settling([units[name] for name in intent.scope])
+        parties: list[Party] = [units[name] for name in intent.scope]
+        if self._unanswered:
+            parties += [self._crew.distants[name] for name in intent.abroad]
+        settling = self._settling = Settling(parties, self._unanswered)
         try:
             await self._stop_units([units[name] for name in (*change.stop, *change.move)])
             for name in [name for name in units if name not in plan.processes]:
@@ -146,7 +176,8 @@ class Rollout:
         if settling.is_interrupted:
             return None
         if not in_time:
-            await self._end_the_late(settling.unsettled(), intent.timeout_s)
+            late = [units[party.name] for party in settling.unsettled() if party.name in units]
+            await self._end_the_late(late, intent.timeout_s)
         return in_time
 
     def _begin(self, change: Change, plan: Plan) -> None:
@@ -228,9 +259,12 @@ class Rollout:
                 stack += with_mates(following, self._crew.cells)
         return found
 
-    async def stop(self, names: Iterable[str] | None, *, is_kill: bool) -> Stopped:
+    async def stop(
+        self, names: Iterable[str] | None, *, is_kill: bool, beside: Iterable[str] = ()
+    ) -> Stopped:
         """End the change that is under way, then stop these agents, None for all, each before what it needs.
 
+        beside: agents that are stopped on other machines meanwhile.
         Raises InputError: there is no such agent here.
         """
         began = self._loop.time()
@@ -242,15 +276,15 @@ class Rollout:
         if self._settling is not None:
             self._settling.interrupt()
         await self._idle.wait()
-        await self._stop_units([unit for unit in units if unit.name in self._crew.units])
+        await self._stop_units([unit for unit in units if unit.name in self._crew.units], beside)
         return Stopped(
             stopped=[unit.name for unit in ran],
             killed=[unit.name for unit in ran if unit.was_killed],
             seconds=self._loop.time() - began,
         )
 
-    async def _stop_units(self, units: Iterable[Unit]) -> None:
-        stop = OrderedStop(units, self._crew)
+    async def _stop_units(self, units: Iterable[Unit], beside: Iterable[str] = ()) -> None:
+        stop = OrderedStop(units, self._crew, beside)
         self._stops.add(stop)
         try:
             await stop.run()

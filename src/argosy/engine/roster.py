@@ -9,6 +9,7 @@ import msgspec
 
 from argosy.agent.roll import Roll, read_roll
 from argosy.engine.cellplan import cell_of
+from argosy.engine.linkplan import LinkPlan
 from argosy.engine.plan import Plan, ProcessSpec
 from argosy.fault import ArgosyError
 from argosy.fleet.spec import Probe
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Roster(msgspec.Struct, frozen=True):
-    """What a supervisor ran; machines: those that this host is.
+    """What a supervisor ran; machines: those that this host is; links: to the others, None without.
 
     leaving: processes that the plan has no more, which ran when it was written; hulls: of cells that
     ran then.
@@ -35,6 +36,7 @@ class Roster(msgspec.Struct, frozen=True):
     machines: list[str]
     leaving: dict[str, ProcessSpec] = {}
     hulls: dict[str, ProcessSpec] = {}
+    links: LinkPlan | None = None
 
 
 def draft_roster(folder: Folder, roster: Roster) -> Path:

@@ -26,20 +26,30 @@ from argosy.engine.generation import hold, raise_generation
 from argosy.engine.messages import HELD, READY, Refused, encode_line
 from argosy.engine.process import holders_of_file
 from argosy.engine.sockets import sweep
-from argosy.engine.supervisor import Supervisor
+from argosy.engine.supervisor import Post, Supervisor
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from argosy.engine.folder import Folder
+    from argosy.engine.linkplan import LinkPlan
 
 _LOCK_PATIENCE_S = 1.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def serve(fleet_path: Path, fleet_name: str, on_ready: Callable[[], None]) -> None:
+def serve(
+    fleet_path: Path,
+    fleet_name: str,
+    on_ready: Callable[[], None],
+    *,
+    links: LinkPlan | None = None,
+    stays: bool = False,
+) -> None:
     """Supervise the fleet of this file until told to end.
+
+    links: to the other machines, from the first moment. stays: also when nothing runs.
 
     Raises RefusedError: another supervisor holds it. Raises MissingError: the state folder cannot be
     made, or is on a network.
@@ -65,7 +75,8 @@ def serve(fleet_path: Path, fleet_name: str, on_ready: Callable[[], None]) -> No
     setproctitle.setproctitle(f"argosy: supervisor {fleet_name}")
     # What its forkers leave behind falls to this process instead of to init.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    asyncio.run(_serve(folder, generation, _widen_open_files(), on_ready, is_new=is_new))
+    post = Post(str(fleet_path), stays, links)
+    asyncio.run(_serve(folder, generation, _widen_open_files(), post, on_ready, is_new=is_new))
 
 
 def _held(folder: Folder) -> Fault:
@@ -86,10 +97,16 @@ def _widen_open_files() -> int:
 
 
 async def _serve(
-    folder: Folder, generation: int, open_files: int, on_ready: Callable[[], None], *, is_new: bool
+    folder: Folder,
+    generation: int,
+    open_files: int,
+    post: Post,
+    on_ready: Callable[[], None],
+    *,
+    is_new: bool,
 ) -> None:
     loop = asyncio.get_running_loop()
-    supervisor = Supervisor(folder, generation, loop, open_files)
+    supervisor = Supervisor(folder, generation, loop, open_files, post)
     control = ControlServer(folder.control, supervisor.handle, supervisor.end_if_unused)
     try:
         supervisor.watch_sessions(control.sessions)

@@ -10,7 +10,28 @@ if TYPE_CHECKING:
 
     from argosy.engine.errand import Outcome
     from argosy.engine.folder import Folder
+    from argosy.engine.state import State
     from argosy.engine.unit import Unit
+
+
+class Party(Protocol):
+    """An agent of the fleet, as those see it that need it: a unit here, or one of another machine."""
+
+    name: str
+
+    @property
+    def state(self) -> State: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def is_ready(self) -> bool: ...
+    @property
+    def has_process(self) -> bool: ...
+    @property
+    def is_in_sight(self) -> bool: ...
+
+    def need_names(self) -> tuple[str, ...]:
+        """Return the names of the agents that must be ready first."""
 
 
 class Lack(NamedTuple):

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from argosy.engine.diary import Entry
+from argosy.engine.diary import DISTANT, Entry
 from argosy.engine.past import is_order
 from argosy.engine.state import READY_STATES, State
 from argosy.fleet.graph import Graph, Step, critical_path
@@ -81,6 +81,11 @@ class Timeline(msgspec.Struct, frozen=True):
     def critical_path_s(self) -> float:
         """When the last agent was ready."""
         return self.critical_path[-1].ready_s if self.critical_path else 0.0
+
+
+def as_at_home(entry: Entry) -> Entry:
+    """Return what was heard of an agent of another machine as if it were one of this; others as they are."""
+    return msgspec.structs.replace(entry, kind="state") if entry.kind == DISTANT else entry
 
 
 def last_start(entries: Iterable[Entry], graph: Graph, now_s: float) -> Timeline | None:

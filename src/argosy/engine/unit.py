@@ -97,6 +97,15 @@ class Unit:
         return self.state in READY_STATES
 
     @property
+    def is_in_sight(self) -> bool:
+        """Whether its machine is seen: it is this one."""
+        return True
+
+    def need_names(self) -> tuple[str, ...]:
+        """Return the names of the agents that must be ready first."""
+        return self.spec.need_names()
+
+    @property
     def has_process(self) -> bool:
         """Whether it has a process, one is about to be born, or something of one is left."""
         return self.state in RUNNING_STATES or self.identity is not None

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from argosy.engine.diary import Entry, read_diary
+from argosy.engine.diary import DISTANT, Entry, read_diary
 from argosy.hub.keeper import FullError, Keeper
 from argosy.hub.record import Event
 
@@ -52,7 +52,10 @@ class News:
             some = new[first : first + _AT_ONCE]
             try:
                 await self._keeper.keep(
-                    [_event(each) for each in some], (), (SOURCE, life, some[-1].sequence)
+                    # Its own machine's hub tells what became of a distant agent.
+                    [_event(each) for each in some if each.kind != DISTANT],
+                    (),
+                    (SOURCE, life, some[-1].sequence),
                 )
             except FullError:
                 self._seen = None  # the diary keeps it

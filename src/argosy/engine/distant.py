@@ -1,0 +1,138 @@
+"""An agent of another machine, as the supervisor of this one knows it: what was heard last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from argosy.engine.messages import AgentStatus
+from argosy.engine.state import FINAL_STATES, READY_STATES, RUNNING_STATES, State
+
+if TYPE_CHECKING:
+    from argosy.engine.linkplan import Foreign
+
+
+class Sight(Protocol):
+    """Whether a machine is seen.
+
+    is_lost: it was waited for long enough and has not been seen since. words: that, for people.
+    """
+
+    @property
+    def is_linked(self) -> bool: ...
+    @property
+    def is_lost(self) -> bool: ...
+    @property
+    def words(self) -> str: ...
+
+
+class Distant:
+    """One agent elsewhere.
+
+    started_at, ready_at: loop time at which that was heard, of its last start. is_awaited: it has been
+    asked for, and what was heard of it before that says nothing yet.
+    """
+
+    def __init__(self, name: str, spec: Foreign, sight: Sight) -> None:
+        self.name = name
+        self.spec = spec
+        self.sight = sight
+        self.status: AgentStatus | None = None
+        self.is_awaited = False
+        self.started_at = 0.0
+        self.ready_at: float | None = None
+        self._noted: tuple[State, int | None] = (State.WAITING, None)
+
+    @property
+    def state(self) -> State:
+        """Its last state; of one never heard of, whether it may still come."""
+        if self.status is None:
+            if not self.sight.is_linked:
+                return State.BLOCKED if self.sight.is_lost else State.WAITING
+            return State.WAITING if self.is_awaited else State.EXITED
+        is_old = self.is_awaited and self.status.state in FINAL_STATES
+        if is_old:
+            return State.BLOCKED if self.sight.is_lost else State.WAITING
+        return self.status.state
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether dependents may count on it: its last word is that it is ready."""
+        return self.state in READY_STATES
+
+    @property
+    def is_in_sight(self) -> bool:
+        """Whether its machine is seen now."""
+        return self.sight.is_linked
+
+    @property
+    def has_process(self) -> bool:
+        """Whether it is known to have a process; of a machine that is not seen nobody knows."""
+        return self.is_in_sight and self.state in RUNNING_STATES
+
+    @property
+    def reason(self) -> str:
+        """Why it is what it is."""
+        if not self.is_in_sight and not self.is_ready:
+            return self.sight.words
+        if self.status is None:
+            return f"not started on `{self.spec.machine}`"
+        return self.status.reason
+
+    @property
+    def pid(self) -> int | None:
+        """The number of its process there, None when there was none."""
+        return self.status.pid if self.status else None
+
+    def is_news(self) -> bool:
+        """Return whether it is another than at the last call."""
+        before, self._noted = self._noted, (self.state, self.pid)
+        return before != self._noted
+
+    @property
+    def last_lines(self) -> list[str]:
+        """What it printed last, of one that was given up."""
+        return self.status.last_lines if self.status else []
+
+    def need_names(self) -> tuple[str, ...]:
+        """Return the names of the agents that must be ready first."""
+        return self.spec.need_names()
+
+    def hear(self, status: AgentStatus, now: float) -> None:
+        """Take its status as its machine tells it, at loop time `now`."""
+        before = self.state
+        self.status = status
+        if status.state not in FINAL_STATES:
+            self.is_awaited = False
+        if self.state is State.STARTING and before is not State.STARTING:
+            self.started_at, self.ready_at = now, None
+        if self.is_ready and before not in READY_STATES:
+            self.ready_at = now
+
+    def report(self) -> AgentStatus:
+        """Return its status for people."""
+        if self.status is not None:
+            return self.status
+        return AgentStatus(
+            state=self.state,
+            health=None,
+            pid=None,
+            machine=self.spec.machine,
+            group=self.spec.group,
+            port=self.spec.port,
+            restarts=0,
+            since_s=0.0,
+            waiting_on=[],
+            reason=self.reason,
+            rss_bytes=None,
+            pss_bytes=None,
+            sampled_s=None,
+        )
+
+    def measure(self, rss_bytes: int, pss_bytes: int, sampled_s: float) -> None:
+        """Take a sample of its memory."""
+        if self.status is not None:
+            self.status = msgspec.structs.replace(
+                self.status, rss_bytes=rss_bytes, pss_bytes=pss_bytes, sampled_s=sampled_s
+            )

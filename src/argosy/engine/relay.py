@@ -1,0 +1,47 @@
+"""A verb that only reads, run here for a client of another machine; what it prints is handed on."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+from argosy.engine.messages import Output
+from argosy.fault import Fault, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from argosy.engine.control import Asker
+
+_READING: Final = frozenset({"logs"})
+_CHUNK_BYTES: Final = 65536
+
+
+async def run_verb(fleet_path: str, words: Sequence[str], session: Asker) -> None:
+    """Run `argosy WORDS` on this machine's fleet file, and send its output; an empty one is the end.
+
+    Ends the process when it is cancelled. Raises InputError: this verb does more than read.
+    """
+    if not words or words[0] not in _READING:
+        found = words[0] if words else ""
+        message = f"`{found}` is not run for other machines; expected one of {', '.join(sorted(_READING))}"
+        raise InputError(Fault(found, "usage", message))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "argosy", *words, "--fleet", fleet_path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
+    try:
+        while data := await reader.read(_CHUNK_BYTES):
+            session.send(Output(data=data))
+        session.send(Output(data=b""))
+    finally:
+        process.kill()
+        process.returncode = 0  # the supervisor waits for all children, by the kernel's word
+        pipe.close()

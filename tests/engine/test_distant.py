@@ -1,0 +1,116 @@
+"""An agent of another machine: what it is by what was heard, and by whether its machine is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from argosy.engine.distant import Distant
+from argosy.engine.linkplan import Foreign, plan_links
+from argosy.engine.messages import AgentStatus
+from argosy.engine.state import READY_STATES, RUNNING_STATES, State
+from argosy.fleet.environment import place
+from argosy.fleet.load import load_fleet
+from argosy.wire.keymaking import make_keys
+
+SPEC = Foreign(machine="two", group=None, port=None, needs=(), required=True)
+FLEET = """
+fleet: duo
+machines: {one: {}, two: {}, idle: {}}
+environments:
+  development: {one: 192.168.100.16, two: host-two, idle: 192.168.100.18}
+  testing: {one: 127.0.0.1, two: 127.0.0.1, idle: 127.0.0.1}
+hub: {port: 9000}
+agents:
+  A: {run: [sleep, "1"], machine: one, port: 5000}
+  B: {run: [sleep, "1"], machine: two, port: 5001, needs: [A], required: false}
+"""
+
+
+@dataclass
+class Eye:
+    is_linked: bool = False
+    is_lost: bool = False
+    words: str = "machine `two` has not been seen"
+
+
+def status(state: State) -> AgentStatus:
+    return AgentStatus(
+        state=state,
+        health=None,
+        pid=7,
+        machine="two",
+        group=None,
+        port=None,
+        restarts=0,
+        since_s=1.0,
+        waiting_on=[],
+        reason="its own words",
+        rss_bytes=None,
+        pss_bytes=None,
+        sampled_s=None,
+    )
+
+
+def test_one_that_was_never_heard_of_may_come_until_its_machine_is_lost() -> None:
+    eye = Eye()
+    distant = Distant("B", SPEC, eye)
+    assert distant.state is State.WAITING
+    eye.is_lost = True
+    assert (distant.state, distant.reason) == (State.BLOCKED, eye.words)
+    eye.is_linked, eye.is_lost = True, False
+    assert distant.state is State.EXITED
+    distant.is_awaited = True
+    assert distant.state is State.WAITING
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_blind_machine_leaves_the_last_state(state: State) -> None:
+    eye = Eye(is_linked=True)
+    distant = Distant("B", SPEC, eye)
+    distant.hear(status(state), 5.0)
+    assert distant.has_process == (state in RUNNING_STATES)
+    eye.is_linked, eye.is_lost = False, True
+    assert distant.state is state
+    assert distant.pid == 7
+    assert distant.is_ready == (state in READY_STATES)
+    assert not distant.has_process
+    assert distant.reason == ("its own words" if distant.is_ready else eye.words)
+
+
+def test_what_was_before_it_was_asked_for_says_nothing() -> None:
+    distant = Distant("B", SPEC, Eye(is_linked=True))
+    distant.hear(status(State.EXITED), 1.0)
+    distant.is_awaited = True
+    assert distant.state is State.WAITING
+    distant.hear(status(State.STARTING), 2.0)
+    distant.hear(status(State.READY), 3.0)
+    assert (distant.started_at, distant.ready_at) == (2.0, 3.0)
+    distant.hear(status(State.EXITED), 4.0)
+    assert distant.state is State.EXITED
+
+
+def test_links_are_to_the_other_machines_that_have_agents(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FLEET)
+    fleet = load_fleet(path)
+    keys = tmp_path / "keys"
+    placed = place(fleet, "development", {"ARGOSY_KEYS": str(keys)})
+    assert plan_links(fleet, placed, ["one"]) is None  # no keys, no links
+    make_keys(str(keys), fleet.machines)
+
+    one = plan_links(fleet, placed, ["one"])
+    assert one is not None
+    assert (one.machine, one.door, one.peers) == (
+        "one",
+        "tcp://192.168.100.16:9002",
+        {"two": "tcp://host-two:9002"},
+    )
+    assert list(one.agents) == ["B"]
+    assert (one.agents["B"].need_names(), one.agents["B"].required) == (("A",), False)
+    two = plan_links(fleet, placed, ["two"])
+    assert two is not None
+    assert (two.door, two.peers) == ("tcp://0.0.0.0:9002", {"one": "tcp://192.168.100.16:9002"})
+    assert plan_links(fleet, place(fleet, "testing", {}), ["one", "two"]) is None

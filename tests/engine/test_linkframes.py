@@ -1,0 +1,88 @@
+"""What goes over a link: each frame comes out as it went in, and garbage is one kind of error."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.engine.linkframes import (
+    Ask,
+    Beat,
+    Denied,
+    Figures,
+    Forget,
+    Frame,
+    Leaving,
+    News,
+    Snapshot,
+    Told,
+    Watch,
+    decode_from_dialler,
+    decode_from_door,
+    encode_frame,
+)
+from argosy.engine.messages import AgentStatus
+from argosy.engine.state import State
+
+texts = st.text(max_size=20)
+numbers = st.integers(0, 2**62)
+statuses = st.builds(
+    AgentStatus,
+    state=st.sampled_from(State),
+    health=st.none() | texts,
+    pid=st.none() | numbers,
+    machine=st.none() | texts,
+    group=st.none() | texts,
+    port=st.none() | st.integers(1, 65535),
+    restarts=numbers,
+    since_s=st.floats(0, 2e9),
+    waiting_on=st.lists(texts, max_size=3),
+    reason=texts,
+    rss_bytes=st.none() | numbers,
+    pss_bytes=st.none() | numbers,
+    sampled_s=st.none() | st.floats(0, 1e6),
+)
+from_dialler = st.one_of(
+    st.builds(Watch, protocol=numbers, fleet=texts, environment=texts),
+    st.just(Beat()),
+    st.builds(Ask, number=numbers, line=st.binary(max_size=50)),
+    st.builds(Forget, number=numbers),
+)
+from_door = st.one_of(
+    st.just(Beat()),
+    st.builds(Snapshot, epoch=numbers, number=numbers, agents=st.dictionaries(texts, statuses, max_size=3)),
+    st.builds(News, epoch=numbers, number=numbers, agent=texts, status=statuses),
+    st.builds(
+        Figures, agents=st.dictionaries(texts, st.tuples(numbers, numbers, st.floats(0, 100)), max_size=3)
+    ),
+    st.builds(Denied, reason=texts),
+    st.builds(Leaving, running=numbers),
+    st.builds(Told, number=numbers, line=st.binary(max_size=50)),
+)
+
+
+@given(from_dialler)
+def test_what_a_dialler_says_comes_out_as_it_went_in(frame: Frame) -> None:
+    assert decode_from_dialler(encode_frame(frame)) == frame
+
+
+@given(from_door)
+def test_what_a_door_says_comes_out_as_it_went_in(frame: Frame) -> None:
+    assert decode_from_door(memoryview(encode_frame(frame))) == frame
+
+
+@given(st.binary(max_size=60))
+def test_garbage_is_one_kind_of_error(data: bytes) -> None:
+    for decode in (decode_from_dialler, decode_from_door):
+        with contextlib.suppress(msgspec.DecodeError):
+            decode(data)
+
+
+@pytest.mark.parametrize("frame", [Denied(reason="no"), Leaving(running=1)])
+def test_a_dialler_cannot_say_what_only_a_door_says(frame: Frame) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_from_dialler(encode_frame(frame))

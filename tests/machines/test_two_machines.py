@@ -1,0 +1,135 @@
+"""One fleet on two machines: started from one, seen from both, through cuts, kills and a restart."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from rig.duo import Duo, until
+from rig.lan import Machine
+
+# A chain that crosses the cable three times.
+CHAIN = """
+A: {machine: one}
+B: {machine: two, needs: [A]}
+C: {machine: one, needs: [B]}
+D: {machine: two, needs: [C]}
+"""
+NAMES = ["A", "B", "C", "D"]
+# Speaks ZeroMQ to the door of `one`, with no key or one of its own, and says what it heard.
+STRANGER = """
+import sys, zmq
+from argosy.engine.linkframes import LINK_PROTOCOL, Watch, encode_frame
+socket = zmq.Context.instance().socket(zmq.DEALER)
+socket.linger = 0
+if sys.argv[1]:
+    socket.curve_serverkey = sys.argv[1].encode()
+    socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
+socket.connect("tcp://192.168.100.16:9472")
+socket.send(encode_frame(Watch(protocol=LINK_PROTOCOL, fleet="duo", environment="development")))
+print("answered" if socket.poll(1000) else "silence", flush=True)
+"""
+
+
+def up(duo: Duo, *words: str, machine: str = "one", code: int = 0) -> dict[str, object]:
+    return duo.json(machine, "up", "-d", "--no-hub", *words, code=code)
+
+
+def test_a_fleet_on_two_machines_is_one_fleet(duo: Duo) -> None:
+    duo.write(CHAIN)
+    duo.make_keys()
+    duo.serve("two")
+
+    account = up(duo)
+    assert account["ready"] == NAMES
+    assert account["declared"] == len(NAMES)
+    assert [step["agent"] for step in account["critical_path"]] == NAMES  # type: ignore[attr-defined]
+    for own, other in (("one", "two"), ("two", "one")):
+        told = duo.status(own)
+        assert {name: each["state"] for name, each in told["machines"].items()} == {
+            own: "here",
+            other: "linked",
+        }
+        assert {name: each["state"] for name, each in told["agents"].items()} == dict.fromkeys(NAMES, "ready")
+    assert duo.agents("one", "pid", "machine") == duo.agents("two", "pid", "machine")
+
+    lines = duo.argosy("one", "logs").stdout
+    assert all(f"{name} | up {name}" in lines for name in NAMES)
+    assert duo.argosy("one", "logs", "-n", "1", "B").stdout == "B | up B\n"
+    assert list(duo.json("two", "timeline")["agents"]) == NAMES
+    assert duo.json("two", "restart", "A", "B")["restarted"] == ["A", "B"]
+
+    assert sorted(duo.json("one", "down")["stopped"]) == NAMES
+    assert duo.status("two")["machines"]["one"]["state"] == "blind"
+    assert {each for (each,) in duo.agents("two", "state").values()} == {"exited"}
+
+
+def test_a_machine_out_of_sight_is_blind_and_nothing_starts_twice(duo: Duo) -> None:
+    duo.write(CHAIN)
+    duo.make_keys()
+    duo.serve("two")
+    up(duo)
+    running = duo.agents("one", "pid", "state")
+
+    duo.machines["two"].cut()
+    for own, other in (("one", "two"), ("two", "one")):
+        duo.until_seen(own, other, "blind")
+    assert duo.agents("one", "pid", "state") == running == duo.agents("two", "pid", "state")
+    told = duo.argosy("one", "down", "--only", "B", code=1)
+    assert "machine two" in told.stdout
+
+    duo.machines["two"].mend()
+    for own, other in (("one", "two"), ("two", "one")):
+        duo.until_seen(own, other, "linked")
+    assert sorted(up(duo)["adopted"]) == NAMES  # type: ignore[call-overload]
+    assert duo.agents("one", "pid", "state") == running
+
+    duo.kill_supervisor("two")
+    duo.until_seen("one", "two", "blind")
+    duo.serve("two")
+    duo.until_seen("one", "two", "linked")
+    until(lambda: duo.agents("one", "pid", "state") == running)
+
+    duo.kill_machine("two")
+    duo.until_seen("one", "two", "blind")
+    duo.serve("two")
+    until(lambda: set(duo.agents("one", "state").values()) == {("ready",)})
+    again = duo.agents("one", "pid", "state")
+    assert [name for name in NAMES if again[name] == running[name]] == ["A", "C"]
+
+
+def test_a_machine_that_is_not_there_is_named_and_the_others_go_on(duo: Duo) -> None:
+    duo.write(CHAIN + "E: {machine: one}\n")
+    duo.make_keys()
+    account = up(duo, "--timeout", "8", code=1)
+    assert account["ready"] == ["A", "E"]
+    reasons: dict[str, str] = account["not_ready"]  # type: ignore[assignment]
+    assert set(reasons) == {"B", "C", "D"}
+    assert all("`argosy serve --machine two`" in reasons[name] for name in "BD")
+    assert "needs `B`: machine `two` has not been seen" in reasons["C"]
+
+    duo.serve("two")
+    assert up(duo)["ready"] == [*NAMES, "E"]
+
+
+def test_strangers_are_refused_and_told(duo: Duo) -> None:
+    duo.write(CHAIN)
+    duo.make_keys()
+    duo.serve("one")
+    public = (duo.root / "one/keys/one.public").read_text().strip()
+    for key, reason in (("", "it showed no key"), (public, "its key is not one of this fleet's")):
+        assert ask(duo.machines["two"], STRANGER, key).stdout == "silence\n"
+        until(lambda reason=reason: reason in (duo.root / "one/serve.log").read_text())
+    assert duo.status("one")["machines"]["two"]["state"] == "blind"
+
+
+def test_no_machine_serves_others_without_keys(duo: Duo) -> None:
+    duo.write(CHAIN)
+    refused = duo.argosy("two", "serve", "--machine", "two", code=1)
+    assert "`argosy keys make`" in refused.stderr
+    account = up(duo, code=1)
+    assert set(account["left_out"]) == {"B", "D"}  # type: ignore[call-overload]
+
+
+def ask(machine: Machine, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return machine.run([sys.executable, "-c", program, *words])
