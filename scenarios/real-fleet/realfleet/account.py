@@ -21,13 +21,15 @@ _LOUD: Final = re.compile(r"\b(?:error|critical|fatal|failed|exception)\b", re.I
 class Account(msgspec.Struct, frozen=True):
     """Ready and not ready add up to the declared agents; degraded is part of ready.
 
-    degraded: what will fail by name. main_port: who answers a request on its declared main port.
+    degraded: what will fail by name. main_port: who answers a request on its declared main port, and
+    no_main_port: who of the ready ones does not, and why as far as it is seen from outside.
     """
 
     ready: list[str]
     degraded: dict[str, list[str]]
     not_ready: dict[str, str]
     main_port: list[str]
+    no_main_port: dict[str, str]
 
 
 def close(
@@ -47,7 +49,8 @@ def close(
         if told:
             degraded[name] = told
     main_port = [name for name in ready if looks[name].main is not None]
-    return Account(ready, degraded, not_ready, main_port)
+    silent = {name: looks[name].main_holder for name in ready if looks[name].main is None}
+    return Account(ready, degraded, not_ready, main_port, silent)
 
 
 def why_not(name: str, look: Look, log: str) -> str:
@@ -82,7 +85,18 @@ def _own_word(look: Look) -> list[str]:
     health = look.health or {}
     if str(health.get("status", "")).lower() != "degraded":
         return []
-    return [f"it says so itself: {health.get('reason') or health.get('message') or 'no reason given'}"]
+    told = [health.get("reason"), health.get("error"), *_listed(health.get("warnings")), *_causes(health)]
+    return [f"it says so itself: {'; '.join(map(str, filter(None, told))) or 'no reason given'}"]
+
+
+def _listed(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else []
+
+
+def _causes(health: Mapping[str, object]) -> list[str]:
+    """Return the parts of a payload that call themselves degraded, with what they say."""
+    parts = {key: each for key, each in health.items() if isinstance(each, dict)}
+    return [f"{key}: {each}" for key, each in parts.items() if str(each.get("status", "")) == "degraded"]
 
 
 def last_error(log: str) -> str:

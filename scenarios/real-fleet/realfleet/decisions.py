@@ -7,6 +7,9 @@ An entry is about one file, says why, and is one of
     restore: {source: another file of the tree, names: [Class.method, ...], into: Class}   counted apart
     adapter: the text of a module that the tree lacks
     settings: {agent: {env: …, args: …}, ...}   of the fleet file, which is then `fleet.yaml`
+
+Beside the entries stands what agents go without here and do not say themselves (`lacking`): it changes
+nothing of the tree, and makes such an agent count as degraded.
 """
 
 from __future__ import annotations
@@ -74,11 +77,27 @@ class FleetFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str
 
 
+class Lack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an agent goes without on this machine, although its health says nothing of it."""
+
+    agent: str
+    what: str
+    why: str
+
+
 class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     fleet: FleetFiles | None = None
     decisions: list[Decision] = []
+    lacking: list[Lack] = []
+
+    def lacks(self) -> dict[str, list[str]]:
+        """Return by agent what it goes without and does not say."""
+        found: dict[str, list[str]] = {}
+        for each in self.lacking:
+            found.setdefault(each.agent, []).append(f"goes without {each.what}: {each.why}")
+        return found
 
     def chosen(self, which: Literal["none", "shared", "all"]) -> list[Decision]:
         """Return the entries that a round applies."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import yaml
@@ -18,6 +18,8 @@ from realfleet.account import why_not
 from realfleet.look import Look, look_at
 from realfleet.telling import ScenarioError, tell
 from realfleet.verbs import Argosy
+
+LINES: Final = 400
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -54,11 +56,12 @@ def run(job: Job) -> dict[str, Any]:
         tell(
             f"{job.name}: {len(up['ready'])} of {up['declared']} ready for `up` in {seconds:.1f} s; settling"
         )
-        time.sleep(job.settle_s)
+        if any(row["pid"] for row in argosy.ask("status", str(fleet))["agents"].values()):
+            time.sleep(job.settle_s)
         status = argosy.ask("status", str(fleet))
         looks = look_at(fleet, status)
         unready = [name for name, look in looks.items() if why_not(name, look, "")]
-        logs = {name: argosy.say("logs", str(fleet), "-n", "400", name) for name in unready}
+        logs = _last_lines(argosy, fleet, unready)
     finally:
         began_s = time.monotonic()
         down = argosy.ask("down", str(fleet))
@@ -73,6 +76,16 @@ def run(job: Job) -> dict[str, Any]:
         "logs": logs,
         "written": _written(Path(job.tree), room / "upper"),
     }
+
+
+def _last_lines(argosy: Argosy, fleet: Path, names: list[str]) -> dict[str, str]:
+    """Return the last lines that each of these agents has written."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for line in argosy.say("logs", str(fleet), *names).splitlines() if names else ():
+        name = line.partition("|")[0].strip()
+        if name in found:
+            found[name].append(line)
+    return {name: "\n".join(lines[-LINES:]) for name, lines in found.items()}
 
 
 def surroundings(room: Path, without: str = "") -> dict[str, str]:

@@ -3,7 +3,8 @@
 Health is asked by a plain REQ socket on the declared health port. That the answer is of this very
 agent is taken from the name and pid inside it; an agent that answers there with a socket of its
 own, and knows no such keys, must own the port's socket, and its supervisor must count it as ready by
-what its base says of the main thread.
+what its base says of the main thread. An answer says how old the agent's own payload in it is: one
+from before the look, as of the busy time of the start, is asked for again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ import msgspec
 import yaml
 import zmq
 
+from realfleet.greeting import socket_type
+
 WITHIN_S: Final = 6.0
+AGAIN_S: Final = 0.5
+_HEALTH: Final = "health"
+_MAIN: Final = "main"
+_QUESTION: Final = b'{"action":"health_check"}'
 _REAPER: Final = "ZMQbg/Reaper"
 
 
@@ -27,7 +34,8 @@ class Look(msgspec.Struct, frozen=True):
     """What was seen of one agent.
 
     health: the answer on the health port, None without one. main: the answer on the main port, as text, None
-    without one. owns_health_port: the process itself listens there.
+    without one; then main_holder tells what is there instead. owns_health_port: the process itself listens
+    there.
     """
 
     pid: int | None
@@ -35,6 +43,7 @@ class Look(msgspec.Struct, frozen=True):
     reason: str
     health: dict[str, Any] | None = None
     main: str | None = None
+    main_holder: str = ""
     owns_health_port: bool = False
     contexts: int = 0
     threads: int = 0
@@ -46,46 +55,78 @@ def look_at(fleet: Path, status: Mapping[str, Any]) -> dict[str, Look]:
     """Return a look at each agent of a running fleet; all are asked at the same time."""
     declared = yaml.safe_load(fleet.read_text(encoding="utf-8"))["agents"]
     rows = status["agents"]
-    alive = [name for name, row in rows.items() if row["pid"]]
-    health = _ask_all({name: declared[name].get("health_port") for name in alive})
-    main = _ask_all({name: declared[name].get("port") for name in alive})
+    ports = {}
+    for name, row in rows.items():
+        for kind, key in ((_HEALTH, "health_port"), (_MAIN, "port")):
+            if row["pid"] and declared[name].get(key):
+                ports[kind, name] = declared[name][key]
+    answers = _ask_all(ports)
     looks = {}
     for name, row in rows.items():
         weight = _weigh(row["pid"]) if row["pid"] else {}
+        port, main = declared[name].get("port"), _as_text(answers.get((_MAIN, name)))
         looks[name] = Look(
             row["pid"],
             row["state"],
             row["reason"] or "",
-            _as_document(health.get(name)),
-            _as_text(main.get(name)),
+            _as_document(answers.get((_HEALTH, name))),
+            main,
+            _holder(port, row["pid"]) if row["pid"] and main is None else "",
             bool(row["pid"] and owns_port(row["pid"], declared[name].get("health_port") or 0)),
             **weight,
         )
     return looks
 
 
-def _ask_all(ports: Mapping[str, int | None]) -> dict[str, bytes]:
+def _ask_all(ports: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], bytes]:
     """Ask each port for health, the way old programs do, and return the answers that came."""
     context = zmq.Context()
-    poller, waiting, answers = zmq.Poller(), {}, {}
-    for name, port in ports.items():
-        if port:
-            socket = context.socket(zmq.REQ)
-            socket.linger = 0
-            socket.connect(f"tcp://127.0.0.1:{port}")
-            socket.send(b'{"action":"health_check"}')
-            poller.register(socket, zmq.POLLIN)
-            waiting[socket] = name
-    until_s = time.monotonic() + WITHIN_S
-    while waiting and (left_s := until_s - time.monotonic()) > 0:
-        for socket, _ in poller.poll(int(left_s * 1000)):
-            answers[waiting.pop(socket)] = socket.recv()
-            poller.unregister(socket)
-            socket.close()
-    for socket in waiting:
+    poller, asked, answers = zmq.Poller(), {}, {}
+    began_s = time.monotonic()
+    for key, port in ports.items():
+        socket = context.socket(zmq.REQ)
+        socket.linger = 0
+        socket.connect(f"tcp://127.0.0.1:{port}")
+        poller.register(socket, zmq.POLLIN)
+        asked[socket] = key
+        socket.send(_QUESTION)
+    waiting, again = set(asked), dict[Any, float]()
+    while (waiting or again) and (now_s := time.monotonic()) < began_s + WITHIN_S:
+        for socket in [each for each, at_s in again.items() if at_s <= now_s]:
+            del again[socket]
+            waiting.add(socket)
+            socket.send(_QUESTION)
+        until_s = min([began_s + WITHIN_S, *again.values()])
+        for socket, _ in poller.poll(max(1, int((until_s - now_s) * 1000))):
+            waiting.discard(socket)
+            answer = answers[asked[socket]] = socket.recv()
+            now_s = time.monotonic()
+            if asked[socket][0] == _HEALTH and _age_s(answer) > now_s - began_s:
+                again[socket] = now_s + AGAIN_S
+    for socket in asked:
         socket.close()
     context.term()
     return answers
+
+
+def _age_s(answer: bytes) -> float:
+    """Return how old the payload in an answer is, 0 where it does not say."""
+    told = _as_document(answer)
+    age = (told or {}).get("payload_age", 0.0)
+    return float(age) if isinstance(age, int | float) else 0.0
+
+
+def _holder(port: int | None, pid: int) -> str:
+    """Return what is on the main port of an agent that answers no request there."""
+    if not port:
+        return "no main port is declared"
+    kind = socket_type(port)
+    if not kind:
+        return f"nobody listens on port {port}"
+    whose = "its own" if owns_port(pid, port) else "another process's"
+    what = "no ZeroMQ socket" if kind == "no ZeroMQ" else f"a {kind} socket"
+    late = f", and gave no answer within {WITHIN_S:.0f} s" if kind in ("REP", "ROUTER") else ""
+    return f"{what} of {whose} is on port {port}{late}"
 
 
 def _as_document(answer: bytes | None) -> dict[str, Any] | None:

@@ -20,6 +20,8 @@ def as_text(told: dict[str, Any]) -> str:
     lines += [f"ready without {part}: {count}" for part, count in told["ablation"].items()]
     lines += [f"degraded: {name}: {'; '.join(what)}" for name, what in after["degraded"].items()]
     lines += [f"not ready: {name}: {reason}" for name, reason in after["not_ready"].items()]
+    lines += [f"no answer on the main port: {name}: {what}" for name, what in after["no_main_port"].items()]
+    lines += [f"does without: {name}: {', '.join(what)}" for name, what in after["optional"].items()]
     lines.append(f"{told['seconds']} s in all")
     return "\n".join(lines)
 
@@ -34,6 +36,7 @@ _ROWS = (
     ("answer on the main port", lambda each: len(each["main_port"])),
     ("processes", lambda each: each["processes"]),
     ("contexts", lambda each: each["contexts"]),
+    ("most contexts in a process", lambda each: each["most_contexts"]),
     ("threads", lambda each: each["threads"]),
     ("descriptors", lambda each: each["descriptors"]),
     ("PSS (MiB)", lambda each: each["pss_bytes"] // 2**20),

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from realfleet import account, decisions, tree
 from realfleet.chamber import require_chamber, run_inside
 from realfleet.inside import surroundings
 from realfleet.look import Look
+from realfleet.optional import optional_packages
 from realfleet.telling import ScenarioError, tell
 from realfleet.verbs import Argosy
 from realfleet.without import PARTS
@@ -92,8 +94,13 @@ class Rounds:
         """Return the tree as the verbs alone make it; the same for every round."""
         place = self._copy(self._pristine, "ruled")
         facts: dict[str, Any] = {"import": self._import(place)}
-        facts["audit"] = self._argosy.ask("audit", str(place))["counts"]
-        facts["absent"] = self._repair(place)
+        audited = self._copy(place, "audited")
+        with ThreadPoolExecutor(
+            1
+        ) as aside:  # it changes nothing, and the repair has one processor for itself
+            counts = aside.submit(lambda: self._argosy.ask("audit", str(audited))["counts"])
+            facts["absent"] = self._repair(place)
+            facts["audit"] = counts.result()
         refitted = self._argosy.ask("refit", str(place), "--apply", "--dirty")
         facts["refit"] = {key: refitted[key] for key in ("run", "sites", "gates")}
         facts["refit"]["changed"] = len(refitted["changed"])
@@ -165,7 +172,12 @@ class Rounds:
         if touched := tree.changed(before, tree.digests(made.place)):
             raise ScenarioError(f"a start has changed the tree itself: {sorted(touched)[:5]}")
         looks = {key: msgspec.convert(each, type=Look) for key, each in seen["looks"].items()}
-        closed = account.close(looks, seen["logs"], {})
+        lacks = self._decisions.lacks()
+        if unknown := sorted(lacks.keys() - looks.keys()):
+            raise ScenarioError(
+                f"the decisions tell what `{unknown[0]}` goes without, and there is no such agent"
+            )
+        closed = account.close(looks, seen["logs"], lacks)
         told = self._told(made, checked, closed, looks, seen)
         told["seconds"] = round(time.monotonic() - began_s, 1)
         (self._room / f"{name}.json").write_text(
@@ -187,11 +199,14 @@ class Rounds:
         seen: dict[str, Any],
     ) -> dict[str, Any]:
         living = [look for look in looks.values() if look.pid]
+        scripts = _scripts(made.place)
+        ready = {name: scripts[name] for name in closed.ready}
         return {
             "declared": checked["agents"],
-            "parse": _parsing(made.place),
+            "parse": sum(_parses(made.place / script) for script in scripts.values()),
             "startable": checked["agents"] - len(checked["cannot_start"]),
             **msgspec.to_builtins(closed),
+            "optional": optional_packages(made.place, ready, self._bin / "python"),
             "processes": len({look.pid for look in living}),
             "contexts": sum(look.contexts for look in living),
             "most_contexts": max((look.contexts for look in living), default=0),
@@ -206,14 +221,15 @@ class Rounds:
         }
 
 
-def _parsing(place: Path) -> int:
-    """Return how many of the declared agents' scripts parse."""
+def _scripts(place: Path) -> dict[str, str]:
+    """Return the script of each agent, relative to the tree."""
     fleet = yaml.safe_load((place / "fleet.yaml").read_text(encoding="utf-8"))
-    count = 0
-    for agent in fleet["agents"].values():
-        try:
-            ast.parse((place / str(agent["run"])).read_bytes())
-        except (OSError, SyntaxError, ValueError):
-            continue
-        count += 1
-    return count
+    return {name: str(agent["run"]) for name, agent in fleet["agents"].items()}
+
+
+def _parses(script: Path) -> bool:
+    try:
+        ast.parse(script.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True

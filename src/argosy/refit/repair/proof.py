@@ -7,15 +7,18 @@ change that opens a text or a bracket, and swallows what follows, is found.
 
 from __future__ import annotations
 
+import functools
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from argosy.refit.repair.edit import Edit
 from argosy.refit.tokens import Token, scan
 
+_MAY_SPAN_LINES: Final = frozenset({"string", "open"})
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -54,13 +57,20 @@ def _outside(text: str, spans: Sequence[tuple[int, int]], others: Sequence[str])
         touched |= _touched(text, starts, (begin, end), other)
     found: list[tuple[str, int]] = []
     last = 0
-    for token in scan(text):
-        if token.is_code:
-            stop = token.line + _line_ends(token)
-            if touched.isdisjoint(range(token.line, stop + 1)):
-                found.append((token.text, token.column if token.line > last else -1))
-            last = stop
+    for token in _code(text):
+        line = stop = token.line
+        if token.kind in _MAY_SPAN_LINES:
+            stop += _line_ends(token)
+        if line not in touched and (stop == line or touched.isdisjoint(range(line + 1, stop + 1))):
+            found.append((token.text, token.column if line > last else -1))
+        last = stop
     return found
+
+
+@functools.lru_cache(maxsize=2)
+def _code(text: str) -> tuple[Token, ...]:
+    """Return the tokens of code; what one step leaves is what the next begins with."""
+    return tuple(token for token in scan(text) if token.is_code)
 
 
 def _touched(text: str, starts: Sequence[int], span: tuple[int, int], other: str) -> set[int]:
@@ -74,7 +84,5 @@ def _touched(text: str, starts: Sequence[int], span: tuple[int, int], other: str
 
 
 def _line_ends(token: Token) -> int:
-    """Return how many line ends are inside a token of code."""
-    if token.kind not in ("string", "open"):
-        return 0
+    """Return how many line ends are inside a token."""
     return token.text.replace("\r\n", "\n").replace("\r", "\n").count("\n")

@@ -10,6 +10,7 @@ import msgspec
 from argosy.refit.repair.mend import Reached, conclude, look_at, reach
 from argosy.refit.repair.names.shown import read_shown
 from argosy.refit.repair.proposal import Proposal
+from argosy.refit.repair.spread import spread
 from argosy.refit.repair.startup.around import Around
 from argosy.refit.rewrite.run import Kept, Run, locked
 from argosy.refit.walk import take_snapshot
@@ -56,24 +57,25 @@ def repair_tree(
     told = progress or (lambda what, done, total: None)
     folder, paths = _paths(root, exclude)
     sorted_out = _sort_out(folder, paths, absent, told)
-    reached = list(sorted_out.parsing)
-    with collector_paused():
-        for done, (source, failed) in enumerate(sorted_out.broken):
-            told("looking for repairs", done, len(sorted_out.broken))
-            reached.append(reach(source, failed))
+    broken = sorted_out.broken
+    reached = [
+        *sorted_out.parsing,
+        *spread(
+            lambda item: reach(*item), broken, lambda done: told("looking for repairs", done, len(broken))
+        ),
+    ]
     names = {name for item in reached for name in item.names}
     told("reading what the tree shows", 0, len(paths))
     mended = {item.source.path: text for item in reached if (text := item.shows()) is not None}
     every = _around(folder, paths)
     shown = read_shown(folder, every, names, mended)
     around = Around(folder, every, mended, absent)
-    proposals: list[Proposal] = []
-    with collector_paused():
-        for done, item in enumerate(reached):
-            told("mending names and starts", done, len(reached))
-            proposal = conclude(item, shown, around)
-            if proposal.damage is not None or proposal.steps:
-                proposals.append(proposal)
+    concluded = spread(
+        lambda item: conclude(item, shown, around),
+        reached,
+        lambda done: told("mending names and starts", done, len(reached)),
+    )
+    proposals = [item for item in concluded if item.damage is not None or item.steps]
     proposals.sort(key=lambda item: item.path)
     unreadable = tuple(sorted_out.unreadable)
     return Account(folder, len(paths), tuple(proposals), unreadable)

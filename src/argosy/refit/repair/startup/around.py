@@ -43,6 +43,7 @@ class Around:
         self._finder = Finder([root], (), Folders())
         self._fallbacks: dict[str, tuple[str, ...]] = {}
         self._known_helpers: dict[str, tuple[Parsed, Helpers]] = {}
+        self._called: dict[str, bool] = {}
 
     @cached_property
     def classes(self) -> Tree:
@@ -71,10 +72,7 @@ class Around:
 
     def is_imported(self, module: str) -> bool:
         """Return whether a file of the tree imports names from a module by this name, by its text."""
-        words = f"from {module} import ".encode()
-        return any(
-            isinstance(source := self._source(path), Source) and words in source.data for path in self.paths
-        )
+        return self._says(f"from {module} import ", self.paths)
 
     def definition(self, view: View, name: str) -> Definition | None:
         """Return the statement that defines what `name` means in a file, if the tree has it."""
@@ -133,12 +131,16 @@ class Around:
 
     def _is_called(self, method: str) -> bool:
         """Return whether a file that is no test calls a method of this name, by its text."""
-        word = f".{method}(".encode()
-        return any(
-            isinstance(source := self._source(path), Source) and word in source.data
-            for path in self.paths
-            if not _is_test(path)
-        )
+        if method not in self._called:
+            self._called[method] = self._says(
+                f".{method}(", [path for path in self.paths if not _is_test(path)]
+            )
+        return self._called[method]
+
+    def _says(self, words: str, paths: Sequence[str]) -> bool:
+        """Return whether the text of one of these files has some words."""
+        data = words.encode()
+        return any(isinstance(source := self._source(path), Source) and data in source.data for path in paths)
 
     def has_elsewhere(self, top: str, beside: str) -> bool:
         """Return whether a module or package of this name is in the tree, but not in the folder `beside`."""

@@ -1,0 +1,49 @@
+"""Packages that an agent's script asks for where it has thought of their absence, and that are not here.
+
+The script's author wrote what happens without them, so nothing fails by name and the agent is not degraded
+by them. They are told beside the account, since what such an agent does is less than it could be.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+_FIND: Final = (
+    "import importlib.util, json, sys; "
+    "print(json.dumps([name for name in sys.argv[1:] if not importlib.util.find_spec(name)]))"
+)
+
+
+def optional_packages(tree: Path, scripts: Mapping[str, str], python: Path) -> dict[str, list[str]]:
+    """Return by agent what its script asks for and does without.
+
+    scripts: by agent, relative to `tree`. python: the interpreter that the agents run on.
+    """
+    asked = {agent: set(_guarded(tree / script)) for agent, script in scripts.items()}
+    tops = sorted(set[str]().union(*asked.values()) - sys.stdlib_module_names)
+    done = subprocess.run(
+        [str(python), "-c", _FIND, *tops], cwd=tree, capture_output=True, text=True, check=True
+    )
+    missing = set(json.loads(done.stdout))
+    return {agent: sorted(names & missing) for agent, names in asked.items() if names & missing}
+
+
+def _guarded(script: Path) -> Iterator[str]:
+    """Yield the top modules whose import is in a `try` that has a handler, stand-ins apart."""
+    try:
+        tree = ast.parse(script.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try) and node.handlers and "stand_in" not in ast.unparse(node):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Import):
+                    yield from (alias.name.partition(".")[0] for alias in inner.names)
+                elif isinstance(inner, ast.ImportFrom) and not inner.level and inner.module:
+                    yield inner.module.partition(".")[0]
