@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -9,12 +10,17 @@ import msgspec
 from msgspec import Raw
 
 from argosy.wire import codec, errors
-from argosy.wire.frame import Bytes, now_us
+from argosy.wire.frame import Bytes
 
 FIRST_CREDIT: Final = 256 * 1024  # bytes of a stream that may come before any is taken
 MOST_TRIES: Final = 3  # of an idempotent call: one that kills its peer does not kill it for ever
 
 Answer = tuple[Raw, list[memoryview]]
+
+# Named here, since they are needed for each call: a step through a module or a function shows.
+_monotonic: Final = time.monotonic
+_LARGE: Final = codec.BUFFER_BYTES
+_BYTES_LIKE: Final = codec.BYTES_LIKE
 
 _REFUSALS: Final = {codec.UNKNOWN_METHOD: errors.UnknownMethod, codec.BAD_ARGUMENT: errors.BadArgument}
 
@@ -24,7 +30,8 @@ class Sink(Protocol):
 
     def done(self) -> bool: ...
 
-    def set_result(self, answer: Answer, /) -> None: ...
+    def set_result(self, answer: Answer, /) -> None:
+        """Take the answer; may raise asyncio.InvalidStateError when it is done already."""
 
     def set_exception(self, error: BaseException, /) -> None: ...
 
@@ -91,16 +98,20 @@ class Maker:
     ) -> Call:
         """Raises TooLarge: it cannot be carried; TypeError: an argument has no encoding."""
         self._last_id = number = self._last_id + 1
-        deadline_us = now_us() + int(timeout_s * 1e6)
+        deadline_us = int((_monotonic() + timeout_s) * 1e6)
         packer = self._packer
-        lifted = packer.lift_arguments(arguments)
+        pack = packer.pack
+        for value in arguments.values():
+            if isinstance(value, _BYTES_LIKE) and len(value) >= _LARGE:
+                arguments = packer.lift_arguments(arguments)
+                break
         try:
             if flow:
-                record = packer.pack((number, method, deadline_us, lifted, trace, FIRST_CREDIT))
+                record = pack((number, method, deadline_us, arguments, trace, FIRST_CREDIT))
             elif trace:
-                record = packer.pack((number, method, deadline_us, lifted, trace))
+                record = pack((number, method, deadline_us, arguments, trace))
             else:
-                record = packer.pack((number, method, deadline_us, lifted))
+                record = pack((number, method, deadline_us, arguments))
         except Exception:
             packer.take_frames()
             raise

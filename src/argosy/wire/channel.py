@@ -13,12 +13,13 @@ and splits every batch.
 
 from __future__ import annotations
 
+from asyncio import InvalidStateError
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from argosy.wire import codec, errors, frame
 from argosy.wire.backlog import Backlog
-from argosy.wire.call import MOST_TRIES, Call, Flow, Maker, Sink, read_failure, remote_error
+from argosy.wire.call import MOST_TRIES, Answer, Call, Flow, Maker, Sink, read_failure, remote_error
 from argosy.wire.dialer import Dialer
 from argosy.wire.frame import now_us
 from argosy.wire.lane import Lane, Secure
@@ -31,6 +32,7 @@ MOST_WAITING: Final = 4096
 MOST_STREAMS: Final = 64
 DRAIN_MESSAGES: Final = 256  # in one go, so that a flood does not keep the loop from its timers
 
+_RESULT: Final = codec.RESULT
 _FAR_US: Final = 20_000  # a deadline that no brief wait reaches
 _CLOSED: Final = "this side closed the channel"
 
@@ -300,36 +302,43 @@ class Channel:
 
     def _on_replies(self, records: list[codec.ReplyRecord], buffers: list[memoryview]) -> None:
         """Hand results over; what is not just that is looked at one by one."""
-        sent = self._sent
+        take = self._sent.pop
         for record in records:
-            if record.tag == codec.RESULT and (call := sent.get(record.id)) and not call.flow:
-                del sent[record.id]
-                sink = call.sink
-                if not sink.done():
-                    sink.set_result((record.value, buffers))
-            else:
+            if record.tag != _RESULT:
                 self._on_reply(record, buffers)
+            elif (call := take(record.id, None)) and call.flow is None:
+                try:
+                    call.sink.set_result((record.value, buffers))
+                except InvalidStateError:  # cancelled in this tick: a rare case, so it is not asked before
+                    continue
+            else:
+                self._on_odd_result(call, (record.value, buffers))
+
+    def _on_odd_result(self, call: Call | None, answer: Answer) -> None:
+        """Take a result that nobody waits for any more, or that was asked for as a stream."""
+        if call is None or call.flow is None:
+            self._late += 1
+            return
+        self._streams -= 1
+        call.flow.item(answer)
+        if not call.sink.done():
+            call.sink.set_result(answer)
 
     def _on_reply(self, record: codec.ReplyRecord, buffers: list[memoryview]) -> None:
         tag = record.tag
         if tag == codec.ITEM:
             self._on_item(record, buffers)
             return
-        is_result = tag == codec.RESULT or tag == codec.END
         # Read before the call leaves the table: what cannot be read ends the lane and every call on it.
-        failure = None if is_result else read_failure(record.value)
+        failure = None if tag == codec.END else read_failure(record.value)
         call = self._sent.pop(record.id, None)
         if call is None:
             self._late += 1
             return
-        flow, sink = call.flow, call.sink
-        if flow:
-            self._streams -= 1
-            if tag == codec.RESULT:  # asked as a stream, answered at once
-                flow.item((record.value, buffers))
+        self._streams -= call.flow is not None
         if failure is None:
-            if not sink.done():
-                sink.set_result((record.value, buffers))
+            if not call.sink.done():
+                call.sink.set_result((record.value, buffers))
         elif tag == codec.REFUSED and failure.code == codec.STOPPING:
             self._on_stopping(call)
         else:

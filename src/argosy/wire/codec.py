@@ -30,7 +30,7 @@ LARGEST_BYTES: Final = 256 * 1024 * 1024  # of one frame
 
 EXTENSION: Final = 1
 INLINE: Final = -1
-_BYTES_LIKE: Final = (bytes, bytearray, memoryview)
+BYTES_LIKE: Final = (bytes, bytearray, memoryview)
 
 # What bytes that were not made by a Packer may raise.
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -131,16 +131,13 @@ class Packer:
 
     def lift(self, value: Any) -> Any:
         """Return a large bytes-like value as a reference to a frame of its own, others as they are."""
-        if isinstance(value, _BYTES_LIKE) and len(value) >= BUFFER_BYTES:
+        if isinstance(value, BYTES_LIKE) and len(value) >= BUFFER_BYTES:
             return self._reference("", (memoryview(value).nbytes,), value)
         return value
 
     def lift_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return arguments with their large bytes-like values lifted."""
-        for value in arguments.values():
-            if isinstance(value, _BYTES_LIKE) and len(value) >= BUFFER_BYTES:
-                return {name: self.lift(each) for name, each in arguments.items()}
-        return arguments
+        return {name: self.lift(each) for name, each in arguments.items()}
 
     def _foreign(self, value: Any) -> Any:
         interface = getattr(value, "__array_interface__", None)
@@ -176,17 +173,18 @@ _decode_place = msgspec.msgpack.Decoder(_Place).decode
 
 def wire_type(hint: Any) -> Any:
     """Return a type that also takes a reference to a buffer, where the given one is bytes-like."""
-    return hint | Ext if hint in _BYTES_LIKE else hint
+    return hint | Ext if hint in BYTES_LIKE else hint
 
 
 def is_bytes_like(hint: Any) -> bool:
     """Tell whether a large value of this type travels as a frame of its own."""
-    return hint in _BYTES_LIKE
+    return hint in BYTES_LIKE
 
 
 class Unpacker:
     """Decodes values of one type; raises msgspec.DecodeError (or ValidationError) with the path.
 
+    decode: decodes one value that has no buffers beside it, without a step through `unpack`.
     of: what to decode. Where a field is bytes-like, the struct says `wire_type(bytes)`, and
     `fields` says which type each such field really has.
     """
@@ -194,17 +192,17 @@ class Unpacker:
     def __init__(self, of: Any = Any, fields: Mapping[str, type] | None = None) -> None:
         self._frames: Sequence[Bytes] = ()
         self._fields = fields
-        self._bytes: type | None = of if of in _BYTES_LIKE else None
+        self._bytes: type | None = of if of in BYTES_LIKE else None
         wanted = wire_type(of)
-        self._decode = msgspec.msgpack.Decoder(wanted, ext_hook=self._buffer, dec_hook=_same).decode
+        self.decode: Final = msgspec.msgpack.Decoder(wanted, ext_hook=self._buffer, dec_hook=_same).decode
 
     def unpack(self, raw: Raw | Bytes, frames: Sequence[Bytes] = ()) -> Any:
         """Decode one value whose buffers are in `frames`."""
         if not frames:
-            return self._decode(raw)
+            return self.decode(raw)
         self._frames = frames
         try:
-            return self._with_bytes(self._decode(raw))
+            return self._with_bytes(self.decode(raw))
         finally:
             self._frames = ()
 
@@ -264,12 +262,12 @@ class Unpackers:
     def of(self, wanted: Any) -> Unpacker:
         """Return the decoder of a type; one that cannot be a key, such as some annotations, is made anew."""
         try:
-            found = self._made.get(wanted)
+            return self._made[wanted]
         except TypeError:
             return Unpacker(wanted)
-        if found is None:
-            found = self._made[wanted] = Unpacker(wanted)
-        return found
+        except KeyError:
+            made = self._made[wanted] = Unpacker(wanted)
+            return made
 
 
 unpackers = Unpackers()  # of the thread of the loop

@@ -19,13 +19,51 @@ from argosy.wire.trace import trace_id
 DEFAULT_TIMEOUT_S: Final = 10.0
 
 
+class _Asker:
+    """Asks one channel from the coroutines of one loop.
+
+    Apart from Peer, which has `__getattr__`: reading anything of such an object is slow, and a call reads much.
+    """
+
+    __slots__ = ("_channel", "_new_future", "_timeout_s")
+
+    def __init__(self, channel: Channel, timeout_s: float) -> None:
+        self._channel = channel
+        self._timeout_s = timeout_s
+        self._new_future: Callable[[], asyncio.Future[Answer]] | None = None
+
+    async def ask(
+        self, method: str, arguments: dict[str, Any], timeout: float | None = None, returns: Any = Any
+    ) -> Any:
+        # Asking for the loop asks the kernel for the process, in Python 3.11 at each call.
+        new_future = self._new_future
+        if new_future is None:
+            new_future = self._new_future = asyncio.get_running_loop().create_future
+        future = new_future()
+        limit_s = self._timeout_s if timeout is None else timeout
+        call = self._channel.submit(method, arguments, limit_s, future, trace_id.get())
+        try:
+            raw, buffers = await future
+        except asyncio.CancelledError:
+            self._channel.cancel(call)
+            raise
+        try:
+            unpacker = codec.unpackers.of(returns)
+            if buffers:
+                return unpacker.unpack(raw, buffers)
+            decode = unpacker.decode
+            return decode(raw)
+        except codec.UNREADABLE as error:
+            raise unreadable(self._channel.peer, method, error) from error
+
+
 class Peer:
     """Another agent, for coroutines of one loop; many calls may be in flight at once."""
 
     def __init__(self, channel: Channel, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._channel = channel
         self._timeout_s = timeout_s
-        self._new_future: Callable[[], asyncio.Future[Answer]] | None = None
+        self._ask = _Asker(channel, timeout_s).ask
 
     def call(
         self, method: str, /, *, timeout: float | None = None, returns: Any = Any, **arguments: Any
@@ -40,25 +78,6 @@ class Peer:
         Raises an error of `argosy.wire.errors`; TypeError when an argument has no encoding.
         """
         return self._ask(method, arguments, timeout, returns)
-
-    async def _ask(
-        self, method: str, arguments: dict[str, Any], timeout: float | None = None, returns: Any = Any
-    ) -> Any:
-        # Asking for the loop asks the kernel for the process, in Python 3.11 at each call.
-        if self._new_future is None:
-            self._new_future = asyncio.get_running_loop().create_future
-        future = self._new_future()
-        limit_s = self._timeout_s if timeout is None else timeout
-        call = self._channel.submit(method, arguments, limit_s, future, trace_id.get())
-        try:
-            answer = await future
-        except asyncio.CancelledError:
-            self._channel.cancel(call)
-            raise
-        try:
-            return codec.unpackers.of(returns).unpack(*answer)
-        except codec.UNREADABLE as error:
-            raise unreadable(self._channel.peer, method, error) from error
 
     def stream(
         self,
@@ -92,9 +111,12 @@ class Peer:
         if method.startswith("_"):
             raise AttributeError(method)
 
-        def ask(**arguments: Any) -> Awaitable[Any]:
-            return self._ask(method, arguments)
+        ask_for = self._ask
 
+        def ask(**arguments: Any) -> Awaitable[Any]:
+            return ask_for(method, arguments)
+
+        self.__dict__[method] = ask  # found at once from now on
         return ask
 
     def __repr__(self) -> str:
