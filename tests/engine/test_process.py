@@ -90,10 +90,14 @@ def test_holders_of_a_file_are_found_and_killed(tmp_path: Path) -> None:
 
 def test_children_and_their_environment() -> None:
     env = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": "/run/ü"}
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, env=env) as child:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as child:
+        assert child.stdin
+        assert child.stdout
+        child.stdin.write(b"here\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"here\n", "its program runs: before that it has no environment"
         assert child.pid in process.children()
         assert process.variables(child.pid)["NOTIFY_SOCKET"] == "/run/ü"
-        assert child.stdin
         child.stdin.close()
     assert child.pid not in process.children()
     assert process.variables(child.pid) == {}
