@@ -80,6 +80,24 @@ class Plain(BaseAgent):
         super().cleanup()
 
 
+class ReadsItself(BaseAgent):
+    """Answers on its socket in a thread of its own, and calls the `run` of its base as well."""
+
+    def __init__(self) -> None:
+        super().__init__(name="ReadsItself")
+        self.socket = self.context.socket(zmq.REP)
+        self.socket.bind(f"tcp://*:{self.port}")
+        threading.Thread(target=self._loop, daemon=True).start()
+
+    def _loop(self) -> None:
+        while self.running:
+            if self.socket.poll(50):
+                self.socket.send_json({"by": "its thread", "asked": self.socket.recv_json()})
+
+    def handle_request(self, request: dict[str, Any]) -> Any:
+        return {"by": "its base"}
+
+
 class OnlyHealthCheck(BaseAgent):
     """Says how it is by `health_check` alone."""
 

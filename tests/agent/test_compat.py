@@ -389,6 +389,14 @@ def test_the_socket_of_the_base_answers_for_whoever_uses_it(start: Start) -> Non
     assert agent.code == 0
 
 
+def test_a_socket_that_the_agent_reads_in_its_own_thread_is_left_to_it(start: Start) -> None:
+    """Two threads on one socket ended the process, now and then, in libzmq."""
+    agent = start("ReadsItself")
+    answers = {ask(agent.url, {"number": number})["by"] for number in range(300)}
+    assert answers == {"its thread"}
+    assert health(agent)["status"] == "ok"
+
+
 def test_a_socket_of_the_base_may_be_bound_where_it_is_already(start: Start) -> None:
     agent = start("BindsTheBasesSocket")
     assert send(agent.url, b"words") == b"raw words"

@@ -58,8 +58,7 @@ def run(job: Job) -> dict[str, Any]:
         )
         if any(row["pid"] for row in argosy.ask("status", str(fleet))["agents"].values()):
             time.sleep(job.settle_s)
-        status = argosy.ask("status", str(fleet))
-        looks = look_at(fleet, status)
+        looks = look_at(fleet, lambda: argosy.ask("status", str(fleet)))
         unready = [name for name, look in looks.items() if why_not(name, look, "")]
         logs = _last_lines(argosy, fleet, unready)
     finally:
@@ -71,7 +70,6 @@ def run(job: Job) -> dict[str, Any]:
         "start_seconds": round(seconds, 1),
         "stop_seconds": round(time.monotonic() - began_s, 1),
         "killed": down["killed"],
-        "status": status,
         "looks": {name: msgspec.to_builtins(each) for name, each in looks.items()},
         "logs": logs,
         "written": _written(Path(job.tree), room / "upper"),

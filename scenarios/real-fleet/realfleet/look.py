@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,16 +51,21 @@ class Look(msgspec.Struct, frozen=True):
     pss_bytes: int = 0
 
 
-def look_at(fleet: Path, status: Mapping[str, Any]) -> dict[str, Look]:
-    """Return a look at each agent of a running fleet; all are asked at the same time."""
+def look_at(fleet: Path, ask_status: Callable[[], Mapping[str, Any]]) -> dict[str, Look]:
+    """Return a look at each agent of a running fleet; all are asked at the same time.
+
+    ask_status: returns what the supervisor says of the agents; asked again at the end, for one that died of
+    a question.
+    """
     declared = yaml.safe_load(fleet.read_text(encoding="utf-8"))["agents"]
-    rows = status["agents"]
+    rows = ask_status()["agents"]
     ports = {}
     for name, row in rows.items():
         for kind, key in ((_HEALTH, "health_port"), (_MAIN, "port")):
             if row["pid"] and declared[name].get(key):
                 ports[kind, name] = declared[name][key]
     answers = _ask_all(ports)
+    rows = ask_status()["agents"]
     looks = {}
     for name, row in rows.items():
         weight = _weigh(row["pid"]) if row["pid"] else {}

@@ -23,6 +23,7 @@ from argosy.agent.compat.given import Given
 from argosy.agent.compat.loop import Inbox, turn_until_stopped
 from argosy.agent.compat.ports import free_port
 from argosy.agent.compat.post import Post, current_post, leave_post, take_post
+from argosy.agent.compat.reading import Readers
 from argosy.agent.compat.work import Stage, Work
 from argosy.wire.lease import Lease, context
 
@@ -48,6 +49,7 @@ class Core:
         self._initialized = threading.Event()
         self._constructors = 0
         self._runs = 0
+        self._readers = Readers(agent)
 
     def _changed(self) -> None:
         if self.post:
@@ -175,6 +177,7 @@ class Core:
         """Be the work loop until the agent's `running` is false; a guest only waits for that."""
         self._open_main()
         inbox = self.post.inbox if self.post else Inbox(lambda act: act())
+        self._readers = Readers(self.agent)
         turn_until_stopped(self.agent, inbox, self.work, self._own_requests)
 
     def wake(self) -> None:
@@ -183,8 +186,10 @@ class Core:
             self.post.inbox.bell.ring()
 
     def _own_requests(self) -> Any:
-        """Return the REP socket that is under the agent's `socket`, None when there is none."""
+        """Return the REP socket under the agent's `socket`; None without one, or when the agent reads it."""
         found = self.sockets.get("socket")
+        if found is None or self._readers.may_read():
+            return None
         is_rep = isinstance(found, zmq.Socket) and not found.closed and int(found.type) == int(zmq.REP)
         return found if is_rep else None
 
