@@ -22,7 +22,7 @@ DEFAULT_TIMEOUT_S: Final = 10.0
 class _Asker:
     """Asks one channel from the coroutines of one loop.
 
-    Apart from Peer, which has `__getattr__`: reading anything of such an object is slow, and a call reads much.
+    Apart from Peer, which has `__getattr__`: reading anything of such an object is slow.
     """
 
     __slots__ = ("_channel", "_new_future", "_timeout_s")
