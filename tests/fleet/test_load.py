@@ -47,6 +47,10 @@ def agents(*lines: str) -> str:
     return "\n".join(["fleet: f", "agents:", *(f"  {line}" for line in lines)]) + "\n"
 
 
+def hub(keys: str) -> str:
+    return agents("A: {run: a.py}") + f"hub: {{{keys}}}\n"
+
+
 def told(text: str) -> list[str]:
     return [f"{fault.where.removeprefix('/fleets/f.yaml:')} {fault.code}" for fault in faults_of(text)]
 
@@ -166,6 +170,17 @@ def test_defaults_reach_every_agent_and_give_way() -> None:
         (agents("A: {run: a.py}") + "environments: {testing: {r: 'tcp://x:1'}}\n", ["4:26 address"]),
         (agents("A: {run: a.py}") + "environments: {testing: {r: 0.0.0.0}}\n", ["4:26 address"]),
         (agents("A: {run: a.py}") + "environments: {testing: {r: 'h:99999'}}\n", ["4:26 address"]),
+        (hub("recovery: [{do: reboot}]"), ["4:23 wrong-value"]),
+        (hub("recovery: [{agents: [A]}]"), ["4:18 missing-key"]),
+        (hub("recovery: [{do: restart, agents: [B]}]"), ["4:41 unknown-agent"]),
+        (hub("recovery: [{do: restart, times: 0}]"), ["4:39 wrong-value"]),
+        (hub("recovery: [{do: run}]"), ["4:19 recovery"]),
+        (hub("recovery: [{do: restart, run: [x]}]"), ["4:32 recovery"]),
+        (hub("recovery: [{do: restart, figure: lag}]"), ["4:32 recovery"]),
+        (hub("alerts: {thresholds: [{figure: lag}]}"), ["4:29 threshold"]),
+        (hub("alerts: {thresholds: [{figure: lag, above: 1, below: 2}]}"), ["4:29 threshold"]),
+        (hub("alerts: {thresholds: [{figure: lag, above: 1, agents: [B]}]}"), ["4:62 unknown-agent"]),
+        (hub("actions: nowhere"), ["4:16 wrong-value"]),
     ],
 )
 def test_each_fault_has_its_code_and_place(text: str, expected: list[str]) -> None:
@@ -187,6 +202,8 @@ def test_each_fault_has_its_code_and_place(text: str, expected: list[str]) -> No
         (agents("A: {run: a.py, port: '5000'}"), "without quotes"),
         (agents("A: {run: a.py, group: 12}"), 'in quotes it is a text: `"12"`'),
         (agents("A: {run: a.py, machine: pc}") + "machines: {pc1: , b: }\n", "did you mean `pc1`?"),
+        (hub("recovery: [{do: restart, agents: [a]}]"), "did you mean `A`?"),
+        (hub("recovery: [{do: run}]"), "such as `run: [./free-gpu.sh]`"),
     ],
 )
 def test_hints_name_what_to_write(text: str, words: str) -> None:

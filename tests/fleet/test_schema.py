@@ -22,6 +22,7 @@ STRUCTS = [
     spec.Machine,
     spec.Alerts,
     spec.Hub,
+    spec.Recovery,
     spec.Threshold,
     spec.Logs,
     spec.AgentKeys,
@@ -71,7 +72,21 @@ def test_the_schema_is_a_schema() -> None:
         },
         {
             **agent(),
-            "hub": {"port": 9000, "alerts": {"webhook": "http://127.0.0.1:9/", "after": "1s"}},
+            "hub": {
+                "port": 9000,
+                "hosts": ["hub.example"],
+                "actions": "never",
+                "alerts": {
+                    "webhook": "http://127.0.0.1:9/",
+                    "after": "1s",
+                    "slow_start": False,
+                    "thresholds": [{"figure": "lag", "above": 5, "lasting": "10s", "clear": "1m"}],
+                },
+                "recovery": [
+                    {"do": "restart-dependents", "agents": ["A"], "times": 2, "within": "10m"},
+                    {"do": "run", "run": ["./free.sh"], "figure": "lag", "pause": "5s"},
+                ],
+            },
             "defaults": {"group": "g"},
         },
     ],

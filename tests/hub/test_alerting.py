@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.hub.alerting import CALM_S, FLAPS, Alerting, Notice, Threshold
+from argosy.hub.alerting import CALM_S, FLAPS, UNSEEN_S, Alerting, Notice, Threshold
 
 NEEDS = {"Root": [], "Middle": ["Root"], "Leaf": ["Middle"], "Other": []}
 
@@ -74,12 +74,91 @@ def test_flapping_is_told_once_and_then_calm() -> None:
 
 def test_planned_work_is_quiet_and_its_time_does_not_count() -> None:
     made = alerting()
-    made.open_quiet()
+    made.open_quiet("apply", None, until_s=1000)
     made.hear_state("Root", "starting", "")
     assert told(made, 0, 50, 100) == []
-    made.close_quiet()
-    assert told(made, 101, 103) == []
+    made.quiet.close("apply")
+    assert told(made, 101, 102) == []
     assert [notice.subject for notice in told(made, 105)] == ["Root"]
+
+
+def test_a_restart_is_quiet_about_those_that_it_touches_and_about_nobody_else() -> None:
+    made = alerting()
+    made.open_quiet("restart Middle", ["Middle"], until_s=1000)
+    for agent in ("Middle", "Leaf", "Other"):
+        made.hear_state(agent, "failing", "")
+    assert [notice.subject for notice in told(made, 0, 4, 8)] == ["Other"]
+
+
+def test_a_window_that_nobody_closes_ends_by_itself_or_with_its_supervisor() -> None:
+    made = alerting()
+    made.open_quiet("apply", None, until_s=50)
+    made.hear_state("Root", "failing", "")
+    assert told(made, 0, 49, 50) == []
+    assert [notice.subject for notice in told(made, 51, 54)] == ["Root"]
+    made.open_quiet("quiet all", None, until_s=1000, by="somebody")
+    made.open_quiet("apply", None, until_s=1000)
+    made.quiet.close_engine()
+    assert [window.by for window in made.quiet.windows(60)] == ["somebody"]
+
+
+def test_what_waits_for_one_that_was_stopped_on_purpose_is_no_trouble_and_one_that_fails_is() -> None:
+    made = alerting()
+    for state in ("stopping", "exited"):
+        made.hear_state("Root", state, "")
+        made.hear_state("Middle", "degraded", "needs Root")
+        made.hear_state("Leaf", "degraded", "needs Middle")
+        assert told(made, 0, 100) == []
+    made.hear_state("Middle", "given-up", "exit code 1")
+    (notice,) = told(made, 101, 105)
+    assert (notice.subject, notice.dependents) == ("Middle", ("Leaf",))
+
+
+def test_the_time_of_a_trouble_is_that_of_its_event_not_that_of_its_hearing() -> None:
+    made = alerting()
+    made.hear_state("Root", "failing", "", since_s=97.5)
+    (notice,) = told(made, 100, 100.6)
+    assert notice.since_s == 97.5
+
+
+def test_one_that_turns_out_to_hang_on_another_is_counted_there() -> None:
+    made = alerting()
+    made.hear_state("Leaf", "degraded", "no answer")
+    assert [notice.subject for notice in told(made, 0, 3)] == ["Leaf"]
+    made.hear_state("Middle", "failing", "")
+    raised, cleared = told(made, 4, 7, 14)
+    assert (raised.subject, raised.dependents) == ("Middle", ("Leaf",))
+    assert (cleared.kind, cleared.text) == ("cleared", "Leaf is counted under Middle now")
+    assert made.hanging_on(raised.key) == ("Leaf",)
+
+
+def test_what_an_earlier_life_of_the_hub_raised_is_not_raised_again_and_is_cleared() -> None:
+    made = Alerting(NEEDS)
+    made.restore("agent:Root", 5.0, ["Middle"])
+    made.hear_state("Root", "restart-pending", "exit code 1")
+    assert told(made, 100, 104, 200) == []
+    made.hear_state("Root", "ready", "")
+    assert [(notice.kind, notice.key) for notice in told(made, 201, 211)] == [("cleared", "agent:Root")]
+
+
+def test_starts_that_are_slow_together_are_one_alert_and_told_after_the_planned_work() -> None:
+    made = alerting()
+    for at in range(0, 60, 10):
+        for agent in ("Root", "Leaf", "Other"):
+            made.pace.hear("order", agent, "", at)
+            made.pace.hear("state", agent, "ready", at + 1)
+    made.open_quiet("restart Root", ["Root"], until_s=1000)
+    for agent in ("Root", "Leaf"):
+        made.pace.hear("order", agent, "", 100)
+    assert told(made, 101, 102, 110) == []
+    made.pace.hear("state", "Root", "ready", 112)
+    made.pace.hear("state", "Leaf", "ready", 109)
+    made.quiet.close("restart Root")
+    (raised, cleared) = told(made, 113, 114, 124)
+    assert (raised.about, raised.subject) == ("slow-start", "Root")
+    assert "Root was ready after 12.0 s: 6 earlier starts took 1.00 s in the median, ± 0.00 s" in raised.text
+    assert "Leaf was ready after 9.0 s" in raised.text
+    assert cleared.kind == "cleared"
 
 
 def test_what_was_stopped_is_no_trouble() -> None:
@@ -100,12 +179,33 @@ def test_a_threshold_has_to_be_passed_for_its_time() -> None:
     assert [notice.kind for notice in told(made, 11, 21)] == ["cleared"]
 
 
-def test_a_machine_that_cannot_be_seen_is_one_alert() -> None:
+def test_a_threshold_has_a_time_of_its_own_to_be_cleared_and_goes_with_its_agent() -> None:
+    bounds = [Threshold("lag", above=5.0, for_s=0.0, clear_s=60.0), Threshold("load", below=1.0, for_s=0.0)]
+    made = alerting(thresholds=bounds)
+    made.hear_figures("Leaf", {"lag": 6.0, "load": 0.5})
+    assert sorted(notice.figure for notice in told(made, 0)) == ["lag", "load"]
+    made.hear_figures("Leaf", {"lag": 4.0})
+    assert told(made, 1, 60) == []
+    assert [notice.text for notice in told(made, 61)] == ["lag above 5 of Leaf is over"]
+    made.hear_state("Leaf", "stopping", "")
+    assert [notice.text for notice in told(made, 62, 72)] == ["load below 1 of Leaf is over"]
+
+
+def test_a_machine_that_is_lost_is_one_alert_at_once() -> None:
     made = alerting()
-    made.hear_sight("pc2", is_blind=True, reason="no answer")
-    assert [(notice.key, notice.subject) for notice in told(made, 0, 3)] == [("machine:pc2", "pc2")]
     made.hear_sight("pc2", is_blind=False, reason="")
-    assert [notice.kind for notice in told(made, 4, 14)] == ["cleared"]
+    assert told(made, 0) == []
+    made.hear_sight("pc2", is_blind=True, reason="no answer")
+    assert [(notice.key, notice.subject) for notice in told(made, 1)] == [("machine:pc2", "pc2")]
+    made.hear_sight("pc2", is_blind=False, reason="")
+    assert [notice.text for notice in told(made, 4, 14)] == ["pc2 can be seen again"]
+
+
+def test_a_machine_that_was_never_seen_has_the_time_to_start() -> None:
+    made = alerting()
+    made.hear_sight("pc2", is_blind=True, reason="not asked yet")
+    assert told(made, 0, UNSEEN_S - 1) == []
+    assert [notice.subject for notice in told(made, UNSEEN_S)] == ["pc2"]
 
 
 STATES = ("waiting", "starting", "ready", "degraded", "failing", "restart-pending", "given-up", "blocked")
@@ -132,4 +232,7 @@ def test_raises_and_clears_take_turns_and_every_trouble_is_under_a_cause(
             is_raised[notice.key] = notice.kind == "raised"
     causes = made._causes()
     listed = [agent for cause, dependents in causes.items() for agent in (cause, *dependents)]
-    assert sorted(listed) == sorted(agent for agent in made._states if made._in_trouble(agent))
+    planned = [agent for agent in made._states if made._in_trouble(agent) and made._cause_of(agent) is None]
+    assert sorted(listed + planned) == sorted(agent for agent in made._states if made._in_trouble(agent))
+    stopped = [agent for agent in made._states if made._is_stopped(agent)]
+    assert set(planned) <= set(made.with_dependents(stopped))

@@ -87,6 +87,11 @@ class Folder(NamedTuple):
         return _path(self.state, "hub.log")
 
     @property
+    def hub_token(self) -> Path:
+        """The word that actions on the hub's page need; its owner's alone to read."""
+        return _path(self.state, "hub.token")
+
+    @property
     def hub_store(self) -> Path:
         """The records of this machine's hub."""
         return _path(self.state, "hub.db")

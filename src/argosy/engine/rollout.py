@@ -228,7 +228,8 @@ class Rollout:
         mates = [unit for unit in units if unit not in named]
         touched = self._followers(units)
         settling = self._settling = Settling(touched)
-        self._crew.diary.note("restart", text=", ".join(unit.name for unit in named))
+        listed = ", ".join(unit.name for unit in named)
+        self._crew.diary.note("restart", text=listed)
         with self._under_way():
             for unit in named:
                 unit.restart()
@@ -236,7 +237,7 @@ class Rollout:
                 await settling.wait(_RESTART_WITHIN_S)
             finally:
                 self._settling = None
-                self._crew.diary.note("restarted")
+                self._crew.diary.note("restarted", text=listed)
         needing = {other.name for unit in touched for other in self._crew.dependents_of(unit.name)}
         return Restarted(
             restarted=sorted(unit.name for unit in touched if unit.is_ready),

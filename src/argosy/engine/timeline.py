@@ -93,13 +93,26 @@ def last_start(entries: Iterable[Entry], graph: Graph, now_s: float) -> Timeline
 
     graph: of the fleet as it was applied. now_s: the monotonic clock.
     """
-    window = _last_window(entries)
-    if not window:
-        return None
+    return next(iter(last_starts(entries, graph, now_s, 1)), None)
+
+
+def last_starts(entries: Iterable[Entry], graph: Graph, now_s: float, most: int) -> list[Timeline]:
+    """Return the last applies that started anything, the newest first; see `last_start`."""
+    windows = _windows(entries)
+    return [
+        _timeline(window, graph, now_s, is_last=number == 0)
+        for number, window in enumerate(windows[: -most - 1 : -1])
+    ]
+
+
+def _timeline(window: list[Entry], graph: Graph, now_s: float, *, is_last: bool) -> Timeline:
     began = window[0]
     account = next((entry for entry in window if entry.kind == "account"), None)
     kept = window[: window.index(account) + 1] if account else window
-    end_s = (account.mono_s if account else max(now_s, kept[-1].mono_s)) - began.mono_s
+    until_s = account.mono_s if account else kept[-1].mono_s
+    if account is None and is_last:
+        until_s = max(now_s, until_s)
+    end_s = until_s - began.mono_s
     bars = _bars(kept, graph, began.mono_s, end_s)
     ready = {bar.agent: bar.ready_s for bar in bars if bar.ready_s is not None}
     inner = graph.only(ready)
@@ -128,17 +141,19 @@ def _turn(bar: Bar) -> tuple[float, float]:
     return may_start_s, never if bar.ready_s is None else bar.ready_s
 
 
-def _last_window(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the entries from the last apply that ordered a process to the next apply."""
-    found: list[Entry] = []
+def _windows(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Return the entries from each apply that ordered a process to the next apply, oldest first."""
+    found: list[list[Entry]] = []
     current: list[Entry] = []
+    has_order = False
     for entry in entries:
         if entry.kind == "apply":
-            current = []
+            current, has_order = [], False
         if entry.kind == "apply" or current:
             current.append(entry)
-        if is_order(entry) and current:
-            found = current
+        if current and not has_order and is_order(entry):
+            found.append(current)  # which goes on growing
+            has_order = True
     return found
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from argosy.fleet.cells import find_discords, find_feuds
 from argosy.fleet.graph import build_graph
 from argosy.fleet.hosts import is_wildcard, parse_address
+from argosy.fleet.hubkeys import check_hub
 from argosy.fleet.places import Place
 from argosy.fleet.resolve import PORT_PROBES
 from argosy.fleet.spelling import suggestion
@@ -54,6 +55,7 @@ def check_fleet(scene: Scene) -> None:
     _check_ports(scene)
     _check_cycles(scene)
     _check_addresses(scene)
+    check_hub(scene)
 
 
 def _key(scene: Scene, agent: AgentSpec, key: str) -> Place:

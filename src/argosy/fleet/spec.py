@@ -65,6 +65,9 @@ class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     above: Annotated[float | None, Meta(description="raise when it is larger")] = None
     below: Annotated[float | None, Meta(description="raise when it is smaller")] = None
     lasting: Annotated[Duration, Meta(description="how long it has to be beyond the bound")] = "30s"
+    clear: Annotated[
+        Duration | None, Meta(description="how long it has to be within it again; default that of `alerts`")
+    ] = None
     agents: Annotated[list[Name], Meta(description="whose figure; default everybody's")] = []
 
 
@@ -77,7 +80,33 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
     after: Annotated[Duration, Meta(description="how long trouble has to last")] = "3s"
     clear: Annotated[Duration, Meta(description="how long it has to be over")] = "10s"
+    slow_start: Annotated[
+        bool, Meta(description="whether an agent that is slower to start than its own past is told")
+    ] = True
     thresholds: Annotated[list[Threshold], Meta(description="bounds of figures")] = []
+
+
+class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the hub does by itself about an alert, within a budget; it never deletes anything."""
+
+    do: Annotated[
+        Literal["restart", "restart-dependents", "run"],
+        Meta(description="restart the agent, restart it with all that need it, or run a command"),
+    ]
+    run: Annotated[
+        list[str],
+        Meta(description="the command of `run`; it gets the alert as JSON on its standard input"),
+    ] = []
+    agents: Annotated[list[Name], Meta(description="whose alerts; default everybody's")] = []
+    figure: Annotated[
+        str | None,
+        Meta(description="of a threshold whose alerts are meant; without it, alerts of agents in trouble"),
+    ] = None
+    times: Annotated[Count, Meta(description="the budget of each agent: so often")] = 3
+    within: Annotated[Duration, Meta(description="the budget of each agent: in this time")] = "1h"
+    pause: Annotated[
+        Duration, Meta(description="how long to wait for a recovery before it is tried once more")
+    ] = "30s"
 
 
 class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +117,16 @@ class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 9470
     bind: Annotated[str, Meta(description="the interface it listens on")] = "127.0.0.1"
     retention: Annotated[Duration | None, Meta(description="how long records are kept")] = None
+    hosts: Annotated[
+        list[str],
+        Meta(description="further names that browsers may call the page by; addresses always work"),
+    ] = []
+    actions: Annotated[
+        Literal["loopback", "anywhere", "never"],
+        Meta(description="from where restart, stop and quiet may be asked for, with the token"),
+    ] = "loopback"
     alerts: Annotated[Alerts, Meta(description="when alerts are raised, and where they go")] = Alerts()
+    recovery: Annotated[list[Recovery], Meta(description="what the hub does by itself about alerts")] = []
 
 
 class Logs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

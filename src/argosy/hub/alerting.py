@@ -2,33 +2,42 @@
 
 Pure: it is told states, figures and the time, and answers with notices. An agent is in *trouble* when it was
 ready and is not, or when it failed before it ever was. Its *cause* is the need of it that is in trouble and
-has no such need itself; only causes raise alerts, and their dependents are listed under them.
+has no such need itself; only causes raise alerts, and their dependents are listed under them. What waits for
+a need that was stopped on purpose is in no trouble.
 
 An alert is raised when its trouble has lasted, and cleared when it has been over for a while. The third raise
-within ten minutes says that it flaps, and nothing more is said of it until it has been calm for five. What
-the engine does itself (an apply, a restart, a stop) opens a quiet window: nothing is raised in it, and its
-time does not count.
+within ten minutes says that it flaps, and nothing more is said of it until it has been calm for five. In a
+quiet window (`quiet.py`) nothing is raised, and its time does not count. A machine that cannot be seen has
+been waited for already, and is told at once; one that was never seen yet gets the time to start.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from argosy.engine.process import describe_exit
+from argosy.hub.pace import Pace
+from argosy.hub.quiet import Quiet, Window
 
 FLAPS: Final = 3
 FLAP_WITHIN_S: Final = 600.0
 CALM_S: Final = 300.0
+UNSEEN_S: Final = 15.0  # that another machine may take to be seen for the first time
 _FINE: Final = frozenset(("ready", "stopping", "unknown"))
+_AT_REST: Final = frozenset(("stopping", "exited"))
+_BY_NEED: Final = frozenset(("waiting", "degraded", "restart-pending"))  # may be for want of a need alone
 _NEVER_FINE: Final = frozenset(("failing", "given-up", "blocked"))  # also of one that was never ready
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What is told. key: of the alert, the same when it is cleared; subject: the agent, or the machine."""
+    """What is told. key: of the alert, the same when it is cleared; subject: the agent, or the machine.
+
+    about: what kind of alert it is; figure: of a threshold.
+    """
 
     kind: Literal["raised", "cleared"]
     key: str
@@ -38,6 +47,8 @@ class Notice(msgspec.Struct, frozen=True):
     text: str
     dependents: tuple[str, ...] = ()
     is_flapping: bool = False
+    about: Literal["trouble", "threshold", "machine", "slow-start"] = "trouble"
+    figure: str = ""
 
     def body(self) -> dict[str, Any]:
         """Return it as the body of an event."""
@@ -46,12 +57,13 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class Threshold(msgspec.Struct, frozen=True):
-    """A bound of a figure. for_s: how long it has to be passed."""
+    """A bound of a figure. for_s, clear_s: how long it has to be passed, and kept again (None: as all)."""
 
     figure: str
     above: float | None = None
     below: float | None = None
     for_s: float = 30.0
+    clear_s: float | None = None
     agents: frozenset[str] | None = None
 
     def is_passed(self, value: float) -> bool:
@@ -70,48 +82,82 @@ class Threshold(msgspec.Struct, frozen=True):
         )
 
 
+class _Held(msgspec.Struct, frozen=True):
+    """A condition that holds now. after_s, clear_s: how long it, and its end, have to last.
+
+    since_s: when it began, where that is known better than by looking.
+    """
+
+    subject: str
+    text: str
+    about: Literal["trouble", "threshold", "machine", "slow-start"]
+    after_s: float
+    clear_s: float
+    dependents: tuple[str, ...] = ()
+    since_s: float | None = None
+    figure: str = ""
+
+
 class _Alert:
     """One condition: how long it has held or has been over, and what was said of it."""
 
     def __init__(self) -> None:
         self.held_s: float | None = None  # since when it holds
         self.over_s: float | None = None  # since when it is over, while it is raised
+        self.clear_s = 0.0
         self.is_raised = False
         self.is_muted = False
         self.raises: deque[float] = deque(maxlen=FLAPS)
 
 
 class Alerting:
-    """The alerts of one machine. after_s, clear_s: how long trouble, and its end, have to last."""
+    """The alerts of one machine."""
 
     def __init__(
         self,
-        needs: Mapping[str, Sequence[str]],
+        needs: Mapping[str, Sequence[str]] | None = None,
         after_s: float = 3.0,
         clear_s: float = 10.0,
         thresholds: Sequence[Threshold] = (),
     ) -> None:
-        self.needs = needs
-        self._after_s, self._clear_s = after_s, clear_s
-        self._thresholds = thresholds
-        self._states: dict[str, tuple[str, str]] = {}  # agent to state and reason
+        self.take(needs or {}, after_s, clear_s, thresholds)
+        self.quiet = Quiet()
+        self.pace = Pace()
+        self._states: dict[str, tuple[str, str, float | None]] = {}  # agent to state, reason and since when
         self._were_ready: set[str] = set()
-        self._quiet = 0
         self._alerts: dict[str, _Alert] = {}
-        self._values: dict[tuple[str, int], bool] = {}
         self._blind: dict[str, str] = {}
+        self._seen: set[str] = set()
+        self._slow: dict[str, tuple[str, ...]] = {}  # alerts of slow starts, with the agents of each
+        self._held_back: dict[str, float] = {}  # until when a quiet window covered what holds
 
     # -- what it is told ----------------------------------------------------------------------
 
-    def hear_state(self, agent: str, state: str, reason: str) -> None:
+    def take(
+        self,
+        needs: Mapping[str, Sequence[str]],
+        after_s: float,
+        clear_s: float,
+        thresholds: Sequence[Threshold] = (),
+    ) -> None:
+        """Go by this graph and these bounds. after_s, clear_s: how long trouble and its end have to last."""
+        self.needs = needs
+        self._after_s, self._clear_s = after_s, clear_s
+        self._thresholds = thresholds
+        self._values: dict[tuple[str, int], bool] = {}  # whether a figure is beyond its bound
+
+    def hear_state(self, agent: str, state: str, reason: str, since_s: float | None = None) -> None:
         """Take an agent's state; one that was stopped, or ended in order, need not be ready any more."""
-        before, _ = self._states.get(agent, ("unknown", ""))
+        before, _, was_s = self._states.get(agent, ("unknown", "", None))
         if (before, state) != ("exited", "exited"):
-            self._states[agent] = state, reason
+            self._states[agent] = state, reason, since_s if before != state else was_s
         if state in ("ready", "degraded"):
             self._were_ready.add(agent)
         elif state == "exited" and (before in ("stopping", "unknown") or reason == describe_exit(0)):
             self._were_ready.discard(agent)
+        if state in _AT_REST:
+            for key in [key for key in self._values if key[0] == agent]:
+                del self._values[key]  # it has no figures any more
 
     def hear_figures(self, agent: str, figures: Mapping[str, float]) -> None:
         """Take an agent's figures."""
@@ -125,53 +171,137 @@ class Alerting:
             self._blind[machine] = reason
         else:
             self._blind.pop(machine, None)
+            self._seen.add(machine)
 
-    def open_quiet(self) -> None:
-        """Begin planned work."""
-        self._quiet += 1
+    def open_quiet(self, key: str, agents: Iterable[str] | None, until_s: float, by: str = "argosy") -> None:
+        """Begin a quiet window of some agents and all that need them; None for everything."""
+        covered = None if agents is None else frozenset(self.with_dependents(agents))
+        self.quiet.open(Window(key, covered, until_s, by))
 
-    def close_quiet(self, *, all_: bool = False) -> None:
-        """End planned work, or whatever is open."""
-        self._quiet = 0 if all_ else max(0, self._quiet - 1)
+    def restore(self, key: str, since_s: float, dependents: Iterable[str]) -> None:
+        """Take an alert that was raised before this process began; it is not raised once more."""
+        alert = self._alerts.setdefault(key, _Alert())
+        alert.held_s, alert.is_raised, alert.clear_s = since_s, True, self._clear_s
+        about, _, subject = key.partition(":")
+        if about == "agent":
+            self._were_ready.update((subject, *dependents))
 
     # -- what it answers ----------------------------------------------------------------------
 
     def look(self, now_s: float) -> list[Notice]:
         """Return what is to be told now; to be called about once a second."""
-        if self._quiet:
-            for alert in self._alerts.values():
-                if alert.held_s is not None and not alert.is_raised:
-                    alert.held_s = now_s
-            return []
-        held: dict[str, tuple[str, str, tuple[str, ...], float]] = {}
-        for cause, dependents in self._causes().items():
-            state, reason = self._states[cause]
-            text = f"{cause} is {state}" + (f": {reason}" if reason else "")
-            held[f"agent:{cause}"] = cause, text, dependents, self._after_s
-        for (agent, number), is_passed in self._values.items():
-            if is_passed:
-                threshold = self._thresholds[number]
-                key = f"threshold:{agent}:{threshold.words}"
-                held[key] = agent, f"{threshold.words} of {agent}", (), threshold.for_s
-        for machine, reason in self._blind.items():
-            held[f"machine:{machine}"] = machine, f"{machine} cannot be seen: {reason}", (), self._after_s
+        held = {**self._troubles(now_s), **self._passed(), **self._sights(), **self._slow_starts(now_s)}
+        subjects = {
+            key: held[key].subject if key in held else key.split(":")[1] for key in {**held, **self._alerts}
+        }
+        covered = self.quiet.covered(set(subjects.values()), now_s)
         notices = []
-        for key in {**held, **self._alerts}:
-            notice = self._judge(key, held.get(key), now_s)
-            if notice:
+        for key, subject in subjects.items():
+            if subject in covered and not key.startswith("machine:"):
+                self._wait(key, now_s)
+            elif notice := self._judge(key, held.get(key), now_s):
                 notices.append(notice)
         return notices
 
-    def _judge(
-        self, key: str, held: tuple[str, str, tuple[str, ...], float] | None, now_s: float
-    ) -> Notice | None:
+    def holds(self, key: str) -> bool:
+        """Return whether what an alert is about holds still, and is not about to be cleared."""
+        alert = self._alerts.get(key)
+        return alert is not None and alert.held_s is not None and alert.over_s is None
+
+    def hanging_on(self, key: str) -> tuple[str, ...]:
+        """Return who hangs on the cause of an alert now."""
+        about, _, subject = key.partition(":")
+        return self._causes().get(subject, ()) if about == "agent" else ()
+
+    def with_dependents(self, agents: Iterable[str]) -> list[str]:
+        """Return agents with all that need them, also by way of others."""
+        found = dict.fromkeys(agents)
+        while True:
+            more = [
+                name
+                for name, needs in self.needs.items()
+                if name not in found and not found.keys().isdisjoint(needs)
+            ]
+            if not more:
+                return list(found)
+            found.update(dict.fromkeys(more))
+
+    # -- what holds ---------------------------------------------------------------------------
+
+    def _troubles(self, now_s: float) -> dict[str, _Held]:
+        held = {}
+        for cause, dependents in self._causes().items():
+            state, reason, since_s = self._states[cause]
+            text = f"{cause} is {state}" + (f": {reason}" if reason else "")
+            began_s = None if since_s is None else min(since_s, now_s)
+            held[f"agent:{cause}"] = _Held(
+                cause, text, "trouble", self._after_s, self._clear_s, dependents, began_s
+            )
+        return held
+
+    def _passed(self) -> dict[str, _Held]:
+        held = {}
+        for (agent, number), is_passed in self._values.items():
+            if is_passed:
+                bound = self._thresholds[number]
+                clear_s = self._clear_s if bound.clear_s is None else bound.clear_s
+                held[f"threshold:{agent}:{bound.words}"] = _Held(
+                    agent, f"{bound.words} of {agent}", "threshold", bound.for_s, clear_s, figure=bound.figure
+                )
+        return held
+
+    def _sights(self) -> dict[str, _Held]:
+        return {
+            f"machine:{machine}": _Held(
+                machine,
+                f"{machine} cannot be seen: {reason}",
+                "machine",
+                0.0 if machine in self._seen else UNSEEN_S,
+                self._clear_s,
+            )
+            for machine, reason in self._blind.items()
+        }
+
+    def _slow_starts(self, now_s: float) -> dict[str, _Held]:
+        """Return slow starts, those that are found together as one; after planned work, not in it."""
+        slow = self.pace.slow(now_s)
+        told = {agent for agents in self._slow.values() for agent in agents}
+        new = sorted(set(slow) - told - self.quiet.covered(slow, now_s), key=lambda name: -slow[name].took_s)
+        if new:
+            self._slow[f"slow-start:{new[0]}"] = tuple(new)
+        held = {}
+        for key, agents in list(self._slow.items()):
+            listed = [slow[agent] for agent in agents if agent in slow]
+            if not listed:
+                del self._slow[key]
+                continue
+            words = "; ".join(each.words for each in listed[:3])
+            more = f"; and {len(listed) - 3} more" if len(listed) > 3 else ""
+            held[key] = _Held(
+                agents[0], f"slower to start than before: {words}{more}", "slow-start", 0.0, self._clear_s
+            )
+            for each in listed:
+                if each.is_over:
+                    self.pace.forget(each.agent)
+        return held
+
+    # -- raising and clearing -----------------------------------------------------------------
+
+    def _wait(self, key: str, now_s: float) -> None:
+        alert = self._alerts.get(key)
+        if alert is not None and alert.held_s is not None and not alert.is_raised:
+            alert.held_s = now_s
+        self._held_back[key] = now_s
+
+    def _judge(self, key: str, held: _Held | None, now_s: float) -> Notice | None:
         alert = self._alerts.setdefault(key, _Alert())
         if held is None:
             return self._judge_over(key, alert, now_s)
-        subject, text, dependents, after_s = held
-        alert.over_s = None
-        alert.held_s = now_s if alert.held_s is None else alert.held_s
-        if alert.is_raised or now_s - alert.held_s < after_s:
+        alert.over_s, alert.clear_s = None, held.clear_s
+        if alert.held_s is None:
+            began_s = now_s if held.since_s is None else held.since_s
+            alert.held_s = max(began_s, self._held_back.pop(key, began_s))
+        if alert.is_raised or now_s - alert.held_s < held.after_s:
             return None
         alert.is_raised = True
         alert.raises.append(now_s)
@@ -179,7 +309,18 @@ class Alerting:
             return None
         is_flapping = len(alert.raises) == FLAPS and now_s - alert.raises[0] <= FLAP_WITHIN_S
         alert.is_muted = is_flapping
-        return Notice("raised", key, subject, now_s, alert.held_s, text, dependents, is_flapping)
+        return Notice(
+            "raised",
+            key,
+            held.subject,
+            now_s,
+            alert.held_s,
+            held.text,
+            held.dependents,
+            is_flapping,
+            held.about,
+            held.figure,
+        )
 
     def _judge_over(self, key: str, alert: _Alert, now_s: float) -> Notice | None:
         """Clear what has been over for long enough; what flapped, once it has been calm."""
@@ -190,7 +331,7 @@ class Alerting:
             return None
         alert.over_s = now_s if alert.over_s is None else alert.over_s
         calm_s = now_s - alert.over_s
-        if alert.is_raised and calm_s >= self._clear_s:
+        if alert.is_raised and calm_s >= alert.clear_s:
             alert.is_raised = False
             if not alert.is_muted:
                 return self._cleared(key, alert, now_s)
@@ -203,14 +344,26 @@ class Alerting:
     def _cleared(self, key: str, alert: _Alert, now_s: float) -> Notice:
         since_s = now_s if alert.held_s is None else alert.held_s
         alert.held_s = alert.over_s = None
-        subject = key.split(":")[1]
-        return Notice("cleared", key, subject, now_s, since_s, f"{subject} is well again")
+        about, subject = key.split(":")[:2]
+        text = {
+            "machine": f"{subject} can be seen again",
+            "slow-start": f"the slow start of {subject} is over",
+            "threshold": f"{key.split(':', 2)[-1]} of {subject} is over",
+        }.get(about, f"{subject} is well again")
+        if about == "agent" and self._in_trouble(subject):
+            text = f"{subject} is counted under {self._cause_of(subject)} now"
+        return Notice("cleared", key, subject, now_s, since_s, text)
 
     # -- causes -------------------------------------------------------------------------------
 
     def _in_trouble(self, agent: str) -> bool:
-        state = self._states.get(agent, ("unknown", ""))[0]
+        state = self._states.get(agent, ("unknown", "", None))[0]
         return state in _NEVER_FINE or (agent in self._were_ready and state not in _FINE)
+
+    def _is_stopped(self, agent: str) -> bool:
+        """Return whether somebody stopped an agent, or it ended in order."""
+        state = self._states.get(agent, ("unknown", "", None))[0]
+        return state == "stopping" or (state == "exited" and agent not in self._were_ready)
 
     def _causes(self) -> dict[str, tuple[str, ...]]:
         """Return the causes of all trouble, each with the agents that hang on it."""
@@ -218,19 +371,21 @@ class Alerting:
         for agent in self._states:
             if self._in_trouble(agent):
                 cause = self._cause_of(agent)
+                if cause is None:
+                    continue
                 found.setdefault(cause, [])
                 if cause != agent:
                     found[cause].append(agent)
         return {cause: tuple(sorted(dependents)) for cause, dependents in found.items()}
 
-    def _cause_of(self, agent: str) -> str:
+    def _cause_of(self, agent: str) -> str | None:
+        """Return the cause of an agent's trouble; None where it waits for what was stopped on purpose."""
         seen = {agent}
         while True:
-            above = next(
-                (need for need in self.needs.get(agent, ()) if need not in seen and self._in_trouble(need)),
-                None,
-            )
+            needs = [need for need in self.needs.get(agent, ()) if need not in seen]
+            above = next((need for need in needs if self._in_trouble(need)), None)
             if above is None:
-                return agent
+                is_by_need = self._states[agent][0] in _BY_NEED
+                return None if is_by_need and any(map(self._is_stopped, needs)) else agent
             seen.add(above)
             agent = above

@@ -23,10 +23,20 @@ STATE_NUMBER: Final = {state: float(number) for number, state in enumerate(State
 
 
 class Census:
-    """Asks this machine's supervisor. show: gets each report, or None when nobody supervises."""
+    """Asks this machine's supervisor. show: gets each report, or None when nobody supervises.
 
-    def __init__(self, keeper: Keeper, folder: Folder, show: Callable[[Report | None], object]) -> None:
+    is_here: whether a machine is this one; agents of others are measured by theirs.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        folder: Folder,
+        show: Callable[[Report | None], object],
+        is_here: Callable[[str | None], bool],
+    ) -> None:
         self._keeper = keeper
+        self._is_here = is_here
         self._folder = folder
         self._show = show
 
@@ -37,7 +47,11 @@ class Census:
             report = await loop.run_in_executor(None, self._ask)
             self._show(report)
             if report and number % KEPT_EVERY == 0:
-                figures = [_figures(name, agent) for name, agent in report.agents.items()]
+                figures = [
+                    _figures(name, agent)
+                    for name, agent in report.agents.items()
+                    if self._is_here(agent.machine)
+                ]
                 try:
                     await self._keeper.keep((), figures)
                 except FullError:

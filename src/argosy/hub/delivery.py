@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import subprocess
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -40,12 +41,23 @@ def by_webhook(url: str) -> Send:
     return send
 
 
-def by_command(words: Sequence[str]) -> Send:
-    """Return what hands an alert to a program on its standard input; exit code 0 takes it."""
+def by_command(words: Sequence[str], folder: str) -> Send:
+    """Return what hands an alert to a program on its standard input; exit code 0 takes it.
+
+    folder: where it runs. The key is in its environment, as `ARGOSY_ALERT_KEY`.
+    """
 
     def send(body: bytes, key: str) -> None:
         try:
-            subprocess.run(words, input=body, timeout=_WITHIN_S, check=True, capture_output=True)
+            subprocess.run(
+                words,
+                input=body,
+                timeout=_WITHIN_S,
+                check=True,
+                capture_output=True,
+                cwd=folder,
+                env={**os.environ, "ARGOSY_ALERT_KEY": key},
+            )
         except subprocess.SubprocessError as error:
             raise OSError(str(error)) from error
 
@@ -101,7 +113,7 @@ class Delivery:
         if self.failure:
             _log.warning("%s takes alerts again", self.name)
             self.failure = ""
-        await self._keeper.keep((), (), (self._source(happened), epoch, number))
+        await self._keeper.keep((), (), (self._source(happened), epoch, number), soon=True)
         self.waiting -= 1
 
     def _source(self, happened: Happened) -> str:

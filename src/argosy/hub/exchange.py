@@ -22,8 +22,8 @@ from argosy.hub.record import Batch, Event, Position
 from argosy.wire.errors import WireError
 from argosy.wire.peer import Peer
 
-WAIT_S: Final = 1.0  # that a hub holds a question for which it has no answer yet
-DEADLINE_S: Final = 3.0
+WAIT_S: Final = 0.5  # that a hub holds a question for which it has no answer yet
+DEADLINE_S: Final = 2.4  # so that a machine that is dead is told as such within 3 s
 MOST_BYTES: Final = 1 << 20
 _CLOCK_BYTES: Final = 9  # a double in msgpack
 _FIRST_PAUSE_S: Final = 0.1

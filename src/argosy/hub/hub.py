@@ -14,12 +14,14 @@ import msgspec
 from argosy.agent import Agent, request
 from argosy.engine.celllog import find_sources
 from argosy.engine.companion import say_hub
+from argosy.engine.diary import read_diary
 from argosy.engine.folder import Folder, folder_of
 from argosy.engine.logreader import Reader, tail_offset
 from argosy.engine.messages import Report
 from argosy.fault import ArgosyError
 from argosy.fleet.load import load_fleet
-from argosy.fleet.spec import AgentSpec
+from argosy.fleet.spec import AgentSpec, Fleet
+from argosy.hub.acts import Acts
 from argosy.hub.census import Census
 from argosy.hub.exchange import Puller, answer
 from argosy.hub.hearing import Hearing
@@ -27,13 +29,14 @@ from argosy.hub.keeper import BOUNDS, Keeper
 from argosy.hub.news import News
 from argosy.hub.record import Event, Figures
 from argosy.hub.standing import Standings
+from argosy.hub.viewers import Viewers
 from argosy.hub.watch import Watch
 from argosy.wire.book import HUB, Directory, hub_name
 
 if TYPE_CHECKING:
     from argosy.hub.pageserver import PageServer
 
-_LINES = 40
+_HEALTH_WITHIN_S = 0.9
 _Said = TypeVar("_Said")
 _decode_figures = msgspec.msgpack.Decoder(list[Figures]).decode
 
@@ -61,7 +64,6 @@ class Hub(Agent):
         """Open the store and begin to pull; raises StoreError."""
         self.machine = self.name.removeprefix(HUB)
         self.began_s = time.time()
-        self.is_stopping = False
         self._directory = Directory(self.options.book)
         self._homes: dict[str, str] = {}
         self._specs: dict[str, AgentSpec] = {}
@@ -71,6 +73,8 @@ class Hub(Agent):
         bounds = BOUNDS._replace(age_s=self.options.retention)
         self.keeper = Keeper(Path(self.options.store), self.machine, self.options.flush, bounds)
         self.standings = Standings()
+        self.viewers = Viewers(self.standings.all)
+        self.standings.tell = self.viewers.tell
         hearing = await self.keeper.read(lambda reading: Hearing(self.standings, reading, self._home))
         self.keeper.on_kept = lambda events, figures: hearing.hear(self.machine, events, figures)
         self.keeper.on_taken = hearing.hear_batch
@@ -79,20 +83,27 @@ class Hub(Agent):
         self._tasks = [asyncio.ensure_future(puller.run()) for puller in self.pullers.values()]
         self._server: PageServer | None = None
         if self.options.fleet:
-            self._follow(folder_of(Path(self.options.fleet)))
+            await self._follow(folder_of(Path(self.options.fleet)))
 
-    def _follow(self, folder: Folder) -> None:
+    async def _follow(self, folder: Folder) -> None:
         """Follow the engine, and serve the page."""
         from argosy.hub.pageserver import PageServer  # noqa: PLC0415 - its libraries are for it alone
 
-        census = Census(self.keeper, folder, self._on_census)
+        fleet = load_fleet(Path(self.options.fleet))
+        self._take(fleet)
+        self.token_file = folder.hub_token
+        self.acts = Acts(self.keeper, folder)
+        census = Census(self.keeper, folder, self._on_census, self.is_here)
         sights = [puller.sight for puller in self.pullers.values()]
-        self.watch = Watch(self.keeper, self.machine, load_fleet(Path(self.options.fleet)), sights)
+        past = await asyncio.to_thread(lambda: list(read_diary(folder.diary)))
+        self.watch = Watch(self.keeper, self.machine, fleet, sights, self.acts, past)
         hear = self.keeper.on_kept
 
         def hear_and_watch(events: Sequence[Event], figures: Sequence[Figures]) -> None:
             hear(events, figures)
             self.watch.hear(events, figures)
+            if any(event.kind == "account" for event in events):
+                self._renew()
 
         self.keeper.on_kept = hear_and_watch
         self._server = PageServer(self, self.options.bind, self.options.page)
@@ -105,8 +116,46 @@ class Hub(Agent):
     def _on_census(self, report: Report | None) -> None:
         for name, agent in (report.agents if report else {}).items():
             self._homes[name] = machine = agent.machine or self.machine
-            self.standings.correct(machine, name, agent.state.value, agent.since_s, agent.reason, agent.pid)
-            self.watch.alerting.hear_state(name, agent.state.value, agent.reason)
+            state, since_s = agent.state.value, agent.since_s
+            self.standings.correct(machine, name, state, since_s, agent.reason, agent.pid)
+            if self.is_here(agent.machine):  # each machine's hub alerts for its own
+                self.watch.alerting.hear_state(name, state, agent.reason, since_s)
+        if report:
+            self.watch.settle()
+
+    def _take(self, fleet: Fleet) -> None:
+        """Go by this fleet from now on."""
+        self._fleet = fleet
+        self.actions = fleet.hub.actions
+        addresses = {entry.host for entry in self._directory.book.agents.values()}
+        self._names = frozenset((*fleet.hub.hosts, *fleet.machines, *addresses))
+
+    def _renew(self) -> None:
+        """Take the fleet file as it was just applied; one that has a fault by now changes nothing."""
+        with contextlib.suppress(ArgosyError, OSError):
+            fleet = load_fleet(Path(self.options.fleet))
+            self._take(fleet)
+            self.watch.take(fleet)
+
+    def names(self) -> frozenset[str]:
+        """Return the names by which browsers may call the page."""
+        return self._names
+
+    def is_here(self, machine: str | None) -> bool:
+        """Return whether a machine is this one."""
+        return machine is None or machine in self._directory.book.machines
+
+    def hardware(self, machine: str) -> dict[str, Any]:
+        """Return what the fleet file says of a machine."""
+        spec = self._fleet.machines.get(machine)
+        return {"gpu": spec.gpu, "gpu_memory": spec.gpu_memory, "labels": spec.labels} if spec else {}
+
+    async def health_of(self, agent: str) -> Any:
+        """Return what an agent answers to a question for its health.
+
+        Raises WireError: it does not answer; InputError: it is not in the address book.
+        """
+        return await self.peer(agent).call("health", timeout=_HEALTH_WITHIN_S)
 
     def declared(self) -> dict[str, AgentSpec]:
         """Return the agents as the fleet file has them now; those it had last when it has a fault."""
@@ -116,17 +165,21 @@ class Hub(Agent):
                 self._specs, self._file_ns = load_fleet(path).agents, changed
         return self._specs
 
-    def last_lines(self, agent: str) -> list[str]:
+    def last_lines(self, agent: str, most: int) -> list[str]:
         """Return what an agent of this machine printed last."""
         sources = find_sources(folder_of(Path(self.options.fleet)))
         found = []
         for name, log in sources.of(agent).items():
-            reader = Reader(name, log, tail_offset(log, _LINES))
+            reader = Reader(name, log, tail_offset(log, most))
             try:
                 found += [line.text for line in sources.read(reader, [agent]) if line.text]
             finally:
                 reader.close()
-        return found[-_LINES:]
+        return found[-most:]
+
+    def home_of(self, agent: str) -> str | None:
+        """Return the machine that an agent is on, None where nobody knows it."""
+        return self._home(agent)
 
     def _home(self, agent: str) -> str | None:
         """Return where an agent is declared; the book, which asks the disk, is for other machines' agents."""
@@ -137,7 +190,7 @@ class Hub(Agent):
 
     def stopping(self) -> None:
         """Acknowledge at once what has come, and leave nobody waiting for more."""
-        self.is_stopping = True
+        self.viewers.end()
         self.keeper.hurry()
 
     async def stop(self) -> None:

@@ -72,12 +72,14 @@ class Keeper:
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._soon = asyncio.Event()
         self._is_closed = False
         self._flusher = asyncio.ensure_future(self._flush_on())
 
     def hurry(self) -> None:
         """Write what waits, and from now on whatever comes, at once; leave no question waiting."""
         self._hurry.set()
+        self._soon.set()
         self._tell()
 
     async def close(self) -> None:
@@ -102,10 +104,13 @@ class Keeper:
         events: Sequence[Event] = (),
         figures: Sequence[Figures] = (),
         source: tuple[str, str, int] | None = None,
+        *,
+        soon: bool = False,
     ) -> None:
         """Return when all of it is on the disk.
 
-        source: (name, life, number), how far that source has handed in with this. Raises FullError.
+        source: (name, life, number), how far that source has handed in with this. soon: somebody waits for
+        it, so it is written now, with all that waits. Raises FullError.
         """
         if self.failure and len(self._events) + len(self._figures) > MOST_WAITING:
             raise FullError(Fault("hub", "store-full", f"the store takes nothing: {self.failure}"))
@@ -117,6 +122,8 @@ class Keeper:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake.set()
+        if soon:
+            self._soon.set()
         await waiter
 
     async def _flush_on(self) -> None:
@@ -125,7 +132,9 @@ class Keeper:
             await self._wake.wait()
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), last_s + self._flush_s - time.monotonic())
+                await asyncio.wait_for(self._soon.wait(), last_s + self._flush_s - time.monotonic())
+            if not self._hurry.is_set():
+                self._soon.clear()
             last_s = time.monotonic()
             if self._waiters:
                 await self._flush()

@@ -56,6 +56,7 @@ class News:
                     [_event(each) for each in some if each.kind != DISTANT],
                     (),
                     (SOURCE, life, some[-1].sequence),
+                    soon=True,
                 )
             except FullError:
                 self._seen = None  # the diary keeps it
@@ -68,5 +69,6 @@ def _event(entry: Entry) -> Event:
         "pid": entry.pid,
         "text": entry.text,
         "lines": entry.lines,
+        "mono": entry.mono_s,
     }
     return Event(int(entry.at_s * 1000), entry.kind, entry.agent, {k: v for k, v in body.items() if v})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -185,6 +185,39 @@ class Reading:
                 [from_ms, to_ms, *arguments, most],
             )
         ]
+
+    def states_at(self, subjects: Iterable[str], time_ms: int) -> list[Happened]:
+        """Return the last `state` event of each agent up to a time."""
+        found = []
+        for subject in subjects:
+            row = self._base.execute(
+                "SELECT machine, epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
+                "WHERE subject = ? AND time_ms <= ? AND kind = 'state' "
+                "ORDER BY time_ms DESC, number DESC LIMIT 1",
+                (subject, time_ms),
+            ).fetchone()
+            if row:
+                machine, epoch, began, number, body = row
+                found.append(Happened(Origin(machine, epoch, began), number, _decode_event(body)))
+        return found
+
+    def of_kinds(self, kinds: Collection[str], from_ms: int, to_ms: int, most: int) -> list[Happened]:
+        """Return the events of some kinds, newest first, at most `most`."""
+        marks = ", ".join("?" * len(kinds))
+        return [
+            Happened(Origin(machine, epoch, began), number, _decode_event(row))
+            for machine, epoch, began, number, row in self._base.execute(
+                "SELECT machine, epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
+                f"WHERE time_ms BETWEEN ? AND ? AND kind IN ({marks}) "
+                "ORDER BY time_ms DESC, origin, number DESC LIMIT ?",
+                (from_ms, to_ms, *kinds, most),
+            )
+        ]
+
+    def span_ms(self) -> tuple[int, int]:
+        """Return the times of the first and the last event, 0 and 0 without any."""
+        first, last = self._base.execute("SELECT min(time_ms), max(time_ms) FROM event").fetchone()
+        return int(first or 0), int(last or 0)
 
     def alerts(self, machine: str) -> list[Happened]:
         """Return all alerts that a machine's hubs have raised and cleared, oldest first."""

@@ -4,7 +4,6 @@ it.
 
 from __future__ import annotations
 
-import asyncio
 from array import array
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -28,11 +27,12 @@ class Standing(msgspec.Struct):
 
 
 class Standings:
-    """All agents that records have told of; those who listen are told each change of a state."""
+    """All agents that records have told of; `tell` gets each change of a state."""
+
+    tell: Callable[[dict[str, Any]], object] = staticmethod(lambda _: None)
 
     def __init__(self) -> None:
         self.agents: dict[tuple[str, str], Standing] = {}
-        self._listeners: set[asyncio.Queue[dict[str, Any]]] = set()
 
     def of(self, machine: str, agent: str) -> Standing:
         """Return an agent's standing, a new one for one that is not known."""
@@ -79,22 +79,13 @@ class Standings:
             standing.since = since or standing.since
             self.tell(said(standing))
 
-    def listen(self) -> tuple[asyncio.Queue[dict[str, Any]], Callable[[], None]]:
-        """Return a queue that gets each change, and what ends that; one that is not read loses the oldest."""
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(1000)
-        self._listeners.add(queue)
-        return queue, lambda: self._listeners.discard(queue)
-
-    def tell(self, change: dict[str, Any]) -> None:
-        """Hand a change to all who listen."""
-        for queue in self._listeners:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(change)
+    def all(self) -> list[dict[str, Any]]:
+        """Return all that stands, as it is told."""
+        return [said(each) for each in self.agents.values()]
 
 
 def said(standing: Standing) -> dict[str, Any]:
-    """Return a standing as it is told to those who listen."""
+    """Return a standing as it is told."""
     return {
         "agent": standing.agent,
         "machine": standing.machine,

@@ -1,93 +1,225 @@
-"""The watch: what comes in of this machine is judged each second, and alerts are kept and delivered."""
+"""The watch: what comes in of this machine is judged twice a second, and alerts are kept and delivered."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from argosy.fleet.units import duration_s
 from argosy.hub.alerting import Alerting, Threshold
 from argosy.hub.delivery import Delivery, by_command, by_webhook
 from argosy.hub.keeper import FullError, Keeper
+from argosy.hub.quiet import MOST_S
+from argosy.hub.reading import Reading
 from argosy.hub.record import Event, Figures
+from argosy.hub.recovering import Recovering
 
 if TYPE_CHECKING:
-    from argosy.fleet.spec import Alerts, Fleet
+    from argosy.engine.diary import Entry
+    from argosy.fleet.spec import AgentSpec, Alerts, Fleet
+    from argosy.hub.acts import Acts
     from argosy.hub.exchange import Sight
 
 EVERY_S: Final = 0.5
-_OPENING: Final = frozenset(("apply", "restart"))
-_CLOSING: Final = frozenset(("account", "restarted"))
+SETTLE_S: Final = 5.0  # without a supervisor's word nothing is judged for so long
+_REMEMBERED: Final = 5000  # events that are looked at again when a hub begins
 
 
 class Watch:
-    """One machine's alerts, and where they go. sights: of the other machines, as they are now."""
+    """One machine's alerts, where they go, and what is done about them.
 
-    def __init__(self, keeper: Keeper, machine: str, fleet: Fleet, sights: Sequence[Sight]) -> None:
+    sights: of the other machines, as they are now. past: the engine's diary so far.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        machine: str,
+        fleet: Fleet,
+        sights: Sequence[Sight],
+        acts: Acts,
+        past: Sequence[Entry] = (),
+    ) -> None:
         self._keeper = keeper
+        self._machine = machine
         self._sights = sights
-        self._began_ms = int(time.time() * 1000)
-        alerts = fleet.hub.alerts
-        needs = {name: [need.agent for need in spec.needs] for name, spec in fleet.agents.items()}
-        self.alerting = Alerting(
-            needs, duration_s(alerts.after), duration_s(alerts.clear), _thresholds(alerts)
-        )
-        self.deliveries = [
-            Delivery(keeper, machine, name, send, {"fleet": fleet.name}) for name, send in _receivers(alerts)
-        ]
+        self._began_s = time.time()
+        self._clock_s = self._began_s - time.monotonic()  # one that nobody can set back
+        self.alerting = Alerting()
+        self.recovering = Recovering(keeper, acts, self.alerting)
+        self.deliveries: list[Delivery] = []
         self.open: dict[str, dict[str, Any]] = {}  # alerts that are raised, by key
+        self._delivering: list[asyncio.Task[None]] = []
+        self._is_settled = self._is_running = False
+        for entry in past:
+            self.alerting.pace.hear(entry.kind, entry.agent, entry.state, self._clock_s + entry.mono_s)
+        self._paced_s = past[-1].mono_s if past else 0.0
+        self.take(fleet)
+
+    def take(self, fleet: Fleet) -> None:
+        """Go by this fleet from now on."""
+        alerts = fleet.hub.alerts
+        self._is_pace_told = alerts.slow_start
+        self.alerting.take(
+            needs_of_specs(fleet.agents),
+            duration_s(alerts.after),
+            duration_s(alerts.clear),
+            _thresholds(alerts),
+        )
+        folder = str(Path(fleet.path).parent)
+        self.recovering.take(fleet.hub.recovery, folder)
+        self.deliveries = [
+            Delivery(self._keeper, self._machine, name, send, {"fleet": fleet.name})
+            for name, send in _receivers(alerts, folder)
+        ]
+        if self._is_running:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        for task in self._delivering:
+            task.cancel()  # what was on its way is sent again, with the same key
+        self._delivering = [asyncio.ensure_future(each.run()) for each in self.deliveries]
+
+    def now_s(self) -> float:
+        """Return epoch seconds by a clock that goes on evenly."""
+        return self._clock_s + time.monotonic()
+
+    # -- what it is told ----------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Begin to judge: a supervisor has said how things are."""
+        self._is_settled = True
 
     def hear(self, events: Iterable[Event], figures: Iterable[Figures]) -> None:
         """Take what this machine has to say."""
         for event in events:
-            if event.kind == "state":
-                state, reason = str(event.body.get("state", "")), str(event.body.get("text", ""))
-                self.alerting.hear_state(event.subject, state, reason)
-            elif event.time_ms < self._began_ms:
-                continue  # the windows of the past are closed
-            elif event.kind in _OPENING:
-                self.alerting.open_quiet()
-            elif event.kind in _CLOSING:
-                self.alerting.close_quiet()
-            elif event.kind == "supervisor":
-                self.alerting.close_quiet(all_=True)
+            self._hear_event(event)
         for each in figures:
             self.alerting.hear_figures(
                 each.agent, dict(zip(each.names, array("d", each.values), strict=True))
             )
 
+    def _hear_event(self, event: Event) -> None:
+        at_s = self._time_of(event)
+        if event.kind == "state":
+            state, reason = str(event.body.get("state", "")), str(event.body.get("text", ""))
+            self.alerting.hear_state(event.subject, state, reason, at_s)
+        if self._is_pace_told and float(event.body.get("mono") or 0.0) > self._paced_s:
+            self.alerting.pace.hear(event.kind, event.subject, str(event.body.get("state", "")), at_s)
+        if event.time_ms / 1000 >= self._began_s:  # the windows of the past are closed
+            self._hear_work(event, at_s)
+
+    def _hear_work(self, event: Event, at_s: float) -> None:
+        """Open and close the windows of what the engine does for an order."""
+        text = str(event.body.get("text", ""))
+        if event.kind == "apply":
+            self.alerting.open_quiet("apply", None, at_s + MOST_S)
+        elif event.kind == "account":
+            self.alerting.quiet.close("apply")
+        elif event.kind == "restart":
+            self.alerting.open_quiet(f"restart {text}", text.split(", "), at_s + MOST_S)
+        elif event.kind == "restarted":
+            self.alerting.quiet.close(f"restart {text}")
+        elif event.kind == "supervisor":
+            self.alerting.quiet.close_engine()
+
+    def _time_of(self, event: Event) -> float:
+        mono_s = event.body.get("mono")
+        if isinstance(mono_s, float) and mono_s <= time.monotonic():
+            return self._clock_s + mono_s
+        return event.time_ms / 1000
+
+    # -- what it does -------------------------------------------------------------------------
+
     async def run(self) -> None:
         """Judge and deliver until cancelled."""
-        delivering = [asyncio.ensure_future(each.run()) for each in self.deliveries]
+        await self._remember()
+        self._is_running = True
+        self._deliver()
         try:
             while True:
                 await asyncio.sleep(EVERY_S)
-                await self._look()
+                if self._is_settled or self.now_s() > self._began_s + SETTLE_S:
+                    await self._look()
         finally:
-            for task in delivering:
+            for task in self._delivering:
                 task.cancel()
+            self.recovering.cancel()
+
+    async def _remember(self) -> None:
+        """Go on where an earlier life of this hub was: what was told is not told again."""
+
+        def look(reading: Reading) -> tuple[list[Event], list[Event]]:
+            events = [
+                each.event
+                for each in reading.events(most=_REMEMBERED)
+                if each.origin.machine == self._machine
+            ]
+            return events[::-1], [each.event for each in reading.alerts(self._machine)]
+
+        events, alerts = await self._keeper.read(look)
+        for event in events:
+            if event.kind == "state":
+                self.alerting.hear_state(
+                    event.subject, event.body.get("state", ""), event.body.get("text", "")
+                )
+            elif event.kind == "action":
+                self._remember_quiet(event)
+            elif event.kind == "recovery":
+                self.recovering.remember(event)
+        for event in alerts:
+            key = str(event.body["key"])
+            if event.body["kind"] == "raised":
+                self.open[key] = event.body
+            else:
+                self.open.pop(key, None)
+        for key, body in self.open.items():
+            self.alerting.restore(key, body["since_s"], body.get("dependents", ()))
+
+    def _remember_quiet(self, event: Event) -> None:
+        body = event.body
+        if body.get("do") == "quiet":
+            agents = body["agents"] or None
+            self.alerting.open_quiet(str(body["key"]), agents, float(body["until"]), str(body["by"]))
+        elif body.get("do") == "loud":
+            self.alerting.quiet.close(str(body["key"]))
 
     async def _look(self) -> None:
         for sight in self._sights:
             self.alerting.hear_sight(sight.machine, is_blind=sight.is_blind, reason=sight.reason)
-        notices = self.alerting.look(time.time())
-        if not notices:
-            return
+        now_s = self.now_s()
+        notices = self.alerting.look(now_s)
         for notice in notices:
             if notice.kind == "raised":
                 self.open[notice.key] = notice.body()
             else:
                 self.open.pop(notice.key, None)
+        self.recovering.look(self.open.values(), now_s)
+        if not notices:
+            return
         events = [Event(int(each.at_s * 1000), "alert", each.subject, each.body()) for each in notices]
         try:
-            await self._keeper.keep(events)
+            await self._keeper.keep(events, soon=True)
         except FullError:
             return  # the page shows what is open; nothing can be delivered that is not kept
         for delivery in self.deliveries:
             delivery.wake()
+
+    def raised(self) -> list[dict[str, Any]]:
+        """Return the alerts that are open, each with who hangs on it now."""
+        return [
+            {**body, "dependents": sorted({*body.get("dependents", ()), *self.alerting.hanging_on(key)})}
+            for key, body in self.open.items()
+        ]
+
+
+def needs_of_specs(specs: Mapping[str, AgentSpec]) -> dict[str, list[str]]:
+    """Return whom each agent needs."""
+    return {name: [need.agent for need in spec.needs] for name, spec in specs.items()}
 
 
 def _thresholds(alerts: Alerts) -> list[Threshold]:
@@ -97,16 +229,17 @@ def _thresholds(alerts: Alerts) -> list[Threshold]:
             each.above,
             each.below,
             duration_s(each.lasting),
+            None if each.clear is None else duration_s(each.clear),
             frozenset(each.agents) if each.agents else None,
         )
         for each in alerts.thresholds
     ]
 
 
-def _receivers(alerts: Alerts) -> list[tuple[str, Any]]:
+def _receivers(alerts: Alerts, folder: str) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     if alerts.webhook:
         found.append(("the webhook", by_webhook(alerts.webhook)))
     if alerts.command:
-        found.append(("the command", by_command(alerts.command)))
+        found.append(("the command", by_command(alerts.command, folder)))
     return found

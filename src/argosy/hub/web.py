@@ -1,52 +1,39 @@
-"""What the hub serves over HTTP: the health of itself, OpenMetrics, JSON, and a stream of changes."""
+"""What the hub serves over HTTP: its page, its own health, OpenMetrics, JSON, and a stream of changes."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from argosy.fault import Fault, InputError
 from argosy.hub.exposition import CONTENT_TYPE, exposition
+from argosy.hub.gate import Gate, GateError, check_token, fault_response, is_near
+from argosy.hub.history import History, answered, number, told
+from argosy.hub.orders import Orders
 from argosy.hub.standing import said
+from argosy.hub.viewers import MOST_VIEWERS, Stream
+from argosy.wire.errors import WireError
 
 if TYPE_CHECKING:
     from argosy.hub.hub import Hub
 
-_TYPES: Final = {
-    "index.html": "text/html",
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "uplot.css": "text/css",
-    "uplot.js": "text/javascript",
-}
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_HEADERS: Final = [
-    (b"content-security-policy", _POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-]
-KEEPALIVE_S: Final = 15.0
-_HOUR_MS: Final = 3_600_000
+_TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_HEALTH_WITHIN_S: Final = 1.0
+_MOST_LINES: Final = 500
 
 
 def app_of(hub: Hub) -> Starlette:
     """Return the application of one hub."""
-    pages = _Pages(hub)
+    pages, orders = _Pages(hub), Orders(hub)
     return Starlette(
         routes=[
             Route("/", pages.index),
@@ -58,48 +45,55 @@ def app_of(hub: Hub) -> Starlette:
             Route("/api/fleet", pages.fleet),
             Route("/api/machines", pages.machines),
             Route("/api/agents/{agent}", pages.agent),
+            Route("/api/agents/{agent}/health", pages.health),
+            Route("/api/agents/{agent}/log", pages.log),
             Route("/api/alerts", pages.alerts),
-            Route("/api/series", pages.series),
-            Route("/api/events", pages.happened),
+            *History(hub).routes(),
+            *orders.routes(),
         ],
-        middleware=[Middleware(_Strict), Middleware(GZipMiddleware, minimum_size=2000)],
+        middleware=[Middleware(Gate, names=hub.names), Middleware(GZipMiddleware, minimum_size=2000)],
+        exception_handlers={GateError: _on_gate, HTTPException: _on_http},
     )
 
 
-class _Strict:
-    """Adds what keeps a browser from doing anything with these pages that they do not do themselves."""
+async def _on_gate(_: Request, error: Exception) -> Response:
+    assert isinstance(error, GateError)
+    return fault_response(error.code, error.fault)
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_more(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
-            await send(message)
-
-        await self._app(scope, receive, send_more)
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not-found", 405: "wrong-method"}.get(error.status_code, "bad-request")
+    response = fault_response(error.status_code, Fault(request.url.path, code, error.detail))
+    response.headers.update(error.headers or {})
+    return response
 
 
 class _Pages:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        folder = resources.files("argosy.hub").joinpath("page")
+        self._parts = {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
 
     async def index(self, request: Request) -> Response:
-        return _part("index.html")
+        return self._part("index.html")
 
     async def part(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in _TYPES:
-            raise HTTPException(404)
-        return _part(name)
+        return self._part(request.path_params["name"])
+
+    def _part(self, name: str) -> Response:
+        kind = _TYPES.get(name.rpartition(".")[2])
+        if kind is None or name not in self._parts:
+            raise HTTPException(404, f"the page has no part `{name}`")
+        return Response(self._parts[name], headers={"cache-control": "no-cache"}, media_type=kind)
 
     async def declared(self, request: Request) -> Response:
         """Return the fleet as its file declares it: each agent's machine, group, needs and wants."""
-        return _json(
+        return answered(
             {
                 "fleet": self._hub.fleet,
                 "environment": self._hub.environment,
+                "actions": self._hub.actions,
                 "declared": {
                     name: {
                         "machine": spec.machine or self._hub.machine,
@@ -124,117 +118,99 @@ class _Pages:
     async def fleet(self, request: Request) -> Response:
         """Return all agents of all machines, as they are known here."""
         agents = sorted(self._hub.standings.agents.values(), key=lambda each: (each.machine, each.agent))
-        return _json({"fleet": self._hub.fleet, "agents": [said(each) for each in agents]})
+        return answered({"fleet": self._hub.fleet, "agents": [said(each) for each in agents]})
 
     async def machines(self, request: Request) -> Response:
-        here = {"machine": self._hub.machine, "state": "here", "since": self._hub.began_s, "skew_s": 0.0}
-        others = [
+        """Return the machines: how they are seen, what they are, and how far their records are known here."""
+        hub = self._hub
+        positions = await hub.keeper.positions()
+        found = [
             {
-                "machine": sight.machine,
-                "state": "blind" if sight.is_blind else "linked",
-                "since": sight.since,
-                "reason": sight.reason,
-                "skew_s": round(sight.skew_s, 3),
+                **sight,
+                **hub.hardware(sight["machine"]),
+                "lives": sum(each.origin.machine == sight["machine"] for each in positions),
+                "events": sum(each.events for each in positions if each.origin.machine == sight["machine"]),
+                "ticks": sum(each.ticks for each in positions if each.origin.machine == sight["machine"]),
             }
-            for sight in (puller.sight for puller in self._hub.pullers.values())
+            for sight in _sights(hub)
         ]
-        return _json({"machines": [here, *others]})
+        return answered({"machines": found, "viewers": len(hub.viewers)})
 
     async def agent(self, request: Request) -> Response:
         """Return one agent with its figures and its last events."""
         name = request.path_params["agent"]
-        found = [each for each in self._hub.standings.agents.values() if each.agent == name]
-        if not found:
-            raise HTTPException(404, f"no record tells of an agent `{name}`")
+        found = self._standings(name)
         happened = await self._hub.keeper.read(lambda reading: reading.events(subject=name, most=50))
-        return _json(
+        return answered(
             {
                 "agents": [
                     {**said(each), "figures": each.figures, "figures_ms": each.figures_ms} for each in found
                 ],
-                "events": [_event(each) for each in happened],
+                "events": [told(each) for each in happened],
             }
         )
 
+    def _standings(self, name: str) -> list[Any]:
+        found = [each for each in self._hub.standings.agents.values() if each.agent == name]
+        if not found and name not in self._hub.declared():
+            raise HTTPException(404, f"no record tells of an agent `{name}`")
+        return found
+
+    async def health(self, request: Request) -> Response:
+        """Return what an agent of the library answers to a question for its health, with its facts."""
+        name = request.path_params["agent"]
+        self._standings(name)
+        try:
+            answer = await asyncio.wait_for(self._hub.health_of(name), _HEALTH_WITHIN_S)
+        except (WireError, InputError, TimeoutError) as error:
+            return answered({"agent": name, "health": None, "reason": str(error) or "no answer in time"})
+        return answered({"agent": name, "health": answer})
+
+    async def log(self, request: Request) -> Response:
+        """Return the last `n` lines of an agent of this machine; to others than this machine with the token.
+
+        What agents print may be confidential, and is not for whoever reaches the port.
+        """
+        name = request.path_params["agent"]
+        self._standings(name)
+        if not is_near(request):
+            check_token(request, self._hub.token_file)
+        most = min(_MOST_LINES, max(1, number(request.query_params.get("n"), 40)))
+        lines = await asyncio.to_thread(self._hub.last_lines, name, most)
+        return answered({"agent": name, "lines": lines})
+
     async def alerts(self, request: Request) -> Response:
-        """Return the alerts that are open, and what waits for each receiver."""
+        """Return the alerts that are open, quiet windows, and what waits for each receiver."""
         watch = self._hub.watch
         waiting = {each.name: {"waiting": each.waiting, "failure": each.failure} for each in watch.deliveries}
-        return _json({"open": list(watch.open.values()), "receivers": waiting})
-
-    async def series(self, request: Request) -> Response:
-        """Return one figure over time: `agent`, `figure`, and `from`, `to` in epoch milliseconds."""
-        now = int(time.time() * 1000)
-        query = request.query_params
-        agent, figure = query.get("agent"), query.get("figure")
-        if not agent or not figure:
-            raise HTTPException(400, "`agent` and `figure` have to be named")
-        from_ms, to_ms = _number(query.get("from"), now - _HOUR_MS), _number(query.get("to"), now)
-        at, values = await self._hub.keeper.read(
-            lambda reading: reading.series(agent, figure, from_ms, to_ms, query.get("machine"))
-        )
-        return _json({"agent": agent, "figure": figure, "times": list(at), "values": list(values)})
-
-    async def happened(self, request: Request) -> Response:
-        """Return events, newest first: `from`, `to`, `agent`, `most`."""
-        query = request.query_params
-        from_ms, to_ms = _number(query.get("from"), 0), _number(query.get("to"), 1 << 62)
-        most = min(10_000, max(1, _number(query.get("most"), 200)))
-        happened = await self._hub.keeper.read(
-            lambda reading: reading.events(from_ms, to_ms, query.get("agent"), most)
-        )
-        return _json({"events": [_event(each) for each in happened]})
+        windows = [
+            {
+                "agents": None if each.agents is None else sorted(each.agents),
+                "until": each.until_s,
+                "by": each.by,
+                "key": each.key,
+            }
+            for each in watch.alerting.quiet.windows(watch.now_s())
+        ]
+        return answered({"open": watch.raised(), "quiet": windows, "receivers": waiting})
 
     async def events(self, request: Request) -> Response:
         """Stream the standings, then each change, as server-sent events."""
-        return StreamingResponse(
-            self._stream(), headers={"cache-control": "no-store"}, media_type="text/event-stream"
-        )
-
-    async def _stream(self) -> AsyncIterator[bytes]:
-        queue, leave = self._hub.standings.listen()
-        try:
-            for standing in list(self._hub.standings.agents.values()):
-                yield _sent(said(standing))
-            while not self._hub.is_stopping:
-                try:
-                    yield _sent(await asyncio.wait_for(queue.get(), KEEPALIVE_S))
-                except TimeoutError:
-                    yield b": still here\n\n"
-        finally:
-            leave()
+        if len(self._hub.viewers) >= MOST_VIEWERS:
+            raise HTTPException(503, f"{MOST_VIEWERS} viewers look already, which is as many as there may be")
+        return Stream(self._hub.viewers)
 
 
-def _event(happened: Any) -> dict[str, Any]:
-    event = happened.event
-    return {
-        "machine": happened.origin.machine,
-        "epoch": happened.origin.epoch,
-        "number": happened.number,
-        "time": event.time_ms / 1000,
-        "kind": event.kind,
-        "agent": event.subject,
-        **event.body,
-    }
-
-
-def _sent(change: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(change) + b"\n\n"
-
-
-def _part(name: str) -> Response:
-    text = resources.files("argosy.hub").joinpath("page", name).read_bytes()
-    return Response(text, headers={"cache-control": "no-cache"}, media_type=_TYPES[name])
-
-
-def _json(value: dict[str, Any], code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), code, media_type="application/json")
-
-
-def _number(text: str | None, otherwise: int) -> int:
-    if text is None:
-        return otherwise
-    try:
-        return int(float(text))
-    except ValueError:
-        raise HTTPException(400, f"`{text}` is no number") from None
+def _sights(hub: Hub) -> list[dict[str, Any]]:
+    here = {"machine": hub.machine, "state": "here", "since": hub.began_s, "reason": "", "skew_s": 0.0}
+    others = [
+        {
+            "machine": sight.machine,
+            "state": "blind" if sight.is_blind else "linked",
+            "since": sight.since,
+            "reason": sight.reason,
+            "skew_s": round(sight.skew_s, 3),
+        }
+        for sight in (puller.sight for puller in hub.pullers.values())
+    ]
+    return [here, *others]

@@ -1,0 +1,67 @@
+"""The token that actions need: one word a fleet, in a file of its owner's."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from argosy.fault import Fault, RefusedError
+
+
+def read_token(path: Path) -> str:
+    """Return the token, made where there is none yet.
+
+    Raises RefusedError: the file cannot be read or written, or is empty.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            return _checked(path, path.read_text("ascii"))
+        _write(path, is_new=True)
+        return _checked(path, path.read_text("ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedError(Fault(str(path), "hub-token", f"the token cannot be had: {error}")) from error
+
+
+def renew_token(path: Path) -> str:
+    """Make another token in place of the one that there is, which is worth nothing from then on."""
+    try:
+        _write(path, is_new=False)
+    except OSError as error:
+        message = f"the token cannot be written: {error}"
+        raise RefusedError(Fault(str(path), "hub-token", message)) from error
+    return read_token(path)
+
+
+def is_token(path: Path, word: str) -> bool:
+    """Return whether a word is the token, in a time that does not tell how near it was."""
+    return hmac.compare_digest(read_token(path).encode(), word.encode("utf-8", "replace"))
+
+
+def _checked(path: Path, text: str) -> str:
+    if not text.strip():
+        raise RefusedError(
+            Fault(str(path), "hub-token", "the token is empty", "`argosy hub --renew-token` makes another")
+        )
+    return text.strip()
+
+
+def _write(path: Path, *, is_new: bool) -> None:
+    """Write a token as a whole; with `is_new` the one that somebody else was quicker to make stays."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, secrets.token_urlsafe(32).encode() + b"\n")
+    finally:
+        os.close(file)
+    try:
+        if is_new:
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        else:
+            os.replace(draft, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)
