@@ -33,6 +33,7 @@ class Duo:
     """A fleet on some machines of a network; `close` ends all of it."""
 
     def __init__(self, root: Path, addresses: dict[str, str] | None = None) -> None:
+        root.mkdir(exist_ok=True)
         self.root = root
         self.fleet = root / "fleet.yaml"
         self.lan = Lan()

@@ -1,0 +1,288 @@
+"""One fleet on two machines: how fast readiness crosses, what a start costs, what a cut link does.
+
+`python bench/machines.py [--json] [--quick]`; needs `argosy[bench]`, the tests beside it, network
+namespaces. The method is in bench/README.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from argosy.engine.diary import DISTANT, Entry, read_diary
+from argosy.engine.state import READY_STATES, State
+from argosy.fault import Fault, RefusedError
+from argosy.fleet import load_fleet
+from linked.fleets import LinkedFleet, write_linked
+from yard.bytecode import compile_packages
+from yard.harness import Options, interleave, run_bench, tell
+from yard.machine import this_machine
+from yard.result import Ratio, Result, Value, count_of, p99_of, ratio_of, value_of
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from rig.duo import Duo, until
+from rig.lan import NoLanError
+
+EACH_WAY = 12
+DELAY_S = 0.02
+MANY, AGENTS_EACH = 10, 100
+STATUS_CALLS = 9
+CALLED = 4  # agents that the caller talks to
+_READY = {state.value for state in READY_STATES}
+
+METHOD = [
+    "two machines: namespaces of the network on one bridge, 192.168.100.16 and .17, with CURVE keys",
+    f"the fleet: names, machines, ports and needs of --fleet (58 + 26), and {EACH_WAY} needs more each way",
+    "start: from the command `up -d --no-hub` to its account, on two machines (`serve` runs on the second) and",
+    "  on one, which has all agents; from cold: no supervisor but that `serve`, no zygote",
+    "crossing: from a need's readiness in the diary of its machine to the start of who waited for it,",
+    "  in the diary of the other; all machines have the clock of this host",
+    "cut: the cable is cut under the running fleet; `noticed` until a diary says blind, `again` from the",
+    "  mend until one says linked; `started_twice`: lives, by lines that the agents leave, beyond one each",
+    f"requests: of {CALLED} threads that call agents across the cable meanwhile, each with 1 s of time;",
+    "  `unnamed`: neither answered nor failed by name",
+    f"status: the whole command on one of {MANY} linked machines with {AGENTS_EACH} agents each",
+]
+
+
+def measure(options: Options) -> Result:
+    """Run the rounds, then the cut, then the many machines; return what was found."""
+    compile_packages(("argosy", "msgspec", "zmq", "yaml", "setproctitle"))
+    ratios: dict[str, Ratio] = {}
+    values: dict[str, Value] = {}
+    skipped: dict[str, str] = {}
+    try:
+        with tempfile.TemporaryDirectory(prefix="am-", dir="/tmp") as name:
+            measure_pair(options, Path(name), ratios, values, skipped)
+        measure_many(options, values, skipped)
+    except NoLanError as reason:
+        skipped["machines"] = str(reason)
+    return Result(
+        name="machines",
+        machine=this_machine(),
+        ratios=ratios,
+        values=values,
+        skipped=skipped,
+        method=METHOD,
+    )
+
+
+def measure_pair(
+    options: Options,
+    root: Path,
+    ratios: dict[str, Ratio],
+    values: dict[str, Value],
+    skipped: dict[str, str],
+) -> None:
+    """Start the fleet on two machines and on one, in turn; cut the cable in the last of them."""
+    fleet = write_linked(root, options.fleet, EACH_WAY)
+    took: dict[str, list[float]] = defaultdict(list)
+    crossings: list[float] = []
+    slow: list[float] = []
+    with pair(root, fleet) as duo:
+        duo.make_keys()
+        # On one machine the first is the second too, and has its key.
+        first, second = (duo.root / name / "keys" for name in fleet.machines)
+        shutil.copy(second / f"{fleet.machines[1]}.secret", first)
+        duo.serve(fleet.machines[1])
+        # Leave time for the cut and the many.
+        until_s = options.until_s - 25.0 if options.quick else options.until_s
+        for number, way in interleave(options.rounds, ["two", "one"], until_s):
+            took[way].append(start(duo, fleet, way))
+            if way == "two":
+                crossings += crossing_times(duo, fleet)
+            down(duo, fleet, way)
+            tell(f"round {number + 1} of {options.rounds}, {way}: {took[way][-1]:.2f} s")
+        if options.quick:
+            skipped["machines.crossing_slow"] = "--quick"
+        else:
+            duo.machines[fleet.machines[1]].slow(DELAY_S)
+            start(duo, fleet, "two")
+            slow = crossing_times(duo, fleet)
+            down(duo, fleet, "two")
+            duo.machines[fleet.machines[1]].quicken()
+        ratios["machines.start_two/start_one"] = ratio_of(took["two"], took["one"], goal=1.25, unit="s")
+        values["machines.crossing"] = value_of([1000 * each for each in crossings], "ms", goal=10.0)
+        values["machines.crossing_p99"] = p99_of([1000 * each for each in crossings], "ms")
+        if slow:
+            goal = 10.0 + 1000 * DELAY_S
+            values["machines.crossing_slow"] = value_of([1000 * each for each in slow], "ms", goal=goal)
+        values |= cut(duo, fleet)
+
+
+@contextlib.contextmanager
+def pair(root: Path, fleet: LinkedFleet) -> Iterator[Duo]:
+    """Yield the two machines; nothing of them is left afterwards."""
+    duo = Duo(root / "m", dict(zip(fleet.machines, ("192.168.100.16", "192.168.100.17"), strict=True)))
+    duo.fleet = fleet.path
+    try:
+        yield duo
+    finally:
+        duo.close()
+
+
+def start(duo: Duo, fleet: LinkedFleet, way: str) -> float:
+    """Start the fleet from the first machine, and return the seconds from the command to its account."""
+    for lives in fleet.witness.iterdir():
+        lives.unlink()
+    words = ["up", "-d", "--no-hub", "--json", "--env", "together" if way == "one" else "development"]
+    began = time.monotonic()
+    done = duo.argosy(fleet.machines[0], *words, code=None, timeout_s=120)
+    took = time.monotonic() - began
+    account = json.loads(done.stdout)
+    if done.returncode or len(account["ready"]) != len(fleet.machine_of):
+        first = next(iter(account.get("not_ready", {}).items()), account)
+        raise RefusedError(Fault("bench", "not-up", f"on {way} machine(s) the fleet is not up: {first}"))
+    return took
+
+
+def down(duo: Duo, fleet: LinkedFleet, way: str) -> None:
+    """Stop it, so that the next start is from cold on the first machine."""
+    duo.argosy(fleet.machines[0], "down", timeout_s=120)
+
+
+def diary(duo: Duo, machine: str) -> list[Entry]:
+    """Return what a machine's supervisor has noted since the last start."""
+    (path,) = (duo.root / machine / "state/argosy").glob("*/diary")
+    entries = list(read_diary(path))
+    last = max((at for at, entry in enumerate(entries) if entry.kind == "apply"), default=0)
+    return entries[last:]
+
+
+def crossing_times(duo: Duo, fleet: LinkedFleet) -> list[float]:
+    """Return, for each added need that decided a start, the seconds from its readiness to that start."""
+    diaries = {machine: diary(duo, machine) for machine in fleet.machines}
+    ready: dict[str, dict[str, float]] = {}
+    begun: dict[str, float] = {}
+    for machine, entries in diaries.items():
+        known = ready[machine] = {}
+        for entry in entries:
+            if entry.kind in ("state", DISTANT) and entry.state in _READY:
+                known.setdefault(entry.agent, entry.mono_s)
+            if entry.kind == "state" and entry.state == State.STARTING:
+                begun.setdefault(entry.agent, entry.mono_s)
+    found = []
+    needs = needs_of(fleet)
+    for agent, need in fleet.crossings:
+        here, there = fleet.machine_of[agent], fleet.machine_of[need]
+        is_last = all(ready[here][other] <= ready[here][need] for other in needs[agent])
+        if is_last:
+            found.append(begun[agent] - ready[there][need])
+    return found
+
+
+def needs_of(fleet: LinkedFleet) -> dict[str, list[str]]:
+    """Return the needs of each agent, those that were added among them."""
+    return {name: [n.agent for n in agent.needs] for name, agent in load_fleet(fleet.path).agents.items()}
+
+
+def cut(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
+    """Cut the cable under the running fleet while somebody calls across it, mend it, and start again."""
+    one, two = fleet.machines
+    start(duo, fleet, "two")
+    far = [name for name, machine in fleet.machine_of.items() if machine == two][:CALLED]
+    book = next((duo.root / one / "state/argosy").glob("*/book.json"))
+    caller = duo.machines[one].popen(
+        [sys.executable, str(Path(__file__).parent / "linked/calls.py"), "60", *far],
+        env={**duo.env(one), "ARGOSY_BOOK": str(book)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert caller.stdout is not None
+    assert caller.stdout.readline() == "calling\n"
+    cut_at = time.monotonic()
+    duo.machines[two].cut()
+    noticed = [blind - cut_at for blind in seen(duo, fleet, "machine-blind", cut_at)]
+    mended_at = time.monotonic()
+    duo.machines[two].mend()
+    again = [linked - mended_at for linked in seen(duo, fleet, "machine-linked", mended_at)]
+    duo.argosy(one, "up", "-d", "--no-hub", timeout_s=60)
+    out, _ = caller.communicate("", timeout=30)
+    counts: dict[str, int] = json.loads(out)
+    lives = {path.name: len(path.read_text().split()) for path in fleet.witness.iterdir()}
+    extra = sum(lives.get(name, 0) - 1 for name in fleet.machine_of)
+    tell(f"cut noticed after {max(noticed):.2f} s, linked again after {max(again):.2f} s, {counts}")
+    down(duo, fleet, "two")
+    return {
+        "machines.cut_noticed": value_of(noticed, "s", goal=3.0),
+        "machines.linked_again": value_of(again, "s", goal=5.0),
+        "machines.started_twice": count_of(extra, "lives", goal=0),
+        "machines.requests_failed_by_name": count_of(counts["failed_named"], f"of {counts['sent']}"),
+        "machines.requests_unnamed": count_of(counts["lost"], f"of {counts['sent']}", goal=0),
+    }
+
+
+def seen(duo: Duo, fleet: LinkedFleet, kind: str, after: float) -> list[float]:
+    """Wait until each machine has noted this of the other, and return when."""
+
+    def noted(machine: str) -> float | None:
+        times = [each.mono_s for each in diary(duo, machine) if each.kind == kind and each.mono_s >= after]
+        return times[0] if times else None
+
+    return [until(lambda machine=machine: noted(machine)) for machine in fleet.machines]
+
+
+MANY_FLEET = """
+fleet: many
+machines: {machines}
+environments:
+  development: {hosts}
+defaults: {{run: [sleep, infinity], ready: {{probe: alive, seconds: 0}}}}
+agents:
+"""
+
+
+def measure_many(options: Options, values: dict[str, Value], skipped: dict[str, str]) -> None:
+    """Ask one of ten linked machines with a hundred agents each for the status of all."""
+    left_s = options.until_s - time.monotonic()
+    if left_s < 22.0:
+        skipped["machines.status"] = f"{left_s:.0f} s are left, a thousand agents take more"
+        return
+    hosts = {f"m{number}": f"192.168.100.{20 + number}" for number in range(MANY)}
+    with tempfile.TemporaryDirectory(prefix="am-", dir="/tmp") as name:
+        duo = Duo(Path(name) / "m", hosts)
+        try:
+            text = MANY_FLEET.format(
+                machines=json.dumps({machine: {} for machine in hosts}), hosts=json.dumps(hosts)
+            )
+            for machine in hosts:
+                text += "".join(f"  {machine}a{n}: {{machine: {machine}}}\n" for n in range(AGENTS_EACH))
+            duo.fleet.write_text(text)
+            duo.make_keys()
+            for machine in list(hosts)[1:]:
+                duo.serve(machine)
+            tell(f"starting {MANY * AGENTS_EACH} agents on {MANY} machines")
+            duo.argosy("m0", "up", "-d", "--no-hub", timeout_s=120)
+            values["machines.status"] = value_of(status_times(duo), "ms", goal=200.0)
+        finally:
+            duo.close()
+
+
+def status_times(duo: Duo) -> list[float]:
+    """Return the milliseconds of each of some `status --json`."""
+    took = []
+    command = os.path.join(os.path.dirname(sys.executable), "argosy")
+    for _ in range(STATUS_CALLS):
+        began = time.monotonic()
+        done = duo.machines["m0"].run(
+            [command, "status", "--json", "--fleet", str(duo.fleet)], env=duo.env("m0")
+        )
+        took.append(1000 * (time.monotonic() - began))
+        told = json.loads(done.stdout)
+        assert len(told["agents"]) == MANY * AGENTS_EACH, len(told["agents"])
+    return took
+
+
+if __name__ == "__main__":
+    sys.exit(run_bench("machines", __doc__.splitlines()[0], measure))

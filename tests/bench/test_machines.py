@@ -1,0 +1,28 @@
+"""The fleet that the machines bench starts: needs across in both directions, and no cycle."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+sys.path.insert(0, str(BENCH))
+
+from linked.fleets import write_linked  # noqa: E402
+
+from argosy.fleet import build_graph, load_fleet  # noqa: E402
+
+
+def test_needs_cross_in_both_directions_and_make_no_cycle(tmp_path: Path) -> None:
+    like = BENCH.parent / "examples/mainpc-pc2/fleet.yaml"
+    linked = write_linked(tmp_path, like, 12)
+    fleet = load_fleet(linked.path)
+    assert len(fleet.agents) == 84
+    assert build_graph(fleet).start_order()
+    ways = Counter(linked.machine_of[agent] for agent, _ in linked.crossings)
+    assert ways == {"mainpc": 12, "pc2": 12}
+    for agent, need in linked.crossings:
+        assert linked.machine_of[agent] != linked.machine_of[need]
+        assert need in [each.agent for each in fleet.agents[agent].needs]
+        assert need not in [each.agent for each in load_fleet(like).agents[agent].needs]
