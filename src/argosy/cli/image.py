@@ -1,48 +1,99 @@
 """Plan and build the images of a fleet: what its agents really import, and nothing else.
 
-`plan` reads the sources and says which agents share an image, which packages each holds, and which
-line of which file drags one in. It needs no lock, no network and nothing installed.
+  plan   which agents share an image, which packages each holds, which line drags one in; needs no lock,
+         no network and nothing installed
+  lock   write `images.lock`: every package of Debian and every wheel, with version and digest
+  build  write an OCI layout, run each image (no network, its own user, read-only), name what is good
 
-example: argosy image plan fleet.yaml --package torch
+example: argosy image build fleet.yaml --only core-services
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.image_view import plan_object, plan_text, why_text
+from argosy.cli.image_view import build_object, build_text, plan_object, plan_text, why_text
 from argosy.cli.report import print_json
 from argosy.fleet import load_fleet
-from argosy.image.plan import plan_images
+from argosy.image.plan import ImagePlan, plan_images
+from argosy.image.record import read_record
+from argosy.image.workshop import Order, build_images, lock_images, lock_path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy image`."""
     parser.add_argument("action", choices=list(_ACTIONS), metavar="|".join(_ACTIONS), help="what to do")
     add_fleet(parser)
-    parser.add_argument("--package", metavar="NAME", help="plan: tell who imports a package, and where")
+    parser.add_argument("--package", metavar="NAME", help="with plan: tell who imports a package, and where")
+    parser.add_argument("--only", metavar="A,B", help="with lock and build: these images")
+    parser.add_argument(
+        "-o", dest="target", metavar="DIR", help="with build: the layout's folder (default: .argosy/images)"
+    )
+    parser.add_argument(
+        "--tag", default="latest", help="with build: the tag of good images (default: latest)"
+    )
+    parser.add_argument("--gzip", action="store_true", help="with build: layers for who cannot read zstd")
+    parser.add_argument("--no-proof", action="store_true", help="with build: run none, and name none")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out one of the actions; returns the exit code.
+    """Carry out one of the actions; returns 1 when an image was built that is not good.
 
-    Raises InputError: a fleet file with faults, or a package that nobody imports.
+    Raises InputError: a faulty fleet or lock, an unknown image or package; MissingError: a program, an extra
+    or a right that is needed; RefusedError: something cannot be fetched.
     """
     path, _ = take_fleet(args)
-    args.path = path
-    return _ACTIONS[args.action](args)
+    return _ACTIONS[args.action](plan_images(load_fleet(path)), args)
 
 
-def _plan(args: argparse.Namespace) -> int:
-    plan = plan_images(load_fleet(args.path))
+def _plan(plan: ImagePlan, args: argparse.Namespace) -> int:
+    record = read_record(Path(plan.fleet.path).parent)
     if args.as_json:
-        print_json(plan_object(plan))
+        print_json(plan_object(plan, record))
     else:
-        print(why_text(plan, args.package) if args.package else plan_text(plan))
+        print(why_text(plan, args.package) if args.package else plan_text(plan, record))
     return 0
 
 
-_ACTIONS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {"plan": _plan}
+def _lock(plan: ImagePlan, args: argparse.Namespace) -> int:
+    lock = lock_images(plan, _only(args))
+    path = lock_path(plan)
+    if args.as_json:
+        print_json(
+            {"argosy": "image-lock/1", "path": str(path), "wheels": len(lock.wheels), "base": len(lock.base)}
+        )
+    else:
+        print(f"wrote {path}: {len(lock.wheels)} wheels, {len(lock.base)} packages of Debian")
+    return 0
+
+
+def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
+    order = Order(
+        only=_only(args),
+        folder=Path(args.target) if args.target else None,
+        tag=args.tag,
+        compression="gzip" if args.gzip else "zstd",
+        is_proven=not args.no_proof,
+    )
+    outcome = build_images(plan, order, lambda line: print(line, file=sys.stderr, flush=True))
+    if args.as_json:
+        print_json(build_object(outcome))
+    else:
+        print(build_text(outcome))
+    return 1 if outcome.unnamed else 0
+
+
+def _only(args: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(args.only.split(",")) if args.only else ()
+
+
+_ACTIONS: Final[dict[str, Callable[[ImagePlan, argparse.Namespace], int]]] = {
+    "plan": _plan,
+    "lock": _lock,
+    "build": _build,
+}

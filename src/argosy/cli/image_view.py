@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from argosy.fault import Fault, InputError
 from argosy.fleet.spelling import nearest
 from argosy.image.catalogue import HEAVY
 from argosy.image.plan import Dragged, Image, ImagePlan
 from argosy.image.reach import Use
+from argosy.image.record import Record
 from argosy.image.statistic import INSTEAD
+from argosy.image.workshop import Outcome
 from argosy.source.distributions import normalized
 
 _LISTED = 6
 
 
-def plan_object(plan: ImagePlan) -> dict[str, Any]:
+def plan_object(plan: ImagePlan, record: Record) -> dict[str, Any]:
     """Return `image-plan/1`."""
     return {
         "argosy": "image-plan/1",
         "fleet": plan.fleet.name,
         "agents": len(plan.fleet.agents),
-        "images": {image.name: _image_object(image) for image in plan.images.values()},
+        "images": {image.name: _image_object(image, record) for image in plan.images.values()},
         "unused": {name: {"where": places} for name, places in plan.unused.items()},
         "missing": {
             item.package: {
@@ -56,12 +60,13 @@ def plan_object(plan: ImagePlan) -> dict[str, Any]:
     }
 
 
-def _image_object(image: Image) -> dict[str, Any]:
+def _image_object(image: Image, record: Record) -> dict[str, Any]:
+    built = record.images.get(image.name)
     return {
         "agents": image.agents,
         "packages": image.packages,
         "gpu": image.gpu,
-        "size": None,
+        "size": built.unpacked_bytes if built is not None else None,
         "machine": image.machine,
         "system": image.system,
         "files": image.files,
@@ -85,11 +90,11 @@ def _place(use: Use) -> str:
     return f"{use.path}:{use.line}"
 
 
-def plan_text(plan: ImagePlan) -> str:
+def plan_text(plan: ImagePlan, record: Record) -> str:
     """Return the plan for people: the images, then who drags what is heavy, then what does not fit."""
     return "\n".join(
         [
-            *_images(plan),
+            *_images(plan, record),
             *_heavy(plan),
             *_section("installed, and imported by no agent", _unused(plan)),
             *_section("imported, and installed by no list", _missing(plan)),
@@ -102,14 +107,16 @@ def plan_text(plan: ImagePlan) -> str:
     )
 
 
-def _images(plan: ImagePlan) -> Iterator[str]:
+def _images(plan: ImagePlan, record: Record) -> Iterator[str]:
     width = max(len(image.name) for image in plan.images.values())
     for image in plan.images.values():
         gpu = f"  gpu {image.gpu}" if image.gpu else ""
         counts = (
             f"{len(image.agents):>3} agents {len(image.files):>4} files {len(image.packages):>3} packages"
         )
-        yield f"{image.name:<{width}} {counts}{gpu}"
+        built = record.images.get(image.name)
+        size = f"  {built.unpacked_bytes / 1e6:.1f} MB when built last" if built is not None else ""
+        yield f"{image.name:<{width}} {counts}{gpu}{size}"
         heavy = sorted(HEAVY & set(image.packages))
         if heavy:
             yield f"{'':<{width}} heavy: {', '.join(heavy)}"
@@ -169,6 +176,41 @@ def _account(plan: ImagePlan) -> str:
         f"\n{total} agents = {held} in {len(plan.images)} images ({gpu} with a GPU); {len(plan.unread)} "
         f"read in part only; {len(plan.unused)} packages unused, {len(plan.missing)} missing, "
         f"{len(plan.questions)} questions"
+    )
+
+
+def build_object(outcome: Outcome) -> dict[str, Any]:
+    """Return `image-build/1`."""
+    return {
+        "argosy": "image-build/1",
+        "layout": str(outcome.folder),
+        "images": {
+            name: {
+                "digest": entry.digest,
+                "agents": entry.agents,
+                "size": entry.unpacked_bytes,
+                "stored": entry.stored_bytes,
+                "layers": len(entry.layers),
+                "named": entry.proof is not None and entry.proof.is_good,
+                "proof": msgspec.to_builtins(entry.proof),
+            }
+            for name, entry in (
+                (item.image.name, outcome.record.images[item.image.name]) for item in outcome.built
+            )
+        },
+        "stored": outcome.record.shared_bytes,
+        "unnamed": outcome.unnamed,
+    }
+
+
+def build_text(outcome: Outcome) -> str:
+    """Return the closing account of a build."""
+    images = [outcome.record.images[item.image.name] for item in outcome.built]
+    alone, shared = sum(image.stored_bytes for image in images), outcome.record.shared_bytes
+    named = sum(image.proof is not None and image.proof.is_good for image in images)
+    return (
+        f"{len(images)} images built = {named} named + {len(images) - named} without a name; "
+        f"{shared / 1e6:.1f} MB stored, {alone / 1e6:.1f} MB if nothing were shared; in {outcome.folder}"
     )
 
 

@@ -28,16 +28,17 @@ class _EndedError(Exception):
     """The container was told to end."""
 
 
-def run_container(path: str | None) -> int:
+def run_container(path: str | None, *, is_alone: bool = False) -> int:
     """Run the agents of ARGOSY_MACHINE until told to end; returns the container's exit code.
 
-    path: of the fleet file; default that of an image. 0: ended as told, or nothing is left that would go on
-    and all that ended was fine; 1: an agent was given up, or could not be started.
+    path: of the fleet file; default that of an image. is_alone: there is nobody else to wait for.
+    The code is 0 when it ended as told, or nothing is left that would go on and all that ended was fine, and
+    1 when an agent was given up or could not be started.
     """
     try:
         signal.signal(signal.SIGTERM, _raise_ended)
         signal.signal(signal.SIGINT, _raise_ended)
-        return _Container(Path(path or os.environ.get("ARGOSY_FLEET_FILE") or FLEET_FILE)).run()
+        return _Container(Path(path or os.environ.get("ARGOSY_FLEET_FILE") or FLEET_FILE)).run(is_alone)
     except _EndedError:
         return 0  # nothing had been started
     except ArgosyError as error:
@@ -63,9 +64,9 @@ class _Container:
         self.machine = _machine(self.fleet)
         self.folder = folder_of(file)
 
-    def run(self) -> int:
+    def run(self, is_alone: bool) -> int:
         """Wait for what is needed, bring the agents up, and follow them."""
-        gates = gates_of(self.fleet, self.placement, self.machine)
+        gates = () if is_alone else gates_of(self.fleet, self.placement, self.machine)
         asyncio.run(wait_for(gates, _tell))
         while True:
             client = connect_or_start(self.file, self.fleet.name, self.folder, "container")

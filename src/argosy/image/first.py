@@ -3,7 +3,8 @@
 As process 1 it forks before it loads anything: the small parent hands signals on and takes in every process
 that lost its own parent; the child does the work. The agents are run by a supervisor as anywhere else.
 
-`python -m argosy.image.first [FLEET_FILE]`; ARGOSY_MACHINE says which container this is.
+`python -m argosy.image.first [--alone] [FLEET_FILE]`; ARGOSY_MACHINE says which container this is. With
+`--alone` it waits for nobody.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def _work() -> int:
     from argosy.image.container import run_container  # noqa: PLC0415 - the parent stays small
 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDED_ON)
-    return run_container(sys.argv[1] if len(sys.argv) > 1 else None)
+    words = [word for word in sys.argv[1:] if word != "--alone"]
+    return run_container(words[0] if words else None, is_alone=len(words) < len(sys.argv) - 1)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ RUN: Final = "/run/argosy"
 TEMPORARY: Final = "/tmp"
 USER_ID: Final = 10001
 USER: Final = "argosy"
+PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 STOP_SIGNAL: Final = "SIGTERM"
 AGENTS_LABEL: Final = "argosy.agents"
 

@@ -1,0 +1,75 @@
+"""Bytecode of the fleet's own modules, kept by content: after a change only what changed is compiled."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from argosy.image.blobs import write_whole
+from argosy.image.commands import run_program
+from argosy.image.debian import PYTHON
+from argosy.image.inside import APP
+from argosy.image.marshalled import canonical
+
+_TAG = f"cpython-{PYTHON.replace('.', '')}"
+# Reads pairs of a source and where an image has it; writes beside each source `.pyc`, or nothing.
+_COMPILE = """
+import py_compile, sys
+mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+for line in open(sys.argv[1], encoding="utf-8"):
+    source, target, shown = line.rstrip("\\n").split("\\t")
+    try:
+        py_compile.compile(source, target, shown, True, invalidation_mode=mode)
+    except (py_compile.PyCompileError, UnicodeDecodeError):
+        open(target, "wb").close()
+"""
+
+
+class BytecodeCache:
+    """Bytecode by the digest of its source and the place that it is for."""
+
+    def __init__(self, cache: Path, python: list[str], tree: str) -> None:
+        self.folder = cache / "bytecode"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.python = python
+        self.tree = tree
+
+    def compiled(self, root: Path, names: Iterable[str]) -> dict[str, Path]:
+        """Return, for each module, a file with its bytecode; a module that does not compile has none.
+
+        names: of modules below `root`; an image has them below its application folder.
+        """
+        keys = {name: self.key(root, name) for name in names}
+        lacking = [name for name, key in keys.items() if not (self.folder / key).exists()]
+        if lacking:
+            self.make(root, {name: keys[name] for name in lacking})
+        paths = {name: self.folder / key for name, key in keys.items()}
+        return {name: path for name, path in paths.items() if path.stat().st_size}
+
+    def key(self, root: Path, name: str) -> str:
+        whole = hashlib.sha256(f"{_TAG}\n{APP}/{name}\n".encode())
+        whole.update((root / name).read_bytes())
+        return whole.hexdigest()
+
+    def make(self, root: Path, keys: dict[str, str]) -> None:
+        work = self.folder / f".work-{os.getpid()}"
+        lines = (f"{root / name}\t{self.folder / f'.{key}'}\t{APP}/{name}" for name, key in keys.items())
+        work.write_text("\n".join(lines) + "\n")
+        env = {"PYTHONHOME": f"{self.tree}/usr", "PATH": os.defpath, "PYTHONHASHSEED": "0"}
+        try:
+            run_program([*self.python, "-S", "-c", _COMPILE, str(work)], env=env)
+        finally:
+            work.unlink()
+        for key in keys.values():
+            made = self.folder / f".{key}"
+            data = made.read_bytes()
+            write_whole(self.folder / key, canonical(data) if data else b"")
+            made.unlink()
+
+
+def cached_name(name: str) -> str:
+    """Return where Python looks for the bytecode of `a/b.py`: `a/__pycache__/b.cpython-313.pyc`."""
+    folder, _, base = name.rpartition("/")
+    return f"{folder}{'/' if folder else ''}__pycache__/{base.removesuffix('.py')}.{_TAG}.pyc"

@@ -1,0 +1,106 @@
+"""The two layers that are the fleet's own: argosy, and the files of the agents."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import posixpath
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import argosy
+from argosy.fleet.secret import is_secret_name
+
+# Rooms that nothing inside a container uses.
+_OUTSIDE: Final = ("refit", "hub", "track")
+_CLOSED: Final = frozenset({"__pycache__", "node_modules", "venv", "env", "site-packages"})
+_SECRET: Final = (".env", ".key", ".pem", ".p12", ".pfx", ".key_secret")
+_LARGEST_BYTES: Final = 4 * 2**20
+
+
+def own_files() -> tuple[Path, tuple[str, ...]]:
+    """Return where argosy's package lies, and its files that go into an image."""
+    root = Path(argosy.__file__).parent
+    found = (path.relative_to(root) for path in sorted(root.rglob("*.py")))
+    return root, tuple(path.as_posix() for path in found if path.parts[0] not in _OUTSIDE)
+
+
+def lay_out_argosy(folder: Path, site: str) -> None:
+    """Copy argosy's own modules below a folder, with the record that says which version this is."""
+    root, files = own_files()
+    for name in files:
+        target = folder / site / "argosy" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / name, target)
+    record = folder / site / f"argosy-{argosy.__version__}.dist-info"
+    record.mkdir(parents=True)
+    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: argosy\nVersion: {argosy.__version__}\n")
+
+
+def digest_of_argosy() -> str:
+    """Return a digest of argosy's own modules."""
+    root, files = own_files()
+    return digest_of_files(root, files)
+
+
+def digest_of_files(root: Path, files: Iterable[str]) -> str:
+    """Return a digest of files by name and content."""
+    whole = hashlib.sha256()
+    for name in files:
+        content = hashlib.sha256((root / name).read_bytes()).hexdigest()
+        whole.update(f"{name} {content}\n".encode())
+    return whole.hexdigest()
+
+
+def data_files(root: Path, files: Iterable[str]) -> tuple[str, ...]:
+    """Return the files of the tree that the texts of some modules name, by path or by name.
+
+    Files of Python, hidden ones, and those of more than 4 MiB (weights of models), and those whose
+    names tell of a secret are left out.
+    """
+    words = {word for name in files if name.endswith(".py") for word in _texts(root / name)}
+    names = {posixpath.basename(word) for word in words}
+    found = []
+    for path in _others(root):
+        base = posixpath.basename(path)
+        if base in names and any(path == word or path.endswith(f"/{word}") for word in _tails(words, base)):
+            found.append(path)
+    return tuple(found)
+
+
+def _tails(words: Iterable[str], base: str) -> Iterator[str]:
+    for word in words:
+        if posixpath.basename(word) == base:
+            yield posixpath.normpath(word).lstrip("./")
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """Yield the texts of a module that look like a file's name."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+            if 2 < len(text) < 200 and "." in text and "\n" not in text and "://" not in text:
+                yield text
+
+
+def _others(root: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _CLOSED)
+        for name in sorted(files):
+            path = Path(folder) / name
+            if name.startswith(".") or name.endswith((".py", ".pyc", *_SECRET)) or path.is_symlink():
+                continue
+            if is_secret_name(path.stem):
+                continue
+            if path.stat().st_size <= _LARGEST_BYTES:
+                yield path.relative_to(root).as_posix()

@@ -1,0 +1,277 @@
+"""The base of images from Debian's packages: Python, the libraries that it loads, and nothing else.
+
+Packages are fetched by apt and unpacked, none is installed. Of those with libraries only what is asked for by
+some file is taken. Bytecode is made by the very Python that will read it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+from argosy.image.blobs import Entry, entries_below
+from argosy.image.commands import need_program, run_program
+from argosy.image.elf import needed_libraries
+from argosy.image.inside import APP, RUN, STATE, TEMPORARY, USER, USER_ID
+from argosy.image.marshalled import canonical
+
+PYTHON: Final = "3.13"
+_PYTHON_PACKAGES: Final = (
+    f"python{PYTHON}-minimal",
+    f"libpython{PYTHON}-minimal",
+    f"libpython{PYTHON}-stdlib",
+)
+_PACKAGES: Final = (*_PYTHON_PACKAGES, "ca-certificates", "libgcc-s1", "libstdc++6", "netbase", "tzdata")
+# Loaded by name at run time, or taken for granted by every wheel.
+_ALWAYS: Final = (
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+    "libz.so.1",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libutil.so.1",
+    "libresolv.so.2",
+    "libnss_dns.so.2",
+    "libnss_files.so.2",
+    "ld-linux-x86-64.so.2",
+)
+_WITHOUT: Final = (
+    "test",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "ensurepip",
+    "pydoc_data",
+    "lib2to3",
+    "__phello__",
+    "turtle.py",
+)
+_HINT: Final = "`apt-get update` first; elsewhere `--base LAYOUT` takes an OCI layout that has Python"
+# Raised when the recipe changes: what an older one made is not used.
+_RECIPE: Final = "5"
+
+
+class Package(msgspec.Struct, frozen=True, order=True):
+    """One package of Debian, as a lock has it."""
+
+    name: str
+    version: str
+    sha256: str
+    file: str
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """Packages in the cache, unpacked into one tree."""
+
+    packages: tuple[Package, ...]
+    tree: str
+
+
+def find_packages(names: Iterable[str]) -> tuple[Package, ...]:
+    """Return packages with all that they depend on, in the versions that apt would install.
+
+    Raises MissingError: there is no apt. Raises RefusedError: apt knows none of that name.
+    """
+    need_program("apt-get", _HINT)
+    command = ["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts"]
+    command += ["--no-breaks", "--no-replaces", "--no-enhances", *names]
+    listed = [line for line in run_program(command).splitlines() if line[:1].isalnum()]
+    wanted = sorted({name for name in listed if ":" not in name} - _UNWANTED)
+    shown = run_program(["apt-cache", "show", "--no-all-versions", *wanted])
+    return tuple(sorted(_read(shown)))
+
+
+# What only a terminal, an installer or a dialog needs.
+_UNWANTED: Final = frozenset(
+    {"debconf", "cdebconf", "libnewt0.52", "libslang2", "libtextwrap1", "libdebian-installer4"}
+)
+
+
+def _read(text: str) -> Iterator[Package]:
+    for part in text.strip().split("\n\n"):
+        keys = dict(line.split(": ", 1) for line in part.splitlines() if ": " in line and line[:1] != " ")
+        if "SHA256" in keys and "Filename" in keys:
+            yield Package(
+                keys["Package"], keys["Version"], keys["SHA256"], os.path.basename(keys["Filename"])
+            )
+
+
+def base_packages() -> tuple[Package, ...]:
+    """Return the packages of the base."""
+    return find_packages(_PACKAGES)
+
+
+def fetch_packages(packages: tuple[Package, ...], cache: Path) -> Fetched:
+    """Return the packages unpacked into one tree, fetched where they are not there yet.
+
+    Raises RefusedError: a package is not to be had in its version, or has another digest.
+    """
+    archives = cache / "debian"
+    archives.mkdir(parents=True, exist_ok=True)
+    lacking = [package for package in packages if not (archives / package.sha256).exists()]
+    if lacking:
+        fetch = archives / f".fetch-{os.getpid()}"
+        fetch.mkdir(mode=0o777, exist_ok=True)
+        try:
+            wanted = [f"{package.name}={package.version}" for package in lacking]
+            run_program([need_program("apt-get", _HINT), "-qq", "download", *wanted], cwd=fetch)
+            for file in fetch.iterdir():
+                file.replace(archives / hashlib.sha256(file.read_bytes()).hexdigest())
+        finally:
+            shutil.rmtree(fetch)
+    for package in packages:
+        if not (archives / package.sha256).exists():
+            message = f"`{package.name}={package.version}` came with another digest than the lock has"
+            raise RefusedError(
+                Fault(package.name, "digest", message, "`argosy image lock` writes a new lock")
+            )
+    key = hashlib.sha256("\n".join(package.sha256 for package in packages).encode()).hexdigest()[:24]
+    tree = cache / "trees" / key
+    if not tree.exists():
+        partial = tree.with_name(f".{key}-{os.getpid()}")
+        partial.mkdir(parents=True)
+        for package in packages:
+            run_program(["dpkg-deb", "-x", str(archives / package.sha256), str(partial)])
+        partial.rename(tree)
+    return Fetched(packages, str(tree))
+
+
+def interpreter(tree: str) -> list[str]:
+    """Return the command that runs the Python of an unpacked tree; its PYTHONHOME is `tree/usr`."""
+    libraries = f"{tree}/usr/lib/x86_64-linux-gnu:{tree}/usr/lib"
+    return [
+        f"{tree}/usr/lib64/ld-linux-x86-64.so.2",
+        "--library-path",
+        libraries,
+        f"{tree}/usr/bin/python{PYTHON}",
+    ]
+
+
+def base_key(packages: tuple[Package, ...]) -> str:
+    """Return what the layer of a base depends on."""
+    return "\n".join(["base", _RECIPE, *(package.sha256 for package in packages)])
+
+
+def base_entries(fetched: Fetched, workshop: Path) -> Iterator[Entry]:
+    """Yield the files of the base. workshop: an empty folder for what has to be made first."""
+    tree = Path(fetched.tree)
+    library = tree / "usr" / "lib" / f"python{PYTHON}"
+    copied = workshop / f"usr/lib/python{PYTHON}"
+    shutil.copytree(library, copied, symlinks=True, ignore=_left_out)
+    compile_below(interpreter(fetched.tree), fetched.tree, workshop)
+    yield from entries_below(workshop)
+    program = tree / "usr" / "bin" / f"python{PYTHON}"
+    yield Entry(f"usr/bin/python{PYTHON}", "file", source=str(program), mode=0o755)
+    for name in ("python3", "python"):
+        yield Entry(f"usr/bin/{name}", "link", target=f"python{PYTHON}", mode=0o777)
+    seeds = [program, *sorted(copied.rglob("*.so"))]
+    yield from libraries_for(seeds, tree, _ALWAYS)
+    yield from _settings(tree)
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    return {
+        name
+        for name in names
+        if name in (*_WITHOUT, "__pycache__", "tests")
+        or name.startswith(("config-3", "_test", "_ctypes_test", "_tkinter", "_dbm", "readline.", "_curses"))
+    }
+
+
+def libraries_for(seeds: Iterable[Path], tree: Path, always: Iterable[str] = ()) -> Iterator[Entry]:
+    """Yield the libraries of a tree that some files need, and those that these need, with their links."""
+    found: dict[str, Path] = {}
+    todo = [*always, *(name for seed in seeds for name in needed_libraries(seed))]
+    while todo:
+        name = todo.pop()
+        path = None if name in found else find_library(name, tree)
+        if path is not None:
+            found[name] = path
+            todo += needed_libraries(path.resolve())
+    for name, path in sorted(found.items()):
+        real = path.resolve()
+        folder = path.parent.relative_to(tree).as_posix()
+        yield Entry(
+            f"{folder}/{real.name}", "file", source=str(real), mode=0o755 if name.startswith("ld-") else 0o644
+        )
+        if real.name != name:
+            yield Entry(f"{folder}/{name}", "link", target=real.name, mode=0o777)
+    if "ld-linux-x86-64.so.2" in found:
+        target = "../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+        yield Entry("usr/lib64/ld-linux-x86-64.so.2", "link", target=target, mode=0o777)
+
+
+def find_library(name: str, tree: Path) -> Path | None:
+    """Return where a library lies in a tree of Debian's."""
+    folders = ("usr/lib/x86_64-linux-gnu", "usr/lib")
+    return next((tree / folder / name for folder in folders if (tree / folder / name).exists()), None)
+
+
+def _settings(tree: Path) -> Iterator[Entry]:
+    """Yield users, names, certificates, zones, and the folders that may be written."""
+    for name in ("bin", "sbin", "lib", "lib64"):
+        yield Entry(name, "link", target=f"usr/{name}", mode=0o777)
+    users = (
+        f"root:x:0:0:root:/root:/usr/sbin/nologin\n{USER}:x:{USER_ID}:{USER_ID}::{STATE}:/usr/sbin/nologin\n"
+    )
+    yield Entry("etc/passwd", "file", data=users.encode())
+    yield Entry("etc/group", "file", data=f"root:x:0:\n{USER}:x:{USER_ID}:\n".encode())
+    yield Entry("etc/nsswitch.conf", "file", data=b"passwd: files\ngroup: files\nhosts: files dns\n")
+    for name in ("services", "protocols", f"python{PYTHON}/sitecustomize.py"):
+        if (tree / "etc" / name).is_file():
+            yield Entry(f"etc/{name}", "file", source=str(tree / "etc" / name))
+    # What an engine mounts its own over.
+    for name in ("hosts", "hostname", "resolv.conf"):
+        yield Entry(f"etc/{name}", "file", data=b"")
+    certificates = sorted((tree / "usr/share/ca-certificates").rglob("*.crt"))
+    data = b"".join(path.read_bytes().rstrip(b"\n") + b"\n" for path in certificates)
+    yield Entry("etc/ssl/certs/ca-certificates.crt", "file", data=data)
+    for entry in entries_below(tree / "usr/share/zoneinfo", "usr/share/zoneinfo/"):
+        if not entry.path.startswith(("usr/share/zoneinfo/right", "usr/share/zoneinfo/posix")):
+            yield entry
+    for path, mode, owner in (
+        (STATE, 0o700, USER_ID),
+        (RUN, 0o700, USER_ID),
+        (TEMPORARY, 0o1777, 0),
+        (APP, 0o755, 0),
+    ):
+        yield Entry(path.lstrip("/"), "folder", mode=mode, owner=owner)
+    for name in ("dev", "proc", "sys"):
+        yield Entry(name, "folder", mode=0o755)
+
+
+def compile_below(python: list[str], tree: str, folder: Path) -> None:
+    """Write bytecode beside every module below `folder`, which becomes the root of an image.
+
+    It is never checked against its source: an image does not change, and a look at each would cost time.
+    """
+    command = [
+        *python,
+        "-m",
+        "compileall",
+        "-q",
+        "--invalidation-mode",
+        "unchecked-hash",
+        "-s",
+        str(folder),
+        "-p",
+        "/",
+        str(folder),
+    ]
+    env = {"PYTHONHOME": f"{tree}/usr", "PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1"}
+    # What does not compile (a template, a test of a parser) has no bytecode; Python says so again when
+    # somebody imports it, and the proof imports everything.
+    with contextlib.suppress(RefusedError):
+        run_program(command, env=env)
+    for path in folder.rglob("*.pyc"):
+        path.write_bytes(canonical(path.read_bytes()))

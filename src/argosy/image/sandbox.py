@@ -1,0 +1,131 @@
+"""Runs a command in an image's own file system, without an engine: namespaces, a read-only root, its user.
+
+`python -m argosy.image.sandbox JSON` is run by `unshare` as the first process of new namespaces; it mounts
+the layers one above the other, lets go of every privilege, and becomes the command.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from argosy.image.inside import RUN, STATE, TEMPORARY, USER_ID
+
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = (
+    1,
+    2,
+    4,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_DEVICES: Final = ("null", "zero", "full", "random", "urandom")
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """What is run in which root.
+
+    layers: folders, the lowest first; a single one is taken as it is. root: an empty folder to mount them at.
+    command, variables: of the process. state: a folder for what is kept; empty: it is lost.
+    hosts: names and their addresses.
+    """
+
+    layers: tuple[str, ...]
+    root: str
+    command: tuple[str, ...]
+    variables: dict[str, str]
+    folder: str = "/"
+    state: str = ""
+    hosts: dict[str, str] = {}
+
+
+def command_of(cell: Cell, *, is_alone: bool = True) -> list[str]:
+    """Return the command that runs a cell. is_alone: without any network but its own loopback."""
+    unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
+    own = ["--net"] if is_alone else []
+    return [*unshare, *own, sys.executable, "-m", "argosy.image.sandbox", msgspec.json.encode(cell).decode()]
+
+
+def main(words: Sequence[str]) -> None:
+    """Become the command of a cell."""
+    cell = msgspec.json.decode(words[0], type=Cell)
+    _raise_loopback()
+    _mount_all(cell)
+    os.chroot(cell.root)
+    os.chdir(cell.folder)
+    os.setgroups([])
+    os.setresgid(USER_ID, USER_ID, USER_ID)
+    os.setresuid(USER_ID, USER_ID, USER_ID)
+    _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    os.execvpe(cell.command[0], list(cell.command), cell.variables)
+
+
+def _mount_all(cell: Cell) -> None:
+    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    root = cell.root
+    if len(cell.layers) == 1:
+        _mount(cell.layers[0], root, None, _MS_BIND)
+        _mount("none", root, None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY)
+    else:
+        # Without an upper folder an overlay cannot be written to at all.
+        lower = ":".join(reversed(cell.layers))
+        _mount("overlay", root, "overlay", _MS_RDONLY, f"lowerdir={lower}")
+    _mount("proc", f"{root}/proc", "proc", _MS_NOSUID)
+    _mount("tmpfs", f"{root}/dev", "tmpfs", _MS_NOSUID, "mode=0755")
+    for name in _DEVICES:
+        open(f"{root}/dev/{name}", "w").close()
+        _mount(f"/dev/{name}", f"{root}/dev/{name}", None, _MS_BIND)
+    os.mkdir(f"{root}/dev/shm")
+    _mount("tmpfs", f"{root}/dev/shm", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
+    with open(f"{root}/dev/.hosts", "w") as file:
+        file.writelines(
+            f"{address} {name}\n" for name, address in {"localhost": "127.0.0.1", **cell.hosts}.items()
+        )
+    _mount(f"{root}/dev/.hosts", f"{root}/etc/hosts", None, _MS_BIND)
+    for place in (RUN, TEMPORARY, *(() if cell.state else (STATE,))):
+        _mount(
+            "tmpfs",
+            f"{root}{place}",
+            "tmpfs",
+            _MS_NOSUID | _MS_NODEV,
+            f"uid={USER_ID},gid={USER_ID},mode=0700",
+        )
+    if cell.state:
+        _mount(cell.state, f"{root}{STATE}", None, _MS_BIND)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    done = _libc().mount(
+        source.encode(), target.encode(), kind.encode() if kind else None, flags, options.encode() or None
+    )
+    if done != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"mount {kind or 'bind'}: {os.strerror(number)}", target)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _raise_loopback() -> None:
+    """Switch the loopback of a new network namespace on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        request = struct.pack("16sh22x", b"lo", 0)
+        flags = struct.unpack("16sh22x", fcntl.ioctl(asked, _SIOCGIFFLAGS, request))[1]
+        if not flags & _IFF_UP:
+            fcntl.ioctl(asked, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,230 @@
+"""Wheels: which are needed, where they are kept, what is in one. Nothing is compiled from sources, ever."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from argosy.fault import Fault, MissingError, RefusedError
+from argosy.image.commands import run_program
+from argosy.image.debian import PYTHON
+from argosy.source.distributions import normalized
+
+try:
+    from packaging.requirements import Requirement
+except ImportError:
+    _has_packaging = False
+else:
+    _has_packaging = True
+
+_PLATFORMS: Final = (
+    "manylinux_2_34",
+    "manylinux_2_28",
+    "manylinux_2_24",
+    "manylinux_2_17",
+    "manylinux2014",
+    "linux",
+)
+_MARKERS: Final = {
+    "implementation_name": "cpython",
+    "implementation_version": f"{PYTHON}.0",
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+    "platform_release": "",
+    "platform_system": "Linux",
+    "platform_version": "",
+    "python_full_version": f"{PYTHON}.0",
+    "python_version": PYTHON,
+    "sys_platform": "linux",
+}
+
+
+class Wheel(msgspec.Struct, frozen=True, order=True):
+    """One wheel, as a lock has it. needs: distributions that it asks for on the image's Python."""
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    needs: tuple[str, ...] = ()
+
+
+class WheelHouse:
+    """The wheels in the cache, by digest."""
+
+    def __init__(self, cache: Path) -> None:
+        self.folder = cache / "wheels"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path_of(self, wheel: Wheel) -> Path:
+        """Return where a wheel is."""
+        return self.folder / wheel.sha256 / wheel.file
+
+    def resolve(self, names: Iterable[str]) -> tuple[Wheel, ...]:
+        """Return wheels for some distributions and all that they need.
+
+        Raises RefusedError: pip finds none that fit together; MissingError: no pip.
+        """
+        wanted = set(names)
+        while True:
+            wheels = self.download(sorted(wanted))
+            lacking = {need for wheel in wheels for need in wheel.needs} - {wheel.name for wheel in wheels}
+            if not lacking:
+                return self.reached(wheels, set(names))
+            # pip reads markers with the Python that runs it, which may be an older one.
+            wanted |= lacking
+
+    def reached(self, wheels: Iterable[Wheel], names: set[str]) -> tuple[Wheel, ...]:
+        """Return the wheels that some distributions come to."""
+        by_name = {wheel.name: wheel for wheel in wheels}
+        return tuple(by_name[name] for name in sorted(closure(names, by_name)))
+
+    def download(self, requirements: list[str]) -> tuple[Wheel, ...]:
+        if not requirements:
+            return ()
+        folder = self.folder / f".fetch-{os.getpid()}"
+        try:
+            run_program([*_pip(), "download", *_TARGET, "--dest", str(folder), *requirements])
+            return tuple(self.keep(path) for path in sorted(folder.glob("*.whl")))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def keep(self, path: Path) -> Wheel:
+        """Move a wheel into the cache."""
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        target = self.folder / digest / path.name
+        target.parent.mkdir(exist_ok=True)
+        path.replace(target)
+        return read_wheel(target, digest)
+
+    def fetch(self, wheels: Iterable[Wheel]) -> None:
+        """Have locked wheels in the cache. Raises RefusedError: one is not to be had with its digest."""
+        lacking = [wheel for wheel in wheels if not self.path_of(wheel).is_file()]
+        if not lacking:
+            return
+        folder = self.folder / f".fetch-{os.getpid()}"
+        folder.mkdir(exist_ok=True)
+        lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}" for wheel in lacking]
+        (folder / "lock.txt").write_text("\n".join(lines) + "\n")
+        try:
+            command = [*_pip(), "download", *_TARGET, "--no-deps", "--require-hashes", "--dest", str(folder)]
+            run_program([*command, "-r", str(folder / "lock.txt")])
+            for path in folder.glob("*.whl"):
+                self.keep(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+_TARGET: Final = (
+    *("--quiet", "--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON),
+    *("--abi", f"cp{PYTHON.replace('.', '')}", "--abi", "abi3", "--abi", "none"),
+    *(word for name in _PLATFORMS for word in ("--platform", f"{name}_x86_64")),
+)
+
+
+def _pip() -> list[str]:
+    """Return the command of pip. Raises MissingError: there is none."""
+    try:
+        run_program([sys.executable, "-m", "pip", "--version"])
+    except RefusedError as error:
+        found = shutil.which("pip")
+        if found is None:
+            hint = f"`{sys.executable} -m ensurepip`"
+            raise MissingError(
+                Fault("pip", "no-program", "wheels are fetched by pip, and it is not there", hint)
+            ) from error
+        return [found]
+    return [sys.executable, "-m", "pip"]
+
+
+def closure(names: Iterable[str], wheels: Mapping[str, Wheel]) -> set[str]:
+    """Return `names` and all that they need, as far as there are wheels of it."""
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name in wheels and name not in found:
+            found.add(name)
+            todo += wheels[name].needs
+    return found
+
+
+def read_wheel(path: Path, digest: str) -> Wheel:
+    """Return what a wheel says of itself."""
+    name, version = path.name.split("-")[:2]
+    with zipfile.ZipFile(path) as archive:
+        place = next(item for item in archive.namelist() if item.endswith(".dist-info/METADATA"))
+        metadata = HeaderParser().parsestr(archive.read(place).decode())
+    needs = tuple(sorted(set(_needs(metadata.get_all("Requires-Dist") or []))))
+    return Wheel(normalized(name), version, path.name, digest, needs)
+
+
+def _needs(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the distributions that hold on the image's Python, without extras."""
+    if not _has_packaging:
+        message = "markers of wheels are read by `packaging`, which is not installed"
+        raise MissingError(Fault("", "no-packaging", message, '`pip install "argosy[image]"`'))
+    for line in lines:
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate({**_MARKERS, "extra": ""}):
+            yield normalized(requirement.name)
+
+
+def unpack(path: Path, folder: Path, site: str) -> None:
+    """Lay a wheel out below `folder` as an installer would, with its modules in `site`.
+
+    Commands of its entry points get a small script each; nothing of it runs.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for item in archive.infolist():
+            target = _target(item.filename, site)
+            if target is None or item.is_dir():
+                continue
+            place = folder / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            data = archive.read(item)
+            if target.startswith("usr/local/bin/") and data.startswith(b"#!python"):
+                data = b"#!/usr/bin/python3" + data[data.index(b"\n") :]
+            place.write_bytes(data)
+            is_program = bool(item.external_attr >> 16 & 0o111) or target.startswith("usr/local/bin/")
+            place.chmod(0o755 if is_program else 0o644)
+    for file in (folder / site).glob("*.dist-info/entry_points.txt"):
+        _write_commands(file.read_text(), folder)
+
+
+def _target(name: str, site: str) -> str | None:
+    """Return where a member of a wheel goes."""
+    head, _, rest = name.partition("/")
+    if not head.endswith(".data"):
+        return posixpath.join(site, name)
+    kind, _, rest = rest.partition("/")
+    places = {"purelib": site, "platlib": site, "scripts": "usr/local/bin", "data": "usr/local"}
+    return posixpath.join(places[kind], rest) if kind in places else None
+
+
+def _write_commands(text: str, folder: Path) -> None:
+    section = ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[] \t")
+        elif section == "console_scripts" and "=" in line:
+            name, _, place = (part.strip() for part in line.partition("="))
+            module, _, attribute = place.partition("[")[0].strip().partition(":")
+            first = attribute.partition(".")[0]
+            path = folder / "usr/local/bin" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(
+                f"#!/usr/bin/python3\nimport sys\nfrom {module} import {first}\nsys.exit({attribute}())\n"
+            )
+            path.chmod(0o755)

@@ -1,0 +1,153 @@
+"""Images built for real, from Debian's packages and wheels, and run: a light, a heavier, a broken one."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from argosy.image.blobs import decompress
+from rig.fleet import ARGOSY
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
+
+FILES = {
+    "fleet.yaml": """
+fleet: yard
+agents:
+  Light: {run: "light:Light", group: light, port: 7300}
+  Reader: {run: reader.py, group: light, port: 7301, ready: {probe: tcp}, needs: [Light]}
+  Heavy: {run: "heavy:Heavy", group: heavy, port: 7302}
+  Broken: {run: "broken:Broken", group: broken, port: 7303}
+""",
+    "light.py": "from argosy.agent import Agent\nclass Light(Agent): ...\n",
+    "reader.py": (
+        "import os, socket, yaml\n"
+        "assert yaml.safe_load(open(os.path.join(os.path.dirname(__file__), 'words.yaml'))) == ['a']\n"
+        "if __name__ == '__main__':\n"
+        "    server = socket.create_server(('', int(os.environ['ARGOSY_PORT'])))\n"
+        "    while True:\n        server.accept()[0].close()\n"
+    ),
+    "words.yaml": "[a]\n",
+    "unused.py": "",
+    "heavy.py": "import numpy\nfrom argosy.agent import Agent\nclass Heavy(Agent): ...\n",
+    "broken.py": (
+        "import importlib\nimportlib.import_module(NAME := 'missing_here')\n"
+        "from argosy.agent import Agent\nclass Broken(Agent): ...\n"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lacking = [name for name in ("apt-get", "dpkg-deb", "unshare", "nsenter") if shutil.which(name) is None]
+    if lacking or os.geteuid() != 0:
+        pytest.skip(f"a real build needs root and {', '.join(lacking) or 'nothing else'}")
+    folder = tmp_path_factory.mktemp("yard")
+    for name, text in FILES.items():
+        (folder / "tree" / name).parent.mkdir(exist_ok=True)
+        (folder / "tree" / name).write_text(text)
+    done = argosy(folder, "lock")
+    if done.returncode:
+        pytest.skip(f"no lock here: {done.stderr.strip().splitlines()[0]}")
+    return folder
+
+
+def argosy(folder: Path, action: str, *words: str, cache: str = "cache") -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "XDG_CACHE_HOME": str(folder / cache)}
+    command = [ARGOSY, "image", action, "--fleet", str(folder / "tree"), *words]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def test_good_images_get_a_name_and_a_broken_one_gets_none(yard: Path) -> None:
+    done = argosy(yard, "build", "--json")
+    assert done.returncode == 1, done.stderr
+    told = json.loads(done.stdout)
+    assert {name: image["named"] for name, image in told["images"].items()} == {
+        "light": True,
+        "heavy": True,
+        "broken": False,
+    }
+    assert told["unnamed"] == ["broken"]
+    assert "No module named 'missing_here'" in told["images"]["broken"]["proof"]["failed"]["Broken"]
+    light = told["images"]["light"]
+    assert (light["proof"]["imported"], light["proof"]["ready"]) == (2, 2)
+    layout = yard / "tree" / ".argosy" / "images"
+    names = [
+        item["annotations"].get("org.opencontainers.image.ref.name")
+        for item in json.loads((layout / "index.json").read_text())["manifests"]
+    ]
+    assert names == ["yard/light:latest", "yard/heavy:latest", None]
+    planned = json.loads(argosy(yard, "plan", "--json").stdout)
+    assert planned["images"]["light"]["size"] == light["size"]
+
+
+def test_an_image_holds_what_is_needed_and_no_shell_or_installer(yard: Path) -> None:
+    assert argosy(yard, "build", "--only", "light", "--no-proof", "-o", str(yard / "look")).returncode == 0
+    layout = yard / "look"
+    (item,) = json.loads((layout / "index.json").read_text())["manifests"]
+    manifest = json.loads(blob(layout, item["digest"]))
+    config = json.loads(blob(layout, manifest["config"]["digest"]))
+    paths: set[str] = set()
+    for layer in manifest["layers"]:
+        with tarfile.open(fileobj=io.BytesIO(decompress(blob(layout, layer["digest"])))) as archive:
+            members = archive.getmembers()
+        paths |= {member.name for member in members}
+        assert {member.mtime for member in members} == {0}
+    assert {"app/light.py", "app/reader.py", "app/words.yaml", "app/fleet.yaml"} <= paths
+    assert "app/__pycache__/light.cpython-313.pyc" in paths
+    assert "app/unused.py" not in paths
+    assert "usr/share/argosy/bill.cdx.json" in paths
+    for name in (
+        "usr/bin/sh",
+        "usr/bin/bash",
+        "usr/bin/dash",
+        "usr/bin/apt",
+        "usr/bin/pip",
+        "usr/local/bin/pip",
+    ):
+        assert name not in paths
+    assert config["config"]["User"] == "10001:10001"
+    assert config["config"]["StopSignal"] == "SIGTERM"
+    assert config["config"]["Labels"]["argosy.agents"] == "Light,Reader"
+
+
+def test_another_folder_and_an_empty_cache_give_the_same_digest(yard: Path) -> None:
+    again = yard / "again"
+    shutil.copytree(yard / "tree", again / "tree", ignore=shutil.ignore_patterns(".argosy"))
+    digests = []
+    for folder, cache in ((yard, "cache"), (again, "fresh")):
+        done = argosy(folder, "build", "--only", "light", "--no-proof", "--json", cache=cache)
+        assert done.returncode == 0, done.stderr
+        digests.append(json.loads(done.stdout)["images"]["light"]["digest"])
+    assert digests[0] == digests[1]
+
+
+def test_podman_runs_the_layout(yard: Path) -> None:
+    if shutil.which("podman") is None or shutil.which("runc") is None:
+        pytest.skip("podman and runc are not installed (Debian: podman, runc)")
+    assert argosy(yard, "build", "--only", "light", "-o", str(yard / "podman")).returncode == 0
+    store = ["podman", "--root", str(yard / "pods"), "--runroot", str(yard / "podrun"), "--runtime", "runc"]
+    store += ["--cgroup-manager", "cgroupfs"]
+    loaded = subprocess.run(
+        [*store, "pull", "--quiet", f"oci:{yard / 'podman'}:yard/light:latest"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if loaded.returncode:
+        pytest.skip(f"podman does not work here: {loaded.stderr.strip()[-200:]}")
+    run = [*store, "run", "--rm", "--network", "none", "--read-only", "--cap-drop", "all"]
+    run += ["--entrypoint", "python3", loaded.stdout.strip(), "-m", "argosy.image.trial", "Light", "Reader"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert [json.loads(line)["error"] for line in done.stdout.splitlines()] == ["", ""], done.stderr
+
+
+def blob(layout: Path, digest: str) -> bytes:
+    return (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes()
