@@ -237,3 +237,72 @@ def test_what_others_do_with_it_is_seen(others: dict[str, str], reason: str) -> 
 )
 def test_what_others_do_besides_is_no_matter(others: dict[str, str]) -> None:
     assert len(refit(OWNER, others).migrated) == 1
+
+
+def refit_on_argosy(source: str, others: dict[str, str] | None = None) -> Outcome:
+    """Return what becomes of a file in a tree whose base class gives way to argosy's."""
+    files = {
+        "agents/it.py": source.encode(),
+        **{name: text.encode() for name, text in (others or {}).items()},
+    }
+    index = Index(files)
+    index.exchanged.add(("base.py", "BaseAgent"))
+    outcome = refit_file("agents/it.py", files["agents/it.py"], index, chosen(["Z301"]))
+    assert [reason for reason in outcome.gates.values() if reason] == []
+    return outcome
+
+
+INSTANCE = (
+    "import zmq\n\n\nclass A:\n    def f(self, context=None):\n"
+    "        self.c = context or zmq.Context.instance()\n"
+)
+ENDED = f"{INSTANCE}\n    def end(self):\n        self.c.term()\n"
+
+
+def test_the_instance_becomes_a_lease_where_the_base_is_argosys() -> None:
+    outcome = refit_on_argosy(INSTANCE)
+    assert outcome.after is not None
+    assert b"context or argosy.wire.context()\n" in outcome.after
+    assert [site.code for site in outcome.migrated] == ["Z301"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        INSTANCE.replace("self.c = ", "return "),
+        INSTANCE.replace("self.c = ", "self.c = 1\n        call(").replace("instance()", "instance())"),
+        INSTANCE.replace("zmq.Context", "zmq.asyncio.Context").replace("import zmq", "import zmq.asyncio"),
+        f"{INSTANCE}\n    def g(self):\n        self.c.set(1, 2)\n",
+        f"{INSTANCE}\nADDRESS = 'inproc://a'\n",
+    ],
+)
+def test_an_instance_that_goes_elsewhere_is_left_alone(source: str) -> None:
+    outcome = refit_on_argosy(source)
+    assert (outcome.after, outcome.migrated, outcome.refused) == (None, (), ())
+
+
+TAKES = "import zmq\n\nc = zmq.Context.instance()\n"
+
+
+@pytest.mark.parametrize(
+    ("others", "is_changed"),
+    [
+        ({}, True),
+        ({"other.py": TAKES}, True),
+        ({"other.py": TAKES, "agents/it.py": "import other\n" + ENDED}, False),
+        ({"other.py": f"from agents import it\n{TAKES}"}, False),
+        ({"other.py": TAKES, "both.py": "from agents.it import A\nimport os, other\n"}, False),
+        (
+            {
+                "a/other.py": TAKES,
+                "main.py": "import agents.it\n",
+                "a/far.py": "import main\nfrom . import other\n",
+            },
+            False,
+        ),
+        ({"a/other.py": TAKES, "main.py": "import agents.it\n", "a/far.py": "from . import other\n"}, True),
+    ],
+)
+def test_an_instance_that_is_ended_must_be_its_only_user_s(others: dict[str, str], is_changed: bool) -> None:
+    source = others.pop("agents/it.py", ENDED)
+    assert (refit_on_argosy(source, others).after is not None) is is_changed
