@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import tempfile
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.refit.rewrite import plan
+from argosy.refit.desks import can_fork
+from argosy.refit.rewrite import plan, refit
 from argosy.refit.rewrite.refit import Account, apply_refit, plan_refit
 from argosy.refit.rewrite.run import list_runs, undo
 from refit.rewrite.source_writer import WORDS, marked_programs, written
@@ -235,3 +237,33 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         assert [item.path for item in done.refused] == ["b/two.py"]
     finally:
         (tmp_path / "b").chmod(0o755)
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
+    """Make the planning of `m17.py` do something else; processes are forked from this one, and have it."""
+
+    def planned_or(path: str, *rest: object) -> object:
+        return what() if path == "m17.py" else plan.refit_file(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(refit, "refit_file", planned_or)
+
+
+@pytest.mark.skipif(not can_fork(), reason="the other process has to have the fault that is made here")
+def test_a_process_that_dies_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
+    spoil(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    account = plan_refit(str(tmp_path), CONTEXTS, processes=2)
+    assert account.unparsed == {"m17.py": "it made the process that read it end (exit code -9)"}
+    assert sorted(account.after) == sorted(f"m{number}.py" for number in range(60) if number != 17)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_rewrite_that_fails_costs_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    lay(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
+    spoil(monkeypatch, lambda: 1 / 0)
+    account = plan_refit(str(tmp_path), CONTEXTS, processes=processes)
+    assert "ZeroDivisionError: division by zero (test_hostile.py:" in account.unparsed["m17.py"]
+    assert account.gates["plan"] == (59, 1)
+    assert len(account.after) == 59

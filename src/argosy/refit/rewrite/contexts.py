@@ -83,7 +83,7 @@ def plan_contexts(view: View, index: Index) -> Contexts:
 
 def find_contexts(view: View) -> Iterator[ast.Call]:
     """Yield the calls that make a context of their own, in the order of the source."""
-    found = [node for node in view.nodes if isinstance(node, ast.Call) and _is_context(view, node.func)]
+    found = [node for node in view.indexed(ast.Call) if _is_context(view, node.func)]
     yield from sorted(found, key=lambda node: (node.lineno, node.col_offset))
 
 

@@ -18,7 +18,7 @@ from argosy.refit.rewrite import names
 from argosy.refit.rewrite.change import Change
 from argosy.refit.rewrite.proof import disproof
 from argosy.refit.rewrite.strays import first_stray
-from argosy.refit.rewrite.view import View
+from argosy.refit.rewrite.view import Function, View
 from argosy.source import flow
 from argosy.source.parse import Parsed, build
 from argosy.source.text import Unparsed
@@ -193,11 +193,10 @@ def _members(case: Case) -> str:
 
 def _defined(view: View) -> set[str]:
     """Return the functions, methods and classes of a file, and what is set on `self` and `cls`."""
-    found: set[str] = set()
-    for node in view.nodes:
-        if isinstance(node, _NAMED):
-            found.add(node.name)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_own(node.value):
+    functions: list[Function] = [*view.indexed(ast.FunctionDef), *view.indexed(ast.AsyncFunctionDef)]
+    found = {function.name for function in functions} | _classes(view)
+    for node in view.indexed(ast.Attribute):
+        if isinstance(node.ctx, ast.Store) and _is_own(node.value):
             found.add(node.attr)
     return found
 
@@ -219,22 +218,30 @@ def _contexts(case: Case) -> str:
 
 
 def _classes(view: View) -> set[str]:
-    return {node.name for node in view.nodes if isinstance(node, ast.ClassDef)}
+    return {node.name for node in view.indexed(ast.ClassDef)}
 
 
 def _holders(view: View, classes: set[str]) -> Counter[str]:
     """Return what is given a context; in a class only if that is one of `classes`, those that remain."""
     found: Counter[str] = Counter()
-    for node in view.nodes:
-        if not isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) or node.value is None:
-            continue
+    leases = (call for call in view.indexed(ast.Call) if _is_lease(view, call))
+    for node in {given for call in leases for given in _givers(view, call)}:
         around = view.class_(node)
-        if around is not None and around.name not in classes:
-            continue
-        if any(isinstance(part, ast.Call) and _is_lease(view, part) for part in ast.walk(node.value)):
+        if around is None or around.name in classes:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             found.update(flow.dotted(target) for target in targets if flow.dotted(target))
     return found
+
+
+def _givers(view: View, call: ast.Call) -> Iterator[ast.Assign | ast.AnnAssign | ast.NamedExpr]:
+    """Yield what binds a name to a value that `call` is in."""
+    inner: ast.AST = call
+    for around in view.ancestors(call):
+        if isinstance(around, ast.Assign | ast.AnnAssign | ast.NamedExpr) and inner is around.value:
+            yield around
+        if isinstance(around, ast.stmt):
+            return
+        inner = around
 
 
 def _is_lease(view: View, call: ast.Call) -> bool:
@@ -245,8 +252,8 @@ def _is_lease(view: View, call: ast.Call) -> bool:
 
 def _emptied(view: View, targets: set[str]) -> Counter[str]:
     found: Counter[str] = Counter()
-    for node in view.nodes:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is None:
+    for node in view.indexed(ast.Assign):
+        if isinstance(node.value, ast.Constant) and node.value.value is None:
             found.update(name for target in node.targets if (name := flow.dotted(target)) in targets)
     return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from argosy.refit.rewrite.change import Change, Inserted, Place, Replaced, place_of
 
@@ -104,7 +104,7 @@ def first_difference(left: ast.AST, right: ast.AST) -> str | None:
         if type(a) is not type(b):
             return _told(near, f"{type(a).__name__} became {type(b).__name__}")
         if isinstance(a, ast.AST):
-            todo += [(getattr(a, name, None), getattr(b, name, None), a) for name in a._fields]
+            todo += _fields(a, b)
         elif isinstance(a, list):
             assert isinstance(b, list)
             if len(a) != len(b):
@@ -115,6 +115,14 @@ def first_difference(left: ast.AST, right: ast.AST) -> str | None:
         elif isinstance(a, float | complex) and repr(a) != repr(b):
             return _told(near, f"{a!r} became {b!r}")
     return None
+
+
+def _fields(a: ast.AST, b: object) -> Iterator[tuple[object, object, object]]:
+    for name in a._fields:
+        x, y = getattr(a, name, None), getattr(b, name, None)
+        # Names and what is missing, the most of a tree, are the same at one look.
+        if x is not y and not (type(x) is str and type(y) is str and x == y):
+            yield x, y, a
 
 
 def _told(near: object, what: str) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from typing import Final
 
 import msgspec
 
 from argosy.fleet import Fleet
+from argosy.refit.desks import Work, can_fork, work_through
+from argosy.refit.reader import describe
 from argosy.refit.rewrite import standins
 from argosy.refit.rewrite.gates import MEANINGS
 from argosy.refit.rewrite.index import Index
@@ -97,10 +95,13 @@ def plan_refit(
     index.exchanged.update(_exchanged_bases(files, index, rewrites))
     asked = [path for path, data in files.items() if any(each.may_hold(data) for each in rewrites)]
     outcomes: list[Outcome] = []
-    for outcome in _plan_all(asked, files, index, rewrites, processes or os.cpu_count() or 1):
+
+    def done(outcome: Outcome) -> None:
         outcomes.append(outcome)
         if progress:
             progress(len(outcomes), len(asked))
+
+    _plan_all(asked, files, index, rewrites, processes or os.cpu_count() or 1, done)
     outcomes.sort(key=lambda outcome: outcome.path)
     after = {each.path: each.after for each in outcomes if each.after is not None}
     return Account(
@@ -218,72 +219,41 @@ def _count_gates(outcomes: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
     return {name: (passed, failed) for name, (passed, failed) in told.items()}
 
 
-class _Work(msgspec.Struct, frozen=True):
-    """What every planning process has, by being a fork of this one."""
-
-    files: dict[str, bytes]
-    index: Index
-    rewrites: Sequence[Rewrite]
-
-
-_work: _Work | None = None
-
-
 def _plan_all(
-    paths: Sequence[str], files: dict[str, bytes], index: Index, rewrites: Sequence[Rewrite], processes: int
-) -> Iterator[Outcome]:
-    """Yield what becomes of each file, in any order."""
-    global _work
-    _work = _Work(files, index, rewrites)
-    can_fork = "fork" in multiprocessing.get_all_start_methods()
-    try:
-        if processes < 2 or len(paths) <= _FEW or not can_fork:
-            yield from map(_plan_one, paths)
-            return
-        # The large ones first, so that no process ends long after the others.
-        ordered = sorted(paths, key=lambda path: -len(files[path]))
-        batches = [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]
-        broken: list[str] = []
-        yield from _in_processes(batches, processes, broken)
-        for path in broken:
-            again: list[str] = []
-            yield from _in_processes([[path]], 1, again)
-            for each in again:
-                yield Outcome(each, unparsed="it made the process that read it end")
-    finally:
-        _work = None
+    paths: Sequence[str],
+    files: Mapping[str, bytes],
+    index: Index,
+    rewrites: Sequence[Rewrite],
+    processes: int,
+    done: Callable[[Outcome], None],
+) -> None:
+    """Tell `done` what becomes of each file, in any order."""
 
+    def plan(path: str) -> Outcome:
+        try:
+            with collector_paused():
+                return refit_file(path, files[path], index, rewrites)
+        except Exception as error:  # a rewrite that fails on one file is told, and stops no other
+            why = f"it could not be planned: {describe(error)}; this is a fault of argosy"
+            return Outcome(path, gates={"plan": why}, unparsed=why)
 
-def _in_processes(batches: list[list[str]], processes: int, broken: list[str]) -> Iterator[Outcome]:
-    """Plan batches in forks of this process; what a fork died with is added to `broken`."""
-    context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(processes, context, _ignore_interrupts)
-    try:
-        waiting: dict[Future[list[Outcome]], list[str]] = {}
-        for batch in batches:
-            waiting[pool.submit(_plan_batch, batch)] = batch
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                batch = waiting.pop(future)
-                try:
-                    yield from future.result()
-                except BrokenProcessPool:
-                    broken += batch
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    def load() -> Work:
+        return lambda job: msgspec.msgpack.encode(plan(job.decode()))
 
+    if processes < 2 or len(paths) <= _FEW or not can_fork():
+        for path in paths:
+            done(plan(path))
+        return
+    # The large ones first, so that no process ends long after the others.
+    ordered = sorted(paths, key=lambda path: -len(files[path]))
+    decoder = msgspec.msgpack.Decoder(Outcome)
 
-def _ignore_interrupts() -> None:
-    # Ctrl-C goes to the whole group; the parent ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def take(number: int, answer: bytes | int) -> None:
+        if isinstance(answer, int):
+            why = f"it made the process that read it end (exit code {answer})"
+            done(Outcome(ordered[number], unparsed=why))
+        else:
+            done(decoder.decode(answer))
 
-
-def _plan_batch(paths: list[str]) -> list[Outcome]:
-    with collector_paused():
-        return [_plan_one(path) for path in paths]
-
-
-def _plan_one(path: str) -> Outcome:
-    assert _work is not None
-    return refit_file(path, _work.files[path], _work.index, _work.rewrites)
+    # A fork has the files and the index by being one: nothing but paths is sent to it.
+    work_through([path.encode() for path in ordered], processes, load, take, _BATCH)

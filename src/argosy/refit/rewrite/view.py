@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Iterator
+from typing import TypeVar
 
 import msgspec
 
@@ -15,6 +16,7 @@ from argosy.source.scopes import Scope
 
 Imported = ast.Import | ast.ImportFrom
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Node = TypeVar("Node", bound=ast.AST)
 
 
 class Site(msgspec.Struct, frozen=True, order=True):
@@ -93,11 +95,15 @@ class View:
     def imports(self) -> dict[tuple[str, int], list[tuple[Imported, str]]]:
         """By bound name and line: the statements, with the dotted name that is bound there."""
         found: dict[tuple[str, int], list[tuple[Imported, str]]] = {}
-        for node in self.nodes:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                for name, target in _bound(node):
-                    found.setdefault((name, node.lineno), []).append((node, target))
+        statements: list[Imported] = [*self.indexed(ast.Import), *self.indexed(ast.ImportFrom)]
+        for node in statements:
+            for name, target in _bound(node):
+                found.setdefault((name, node.lineno), []).append((node, target))
         return found
+
+    def indexed(self, kind: type[Node]) -> list[Node]:
+        """Return the nodes of one of the kinds that `source.index` keeps, in the order of the source."""
+        return [node for node, _ in self.file.nodes(kind)]
 
     def site(self, node: ast.expr | ast.stmt, code: str) -> Site:
         """Return `node` as a site."""
