@@ -43,7 +43,7 @@ _READY = {state.value for state in READY_STATES}
 METHOD = [
     "two machines: namespaces of the network on one bridge, 192.168.100.16 and .17, with CURVE keys",
     f"the fleet: names, machines, ports and needs of --fleet (58 + 26), and {EACH_WAY} needs more each way",
-    "start: from the command `up -d --no-hub` to its account, on two machines (`serve` runs on the second) and",
+    "start: from the command `up -d --no-hub` to its account, on two machines (the second has `serve`) and",
     "  on one, which has all agents; from cold: no supervisor but that `serve`, no zygote",
     "crossing: from a need's readiness in the diary of its machine to the start of who waited for it,",
     "  in the diary of the other; all machines have the clock of this host",
