@@ -1,4 +1,4 @@
-"""The example of 84 agents on its two machines: cuts, a slow cable, kills, a restart; nothing twice, nothing lost."""
+"""The example of 84 agents on two machines: cuts, a slow cable, kills, a restart; nothing twice or lost."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@
 from the tree, have another content than when the agent started; a file that was only touched counts
 for nothing. `--dry-run` restarts nothing, and tells who would be touched, in which order, and for how
 long, by what earlier starts and stops took. Agents of one cell share a process, and restart together.
+`--rolling` restarts one after another, what is needed first, each ready before the next; it stops at the
+first that is not. Without names it is about all that run.
 
 example: argosy restart Translator Memory --dry-run
 """
@@ -11,11 +13,13 @@ example: argosy restart Translator Memory --dry-run
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
+from argosy.cli.rolling import roll, running
 from argosy.engine.client import connect
 from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
@@ -41,6 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_fleet(parser, words="AGENT...", words_help="the agents to restart")
     parser.add_argument("--changed", action="store_true", help="those whose code changed since they started")
     parser.add_argument(
+        "--rolling", action="store_true", help="one after another, in the order of their needs"
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="tell who would be touched, and restart nothing"
     )
 
@@ -51,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     Raises InputError: no agent is named, or one that is not here. Raises RefusedError: nothing runs.
     """
     path, names = take_fleet(args)
-    if not names and not args.changed:
+    if not names and not args.changed and not args.rolling:
         hint = "`argosy restart NAME...`, or `--changed` for all whose code changed"
         raise InputError(Fault("AGENT", "usage", "no agent is named", hint))
     folder = folder_of(path)
@@ -66,13 +73,29 @@ def run(args: argparse.Namespace) -> int:
             _show_stale(stale, is_quiet=args.as_json)
         if args.dry_run:
             return _foretell(_radius(client, folder, path, names), stale, as_json=args.as_json)
-        if not names:
+        if args.rolling:
+            answer = _roll(client, path, names or (list(running(client)) if stale is None else []))
+        elif not names:
             answer = Restarted(restarted=[], not_ready={}, reconnected=[], seconds=0.0)
         else:
             answer = _restart(client, names)
             leave_imprint(folder.imprint, str(path.parent))
     _show(answer, stale, as_json=args.as_json)
     return 1 if answer.not_ready else 0
+
+
+def _roll(client: Client, path: Path, names: list[str]) -> Restarted:
+    from argosy.fleet.graph import build_graph  # noqa: PLC0415 - for who asks only
+    from argosy.fleet.load import load_fleet  # noqa: PLC0415
+
+    began = time.monotonic()
+    rolled = roll(client, build_graph(load_fleet(path)), names, 0.0)
+    return Restarted(
+        restarted=rolled.restarted,
+        not_ready=rolled.failed,
+        reconnected=[],
+        seconds=time.monotonic() - began,
+    )
 
 
 def _restart(client: Client, names: list[str]) -> Restarted:

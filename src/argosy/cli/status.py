@@ -121,7 +121,12 @@ def status_json(report: Report, folder: Folder) -> dict[str, object]:
         "supervisor": {"pid": report.pid, "started": report.started_s} if report.pid else None,
         "hub": (mark.url or None) if (mark := running_hub(folder.hub_lock)) else None,
         "machines": {
-            name: {"state": machine.state, "since": machine.since_s, "reason": machine.reason}
+            name: {
+                "state": machine.state,
+                "since": machine.since_s,
+                "reason": machine.reason,
+                "version": machine.version or None,
+            }
             for name, machine in report.machines.items()
         },
         "agents": {
@@ -141,6 +146,7 @@ def status_json(report: Report, folder: Folder) -> dict[str, object]:
                 "sampled_s": agent.sampled_s,
                 "last_lines": agent.last_lines,
                 "cell": agent.cell,
+                "version": agent.version or None,
             }
             for name, agent in report.agents.items()
         },
@@ -153,7 +159,8 @@ def _show(report: Report) -> None:
         return
     widths = max(len(name) for name in report.agents), max(len(a.group or "") for a in report.agents.values())
     for name, agent in report.agents.items():
-        _show_agent(name, agent, *widths)
+        machine = report.machines.get(agent.machine or "")
+        _show_agent(name, agent, *widths, machine.version if machine else "")
     ready = sum(agent.state in READY_STATES for agent in report.agents.values())
     print(f"{ready} of {len(report.agents)} ready, {report.fleet} ({report.environment})")
     if any(machine.state != "here" for machine in report.machines.values()):
@@ -166,10 +173,11 @@ def _show(report: Report) -> None:
 def _show_machine(name: str, machine: MachineStatus) -> None:
     state = paint(f"{machine.state:<7}", "red" if machine.state == "blind" else "green")
     age = _duration(time.time() - machine.since_s) if machine.since_s else ""
-    print(f"machine {name}: {state} {age}  {machine.reason}".rstrip())
+    version = f"version {machine.version}  " if machine.version else ""
+    print(f"machine {name}: {state} {age}  {version}{machine.reason}".rstrip())
 
 
-def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int) -> None:
+def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int, version: str) -> None:
     state = paint(f"{agent.state.value:<15}", _COLOURS.get(agent.state, "red"))
     memory = f"{agent.pss_bytes / 2**20:6.1f} MiB" if agent.pss_bytes else " " * 10
     age = _duration(time.time() - agent.since_s) if agent.since_s else ""
@@ -177,6 +185,8 @@ def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int
     if agent.waiting_on:
         note = f"waits for {', '.join(agent.waiting_on)}"
     cell = f"cell {agent.cell}  " if agent.cell else ""
+    if agent.pid and agent.version != version:
+        cell += f"runs version {agent.version or 'unknown'}  "
     restarts = f"{agent.restarts} restarts  " if agent.restarts else ""
     line = (
         f"{name:<{name_width}}  {agent.group or '':<{group_width}}  {state} {age:>6}  "

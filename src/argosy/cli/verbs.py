@@ -18,6 +18,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "timeline": "the last start: who waited for whom, and how long",
         "call": "send one request to an agent",
         "drill": "kill and freeze agents on purpose, and tell what came of it",
+        "sync": "bring the tree to the fleet's machines, restart one after another",
         "serve": "be this machine's supervisor, for other machines to reach",
         "hub": "keep what this machine's agents say, share and show it",
         "top": "the whole fleet on the whole screen, live",

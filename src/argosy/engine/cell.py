@@ -185,6 +185,10 @@ class Cell:
         """Return the process numbers of the forkers and zygotes."""
         return self._crew.forkers()
 
+    def tree_version(self) -> str:
+        """Return the version of the tree now."""
+        return self._crew.tree_version()
+
     def was_out_of_memory(self, unit: Unit) -> bool:
         """Return whether the kernel killed the process for its `memory`."""
         return self._crew.was_out_of_memory(unit)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from argosy.engine.folder import Folder
     from argosy.engine.plan import Plan, ProcessSpec
     from argosy.engine.surroundings import Party
+    from argosy.engine.version import NotedVersion
 
 
 class Crew:
@@ -65,6 +66,7 @@ class Crew:
         self._reign = Reign(folder, generation)
         self.diary = Diary(folder.diary)
         self._dependents: dict[str, list[str]] = {}
+        self.version: NotedVersion | None = None
         self.distants: dict[str, Distant] = {}
         # By name, whoever is here or elsewhere; a unit here has its name to itself.
         self.everyone: Mapping[str, Party] = ChainMap[str, Any](self.units, self.distants)
@@ -215,6 +217,10 @@ class Crew:
             elif not other.is_ready:
                 waiting.append(name)
         return Needs(waiting, failed)
+
+    def tree_version(self) -> str:
+        """Return the version of the tree as it is noted now, empty where none is."""
+        return self.version.now() if self.version is not None else ""
 
     def ask_room(self, unit: Unit) -> None:
         """Let the unit start in its turn, by what hangs on it, once there is room."""

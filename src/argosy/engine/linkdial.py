@@ -52,6 +52,7 @@ class LinkDial:
     """One machine as this one sees it.
 
     since_s: epoch seconds of the last change between linked and blind. reason: why it is blind.
+    version: of its tree, as it was told last.
     on_frame: gets each frame about its agents. on_sight: called when it is linked, blind, or lost.
     """
 
@@ -67,6 +68,7 @@ class LinkDial:
         self.is_linked = False
         self.since_s = time.time()
         self.reason = "not answered yet"
+        self.version = ""
         self.epoch = self.number = -1
         self._plan = plan
         self._endpoint = plan.peers[machine]

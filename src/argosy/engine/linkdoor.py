@@ -87,7 +87,8 @@ class _Caller:
 class LinkDoor:
     """Tells the callers what this machine's agents are, and hands on what they ask.
 
-    handle: answers a request. on_watch(machine): one has begun to listen.
+    statuses, version: of this machine's agents, and of its tree. handle: answers a request.
+    on_watch(machine): one has begun to listen.
     Raises RefusedError: the port is taken, or this machine has no key.
     """
 
@@ -97,6 +98,7 @@ class LinkDoor:
         epoch: int,
         loop: asyncio.AbstractEventLoop,
         statuses: Callable[[], dict[str, AgentStatus]],
+        version: Callable[[], str],
         handle: Callable[[Asker, Request], Awaitable[None]],
         on_watch: Callable[[str], None],
     ) -> None:
@@ -105,6 +107,7 @@ class LinkDoor:
         self._epoch = epoch
         self._number = 0
         self._statuses = statuses
+        self._version = version
         self._handle = handle
         self._on_watch = on_watch
         self._callers: dict[bytes, _Caller] = {}
@@ -179,8 +182,8 @@ class LinkDoor:
             for name, status in self._statuses().items()
             if status.rss_bytes is not None
         }
-        if agents and self._callers:
-            self._broadcast(Figures(agents=agents))
+        if self._callers:
+            self._broadcast(Figures(agents=agents, version=self._version()))
         self._figures_timer = self._loop.call_later(FIGURES_EVERY_S, self._tell_figures)
 
     def _drain(self) -> None:
@@ -229,7 +232,15 @@ class LinkDoor:
                 self._callers.pop(identity, None)
                 return
         caller.is_watching = True
-        self.send(identity, Snapshot(epoch=self._epoch, number=self._number, agents=self._statuses()))
+        self.send(
+            identity,
+            Snapshot(
+                epoch=self._epoch,
+                number=self._number,
+                agents=self._statuses(),
+                version=self._version(),
+            ),
+        )
         self._on_watch(caller.machine)
 
     def _begin(self, identity: bytes, caller: _Caller, ask: Ask) -> None:

@@ -30,11 +30,12 @@ class Beat(Frame, frozen=True):
 
 
 class Snapshot(Frame, frozen=True):
-    """All agents of the sender after the transition `number` of its `epoch`."""
+    """All agents of the sender after the transition `number` of its `epoch`; version: of its tree."""
 
     epoch: int
     number: int
     agents: dict[str, AgentStatus]
+    version: str = ""
 
 
 class News(Frame, frozen=True):
@@ -47,9 +48,13 @@ class News(Frame, frozen=True):
 
 
 class Figures(Frame, frozen=True):
-    """The memory of the sender's agents: resident and proportional bytes, age of the sample in seconds."""
+    """The memory of the sender's agents: resident and proportional bytes, age of the sample in seconds.
+
+    version: of its tree.
+    """
 
     agents: dict[str, tuple[int, int, float]]
+    version: str = ""
 
 
 class Denied(Frame, frozen=True):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Links:
     """All machines but this one, as this supervisor sees them.
 
-    statuses: of this machine's agents. handle: answers what another machine asks.
+    statuses, version: of this machine's agents, and of its tree. handle: answers what another machine asks.
     on_heard(distant, its state before): after each transition elsewhere. on_sight(dial): a machine is
     linked, blind, or was waited for in vain.
     """
@@ -36,6 +36,7 @@ class Links:
         self,
         loop: asyncio.AbstractEventLoop,
         statuses: Callable[[], dict[str, AgentStatus]],
+        version: Callable[[], str],
         handle: Callable[[Asker, Request], Awaitable[None]],
         on_heard: Callable[[Distant, State], None],
         on_sight: Callable[[LinkDial], None],
@@ -46,6 +47,7 @@ class Links:
         self._epoch = secrets.randbits(62)
         self._loop = loop
         self._statuses = statuses
+        self._version = version
         self._handle = handle
         self._on_heard = on_heard
         self._on_sight = on_sight
@@ -86,7 +88,9 @@ class Links:
         from argosy.engine.linkdoor import LinkDoor  # noqa: PLC0415
 
         # The door first: whoever is dialled dials back at once.
-        self._door = LinkDoor(plan, self._epoch, self._loop, self._statuses, self._handle, self._is_watched)
+        self._door = LinkDoor(
+            plan, self._epoch, self._loop, self._statuses, self._version, self._handle, self._is_watched
+        )
         for machine in plan.peers:
             self.dials[machine] = LinkDial(plan, machine, self._loop, self._hear, self._see)
 
@@ -116,7 +120,10 @@ class Links:
         """Return how each other machine is seen."""
         return {
             machine: MachineStatus(
-                state="linked" if dial.is_linked else "blind", since_s=dial.since_s, reason=dial.reason
+                state="linked" if dial.is_linked else "blind",
+                since_s=dial.since_s,
+                reason=dial.reason,
+                version=dial.version,
             )
             for machine, dial in self.dials.items()
         }
@@ -155,14 +162,11 @@ class Links:
             dial.hurry()
 
     def _hear(self, dial: LinkDial, frame: Snapshot | News | Figures) -> None:
+        if isinstance(frame, Snapshot | Figures):
+            dial.version = frame.version
         match frame:
             case Snapshot():
-                for distant in self.of_machine(dial.machine):
-                    if status := frame.agents.get(distant.name):
-                        self._take(distant, status)
-                    elif distant.status is not None:
-                        before, distant.status = distant.state, None
-                        self._on_heard(distant, before)
+                self._take_all(dial.machine, frame)
             case News():
                 known = self.distants.get(frame.agent)
                 if known is not None and known.spec.machine == dial.machine:
@@ -171,6 +175,14 @@ class Links:
                 for name, (rss, pss, age_s) in frame.agents.items():
                     if name in self.distants and self.distants[name].spec.machine == dial.machine:
                         self.distants[name].measure(rss, pss, age_s)
+
+    def _take_all(self, machine: str, snapshot: Snapshot) -> None:
+        for distant in self.of_machine(machine):
+            if status := snapshot.agents.get(distant.name):
+                self._take(distant, status)
+            elif distant.status is not None:
+                before, distant.status = distant.state, None
+                self._on_heard(distant, before)
 
     def _take(self, distant: Distant, status: AgentStatus) -> None:
         before = distant.state

@@ -101,6 +101,7 @@ class Member(Unit):
 
     def _share_process(self, hull: Hull) -> None:
         self._life.share(hull.life)
+        self.version = hull.version
         self.log_start = hull.log_start
 
     def take_share(self, hull: Hull, sharers: int) -> None:

@@ -132,11 +132,15 @@ class Difference(Message, frozen=True):
 
 
 class MachineStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine of the fleet. state: here, linked or blind. since_s: epoch seconds of it."""
+    """One machine of the fleet. state: here, linked or blind. since_s: epoch seconds of it.
+
+    version: of the tree that it has, empty where none is noted.
+    """
 
     state: str
     since_s: float
     reason: str = ""
+    version: str = ""
 
 
 class Sighted(Message, frozen=True):
@@ -224,7 +228,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     cell: whose process it shares; its proportional memory is then an equal share. since_s: epoch
     seconds of its state. Memory is sampled; sampled_s is the age of the sample.
-    last_lines: what it printed last, of one that was given up.
+    last_lines: what it printed last, of one that was given up. version: of the tree when its process
+    was started, empty where none was noted.
     """
 
     state: State
@@ -242,6 +247,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     sampled_s: float | None
     last_lines: list[str] = []
     cell: str | None = None
+    version: str = ""
 
 
 class Farewell(Message, frozen=True):

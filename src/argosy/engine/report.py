@@ -22,7 +22,7 @@ def report_of(crew: Crew, started_s: float, others: Mapping[str, MachineStatus])
     """
     plan = crew.plan
     machines = sorted({unit.spec.machine for unit in crew.units.values() if unit.spec.machine})
-    here = MachineStatus(state="here", since_s=started_s)
+    here = MachineStatus(state="here", since_s=started_s, version=crew.tree_version())
     agents = statuses_of(crew) | {name: each.report() for name, each in crew.distants.items()}
     order = {name: number for number, name in enumerate(plan.declared)} if plan else {}
     return Report(
@@ -63,4 +63,5 @@ def status_of(unit: Unit, crew: Crew) -> AgentStatus:
         sampled_s=crew.loop.time() - unit.memory_at if unit.memory else None,
         last_lines=unit.last_lines,
         cell=unit.spec.cell,
+        version=unit.version,
     )

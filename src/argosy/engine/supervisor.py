@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -39,6 +40,7 @@ from argosy.engine.report import report_of, status_of, statuses_of, waiting_on
 from argosy.engine.rollout import Rollout
 from argosy.engine.roster import lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES, State
+from argosy.engine.version import NotedVersion
 from argosy.engine.will import read_will
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 from argosy.fleet.graph import graph_of
@@ -94,8 +96,14 @@ class Supervisor:
         self._crew.on_change = self._on_change
         self._crew.on_dethroned = self.ended.set
         self._crew.diary.note("supervisor", pid=os.getpid(), text=f"generation {generation}")
+        version = self._crew.version = NotedVersion(Path(post.path).parent)
         self._links = Links(
-            loop, lambda: statuses_of(self._crew), self.handle, self._on_heard, self._on_sight
+            loop,
+            lambda: statuses_of(self._crew),
+            version.now,
+            self.handle,
+            self._on_heard,
+            self._on_sight,
         )
         self._crew.know_distants(self._links.distants)
         self._federation = Federation(self._links)

@@ -57,6 +57,9 @@ class Surroundings(Protocol):
     def needs_of(self, unit: Unit) -> Needs:
         """Return what it still waits for."""
 
+    def tree_version(self) -> str:
+        """Return the version of the tree now, empty where none is noted."""
+
     def ask_room(self, unit: Unit) -> None:
         """Call its `spawn_now` when there is room for its start."""
 

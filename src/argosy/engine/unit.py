@@ -51,6 +51,7 @@ class Unit:
         self.last_end = ""  # how its last process ended, until one is ready
         self.since_s = time.time()
         self.running_digest = spec.digest
+        self.version = ""  # of the tree, when its process was ordered
         self.restarts = 0
         self.health: str | None = None
         self.started_at = 0.0
@@ -252,6 +253,7 @@ class Unit:
             self._not_started(held)
             return
         self.running_digest = self.spec.digest
+        self.version = self._crew.tree_version()
         try:
             self._signs.listen()
             output = open_log(self._log)
@@ -293,6 +295,7 @@ class Unit:
         self._life.adopt(identity, pidfd, incarnation)
         self.wanted = self.wanted or will.wanted
         self.restarts = will.restarts
+        self.version = will.version if is_same else ""
         self.running_digest = will.digest if is_same else self.spec.digest
         self.started_at = self._crew.loop.time()
         self.state, self.reason = State.STARTING, "adopted, not heard of yet"

@@ -31,7 +31,8 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
 
     wanted: up. digest: of the plan it was started by. incarnation: of the process that
     all this is about. log_start: the size of the log when that was ordered. ready_s: epoch seconds,
-    None when it was not ready. last_lines: what it printed last, of one that was given up.
+    None when it was not ready. last_lines: what it printed last, of one that was given up. version: of
+    the tree that it was started from.
     """
 
     wanted: bool
@@ -44,6 +45,7 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     state: State = State.EXITED
     log_start: int = 0
     last_lines: list[str] = []
+    version: str = ""
 
 
 def will_of(unit: Unit) -> Will:
@@ -58,6 +60,7 @@ def will_of(unit: Unit) -> Will:
         state=unit.state,
         log_start=unit.log_start,
         last_lines=unit.last_lines,
+        version=unit.version,
     )
 
 

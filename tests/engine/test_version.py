@@ -1,0 +1,76 @@
+"""The version of a tree: by content, mode and name, whatever the times; with git and without."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.engine.version import (
+    NotedVersion,
+    Version,
+    decode_note,
+    read_note,
+    tree_files,
+    version_of,
+    write_note,
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents/a.py").write_text("a = 1\n")
+    (tmp_path / "requirements.txt").write_text("msgspec==0.22.0\n")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__/a.pyc").write_text("x")
+    return tmp_path
+
+
+def test_a_version_is_content_mode_and_names(tree: Path) -> None:
+    first = version_of(tree)
+    assert first.files == ("agents/a.py", "requirements.txt")
+    os.utime(tree / "agents/a.py", (1, 1))
+    assert version_of(tree).tree == first.tree
+
+    seen = {first.tree}
+    for change in (
+        lambda: (tree / "agents/a.py").write_text("a = 2\n"),
+        lambda: (tree / "agents/a.py").chmod(0o755),
+        lambda: (tree / "agents/a.py").rename(tree / "agents/b.py"),
+        lambda: (tree / "link").symlink_to("agents/b.py"),
+        lambda: (tree / "requirements.txt").unlink(),
+    ):
+        assert version_of(tree).lock == first.lock
+        change()
+        seen.add(version_of(tree).tree)
+    assert len(seen) == 6
+    assert version_of(tree).lock != first.lock
+
+
+def test_with_git_what_it_ignores_stays(tree: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tree)], check=True)
+    (tree / ".gitignore").write_text("secret\n")
+    (tree / "secret").write_text("x")
+    assert tree_files(tree) == [".gitignore", "agents/a.py", "requirements.txt"]
+
+
+def test_a_note_is_read_again_when_it_has_changed(tree: Path) -> None:
+    noted = NotedVersion(tree)
+    assert noted.now() == ""
+    for content in ("1", "2"):
+        (tree / "agents/a.py").write_text(content)
+        version = version_of(tree)
+        write_note(tree, version)
+        assert noted.now() == version.tree
+        assert read_note(tree) == version
+    assert tree_files(tree) == ["agents/a.py", "requirements.txt"]
+
+
+@given(st.binary(max_size=80))
+def test_what_is_no_note_says_nothing(data: bytes) -> None:
+    assert decode_note(data) is None or isinstance(decode_note(data), Version)

@@ -1,0 +1,148 @@
+"""The tree on two machines: brought by rsync, told by its hash, restarted one after another, taken back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argosy.engine.shipping import Target, ship, take_back
+from argosy.engine.version import read_note, version_of
+from argosy.fault import RefusedError
+from rig.duo import ARGOSY, Duo
+
+pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
+
+# Does what ssh does, on this machine: the host is named, and the words are a shell's.
+SSH = '#!/bin/sh\ncase $1 in nobody) echo "no such host" >&2; exit 255;; esac\nshift\nexec sh -c "$*"\n'
+AGENT = """
+import os, socket, signal
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+    out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+signal.pause()
+"""
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> str:
+    path = tmp_path / "ssh"
+    path.write_text(SSH)
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    root = tmp_path / "here tree"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub/a.py").write_text("old\n")
+    (root / "gone.py").write_text("was here\n")
+    return root
+
+
+def content(root: Path) -> dict[str, str]:
+    files = (path for path in root.rglob("*") if path.is_file() and ".argosy" not in path.parts)
+    return {str(path.relative_to(root)): path.read_text() for path in files}
+
+
+def test_a_tree_is_brought_and_taken_back(here: Path, tmp_path: Path, ssh: str) -> None:
+    there = tmp_path / "there's tree"
+    target = Target("two", "two-host", str(there), [ssh])
+    first = version_of(here)
+    assert ship(here, first, target).before is None
+    assert content(there) == content(here)
+    assert not ship(here, first, target).is_new
+    before = content(here)
+
+    (here / "sub/a.py").write_text("new\n")
+    (here / "gone.py").unlink()
+    (here / "more.py").write_text("more\n")
+    second = version_of(here)
+    shipment = ship(here, second, target)
+    assert shipment.before == first
+    assert content(there) == content(here)
+    assert read_note(there) == second
+
+    take_back(target, shipment)
+    assert content(there) == before
+    assert read_note(there) == first
+    assert version_of(there).tree == first.tree
+
+
+def test_a_machine_that_cannot_be_reached_is_named(here: Path, ssh: str) -> None:
+    with pytest.raises(RefusedError, match="no such host"):
+        ship(here, version_of(here), Target("two", "nobody", "/nowhere", [ssh]))
+
+
+class Pair:
+    """Two machines with a tree each; `two` has its own folder."""
+
+    def __init__(self, duo: Duo, ssh: str) -> None:
+        self.duo, self.ssh = duo, ssh
+        self.here, self.there = duo.root / "tree", duo.root / "tree2"
+        self.here.mkdir()
+        duo.fleet = self.here / "fleet.yaml"
+        (self.here / "agent.py").write_text(AGENT)
+        duo.write(
+            "A: {machine: one, run: agent.py}\n"
+            "B: {machine: two, run: agent.py, needs: [A], restart: never}\n"
+            "C: {machine: two, run: agent.py, needs: [B]}"
+        )
+        text = duo.fleet.read_text()
+        labels = f'two: {{labels: {{tree: "{self.there}", ssh: two-host}}}}'
+        duo.fleet.write_text(text.replace("two: {}", labels))
+
+    def sync(self, *words: str, code: int = 0) -> dict[str, Any]:
+        return self.duo.json("one", "sync", "--ssh", self.ssh, *words, code=code)
+
+
+def test_who_runs_which_version_and_a_bad_one_is_taken_back(duo: Duo, ssh: str) -> None:
+    pair = Pair(duo, ssh)
+    duo.make_keys()
+    first = pair.sync()
+    assert first["machines"]["two"] == {
+        "before": None,
+        "version": first["version"],
+        "changed": True,
+        "lock_changed": True,
+    }
+    duo.fleet, own = pair.there / "fleet.yaml", duo.fleet
+    duo.serve("two")
+    duo.fleet = own
+    duo.argosy("one", "up", "-d", "--no-hub")
+    assert set(duo.agents("one", "version").values()) == {(first["version"],)}
+
+    (pair.here / "agent.py").write_text(AGENT + "# better\n")
+    second = pair.sync("--restart")
+    assert second["restarted"] == ["A", "B", "C"]
+    assert second["version"] != first["version"]
+    assert set(duo.agents("one", "version").values()) == {(second["version"],)}
+
+    (pair.here / "agent.py").write_text(
+        "import os\nif os.environ['ARGOSY_AGENT'] == 'B': raise SystemExit(3)\n" + AGENT
+    )
+    bad = pair.sync("--restart", code=1)
+    assert bad["restarted"] == ["A"]
+    assert list(bad["not_ready"]) == ["B"]
+    assert bad["rolled_back"] == ["two"]
+    states = duo.agents("one", "state", "version")
+    assert states == {
+        "A": ("ready", bad["version"]),
+        "B": ("ready", second["version"]),
+        "C": ("ready", second["version"]),
+    }
+    assert (pair.there / "agent.py").read_text() == AGENT + "# better\n"
+
+
+def test_the_verb_names_what_it_could_not_do(duo: Duo) -> None:
+    pair = Pair(duo, "false")
+    found = pair.sync(code=1)
+    assert list(found["failed"]) == ["two"]
+    done = duo.machines["one"].run(
+        [ARGOSY, "sync", "--only", "three", "--json", "--fleet", str(duo.fleet)], env=duo.env("one")
+    )
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["errors"][0]["code"] == "unknown-machine"
