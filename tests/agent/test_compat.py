@@ -263,6 +263,16 @@ def test_a_main_block_that_waits_in_its_own_loop_never_comes_to_the_run_below_it
     assert health(agent)["status"] == "ok"
 
 
+def test_no_agent_begins_in_a_process_that_was_told_to_end(fleet: LittleFleet) -> None:
+    port = two_free_ports()
+    fleet.add("Twice", port=port, health_port=port + 1)
+    agent = fleet.start("Twice", command=[sys.executable, "agent/old_twice.py"])
+    ask(agent.url, {"action": "work"})  # it is in its loop
+    said, _ = agent.end()
+    assert said == "the first run has ended\n"
+    assert agent.process.returncode == 0
+
+
 def test_the_watchdog_is_fed_by_the_work_loop(start: Start, gates: Path) -> None:
     plain = start("Plain", WATCHDOG_USEC="300000")
     assert plain.told("WATCHDOG=1")["READY"] == "1"

@@ -97,7 +97,9 @@ def own_environment(base: Path, folder: Path) -> Path:
     )
     program = folder / "bin" / "argosy"
     program.write_text(
-        f"#!{folder}/bin/python\nimport sys\n\nfrom argosy.cli import main\n\nsys.exit(main())\n",
+        # A `#!` line ends at a space: the shell finds the interpreter, and Python sees a text.
+        f"#!/bin/sh\n'''exec' \"{folder}/bin/python\" \"$0\" \"$@\"\n' '''\n"
+        "import sys\n\nfrom argosy.cli import main\n\nsys.exit(main())\n",
         encoding="utf-8",
     )
     program.chmod(0o755)

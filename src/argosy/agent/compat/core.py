@@ -59,8 +59,13 @@ class Core:
 
     @contextmanager
     def constructing(self) -> Iterator[None]:
-        """Around every constructor of the agent's family; the outermost one begins and ends it."""
+        """Around every constructor of the agent's family; the outermost one begins and ends it.
+
+        Raises SystemExit: the process has been told to end, and a further main block would go on.
+        """
         if not self._constructors:
+            if _was_terminated:
+                sys.exit(0)
             self._claim_post()
         self._constructors += 1
         try:
@@ -314,6 +319,7 @@ def _closed_socket() -> Any:
 
 
 _exits: list[bool] = []
+_was_terminated = False
 
 
 def _end_in_order(core: Core) -> None:
@@ -328,6 +334,8 @@ def _end_in_order(core: Core) -> None:
 
 def _on_terminate(core: Core) -> None:
     """Stop the work loop of the base, or leave whatever else the main thread is in; once."""
+    global _was_terminated
+    _was_terminated = True
     signal.signal(signal.SIGTERM, lambda *_: None)
     core.agent.running = False
     core.cleaning()
