@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from rig.apart import enter_own_network
 from rig.lan import Lan, NoLanError
 
 # The gate tries the same examples each time, so that a red run is always of the change at hand;
@@ -20,6 +21,13 @@ settings.load_profile("gate")
 
 # Hubs are tried in tests of their own; no other fleet of a test needs one beside it.
 os.environ["ARGOSY_HUB"] = "off"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of several test processes a network of its own: examples and benches have fixed ports."""
+    if hasattr(config, "workerinput"):
+        enter_own_network()
+
 
 ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "monorepo-before.tar.xz"
 

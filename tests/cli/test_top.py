@@ -50,6 +50,12 @@ class Terminal:
     def keys(self, text: str) -> None:
         os.write(self.master, text.encode())
 
+    def hang_up(self) -> int:
+        """Close the terminal under it."""
+        os.close(self.master)
+        os.close(self.inner)
+        return self.process.wait(30)
+
     def close(self) -> int:
         code = self.process.wait(30)
         is_as_before = termios.tcgetattr(self.inner)[3] == self.before[3]
@@ -82,6 +88,9 @@ def test_it_is_drawn_followed_and_left(rig: Rig) -> None:
     terminal.until("Anna")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.close() == 130
+    terminal = Terminal(rig, "top")
+    terminal.until("Anna")
+    assert terminal.hang_up() == 130
 
 
 def test_without_a_terminal_or_a_fleet_it_says_so(rig: Rig) -> None:

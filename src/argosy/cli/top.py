@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from argosy.engine.folder import Folder
 
+_INTERRUPTED = 130
 _EVERY_S = 1.0
 _AGAIN_S = 0.5
 _HINT = "q leave  enter lines  s order  / filter  r restart"
@@ -53,14 +54,16 @@ def run(args: argparse.Namespace) -> int:
     try:
         curses.wrapper(screen.show)
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     except curses.error as error:
+        if screen.is_gone:
+            return _INTERRUPTED
         raise InputError(Fault("TERM", "terminal", f"the terminal cannot be drawn on: {error}")) from None
-    return 0
+    return _INTERRUPTED if screen.is_gone else 0
 
 
 class _Screen:
-    """The view of one fleet."""
+    """The view of one fleet. is_gone: the terminal under it was closed."""
 
     def __init__(self, folder: Folder, path: Path) -> None:
         self._folder = folder
@@ -75,6 +78,7 @@ class _Screen:
         self._first = 0
         self._is_reading = False
         self._message = ""
+        self.is_gone = False
 
     def show(self, window: curses.window) -> None:
         """Draw and follow until somebody leaves."""
@@ -153,6 +157,9 @@ class _Screen:
     def _take_key(self, window: curses.window, rows: list[Row]) -> bool:
         """Do what a key asks; return whether the view goes on."""
         key = window.getch()
+        if key == -1 and select.select([sys.stdin], [], [], 0)[0]:
+            self.is_gone = True
+            return False
         names = [row.agent for row in rows]
         at = names.index(self._chosen) if self._chosen in names else 0
         page = max(window.getmaxyx()[0] - 5, 1)

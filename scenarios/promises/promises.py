@@ -1,0 +1,192 @@
+"""What was promised of a tree, counted before and after argosy's verbs made it over. Nothing of it is run.
+
+The tree is copied; `import`, `repair --apply` and `refit --apply` go over the copy; `audit` counts before,
+in between, and after: what does not parse hides what is in it, so `readable`, after the repair, is what
+`after` is to be held against. Then the promise that nothing breaks is counted too: files that parsed and do
+not any more, names that were defined and are not, what a second refit would still change, and files that
+differ after the undo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# Each program says how much it weighs: 50 old users of a context in one process, that make one each or share.
+_OLD = """
+import os, zmq
+{make}
+with open("/proc/self/statm") as file:
+    pages = int(file.read().split()[1])
+print(pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/task")))
+"""
+_NONE = "kept = []"
+_OWN = """
+kept = [zmq.Context() for _ in range(50)]
+kept += [context.socket(zmq.REQ) for context in kept]
+"""
+_SHARED = """
+from argosy.wire import context
+kept = [context() for _ in range(50)]
+kept += [one.socket(zmq.REQ) for one in kept]
+"""
+_FAMILIES = {
+    "health_loops": ("H201",),
+    "health_servers": ("H202",),
+    "contexts": ("Z301",),
+    "contexts_ended": ("Z302",),
+    "addresses": ("A401", "A402"),
+    "addresses_elsewhere": ("A403",),
+    "undefined": ("S102", "S104"),
+    "imports_missing": ("S103",),
+    "container_files": ("I603",),
+    "copies": ("C701",),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tree", required=True, type=Path, help="a folder, or a tar archive of one; it is left as it is"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    if not options.tree.exists():
+        parser.error(f"there is no tree `{options.tree}`")
+    began = time.monotonic()
+    place = Path(tempfile.mkdtemp(prefix="argosy-promises-"))
+    try:
+        told = {"argosy": "promises/1", **_made_over(options.tree, place), "memory": _memory()}
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    told["seconds"] = round(time.monotonic() - began, 1)
+    if options.json:
+        print(json.dumps(told, indent=2))
+        return 0
+    for name in told["before"]:
+        print(f"{name:<22}" + "".join(f"{told[when][name]:>10}" for when in ("before", "readable", "after")))
+    for part in ("refit", "memory"):
+        print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in told[part].items()))
+    return 0
+
+
+def _made_over(source: Path, place: Path) -> dict[str, Any]:
+    tree = place / "tree"
+    _take(source, tree)
+    before = _audit(tree)
+    _argosy("import", str(tree), "-o", str(tree / "fleet.yaml"))
+    _argosy("repair", str(tree), "--apply")
+    repaired = _digests(tree)
+    readable = _audit(tree)
+    refit = _argosy("refit", str(tree), "--apply", "--dirty")
+    changed = _digests(tree)
+    after = _audit(tree)
+    again = _argosy("refit", str(tree), "--dirty")
+    if refit["run"]:
+        _argosy("refit", str(tree), "--undo", refit["run"])
+    undone = _digests(tree)
+    parsed_then = set(before["sizes"]) - set(before["broken"])
+    return {
+        "before": before["counts"],
+        "readable": readable["counts"],
+        "after": after["counts"],
+        "refit": {
+            "changed": len([path for path in changed if changed[path] != repaired.get(path)]),
+            "migrated": sum(each["migrated"] for each in refit["sites"].values()),
+            "refused": sum(each["refused"] for each in refit["sites"].values()),
+            "newly_broken": len(parsed_then & set(after["broken"])),
+            "newly_undefined": _more(before["undefined"], after["undefined"], parsed_then),
+            "second_run": len(again["changed"]),
+            "left_by_undo": sum(undone.get(path) != digest for path, digest in repaired.items()),
+        },
+    }
+
+
+def _more(before: Counter[tuple[str, str]], after: Counter[tuple[str, str]], paths: set[str]) -> int:
+    """Return how many findings are new in files that could be read before."""
+    return sum(count for (path, _), count in (after - before).items() if path in paths)
+
+
+def _take(source: Path, tree: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(
+            source, tree, symlinks=True, ignore=shutil.ignore_patterns(".git", ".argosy", "__pycache__")
+        )
+        return
+    tree.mkdir()
+    subprocess.run(["tar", "xf", str(source), "-C", str(tree)], check=True)
+
+
+def _audit(tree: Path) -> dict[str, Any]:
+    told = _argosy("audit", str(tree))
+    counts = {name: sum(told["counts"].get(code, 0) for code in codes) for name, codes in _FAMILIES.items()}
+    undefined = Counter(
+        (each["path"], f"{each['code']} {each['message']}")
+        for each in told["findings"]
+        if each["code"] in _FAMILIES["undefined"]
+    )
+    sizes = [str(path.relative_to(tree)) for path in tree.rglob("*.py")]
+    return {
+        "counts": {"files": told["files"], "unparseable": len(told["unparseable"]), **counts},
+        "broken": told["unparseable"],
+        "undefined": undefined,
+        "sizes": sizes,
+    }
+
+
+def _digests(tree: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in tree.rglob("*")
+        if path.is_file() and not path.is_symlink() and ".argosy" not in path.relative_to(tree).parts
+    }
+
+
+def _memory() -> dict[str, float]:
+    """Return the weight of 50 old users of a context: one each against one for all."""
+    (base, threads), (own, own_threads), (shared, shared_threads) = (
+        _weigh(_OLD.format(make=make)) for make in (_NONE, _OWN, _SHARED)
+    )
+    return {
+        "own_kib_each": round((own - base) / 1024 / 50, 1),
+        "shared_kib_each": round((shared - base) / 1024 / 50, 1),
+        "own_threads": own_threads - threads,
+        "shared_threads": shared_threads - threads,
+    }
+
+
+def _weigh(program: str) -> tuple[int, int]:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    weight, threads = done.stdout.split()
+    return int(weight), int(threads)
+
+
+def _argosy(*words: str) -> dict[str, Any]:
+    """Run a verb with `--json` and return what it says; a bad answer is an answer."""
+    began = time.monotonic()
+    command: Sequence[str] = [sys.executable, "-m", "argosy", *words, "--json"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=os.environ)
+    sys.stderr.write(f"argosy {words[0]}: {time.monotonic() - began:.1f} s\n")
+    if done.returncode not in (0, 1):
+        sys.exit(
+            f"argosy {' '.join(words)} ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}"
+        )
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+if __name__ == "__main__":
+    sys.exit(main())
