@@ -163,6 +163,7 @@ def _memory() -> dict[str, float]:
     return {
         "own_kib_each": round((own - base) / 1024 / 50, 1),
         "shared_kib_each": round((shared - base) / 1024 / 50, 1),
+        "saved_kib_each": round((own - shared) / 1024 / 50, 1),
         "own_threads": own_threads - threads,
         "shared_threads": shared_threads - threads,
     }

@@ -29,7 +29,7 @@ def test_needs(needs: Needs, when_blocked: Event, otherwise: Event | None, state
 
 
 @pytest.mark.parametrize("needs", [needs for needs, _, _ in NEEDS])
-@pytest.mark.parametrize("state", set(State) - {State.WAITING, State.BLOCKED})
+@pytest.mark.parametrize("state", sorted(set(State) - {State.WAITING, State.BLOCKED}))
 def test_needs_move_nobody_who_does_not_wait(needs: Needs, state: State) -> None:
     """They may hold a start back; they never end one, and never start one twice."""
     found = judge_needs(needs, state)

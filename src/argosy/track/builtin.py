@@ -12,7 +12,7 @@ class Builtin(msgspec.Struct, frozen=True):
     """A built-in measure.
 
     of: what it is about. is_portable: two machines give the same value. is_live: it changes with time alone,
-    and is measured in every run.
+    and is measured in every run. rooms: of argosy's own code, those that the value hangs on.
     """
 
     name: str
@@ -21,6 +21,12 @@ class Builtin(msgspec.Struct, frozen=True):
     is_portable: bool
     doc: str
     is_live: bool = False
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        if self.of == "tree":
+            return ("fleet", "refit", "source")
+        return ("agent", "engine", "fleet", "wire")
 
 
 _ALL = (

@@ -20,6 +20,7 @@ import msgspec
 
 import argosy
 from argosy.refit.claims.scopes import UnknownScopeError, make_scope, select
+from argosy.track.builtin import find_builtin
 from argosy.track.spec import Measure
 
 _LEFT_OUT = frozenset(
@@ -66,8 +67,9 @@ class InputReader:
         """
         made = _Digest()
         made.add(measure.method(), *(f"{name}={value}" for name, value in measure.env))
-        if measure.builtin:
-            made.add(code_digest())
+        builtin = find_builtin(measure.builtin)
+        if builtin is not None:
+            made.add(code_digest(builtin.rooms))
         outside: dict[str, str] = {}
         for root, globs in self._where(measure):
             if root == self._folder or root.startswith(self._folder + os.sep):
@@ -160,12 +162,13 @@ def list_files(root: str) -> list[str]:
 
 
 @cache
-def code_digest() -> str:
-    """Return what tells this argosy from another, by the content of its sources."""
+def code_digest(rooms: tuple[str, ...]) -> str:
+    """Return what tells some rooms of this argosy from another's, by the content of their sources."""
     made = _Digest()
     root = Path(argosy.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        made.add(path.relative_to(root).as_posix(), _digest_file(str(path)))
+    for room in rooms:
+        for path in sorted((root / room).rglob("*.py")):
+            made.add(path.relative_to(root).as_posix(), _digest_file(str(path)))
     return made.text()
 
 
