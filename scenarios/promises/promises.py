@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 # Each program says how much it weighs: 50 old users of a context in one process, that make one each or share.
 _OLD = """
 import os, zmq
@@ -62,6 +64,20 @@ def main() -> int:
     parser.add_argument(
         "--tree", required=True, type=Path, help="a folder, or a tar archive of one; it is left as it is"
     )
+    parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="what `import` reads, by path in the tree (default: all of it); repeatable",
+    )
+    parser.add_argument(
+        "--address",
+        action="append",
+        default=[],
+        metavar="MACHINE=HOST",
+        help="where a machine of the fleet is in development, when no file tells; repeatable",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     if not options.tree.exists():
@@ -69,7 +85,7 @@ def main() -> int:
     began = time.monotonic()
     place = Path(tempfile.mkdtemp(prefix="argosy-promises-"))
     try:
-        told = {"argosy": "promises/1", **_made_over(options.tree, place), "memory": _memory()}
+        told = {"argosy": "promises/1", **_made_over(options, place), "memory": _memory()}
     finally:
         shutil.rmtree(place, ignore_errors=True)
     told["seconds"] = round(time.monotonic() - began, 1)
@@ -83,11 +99,12 @@ def main() -> int:
     return 0
 
 
-def _made_over(source: Path, place: Path) -> dict[str, Any]:
+def _made_over(options: argparse.Namespace, place: Path) -> dict[str, Any]:
     tree = place / "tree"
-    _take(source, tree)
+    _take(options.tree, tree)
     before = _audit(tree)
-    _argosy("import", str(tree), "-o", str(tree / "fleet.yaml"))
+    _argosy("import", *(str(tree / each) for each in options.config or ["."]), "-o", str(tree / "fleet.yaml"))
+    _tell(tree / "fleet.yaml", dict(each.split("=", 1) for each in options.address))
     _argosy("repair", str(tree), "--apply")
     repaired = _digests(tree)
     readable = _audit(tree)
@@ -113,6 +130,14 @@ def _made_over(source: Path, place: Path) -> dict[str, Any]:
             "left_by_undo": sum(undone.get(path) != digest for path, digest in repaired.items()),
         },
     }
+
+
+def _tell(fleet: Path, addresses: dict[str, str]) -> None:
+    """Write the addresses that a person has told into the fleet file."""
+    if addresses:
+        document = yaml.safe_load(fleet.read_text())
+        document["environments"]["development"] |= addresses
+        fleet.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
 def _more(before: Counter[tuple[str, str]], after: Counter[tuple[str, str]], paths: set[str]) -> int:
