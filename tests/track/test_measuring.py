@@ -166,3 +166,19 @@ def test_any_json_gives_a_number_or_says_why(value: Any, path: list[str]) -> Non
     except TroubleError as error:
         number = float(bool(str(error)))
     assert isinstance(number, float)
+
+
+def test_what_was_built_and_what_a_hub_lacks_is_read_where_it_is_kept(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tree.root.parent / "state"))
+    tree.write("fleet.yaml", "fleet: f\nagents: {A: {run: a.py}}\n")
+    assert "no image was built" in measured(tree, "{measure: image.size}").trouble
+    assert "no hub has run" in measured(tree, "{measure: hub.lost}").trouble
+    good = '{"way":"chroot","imported":1,"failed":{},"ready":1,"waiting":0,"faults":[],'
+    good += '"healthy_s":1,"stopped_s":1}'
+    entry = '{"digest":"d","agents":["A"],"unpacked_bytes":%d,"stored_bytes":3,"layers":[],"proof":%s}'
+    images = f'"a":{entry % (7, good)},"b":{entry % (9, "null")}'
+    tree.write(".argosy/images/images.json", f'{{"images":{{{images}}},"shared_bytes":5}}')
+    values = [measured(tree, f"{{measure: image.{name}}}").value for name in ("size", "largest", "unproven")]
+    assert values == [5.0, 9.0, 1.0]

@@ -42,6 +42,9 @@ _ALL = (
     Builtin(
         "start.seconds", "fleet", "s", False, "from the command to the account: `argosy up -d`, from cold"
     ),
+    Builtin("image.size", "fleet", "bytes", True, "what all built images take, shared layers once", True),
+    Builtin("image.largest", "fleet", "bytes", True, "the largest built image, unpacked", True),
+    Builtin("image.unproven", "fleet", "images", True, "built images that no run has proven", True),
     Builtin("hub.lost", "fleet", "records", True, "records that the hub of the running fleet lacks", True),
 )
 _CODE = re.compile(r"audit\.([A-Z]\d{0,3})\.count")

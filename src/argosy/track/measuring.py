@@ -7,10 +7,12 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
 from argosy.fault import ArgosyError
+from argosy.image.record import read_record
 from argosy.refit.audit import audit
 from argosy.refit.cache import default_folder
 from argosy.refit.finding import Finding
@@ -102,8 +104,8 @@ class Measurer:
             return read_number(self._output(measure, turn), measure.read)
         if builtin.of == "tree":
             return self._audited(measure)
-        if builtin.name == "hub.lost":
-            return count_lost(self._path(measure.fleet))
+        if builtin.is_live:
+            return self._kept(builtin.name, self._path(measure.fleet))
         key = (self._path(measure.fleet), turn)
         if key not in self._fleets:
             try:
@@ -122,6 +124,19 @@ class Measurer:
             return findings
         code = audit_code(measure.builtin) or ("S101" if "unparseable" in measure.builtin else "")
         return [item for item in findings if code and item.code.startswith(code)]
+
+    def _kept(self, name: str, fleet: str) -> float:
+        """Return what is read from a record that others keep."""
+        if name == "hub.lost":
+            return count_lost(fleet)
+        record = read_record(Path(fleet).parent)
+        if not record.images:
+            raise TroubleError(f"no image was built of `{fleet}`: `argosy image build`")
+        if name == "image.size":
+            return float(record.shared_bytes)
+        if name == "image.largest":
+            return float(max(entry.unpacked_bytes for entry in record.images.values()))
+        return float(sum(entry.proof is None or not entry.proof.is_good for entry in record.images.values()))
 
     def _audited(self, measure: Measure) -> float:
         if measure.builtin == "audit.files.count":
