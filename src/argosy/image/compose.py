@@ -1,5 +1,6 @@
 """A compose file of a fleet: a service for each container, waiting for what its agents need.
 
+The fleet file that containers read is in their images: compose cannot lay a `config` into a read-only root.
 Machines become profiles, so that one file serves all of them. Values that look secret are handed through
 from where compose runs, and are in no file.
 """
@@ -10,11 +11,10 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from argosy.fleet.yamltext import block, document
+from argosy.fleet.yamltext import document
 from argosy.image.containers import Containers, Service
 from argosy.image.inside import (
     AGENTS_LABEL,
-    FLEET_FILE,
     HEALTH,
     RUN,
     START,
@@ -26,7 +26,6 @@ from argosy.image.inside import (
 )
 
 NETWORK: Final = "fleet"
-CONFIG: Final = "fleet"
 _EVERY_S: Final = 10
 _START_EVERY_S: Final = 1
 
@@ -48,7 +47,6 @@ def compose_object(containers: Containers) -> dict[str, Any]:
         },
         "networks": {NETWORK: {}},
         "volumes": {_volume(service): {} for service in containers.services},
-        "configs": {CONFIG: {"content": block(_escaped(containers.text))}},
     }
 
 
@@ -68,7 +66,7 @@ def _service(service: Service, containers: Containers, *, is_spread: bool) -> It
     yield "hostname", service.name
     if is_spread and service.machine:
         yield "profiles", [service.machine]
-    yield "command", list(START)
+    yield "entrypoint", list(START)
     yield "environment", _environment(service)
     if service.env_files:
         yield "env_file", [{"path": path, "required": False} for path in service.env_files]
@@ -123,7 +121,6 @@ def _shelter(service: Service) -> Iterator[tuple[str, Any]]:
     owned = f"uid={USER_ID},gid={USER_ID},mode=0700"
     yield "tmpfs", [f"{RUN}:{owned}", f"{TEMPORARY}:{owned}"]
     yield "volumes", [{"type": "volume", "source": _volume(service), "target": STATE}]
-    yield "configs", [{"source": CONFIG, "target": FLEET_FILE, "mode": 0o444}]
     yield "networks", [NETWORK]
 
 
@@ -142,8 +139,3 @@ def _deploy(service: Service) -> dict[str, Any]:
 
 def _volume(service: Service) -> str:
     return f"state-{service.name}"
-
-
-def _escaped(text: str) -> str:
-    """Compose replaces variables in the content of a config; a dollar of its own is two."""
-    return text.replace("$", "$$")

@@ -50,7 +50,7 @@ def _of_service(name: str, service: Mapping[str, Any], value: Mapping[str, Any])
             yield Fault(name, "unknown-service", f"waits for `{need}`, which is no service of the file")
         elif gate.get("condition") != "service_healthy":
             yield Fault(name, "gate", f"waits for `{need}` without `service_healthy`")
-    for kind in ("networks", "configs", "volumes"):
+    for kind in ("networks", "volumes"):
         for item in service.get(kind, ()):
             source = item["source"] if isinstance(item, dict) else item
             if source not in value.get(kind, {}):
