@@ -33,6 +33,7 @@ agents:
 class Eye:
     is_linked: bool = False
     is_lost: bool = False
+    is_gone: bool = False
     words: str = "machine `two` has not been seen"
 
 
@@ -78,6 +79,15 @@ def test_a_blind_machine_leaves_the_last_state(state: State) -> None:
     assert distant.is_ready == (state in READY_STATES)
     assert not distant.has_process
     assert distant.reason == ("its own words" if distant.is_ready else eye.words)
+
+
+def test_what_was_on_a_machine_that_is_gone_has_exited() -> None:
+    eye = Eye(is_linked=True)
+    distant = Distant("B", SPEC, eye)
+    distant.hear(status(State.READY), 5.0)
+    eye.is_linked, eye.is_gone = False, True
+    assert (distant.state, distant.reason) == (State.EXITED, eye.words)
+    assert (distant.report().state, distant.report().pid) == (State.EXITED, None)
 
 
 def test_what_was_before_it_was_asked_for_says_nothing() -> None:

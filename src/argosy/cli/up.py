@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.client import Client
+    from argosy.fleet.placement import Placement
     from argosy.fleet.spec import Fleet
 
 INTERRUPTED = 130
@@ -62,7 +63,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--startable", action="store_true", help="leave out what `argosy check` knows cannot start"
     )
     parser.add_argument("--machine", metavar="M", help="be this machine of the fleet")
-    parser.add_argument("--engine", choices=["local"], default="local", help="what runs the agents")
+    parser.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="what sees to the supervisors"
+    )
     parser.add_argument(
         "--timeout",
         type=float,
@@ -87,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     placement = place(fleet, environment_name(args), variables)
     here(placement, args.machine, variables)
     view = UpView(is_quiet=args.as_json)
+    if args.engine == "ray":
+        _host(fleet, placement, view)
     apply = Apply(
         fleet=fleet,
         environment=placement.environment,
@@ -98,6 +103,17 @@ def run(args: argparse.Namespace) -> int:
         hub=_wants_hub(args, view),
     )
     return _bring_up(path, fleet.name, apply, view, began, args)
+
+
+def _host(fleet: Fleet, placement: Placement, view: UpView) -> None:
+    """Have each machine's supervisor run on its node of the Ray cluster."""
+    from argosy.engine.raycluster import host_fleet  # noqa: PLC0415 - for who has a cluster
+
+    for hosted in host_fleet(fleet, placement):
+        what = "started" if hosted.is_new else "is there already"
+        view.say(
+            f"machine {hosted.machine}: its supervisor {what} (pid {hosted.pid}, node {hosted.node[:8]})"
+        )
 
 
 def _wants_hub(args: argparse.Namespace, view: UpView) -> bool:

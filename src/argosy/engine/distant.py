@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 class Sight(Protocol):
     """Whether a machine is seen.
 
-    is_lost: it was waited for long enough and has not been seen since. words: that, for people.
+    is_lost: it was waited for long enough and has not been seen since. is_gone: it is not only out of
+    sight. words: that, for people.
     """
 
     @property
     def is_linked(self) -> bool: ...
     @property
     def is_lost(self) -> bool: ...
+    @property
+    def is_gone(self) -> bool: ...
     @property
     def words(self) -> str: ...
 
@@ -46,7 +49,9 @@ class Distant:
 
     @property
     def state(self) -> State:
-        """Its last state; of one never heard of, whether it may still come."""
+        """Its last state, or what is left to say: it may come yet, it may not, its machine is gone."""
+        if self.sight.is_gone:
+            return State.EXITED
         if self.status is None:
             if not self.sight.is_linked:
                 return State.BLOCKED if self.sight.is_lost else State.WAITING
@@ -112,7 +117,7 @@ class Distant:
 
     def report(self) -> AgentStatus:
         """Return its status for people."""
-        if self.status is not None:
+        if self.status is not None and not self.sight.is_gone:
             return self.status
         return AgentStatus(
             state=self.state,

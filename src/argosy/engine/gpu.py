@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,10 @@ class GpuWatch:
         return False
 
     async def _ask(self, command: str) -> None:
-        outcome = await self._run([command, *_QUERY], _WITHIN_S)
+        # Ray, or whoever divides the GPUs among fleets, says by this which are this fleet's.
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        only = [f"--id={visible}"] if visible else []
+        outcome = await self._run([command, *_QUERY, *only], _WITHIN_S)
         self.free_bytes = parse_free(outcome.output) if outcome.code == 0 else None
         self._answered_at = self._loop.time()
         self._task = None

@@ -69,6 +69,7 @@ class LinkDial:
         self.since_s = time.time()
         self.reason = "not answered yet"
         self.version = ""
+        self._gone = ""
         self.epoch = self.number = -1
         self._plan = plan
         self._endpoint = plan.peers[machine]
@@ -91,8 +92,19 @@ class LinkDial:
         return not self.is_linked and self._loop.time() >= self._lost_at
 
     @property
+    def is_gone(self) -> bool:
+        """Whether it is not seen, and somebody who knows says that it is gone."""
+        return bool(self._gone) and not self.is_linked
+
+    def condemn(self, reason: str) -> None:
+        """Take it for gone for as long as it is not seen."""
+        self._gone = reason
+
+    @property
     def words(self) -> str:
         """Why its agents are not what they should be, and what to do."""
+        if self.is_gone:
+            return f"machine `{self.machine}` is gone: {self._gone}"
         since = time.strftime("%H:%M:%S", time.localtime(self.since_s))
         return (
             f"machine `{self.machine}` has not been seen at {self._endpoint} since {since} ({self.reason}); "
@@ -204,7 +216,7 @@ class LinkDial:
         self.epoch, self.number = snapshot.epoch, snapshot.number
         is_new = not self.is_linked
         if is_new:
-            self.is_linked, self.since_s, self.reason = True, time.time(), ""
+            self.is_linked, self.since_s, self.reason, self._gone = True, time.time(), "", ""
             self._timer.cancel()
             self._beat()
         self._on_frame(self, snapshot)

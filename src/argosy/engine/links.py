@@ -142,6 +142,17 @@ class Links:
             if distant.state is not before:
                 self._on_heard(distant, before)
 
+    def condemn(self, machine: str, reason: str) -> None:
+        """Take a machine that is not seen for gone, since somebody knows; a linked one is what it says."""
+        dial = self.dials.get(machine)
+        if dial is None:
+            return
+        before = {distant.name: distant.state for distant in self.of_machine(machine)}
+        dial.condemn(reason)
+        for distant in self.of_machine(machine):
+            if distant.state is not before[distant.name]:
+                self._on_heard(distant, before[distant.name])
+
     def close(self, running: int) -> None:
         """End all links. running: agents that run on here."""
         self._close_all(running)

@@ -93,6 +93,16 @@ class Relay(Message, frozen=True):
     words: list[str]
 
 
+class Condemn(Message, frozen=True):
+    """Somebody who knows says that a machine is gone: what is needed of it will not come.
+
+    Holds while it is not seen; one that comes back is what it says itself.
+    """
+
+    machine: str
+    reason: str
+
+
 class Shutdown(Message, frozen=True):
     """End the supervisor; the agents are left as they are."""
 
@@ -267,7 +277,7 @@ class Report(Message, frozen=True):
     agents: dict[str, AgentStatus]
 
 
-Request = Hello | Apply | Stop | Restart | Status | Subscribe | Relay | Shutdown
+Request = Hello | Apply | Stop | Restart | Status | Subscribe | Relay | Condemn | Shutdown
 Answer = (
     Welcome
     | Refused

@@ -20,6 +20,7 @@ from argosy.engine.messages import (
     PROTOCOL,
     Apply,
     Changed,
+    Condemn,
     Farewell,
     Hello,
     Refused,
@@ -226,7 +227,9 @@ class Supervisor:
             case _:
                 self._answer_at_once(session, request)
 
-    def _answer_at_once(self, session: Asker, request: Hello | Status | Subscribe | Shutdown) -> None:
+    def _answer_at_once(
+        self, session: Asker, request: Hello | Status | Subscribe | Condemn | Shutdown
+    ) -> None:
         match request:
             case Hello():
                 session.client = request.client
@@ -242,6 +245,8 @@ class Supervisor:
                 )
             case Status():
                 session.send(report_of(self._crew, self.started_s, self._links.machines()))
+            case Condemn():
+                self._links.condemn(request.machine, request.reason)
             case Subscribe():
                 session.is_subscribed = True
             case Shutdown():
