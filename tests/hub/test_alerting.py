@@ -37,6 +37,26 @@ def test_one_cause_is_one_alert_with_what_hangs_on_it() -> None:
     assert (cleared.kind, cleared.key) == ("cleared", notice.key)
 
 
+def test_a_root_that_is_back_at_once_does_not_turn_into_an_alert_for_each_that_takes_longer() -> None:
+    made = alerting()
+    for agent in ("Root", "Middle", "Leaf"):
+        made.hear_state(agent, "restart-pending", "")
+    made.hear_state("Root", "ready", "")
+    for agent in ("Middle", "Leaf"):
+        made.hear_state(agent, "starting", "")
+    (notice,) = told(made, 0, 3, 6)
+    assert (notice.subject, notice.dependents) == ("Root", ("Leaf", "Middle"))
+    assert notice.text == "Root is ready again, and 2 that need it are not yet"
+    assert not made.holds(notice.key)  # there is nothing to be done about Root
+    made.hear_state("Middle", "ready", "")
+    assert told(made, 7, 20) == []
+    made.hear_state("Leaf", "given-up", "exit code 1")  # which is its own
+    assert [(each.kind, each.subject) for each in told(made, 21, 24, 31)] == [
+        ("raised", "Leaf"),
+        ("cleared", "Root"),
+    ]
+
+
 def test_a_restart_that_is_quick_wakes_nobody() -> None:
     made = alerting()
     made.hear_state("Root", "restart-pending", "")
@@ -222,7 +242,7 @@ HAPPENED = st.tuples(NAMES, st.sampled_from((*STATES, "stopping", "exited")), st
 def test_raises_and_clears_take_turns_and_every_trouble_is_under_a_cause(
     needs: dict[str, list[str]], happened: list[tuple[str, str, int]]
 ) -> None:
-    made = Alerting(needs)
+    made = Alerting({agent: [need for need in listed if need < agent] for agent, listed in needs.items()})
     now, is_raised = 0.0, {}
     for agent, state, wait in happened:
         made.hear_state(agent, state, "")
@@ -230,9 +250,18 @@ def test_raises_and_clears_take_turns_and_every_trouble_is_under_a_cause(
         for notice in made.look(now):
             assert is_raised.get(notice.key, False) is (notice.kind == "cleared")
             is_raised[notice.key] = notice.kind == "raised"
-    causes = made._causes()
+    causes = made.causes.all()
     listed = [agent for cause, dependents in causes.items() for agent in (cause, *dependents)]
-    planned = [agent for agent in made._states if made._in_trouble(agent) and made._cause_of(agent) is None]
-    assert sorted(listed + planned) == sorted(agent for agent in made._states if made._in_trouble(agent))
-    stopped = [agent for agent in made._states if made._is_stopped(agent)]
-    assert set(planned) <= set(made.with_dependents(stopped))
+    listed = [
+        agent for agent in listed if made.causes.is_in_trouble(agent)
+    ]  # a cause may be well again first
+    planned = [
+        agent
+        for agent in made.causes._stands
+        if made.causes.is_in_trouble(agent) and made.causes.of(agent) is None
+    ]
+    assert sorted(listed + planned) == sorted(
+        agent for agent in made.causes._stands if made.causes.is_in_trouble(agent)
+    )
+    stopped = [agent for agent in made.causes._stands if made.causes.is_stopped(agent)]
+    assert set(planned) <= set(made.causes.with_dependents(stopped))

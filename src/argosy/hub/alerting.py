@@ -1,9 +1,7 @@
 """When to raise an alert: one for each cause, with what hangs on it, along the graph that starts the fleet.
 
-Pure: it is told states, figures and the time, and answers with notices. An agent is in *trouble* when it was
-ready and is not, or when it failed before it ever was. Its *cause* is the need of it that is in trouble and
-has no such need itself; only causes raise alerts, and their dependents are listed under them. What waits for
-a need that was stopped on purpose is in no trouble.
+Pure: it is told states, figures and the time, and answers with notices. Only causes (`causes.py`) raise
+alerts, and their dependents are listed under them.
 
 An alert is raised when its trouble has lasted, and cleared when it has been over for a while. The third raise
 within ten minutes says that it flaps, and nothing more is said of it until it has been calm for five. In a
@@ -19,7 +17,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from argosy.engine.process import describe_exit
+from argosy.hub.causes import Causes
 from argosy.hub.pace import Pace
 from argosy.hub.quiet import Quiet, Window
 
@@ -27,10 +25,7 @@ FLAPS: Final = 3
 FLAP_WITHIN_S: Final = 600.0
 CALM_S: Final = 300.0
 UNSEEN_S: Final = 15.0  # that another machine may take to be seen for the first time
-_FINE: Final = frozenset(("ready", "stopping", "unknown"))
 _AT_REST: Final = frozenset(("stopping", "exited"))
-_BY_NEED: Final = frozenset(("waiting", "degraded", "restart-pending"))  # may be for want of a need alone
-_NEVER_FINE: Final = frozenset(("failing", "given-up", "blocked"))  # also of one that was never ready
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -120,11 +115,10 @@ class Alerting:
         clear_s: float = 10.0,
         thresholds: Sequence[Threshold] = (),
     ) -> None:
+        self.causes = Causes({})
         self.take(needs or {}, after_s, clear_s, thresholds)
         self.quiet = Quiet()
         self.pace = Pace()
-        self._states: dict[str, tuple[str, str, float | None]] = {}  # agent to state, reason and since when
-        self._were_ready: set[str] = set()
         self._alerts: dict[str, _Alert] = {}
         self._blind: dict[str, str] = {}
         self._seen: set[str] = set()
@@ -141,20 +135,14 @@ class Alerting:
         thresholds: Sequence[Threshold] = (),
     ) -> None:
         """Go by this graph and these bounds. after_s, clear_s: how long trouble and its end have to last."""
-        self.needs = needs
+        self.causes.needs = needs
         self._after_s, self._clear_s = after_s, clear_s
         self._thresholds = thresholds
         self._values: dict[tuple[str, int], bool] = {}  # whether a figure is beyond its bound
 
     def hear_state(self, agent: str, state: str, reason: str, since_s: float | None = None) -> None:
-        """Take an agent's state; one that was stopped, or ended in order, need not be ready any more."""
-        before, _, was_s = self._states.get(agent, ("unknown", "", None))
-        if (before, state) != ("exited", "exited"):
-            self._states[agent] = state, reason, since_s if before != state else was_s
-        if state in ("ready", "degraded"):
-            self._were_ready.add(agent)
-        elif state == "exited" and (before in ("stopping", "unknown") or reason == describe_exit(0)):
-            self._were_ready.discard(agent)
+        """Take an agent's state. since_s: epoch seconds, where that is known."""
+        self.causes.hear(agent, state, reason, since_s)
         if state in _AT_REST:
             for key in [key for key in self._values if key[0] == agent]:
                 del self._values[key]  # it has no figures any more
@@ -175,7 +163,7 @@ class Alerting:
 
     def open_quiet(self, key: str, agents: Iterable[str] | None, until_s: float, by: str = "argosy") -> None:
         """Begin a quiet window of some agents and all that need them; None for everything."""
-        covered = None if agents is None else frozenset(self.with_dependents(agents))
+        covered = None if agents is None else frozenset(self.causes.with_dependents(agents))
         self.quiet.open(Window(key, covered, until_s, by))
 
     def restore(self, key: str, since_s: float, dependents: Iterable[str]) -> None:
@@ -184,7 +172,7 @@ class Alerting:
         alert.held_s, alert.is_raised, alert.clear_s = since_s, True, self._clear_s
         about, _, subject = key.partition(":")
         if about == "agent":
-            self._were_ready.update((subject, *dependents))
+            self.causes.were_ready((subject, *dependents))
 
     # -- what it answers ----------------------------------------------------------------------
 
@@ -204,35 +192,27 @@ class Alerting:
         return notices
 
     def holds(self, key: str) -> bool:
-        """Return whether what an alert is about holds still, and is not about to be cleared."""
+        """Return whether what an alert is about holds still: its subject itself is not well."""
         alert = self._alerts.get(key)
-        return alert is not None and alert.held_s is not None and alert.over_s is None
+        if alert is None or alert.held_s is None or alert.over_s is not None:
+            return False
+        about, _, subject = key.partition(":")
+        return about != "agent" or self.causes.is_in_trouble(subject)
 
     def hanging_on(self, key: str) -> tuple[str, ...]:
         """Return who hangs on the cause of an alert now."""
         about, _, subject = key.partition(":")
-        return self._causes().get(subject, ()) if about == "agent" else ()
-
-    def with_dependents(self, agents: Iterable[str]) -> list[str]:
-        """Return agents with all that need them, also by way of others."""
-        found = dict.fromkeys(agents)
-        while True:
-            more = [
-                name
-                for name, needs in self.needs.items()
-                if name not in found and not found.keys().isdisjoint(needs)
-            ]
-            if not more:
-                return list(found)
-            found.update(dict.fromkeys(more))
+        return self.causes.all().get(subject, ()) if about == "agent" else ()
 
     # -- what holds ---------------------------------------------------------------------------
 
     def _troubles(self, now_s: float) -> dict[str, _Held]:
         held = {}
-        for cause, dependents in self._causes().items():
-            state, reason, since_s = self._states[cause]
+        for cause, dependents in self.causes.all().items():
+            state, reason, since_s = self.causes.stand(cause)
             text = f"{cause} is {state}" + (f": {reason}" if reason else "")
+            if not self.causes.is_in_trouble(cause):
+                text = f"{cause} is {state} again, and {len(dependents)} that need it are not yet"
             began_s = None if since_s is None else min(since_s, now_s)
             held[f"agent:{cause}"] = _Held(
                 cause, text, "trouble", self._after_s, self._clear_s, dependents, began_s
@@ -350,42 +330,6 @@ class Alerting:
             "slow-start": f"the slow start of {subject} is over",
             "threshold": f"{key.split(':', 2)[-1]} of {subject} is over",
         }.get(about, f"{subject} is well again")
-        if about == "agent" and self._in_trouble(subject):
-            text = f"{subject} is counted under {self._cause_of(subject)} now"
+        if about == "agent" and self.causes.is_in_trouble(subject):
+            text = f"{subject} is counted under {self.causes.of(subject)} now"
         return Notice("cleared", key, subject, now_s, since_s, text)
-
-    # -- causes -------------------------------------------------------------------------------
-
-    def _in_trouble(self, agent: str) -> bool:
-        state = self._states.get(agent, ("unknown", "", None))[0]
-        return state in _NEVER_FINE or (agent in self._were_ready and state not in _FINE)
-
-    def _is_stopped(self, agent: str) -> bool:
-        """Return whether somebody stopped an agent, or it ended in order."""
-        state = self._states.get(agent, ("unknown", "", None))[0]
-        return state == "stopping" or (state == "exited" and agent not in self._were_ready)
-
-    def _causes(self) -> dict[str, tuple[str, ...]]:
-        """Return the causes of all trouble, each with the agents that hang on it."""
-        found: dict[str, list[str]] = {}
-        for agent in self._states:
-            if self._in_trouble(agent):
-                cause = self._cause_of(agent)
-                if cause is None:
-                    continue
-                found.setdefault(cause, [])
-                if cause != agent:
-                    found[cause].append(agent)
-        return {cause: tuple(sorted(dependents)) for cause, dependents in found.items()}
-
-    def _cause_of(self, agent: str) -> str | None:
-        """Return the cause of an agent's trouble; None where it waits for what was stopped on purpose."""
-        seen = {agent}
-        while True:
-            needs = [need for need in self.needs.get(agent, ()) if need not in seen]
-            above = next((need for need in needs if self._in_trouble(need)), None)
-            if above is None:
-                is_by_need = self._states[agent][0] in _BY_NEED
-                return None if is_by_need and any(map(self._is_stopped, needs)) else agent
-            seen.add(above)
-            agent = above

@@ -145,10 +145,12 @@ class Hub(Agent):
         """Return whether a machine is this one."""
         return machine is None or machine in self._directory.book.machines
 
-    def hardware(self, machine: str) -> dict[str, Any]:
-        """Return what the fleet file says of a machine."""
-        spec = self._fleet.machines.get(machine)
-        return {"gpu": spec.gpu, "gpu_memory": spec.gpu_memory, "labels": spec.labels} if spec else {}
+    def hardware(self) -> dict[str, Any]:
+        """Return what the fleet file says of each machine."""
+        return {
+            name: {"gpu": spec.gpu, "gpu_memory": spec.gpu_memory, "labels": spec.labels}
+            for name, spec in self._fleet.machines.items()
+        }
 
     async def health_of(self, agent: str) -> Any:
         """Return what an agent answers to a question for its health.

@@ -102,7 +102,7 @@ class Recovering:
             return await _run(attempt.rule.run, self._folder, attempt.agent, alert)
         agents = [attempt.agent]
         if attempt.rule.do == "restart-dependents":
-            agents = self._alerting.with_dependents(agents)
+            agents = self._alerting.causes.with_dependents(agents)
         done = await self._acts.restart(agents, "recovery")
         if done["not_ready"]:
             return "failed", "; ".join(f"{name}: {why}" for name, why in done["not_ready"].items())

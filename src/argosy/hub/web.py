@@ -94,6 +94,7 @@ class _Pages:
                 "fleet": self._hub.fleet,
                 "environment": self._hub.environment,
                 "actions": self._hub.actions,
+                "machines": self._hub.hardware(),
                 "declared": {
                     name: {
                         "machine": spec.machine or self._hub.machine,
@@ -121,13 +122,12 @@ class _Pages:
         return answered({"fleet": self._hub.fleet, "agents": [said(each) for each in agents]})
 
     async def machines(self, request: Request) -> Response:
-        """Return the machines: how they are seen, what they are, and how far their records are known here."""
+        """Return the machines: how they are seen, and how far their records are known here."""
         hub = self._hub
         positions = await hub.keeper.positions()
         found = [
             {
                 **sight,
-                **hub.hardware(sight["machine"]),
                 "lives": sum(each.origin.machine == sight["machine"] for each in positions),
                 "events": sum(each.events for each in positions if each.origin.machine == sight["machine"]),
                 "ticks": sum(each.ticks for each in positions if each.origin.machine == sight["machine"]),

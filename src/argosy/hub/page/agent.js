@@ -1,0 +1,108 @@
+// One agent: what it says of itself, its figures over time, restarts, last lines, needs and dependents.
+import { $, agentLink, clock, element, fetched, mark, size, spaced, span } from "./dom.js";
+import { dependents, fleet, needs, nowS, standing } from "./fleet.js";
+import { act, canAct } from "./actions.js";
+import { line } from "./events.js";
+
+const STANDARD = new Set(["name", "status", "uptime", "pid", "since", "loop_lag_ms", "in_flight", "handled", "failed", "rss_bytes"]); // told elsewhere
+let name = "", figure = "", windowS = 3600, chart = null, parts = null;
+
+export const shown = () => name;
+
+export async function draw(which) {
+  if (which !== name) { name = which; figure = ""; }
+  const part = (tag = "div") => element(tag);
+  parts = { state: part("p"), actions: element("p", { class: "actions" }), health: part(), figures: element("tbody"), chart: element("div", { id: "chart" }), events: element("ol", { class: "lines" }), log: element("pre", { tabindex: "0", "aria-label": "last lines" }), needs: part("p"), dependents: part("p") };
+  const choice = element("select", { "aria-label": "over", onchange: (event) => { windowS = Number(event.target.value); drawChart(); } },
+    ...[[900, "15 min"], [3600, "1 h"], [21600, "6 h"], [86400, "1 day"]].map(([value, word]) => element("option", { value, ...(value === windowS ? { selected: "" } : {}) }, word)));
+  parts.title = element("h3", {}, "Over time");
+  $("agent").replaceChildren(
+    element("h2", { id: "agent-name", tabindex: "-1" }, name), parts.state, parts.actions,
+    element("div", { class: "columns" },
+      element("section", {}, element("h3", {}, "Health"), parts.health, element("h3", {}, "Figures"), element("table", {}, parts.figures)),
+      element("section", {}, element("div", { class: "choice" }, parts.title, choice), parts.chart, element("h3", {}, "Needs"), parts.needs, element("h3", {}, "Needed by"), parts.dependents)),
+    element("h3", {}, "Last events"), parts.events, element("h3", {}, "Last lines"), parts.log);
+  drawState();
+  await Promise.all([drawFigures(), drawHealth(), drawLog()]);
+}
+
+export function drawState() {
+  const each = standing(name), [sign, kind] = mark(each?.state);
+  parts.state.className = `word ${kind}`;
+  parts.state.textContent = each ? `${sign} ${each.state} for ${span(nowS() - each.since)}${each.pid ? `, pid ${each.pid}` : ""}${each.machine ? `, on ${each.machine}` : ""}${each.reason ? `: ${each.reason}` : ""}` : "? nothing is known of it";
+  const isUp = each && !["exited", "given-up", "blocked", "unknown"].includes(each.state);
+  parts.actions.replaceChildren(...(canAct() ? [
+    element("button", { onclick: () => act("restart", [name]) }, isUp ? "Restart" : "Start"), " ",
+    ...(isUp ? [element("button", { onclick: () => act("stop", [name]) }, "Stop"), " "] : []),
+    element("button", { onclick: () => act("quiet", [name], 10) }, "Quiet for 10 min")] : []));
+  const links = (names) => (names.length ? spaced(names.map((one) => { const [sign] = mark(standing(one)?.state); return element("span", {}, `${sign} `, agentLink(one)); })) : ["none"]);
+  parts.needs.replaceChildren(...links(needs(name)));
+  const direct = dependents(name), all = dependents(name, true);
+  parts.dependents.replaceChildren(...links(direct), ...(all.length > direct.length ? [`, and ${all.length - direct.length} by way of these`] : []));
+}
+
+function number(what, value) {
+  if (/_bytes$|^rss$|^pss$/.test(what)) return size(value);
+  return String(Math.round(value * 1000) / 1000);
+}
+
+export async function drawFigures() {
+  const mine = name, told = await fetched(`api/agents/${encodeURIComponent(mine)}`);
+  if (mine !== name) return;
+  const figures = Object.assign({}, ...told.agents.map((each) => each.figures));
+  const rows = Object.entries(figures).sort().map(([each, value]) => element("tr", {},
+    element("td", {}, element("button", { "aria-pressed": String(each === figure), onclick: () => { figure = each; drawFigures(); } }, each)), element("td", {}, number(each, value))));
+  parts.figures.replaceChildren(...rows);
+  const restarts = figures.process_restarts ? [element("li", {}, `↻ ${figures.process_restarts} restarts since its supervisor began`)] : [];
+  parts.events.replaceChildren(...restarts, ...told.events.map(line));
+  figure ||= ["handled", "process_pss_bytes"].find((each) => each in figures) ?? Object.keys(figures)[0] ?? "";
+  await drawChart();
+}
+
+async function drawHealth() {
+  const mine = name;
+  if (fleet.momentS !== null) { parts.health.replaceChildren(element("p", { class: "soft" }, "Health is asked for now only.")); return; }
+  const { health, reason } = await fetched(`api/agents/${encodeURIComponent(mine)}/health`);
+  if (mine !== name) return;
+  if (!health || typeof health !== "object") { parts.health.replaceChildren(element("p", { class: "soft" }, `It does not answer argosy's question for its health${reason ? ` (${reason})` : ""}.`)); return; }
+  const rows = Object.entries(health).filter(([key, value]) => !STANDARD.has(key) && value !== null);
+  const facts = [["status", health.status], ...rows].flatMap(([key, value]) => [element("dt", {}, key), element("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))]);
+  parts.health.replaceChildren(element("dl", {}, ...facts));
+}
+
+export async function drawLog() {
+  const mine = name;
+  if (fleet.momentS !== null) { parts.log.textContent = "argosy logs has the lines of then."; return; }
+  const token = sessionStorage.getItem("token"), headers = token ? { authorization: `Bearer ${token}` } : {};
+  const answer = await fetch(`api/agents/${encodeURIComponent(mine)}/log?n=40`, { headers }), told = await answer.json();
+  if (mine !== name) return;
+  const text = answer.ok ? told.lines.join("\n") || "It has printed nothing on this machine." : told.errors[0].message;
+  if (parts.log.textContent !== text) parts.log.textContent = text;
+}
+
+async function drawChart() {
+  if (!figure) { parts.chart.textContent = "No figure is known."; return; }
+  const mine = name, what = figure, to = nowS();
+  const query = new URLSearchParams({ agent: mine, figure: what, from: Math.round((to - windowS) * 1000), to: Math.round(to * 1000) });
+  const [{ times, values }] = await Promise.all([fetched(`api/series?${query}`), window.uPlot ?? loadPlot()]);
+  if (mine !== name || what !== figure) return;
+  parts.title.textContent = `${what} over time`;
+  for (const button of parts.figures.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.textContent === what));
+  chart?.destroy();
+  parts.chart.replaceChildren();
+  if (!times.length) { parts.chart.textContent = "Nothing was measured in this time."; return; }
+  const colour = getComputedStyle(document.documentElement).getPropertyValue("--text");
+  const axis = { stroke: colour, grid: { stroke: "#8883", width: 1 }, ticks: { stroke: "#8883" } };
+  const words = (_, ticks) => ticks.map((each) => (what.endsWith("_bytes") ? size(each) : String(each)));
+  const low = Math.min(...values), high = Math.max(...values);
+  parts.chart.setAttribute("role", "img");
+  parts.chart.setAttribute("aria-label", `${what}: ${times.length} values from ${number(what, low)} to ${number(what, high)}, last ${number(what, values.at(-1))}`);
+  chart = new window.uPlot({ width: Math.max(260, Math.min(620, parts.chart.clientWidth || 420)), height: 190, legend: { show: false }, cursor: { show: false },
+    axes: [axis, { ...axis, size: 76, values: words }], scales: { x: { min: to - windowS, max: to } },
+    series: [{}, { stroke: colour, width: 1.5, points: { show: times.length < 60 } }] }, [times.map((each) => each / 1000), values], parts.chart);
+}
+
+function loadPlot() {
+  document.head.append(element("link", { rel: "stylesheet", href: "page/uplot.css" }));
+  return new Promise((done, failed) => document.head.append(element("script", { src: "page/uplot.js", onload: done, onerror: failed })));
+}

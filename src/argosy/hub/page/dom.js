@@ -1,0 +1,61 @@
+// What every view uses: elements, words for times, the sign and the kind of each state.
+const MARKS = {
+  ready: ["●", "good"], degraded: ["▲", "warn"], failing: ["■", "bad"], starting: ["◌", "wait"],
+  waiting: ["…", "wait"], "restart-pending": ["↻", "warn"], stopping: ["◒", "wait"], exited: ["○", "wait"],
+  "given-up": ["✕", "bad"], blocked: ["⊘", "bad"], unknown: ["?", "wait"],
+};
+
+export const $ = (id) => document.getElementById(id);
+export const mark = (state) => MARKS[state] ?? MARKS.unknown;
+
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined) made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+export function svg(tag, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+export function span(seconds) {
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+  return `${Math.max(0, Math.floor(seconds))} s`;
+}
+
+export function clock(seconds) {
+  const at = new Date(seconds * 1000), time = at.toLocaleTimeString([], { hour12: false });
+  return at.toDateString() === new Date().toDateString() ? time : `${at.toLocaleDateString()} ${time}`;
+}
+
+export function size(bytes) {
+  for (const [unit, one] of [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]]) if (bytes >= one) return `${(bytes / one).toFixed(1)} ${unit}`;
+  return `${bytes} B`;
+}
+
+export function agentLink(name, text = name) {
+  return element("a", { href: `#/agent/${encodeURIComponent(name)}` }, text);
+}
+
+export const spaced = (nodes) => nodes.flatMap((node, at) => (at ? [", ", node] : [node]));
+
+export async function fetched(path) {
+  const answer = await fetch(path);
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.errors?.[0]?.message ?? `${path}: ${answer.status}`);
+  return body;
+}
+
+// One voice for those who listen: alerts, outcomes, a lost hub. Not each change of each agent.
+let waiting = [], speaking = 0;
+export function say(text) {
+  waiting.push(text);
+  speaking ||= setTimeout(() => { speaking = 0; $("said").textContent = waiting.splice(0).join(". "); }, 1000);
+}

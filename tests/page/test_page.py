@@ -1,0 +1,251 @@
+"""The hub's page in a browser: what it shows, that everybody can read and use it, and what it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from rig.fleet import Rig, is_alive
+
+from .conftest import open_page
+
+VIEWS = ("tiles", "graph", "timeline", "machines", "alerts", "events", "agent/Root")
+SETTLED = {
+    "tiles": ".tile",
+    "graph": ".node",
+    "timeline": ".bars li",
+    "machines": ".card",
+    "alerts": "h2",
+    "events": ".lines li",
+    "agent/Root": "#agent dd",
+}
+
+
+def look(page: Any, view: str) -> None:
+    """Go to a view, and wait until it is drawn."""
+    page.evaluate("view => { location.hash = `#/${view}`; }", view)
+    page.locator(
+        f"#{view.partition('/')[0]} {SETTLED[view]}".replace("#agent #agent", "#agent")
+    ).first.wait_for()
+
+
+def tile(page: Any, agent: str) -> Any:
+    return page.locator(f'.tile[data-agent="{agent}"]')
+
+
+def sees(page: Any, what: str) -> None:
+    """Wait until the page says something."""
+    page.get_by_text(what).first.wait_for()
+
+
+def violations(page: Any, rules: dict[str, Any]) -> list[str]:
+    """Return what axe-core has to say against the page."""
+    if not page.evaluate("() => 'axe' in window"):  # by the debugger, which no content policy holds up
+        page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    found = page.evaluate("rules => axe.run(document, {runOnly: rules})", rules)
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]
+
+
+WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+CONTRAST = {"type": "rule", "values": ["color-contrast"]}  # all that another palette can change
+
+
+@pytest.mark.parametrize(("scheme", "rules"), [("dark", WCAG), ("light", CONTRAST)], ids=["dark", "light"])
+def test_every_view_meets_wcag_aa(toy: Rig, browser: Any, scheme: str, rules: dict[str, Any]) -> None:
+    pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
+    for page in open_page(toy, browser, color_scheme=scheme, reduced_motion="reduce"):
+        found = {}
+        for view in VIEWS:
+            look(page, view)
+            found[view] = violations(page, rules)
+        page.keyboard.press("?")
+        page.locator("#help-box[open]").wait_for()
+        found["help"] = violations(page, rules)
+        assert found == {view: [] for view in (*VIEWS, "help")}
+        assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == (
+            "rgb(18, 21, 26)" if scheme == "dark" else "rgb(246, 247, 249)"
+        )
+
+
+def test_every_view_fits_a_phone(toy: Rig, browser: Any) -> None:
+    for page in open_page(toy, browser, viewport={"width": 360, "height": 740}):
+        for view in VIEWS:
+            look(page, view)
+            assert page.evaluate("() => document.documentElement.scrollWidth") <= 360, view
+
+
+def test_a_state_is_told_by_a_sign_and_a_word_too(page: Any, toy: Rig) -> None:
+    shown = tile(page, "Root")
+    assert shown.locator(".mark").inner_text() == "●"
+    assert shown.inner_text().split("\n")[-1].startswith("ready")
+    text = resources.files("argosy.hub").joinpath("page", "dom.js").read_text()
+    signs = dict(re.findall(r'"?([\w-]+)"?: \["(.)", "\w+"\]', text))
+    states = {"waiting", "starting", "ready", "degraded", "failing", "restart-pending", "stopping", "exited"}
+    assert states | {"given-up", "blocked"} <= set(signs)
+    assert len(set(signs.values())) == len(signs)
+
+
+def test_changes_are_shown_as_they_come_and_alerts_with_their_dependents(page: Any, toy: Rig) -> None:
+    page.evaluate("() => { window.mark = 1; }")
+    os.kill(toy.pid("Odd"), signal.SIGKILL)
+    tile(page, "Odd").get_by_text("exited").wait_for()
+    look(page, "alerts")
+    page.locator("#alerts .card").get_by_text("Odd is exited: was killed by SIGKILL").wait_for()
+    page.locator("#said").get_by_text("Alert: Odd is exited").wait_for()
+    toy.json("up", "-d")
+    page.get_by_text("Nothing is open.").wait_for()
+    assert page.evaluate("() => window.mark") == 1
+    look(page, "tiles")
+    tile(page, "Odd").get_by_text("ready").wait_for()
+
+
+def test_a_hub_that_dies_is_told_and_one_that_is_back_goes_on_without_a_reload(page: Any, toy: Rig) -> None:
+    page.evaluate("() => { window.mark = 1; }")
+    pid = json.loads((toy.state() / "hub.lock").read_bytes())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    toy.until(lambda: not is_alive(pid))
+    sees(page, "The hub does not answer")
+    page.locator("#banner").wait_for(state="hidden")
+    before = toy.pid("Root")
+    toy.json("restart", "Root")
+    assert toy.pid("Root") != before
+    look(page, "agent/Root")
+    page.locator("#agent").get_by_text(f"pid {toy.pid('Root')}").first.wait_for()
+    assert page.evaluate("() => window.mark") == 1
+
+
+def test_an_agents_page_has_its_health_figures_needs_events_and_lines(page: Any, toy: Rig) -> None:
+    look(page, "agent/Root")
+    shown = page.locator("#agent")
+    shown.get_by_text("<b>large</b>").wait_for()  # a fact of its health, as text
+    shown.locator("#chart canvas, #chart .uplot, #chart").first.wait_for()
+    assert shown.get_by_role("button", name="handled").count() == 1
+    assert shown.get_by_role("link", name="Leaf").count() == 1
+    shown.locator(".lines li").get_by_text("ready").first.wait_for()
+    page.evaluate("() => { location.hash = '#/agent/Odd'; }")
+    page.locator("#agent pre").get_by_text("<script>window.broken = 1</script>").wait_for()
+    assert page.evaluate("() => window.broken") is None
+
+
+@pytest.mark.soak
+def test_the_last_start_is_shown_with_its_critical_path(page: Any, toy: Rig) -> None:
+    look(page, "timeline")
+    page.locator("#timeline select").first.select_option(index=0)
+    assert page.locator("#timeline .bars li").count() >= 1
+    critical = page.locator("#timeline .critical").first
+    assert critical.locator(".who").inner_text().startswith("★")
+
+
+def test_the_fleet_as_it_was(page: Any, toy: Rig) -> None:
+    page.evaluate(
+        """() => { const moment = document.getElementById('moment'); moment.min = moment.min - 600;
+        moment.value = moment.min; moment.dispatchEvent(new Event('input')); }"""
+    )
+    sees(page, "The fleet as it was at")
+    tile(page, "Root").get_by_text("unknown").wait_for()
+    page.evaluate("() => { location.hash = '#/agent/Root'; }")
+    sees(page, "Health is asked for now only.")
+    assert page.get_by_role("button", name="Restart", exact=True).count() == 0  # nobody acts on the past
+    page.get_by_role("button", name="Back to now").click()
+    look(page, "tiles")
+    tile(page, "Root").get_by_text("ready").wait_for()
+    page.keyboard.press(",")  # to the event before
+    sees(page, "The fleet as it was at")
+    page.keyboard.press("Escape")
+    page.locator("#banner").wait_for(state="hidden")
+
+
+def test_by_the_keyboard_alone_an_agent_is_found_and_restarted(page: Any, toy: Rig) -> None:
+    before, token = toy.pid("Root"), toy.argosy("hub", "--token").stdout.strip()
+    press = page.keyboard.press
+    press("g")
+    page.locator("#graph:not([hidden])").wait_for()
+    press("f")
+    press("/")
+    page.keyboard.type("Root")
+    tile(page, "Leaf").wait_for(state="hidden")
+    while page.evaluate("() => document.activeElement.dataset.agent") != "Root":
+        press("Tab")
+    outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    press("Enter")
+    page.locator("#agent-name").get_by_text("Root").wait_for()
+    press("r")
+    page.locator("#sure-box[open]").get_by_text("1 agents need it").wait_for()
+    press("Enter")
+    page.locator("#token-box[open]").wait_for()
+    page.keyboard.type("wrong")
+    press("Enter")
+    page.locator("#token-box[open]").get_by_text("this is not the hub's token").wait_for()
+    page.keyboard.type(token)
+    press("Enter")
+    page.locator("#outcome").get_by_text("restarted in").wait_for()
+    assert toy.pid("Root") != before
+
+
+@pytest.mark.soak
+def test_arrows_go_from_tile_to_tile_and_one_tab_leaves_them(page: Any, toy: Rig) -> None:
+    page.locator(".tile[tabindex='0']").focus()
+    seen = set()
+    for _ in range(6):
+        seen.add(page.evaluate("() => document.activeElement.dataset.agent"))
+        page.keyboard.press("ArrowDown")
+    assert seen == {"Root", "Leaf", "Odd"}
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.dataset.agent") is None
+
+
+@pytest.mark.soak
+def test_keys_of_one_letter_can_be_switched_off(page: Any, toy: Rig) -> None:
+    page.keyboard.press("?")
+    page.locator("#use-keys").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("Tab")  # whatever a key did, it has done by now
+    assert page.locator("#graph").is_hidden()
+
+
+@pytest.mark.soak
+def test_a_token_in_the_address_is_taken_and_leaves_it(toy: Rig, browser: Any) -> None:
+    token = toy.argosy("hub", "--token").stdout.strip()
+    for page in open_page(toy, browser):
+        page.goto(f"{toy.env['PAGE']}/#token={token}")
+        page.reload()
+        page.locator(".tile").first.wait_for()
+        assert token not in page.url
+        look(page, "agent/Root")
+        page.get_by_role("button", name="Quiet for 10 min").click()
+        page.locator("#outcome").get_by_text("Root is quiet until").wait_for()
+        look(page, "alerts")
+        page.get_by_role("button", name="End it").click()
+        page.locator("#outcome").get_by_text("the quiet window is closed").wait_for()
+
+
+@pytest.mark.soak
+def test_who_wants_less_motion_gets_none(toy: Rig, browser: Any) -> None:
+    name = """() => { const one = document.querySelector('.tile'); one.classList.add('changed');
+        return getComputedStyle(one).animationName; }"""
+    for page in open_page(toy, browser, reduced_motion="reduce"):
+        assert page.evaluate(name) == "none"
+    for page in open_page(toy, browser, reduced_motion="no-preference"):
+        assert page.evaluate(name) == "changed"
+
+
+def test_the_first_load_is_small_and_from_here_alone(toy: Rig, browser: Any) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[Any] = []
+    page.on("request", lambda request: asked.append(request))
+    page.goto(toy.env["PAGE"])
+    page.locator(".tile").nth(2).wait_for()
+    assert all(each.url.startswith((toy.env["PAGE"], "data:")) for each in asked)
+    ended = [each for each in asked if not each.url.endswith("/events")]
+    transferred = sum(each.sizes()["responseBodySize"] for each in ended)
+    assert 5_000 < transferred < 200_000
+    context.close()
