@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--within",
         metavar="S",
         type=float,
-        help="with check: measure nothing that took longer than S seconds when it was measured last",
+        help="with check: only what took at most S seconds when it was measured last",
     )
     parser.add_argument(
         "--tighten", action="store_true", help="with check: take mended findings off the lists"
@@ -313,7 +313,7 @@ def _is_long(tracking: _Tracking, job: Job, within_s: float | None) -> bool:
     if within_s is None:
         return False
     known = tracking.ledger.of(job.metric.name, job.role)
-    return bool(known) and known[-1].seconds > within_s
+    return not known or known[-1].seconds > within_s
 
 
 def _report(args: argparse.Namespace) -> int:
