@@ -22,7 +22,9 @@ from typing import Any, Protocol
 
 from argosy.hub.reading import Reading
 from argosy.hub.record import Event
-from argosy.hub.store import RUN_SEGMENTS, Store
+from argosy.hub.seal import JOINED
+from argosy.hub.store import Store
+from argosy.hub.tables import block_id
 from argosy.wire import connect
 from argosy.wire.book import Book, Entry, write_book
 from stores import by_victoria
@@ -37,7 +39,7 @@ HOUR = 3600
 QUERIES = 40  # of a round
 BEHIND = 600_000
 BEHIND_QUICK = 60_000
-WEEK_SEGMENTS = 7 * 24 * 12
+WEEK_HOURS = 7 * 24
 PATIENCE_S = 60.0
 
 METHOD = [
@@ -212,7 +214,7 @@ def catch_up(folder: Path, count: int) -> Value:
         while time.monotonic() < until:
             got = _known(folder / "behind.db", origin.epoch)
             began = began or (time.monotonic() if got else 0.0)
-            if got == count:
+            if got >= count:  # it has seen the other, which is a record too
                 first_batch = 2000  # came before the clock began
                 return value_of(
                     [(count - first_batch) / (time.monotonic() - began)],
@@ -247,18 +249,18 @@ def resident(folder: Path, hub: ByHub) -> Value:
     """Lay a week of the fleet out, run a hub on it, and return what it keeps in memory."""
     tell("laying out a week")
     base = hub.store._base
-    (have,) = base.execute("SELECT max(segment) FROM segment").fetchone()
     base.execute("BEGIN")
-    for segment in range(have + 1, WEEK_SEGMENTS):
-        source = segment % (have + 1)
+    for hour in range(1, WEEK_HOURS):
         base.execute(
-            "INSERT INTO run SELECT id + ?, body FROM run WHERE id % ? = ?",
-            (segment - source, RUN_SEGMENTS, source),
+            "INSERT INTO block SELECT id + ?, body FROM block WHERE id & ? = 0",
+            (JOINED * hour, block_id(1, 0) - 1),
         )
         base.execute(
-            "INSERT INTO segment SELECT origin, ?, first_ms + ?, last_ms + ? FROM segment WHERE segment = ?",
-            (segment, 300_000 * (segment - source), 300_000 * (segment - source), source),
+            "INSERT INTO run SELECT origin, ?, segments, step_ms, first_ms + ?, last_ms + ? FROM run "
+            "WHERE segment = 0",
+            (JOINED * hour, 1000 * HOUR * hour, 1000 * HOUR * hour),
         )
+    base.execute("UPDATE origin SET last_tick = last_tick * ?", (WEEK_HOURS,))
     base.execute("COMMIT")
     hub.settle()
     size = hub.size_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from pathlib import Path
 
@@ -16,7 +17,7 @@ class ByHub:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "hub.db"
-        self.store = Store(self.path, "here")
+        self.store = Store(self.path, "here", detail_s=math.inf)
         self._reading = Reading(self.path)
 
     def write(self, time_ms: int, values: list[tuple[str, array[float]]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from array import array
 from collections.abc import Iterator
 from typing import Final
@@ -15,7 +16,7 @@ FIGURES: Final = tuple(
     + [f"latency{n}" for n in range(LATENCIES)]
 )
 SERIES: Final = AGENTS * len(FIGURES)
-FIRST_MS: Final = 1_700_000_000_000
+FIRST_MS: Final = (int(time.time()) - 7 * 86400) * 1000
 _RATES: Final = (0.0, 0.2, 3.0, 20.0, 100.0)  # of the counters, a second
 
 

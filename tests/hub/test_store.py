@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from argosy.hub.record import SEGMENT_TICKS, Batch, Event, Figures, Origin, Posi
 from argosy.hub.store import Store, StoreError
 
 ENCODE = msgspec.msgpack.encode
+FOR_EVER = math.inf  # what these tests write is of 1970
 NAMES = ("handled", "lag")
 
 
@@ -36,7 +39,8 @@ def figures(number: int, agent: str = "A", names: tuple[str, ...] = NAMES) -> Fi
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(tmp_path / "hub.db", "mainpc")
+    made = Store(tmp_path / "hub.db", "mainpc", FOR_EVER)
+    made._base.execute("PRAGMA synchronous = OFF")  # no power is lost here
     yield made
     made.close()
 
@@ -69,9 +73,98 @@ def test_a_sealed_segment_says_what_its_ticks_said(store: Store, reading: Readin
         store.write([], [figures(number), *more])
     before = [reading.series(agent, "lag", 5000, 299_000) for agent in ("A", "Late")]
     assert len(before[0][0]) == 295
-    assert store.seal() == SEGMENT_TICKS
-    assert store.seal() == 0
+    assert store.seal()
+    assert not store.seal()
     assert [reading.series(agent, "lag", 5000, 299_000) for agent in ("A", "Late")] == before
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of ten ticks, joined by threes."""
+    monkeypatch.setattr("argosy.hub.record.SEGMENT_TICKS", 10)
+    monkeypatch.setattr("argosy.hub.seal.JOINED", 3)
+
+
+@pytest.mark.usefixtures("short")
+def test_joined_segments_say_what_their_ticks_said_and_take_the_place_of_what_another_hub_has(
+    store: Store, reading: Reading, tmp_path: Path
+) -> None:
+    other, copy = Store(tmp_path / "other.db", "pc2", FOR_EVER), Reading(tmp_path / "other.db")
+    for number in range(1, 76):
+        more = [figures(number, "Late", ("lag",))] if number > 12 else []
+        store.write([], [figures(number), *more])
+        if number == 14:
+            other.take(reading.after([]))  # ten of them sealed there, four not
+            assert other.seal()
+    before = [reading.series(agent, "lag", 0, 1 << 60) for agent in ("A", "Late")]
+    while store.seal():
+        pass
+    runs = store._base.execute("SELECT segment, segments FROM run").fetchall()
+    assert runs == [(0, 3), (3, 3), (6, 1)]
+    assert [reading.series(agent, "lag", 0, 1 << 60) for agent in ("A", "Late")] == before
+    batches = reading.after(copy.positions())
+    assert [(batch.first, batch.last) for batch in batches] == [(1, 30), (31, 60), (61, 70), (71, 75)]
+    assert other.take(batches) == batches
+    assert [copy.series(agent, "lag", 0, 1 << 60) for agent in ("A", "Late")] == before
+    assert other.take(batches) == []
+    copy.close()
+    other.close()
+
+
+@pytest.mark.usefixtures("short")
+def test_of_what_is_old_a_number_a_minute_stays_with_its_extremes(tmp_path: Path) -> None:
+    store, reading = Store(tmp_path / "hub.db", "mainpc", detail_s=3600.0), Reading(tmp_path / "hub.db")
+    began_ms = int(time.time() // 60) * 60_000 - 7_200_000
+    for number in range(60):  # ten seconds each
+        lag = 5.0 if number % 6 == 2 else 1.0
+        values = array("d", [float(number), lag]).tobytes()
+        store.write([], [Figures("A", NAMES, began_ms + 10_000 * number, values)])
+    size = len(reading.series("A", "lag", 0, 1 << 60)[1])
+    while store.seal():
+        pass
+    assert size == 60
+    at, lags = reading.series("A", "lag", 0, 1 << 60)
+    assert list(at) == [began_ms + 50_000 + 60_000 * minute for minute in range(10)]
+    assert list(lags) == pytest.approx([10 / 6] * 10)
+    assert list(reading.series("A", "lag", 0, 1 << 60, part="greatest")[1]) == [5.0] * 10
+    assert list(reading.series("A", "lag", 0, 1 << 60, part="least")[1]) == [1.0] * 10
+    assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == [5.0 + 6 * minute for minute in range(10)]
+    half = reading.series("A", "lag", began_ms + 300_000, 1 << 60)[0]
+    assert list(half) == list(at)[5:]
+    reading.close()
+    store.close()
+
+
+@pytest.mark.usefixtures("short")
+def test_figures_whose_names_went_with_the_oldest_are_known_to_a_hub_that_comes_late(
+    store: Store, reading: Reading, tmp_path: Path
+) -> None:
+    store.write([], [figures(1, "Quiet", ("lag",))])
+    for number in range(2, 25):
+        store.write([], [figures(number)])
+    store.write([], [figures(25, "Quiet", ("lag",))])
+    while store.seal():
+        pass
+    assert store.drop_before(20_001)
+    other, copy = Store(tmp_path / "other.db", "pc2", FOR_EVER), Reading(tmp_path / "other.db")
+    other.take(reading.after([]))
+    assert list(copy.series("Quiet", "lag", 0, 1 << 60)[1]) == [25.0]
+    copy.close()
+    other.close()
+
+
+def test_what_a_life_that_ended_left_unsealed_goes_too(tmp_path: Path) -> None:
+    first = Store(tmp_path / "hub.db", "mainpc")
+    first.write([], [figures(1)])
+    second = Store(tmp_path / "hub.db", "mainpc")  # the first was never closed
+    second.write([], [figures(2)])
+    later_ms = int(time.time() * 1000) + 1000
+    assert second.drop_before(later_ms) == 1
+    assert second.drop_before(later_ms) == 0
+    reading = Reading(tmp_path / "hub.db")
+    assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == [2.0]
+    reading.close()
+    second.close()
 
 
 def test_what_a_source_repeats_can_be_known(store: Store) -> None:
@@ -106,7 +199,7 @@ def test_a_store_of_another_version_and_a_file_that_is_none_are_told(tmp_path: P
     with sqlite3.connect(path) as base:
         base.execute("UPDATE fact SET value = '99' WHERE name = 'version'")
     base.close()
-    with pytest.raises(StoreError, match="is of version 99, this argosy reads 1"):
+    with pytest.raises(StoreError, match="is of version 99, this argosy reads 2"):
         Store(path, "mainpc")
     (tmp_path / "no.db").write_bytes(b"no data base at all" * 100)
     with pytest.raises(StoreError, match="cannot be opened"):
@@ -114,7 +207,7 @@ def test_a_store_of_another_version_and_a_file_that_is_none_are_told(tmp_path: P
 
 
 def test_what_a_hub_has_no_more_is_told_to_those_who_come_late(store: Store, tmp_path: Path) -> None:
-    other = Store(tmp_path / "other.db", "pc2")
+    other = Store(tmp_path / "other.db", "pc2", FOR_EVER)
     lost = Batch(store.origin, Stream.EVENTS, 1, 7, is_lost=True)
     assert other.take([lost]) == [lost]
     assert other.take([lost]) == []
@@ -152,7 +245,7 @@ def test_what_is_too_old_goes_and_is_told_to_a_hub_that_comes_late(
     assert store.drop_before(1000 * SEGMENT_TICKS + 1) == 0
     assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == list(range(301, 611))
     assert numbers(reading) == [1000 * number for number in range(301, 611)]
-    late = Store(tmp_path / "late.db", "pc2")
+    late = Store(tmp_path / "late.db", "pc2", FOR_EVER)
     copy = Reading(tmp_path / "late.db")
     batches = reading.after(copy.positions())
     assert [(b.stream, b.first, b.last) for b in batches if b.is_lost] == [
@@ -186,7 +279,7 @@ from pathlib import Path
 from array import array
 from argosy.hub.record import Event, Figures
 from argosy.hub.store import Store
-store = Store(Path(sys.argv[1]), "mainpc")
+store = Store(Path(sys.argv[1]), "mainpc", float("inf"))
 for number in range(1, 10**6):
     values = array("d", [number, number]).tobytes()
     said = Event(number, "said", "A", {"number": number})
@@ -249,6 +342,9 @@ class Hubs(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr("argosy.hub.record.SEGMENT_TICKS", 10)
+        self.patch.setattr("argosy.hub.seal.JOINED", 3)
         self.folder = tempfile.TemporaryDirectory()
         self.paths = [Path(self.folder.name, f"{number}.db") for number in range(3)]
         self.stores = [self._opened(number) for number in range(3)]
@@ -256,7 +352,7 @@ class Hubs(RuleBasedStateMachine):
         self.ticks: dict[str, list[float]] = {}
         self.count = 0
 
-    @rule(who=st.integers(0, 2), events=st.integers(0, 3), ticks=st.integers(0, SEGMENT_TICKS + 5))
+    @rule(who=st.integers(0, 2), events=st.integers(0, 3), ticks=st.integers(0, 35))
     def write(self, who: int, events: int, ticks: int) -> None:
         store = self.stores[who]
         for _ in range(events):
@@ -280,7 +376,7 @@ class Hubs(RuleBasedStateMachine):
         self.stores[who] = self._opened(who)
 
     def _opened(self, who: int) -> Store:
-        store = Store(self.paths[who], f"m{who}")
+        store = Store(self.paths[who], f"m{who}", FOR_EVER)
         store._base.execute("PRAGMA synchronous = OFF")  # no power is lost here
         return store
 
@@ -317,6 +413,7 @@ class Hubs(RuleBasedStateMachine):
             reading.close()
         for store in self.stores:
             store.close()
+        self.patch.undo()
         self.folder.cleanup()
 
 

@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
         "page": str(fleet.hub.port),
         "bind": fleet.hub.bind,
     }
-    if fleet.hub.retention is not None:
-        words["retention"] = str(duration_s(fleet.hub.retention))
+    for name in ("detail", "retention"):
+        if (kept := getattr(fleet.hub, name)) is not None:
+            words[name] = str(duration_s(kept))
     try:
         hub = importlib.import_module("argosy.hub.hub").Hub
         importlib.import_module("argosy.hub.pageserver")

@@ -116,7 +116,6 @@ class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Port, Meta(description="where the page and the metrics are; a taken port gives the next free one")
     ] = 9470
     bind: Annotated[str, Meta(description="the interface it listens on")] = "127.0.0.1"
-    retention: Annotated[Duration | None, Meta(description="how long records are kept")] = None
     hosts: Annotated[
         list[str],
         Meta(description="further names that browsers may call the page by; addresses always work"),
@@ -125,6 +124,10 @@ class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["loopback", "anywhere", "never"],
         Meta(description="from where restart, stop and quiet may be asked for, with the token"),
     ] = "loopback"
+    detail: Annotated[
+        Duration | None, Meta(description="how long every sample is kept; default 3d, then one a minute")
+    ] = None
+    retention: Annotated[Duration | None, Meta(description="how long records are kept; default 14d")] = None
     alerts: Annotated[Alerts, Meta(description="when alerts are raised, and where they go")] = Alerts()
     recovery: Annotated[list[Recovery], Meta(description="what the hub does by itself about alerts")] = []
 

@@ -1,137 +1,167 @@
 """A block: a run of samples of one series, or of the times of a run, in few bytes and without loss.
 
-Numbers that are whole once they are multiplied by a power of ten (counters, times, rounded gauges) are kept
-as the zigzag differences of neighbours; all others as the exclusive or of neighbours, as in Gorilla (Pelkonen
-et al., VLDB 2015). Either way the bytes are then transposed, all lowest bytes first, so that those that
-hardly change stand together, and compressed by zstd.
+The eight bytes of a double are eight *planes*: all lowest bytes stand together, then all second ones, and so
+on. A plane that is the same byte all through (signs, exponents, the low bytes of whole numbers) is that byte;
+the others are compressed by zstd, a zstd block each, so that noise in one does not spoil the statistics of
+the next. A plane that gets smaller by it is first turned into the differences of its neighbours, without
+carry; where a few values come again and again, the doubles are compressed as they are.
 
-A block is one byte that says how it was made, the number of samples (four bytes, little endian), and a zstd
-frame without its magic number.
+One step of Python a sample would be most of the time of a query, so reading a block takes none: planes are
+slices, and what undoes the differences is liblzma's delta filter, fed with chunks that LZMA2 calls
+uncompressed.
+
+A block is a byte of flags, one that says which planes follow, one that says which of these are differences,
+the number of samples (four bytes, little endian), a byte for each plane that does not follow, and a zstd
+frame without its magic number: the planes of differences, one run of them, then the others.
 """
 
 from __future__ import annotations
 
-import math
+import lzma
+import operator
 import struct
 import sys
 from array import array
-from typing import Final
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, Final
 
 import zstandard
 
-_HEAD: Final = struct.Struct("<BI")
-_XOR: Final = 0x80
-_TEN: Final = (
-    1.0,
-    10.0,
-    100.0,
-    1000.0,
-    1e6,
-)  # what a block of differences was multiplied by, by its first byte
-_LARGEST: Final = 2.0**53  # above it not every whole number is a double
+_HEAD: Final = struct.Struct("<BBBI")
+_ASCENDING: Final = 1  # no value is below the one before it
+_AS_THEY_ARE: Final = 2  # doubles, no planes
 _WORD: Final = 8
-_TRIAL: Final = 8
+_GAIN: Final = 0.95  # differences, which take time to undo, have to be worth it
 _MOST_SAMPLES: Final = 1 << 24  # 128 MiB: a head that says more is damaged
 
-_packing = zstandard.ZstdCompressionParameters.from_level(
-    9, format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_checksum=0, write_content_size=0
-)
-_compressor = zstandard.ZstdCompressor(compression_params=_packing)
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    packing = zstandard.ZstdCompressionParameters.from_level(
+        level,
+        source_size=1 << 15,
+        format=zstandard.FORMAT_ZSTD1_MAGICLESS,
+        write_checksum=0,
+        write_content_size=0,
+    )
+    return zstandard.ZstdCompressor(compression_params=packing)
+
+
+_quick: Final = _compressor(3)
+_thorough: Final = _compressor(9)
 _decompressor = zstandard.ZstdDecompressor(format=zstandard.FORMAT_ZSTD1_MAGICLESS)
+
+_CHUNK: Final = 1 << 16  # of LZMA2 at most
+_DELTA: Final[list[dict[str, Any]]] = [
+    {"id": lzma.FILTER_DELTA, "dist": 1},
+    {"id": lzma.FILTER_LZMA2, "dict_size": 4096},
+]
 
 
 class DamagedBlockError(ValueError):
     """A block that was not made by `pack`, or not all of it."""
 
 
-def pack(values: array[float]) -> bytes:
-    """Return `values` (an array of doubles; NaN and infinities too) as a block."""
-    raw = _little(values)
-    for power, ten in enumerate(_TEN):
-        whole = _whole(values, ten, raw)
-        if whole is not None:
-            return _HEAD.pack(power, len(values)) + _squeeze(_differences(whole))
-    return _HEAD.pack(_XOR, len(values)) + _squeeze(_crossed(raw))
+def pack(values: array[float], *, is_final: bool = False) -> bytes:
+    """Return `values` (an array of doubles; NaN and infinities too) as a block.
+
+    is_final: it will stay, so that it is worth four times the work to save a few bytes of a hundred.
+    """
+    compressor = _thorough if is_final else _quick
+    raw, count = _little(values), len(values)
+    ascending = _ASCENDING if all(map(operator.le, values, islice(values, 1, None))) else 0
+    planes = [raw[place::_WORD] for place in range(_WORD)]
+    moving = [place for place, plane in enumerate(planes) if plane.count(plane[:1]) < count]
+    still = b"".join(planes[place][:1] for place in range(_WORD) if place not in moving)
+    falling = [place for place in moving if _size(_differences(planes[place])) < _GAIN * _size(planes[place])]
+    others = [planes[place] for place in moving if place not in falling]
+    steps = _differences(b"".join(planes[place] for place in falling))
+    frame = _squeezed(
+        compressor, [*(steps[count * n : count * (n + 1)] for n in range(len(falling))), *others]
+    )
+    if moving and len(whole := compressor.compress(raw)) < len(frame) + len(still):
+        return _HEAD.pack(ascending | _AS_THEY_ARE, 0, 0, count) + whole
+    return _HEAD.pack(ascending, _mask(moving), _mask(falling), count) + still + frame
 
 
 def unpack(block: bytes) -> array[float]:
     """Return what was packed; raises DamagedBlockError."""
+    flags, which, falling, count = _head(block)
+    if flags & _AS_THEY_ARE:
+        return _doubles(_unsqueezed(block[_HEAD.size :], count * _WORD))
+    moving = [place for place in range(_WORD) if which >> place & 1]
+    begin = _HEAD.size + (_WORD - len(moving) if count else 0)
+    planes = _unsqueezed(block[begin:], count * len(moving))
+    if falling:
+        end = count * falling.bit_count()
+        planes = _sums(planes[:end]) + planes[end:]
+        moving.sort(key=lambda place: not falling >> place & 1)
+    still = iter(block[_HEAD.size : begin])
+    words = bytearray(bytes(0 if which >> place & 1 else next(still, 0) for place in range(_WORD)) * count)
+    for number, place in enumerate(moving):
+        words[place::_WORD] = planes[number * count : (number + 1) * count]
+    return _doubles(words)
+
+
+def is_ascending(block: bytes) -> bool:
+    """Return whether no value of a block is below the one before it; they are not read for that."""
+    return bool(_head(block)[0] & _ASCENDING)
+
+
+def _head(block: bytes) -> tuple[int, int, int, int]:
     if len(block) < _HEAD.size:
         raise DamagedBlockError(f"a block has at least {_HEAD.size} bytes, this one {len(block)}")
-    how, count = _HEAD.unpack_from(block)
-    if count > _MOST_SAMPLES or (how != _XOR and how >= len(_TEN)):
-        raise DamagedBlockError(f"no block begins with kind {how} and {count} samples")
-    raw = _unsqueezed(block[_HEAD.size :], count * _WORD)
-    if how == _XOR:
-        return _doubles(_uncrossed(raw))
-    ten, total, values = _TEN[how], 0, array("d")
-    for code in _words(raw):
-        total += (code >> 1) ^ -(code & 1)
-        values.append(total / ten)
-    return values
+    flags, which, falling, count = _HEAD.unpack_from(block)
+    if count > _MOST_SAMPLES or flags & ~(_ASCENDING | _AS_THEY_ARE) or falling & ~which:
+        raise DamagedBlockError(f"no block begins with the flags {flags} and {count} samples")
+    return flags, which, falling, count
 
 
-def _whole(values: array[float], ten: float, raw: bytes) -> list[int] | None:
-    """Return the values times `ten` as whole numbers, or None where they would not come back bit by bit."""
-    if not all(math.isfinite(value) and abs(value * ten) <= _LARGEST for value in values[:_TRIAL]):
-        return None
-    if any(round(value * ten) / ten != value for value in values[:_TRIAL]):
-        return None  # as most are that will not: no need to try them all
-    try:
-        whole = [round(value * ten) for value in values]
-    except (ValueError, OverflowError):  # NaN, infinity
-        return None
-    if any(not -_LARGEST <= number <= _LARGEST for number in whole):
-        return None
-    back = array("d", [number / ten for number in whole])
-    return whole if _little(back) == raw else None
+def _mask(places: Sequence[int]) -> int:
+    return sum(1 << place for place in places)
 
 
-def _differences(whole: list[int]) -> bytes:
-    """Return the zigzag differences of neighbours, eight bytes each."""
-    codes = array("Q")
-    before = 0
-    for number in whole:
-        step = number - before
-        codes.append(step << 1 if step >= 0 else (-step << 1) - 1)
-        before = number
-    if sys.byteorder == "big":
-        codes.byteswap()
-    return codes.tobytes()
+def _size(plane: bytes) -> int:
+    return len(_quick.compress(plane))
 
 
-def _crossed(raw: bytes) -> bytes:
-    """Return each word's exclusive or with the word before it, all at once as one number."""
-    number = int.from_bytes(raw, "little")
-    mask = (1 << (8 * len(raw))) - 1
-    return (number ^ (number << 64) & mask).to_bytes(len(raw), "little")
+def _differences(plane: bytes) -> bytes:
+    """Return each byte less the one before it: as numbers of every other byte, so that none borrows."""
+    size = len(plane)
+    low = int.from_bytes(b"\xff\x00" * (size // 2 + 1), "little")
+    borrow = low // 0xFF << 8
+    number = int.from_bytes(plane, "little")
+    before = number << 8
+    even = ((number & low | borrow) - (before & low)) & low
+    odd = ((number >> 8 & low | borrow) - (before >> 8 & low)) & low
+    return (even | odd << 8).to_bytes(size + 3, "little")[:size]
 
 
-def _uncrossed(raw: bytes) -> bytes:
-    """Undo `_crossed`: every word becomes the exclusive or of all up to it, in log2 steps."""
-    number, bits = int.from_bytes(raw, "little"), 8 * len(raw)
-    mask, shift = (1 << bits) - 1, 64
-    while shift < bits:
-        number ^= (number << shift) & mask
-        shift *= 2
-    return number.to_bytes(len(raw), "little")
+def _sums(steps: bytes) -> bytes:
+    """Undo `_differences`."""
+    stream = bytearray()
+    for first in range(0, len(steps), _CHUNK):
+        chunk = steps[first : first + _CHUNK]
+        stream += (b"\x02" if first else b"\x01") + (len(chunk) - 1).to_bytes(2, "big") + chunk
+    return lzma.decompress(bytes(stream) + b"\x00", format=lzma.FORMAT_RAW, filters=_DELTA)
 
 
-def _squeeze(words: bytes) -> bytes:
-    return _compressor.compress(b"".join(words[place::_WORD] for place in range(_WORD)))
+def _squeezed(compressor: zstandard.ZstdCompressor, planes: Sequence[bytes]) -> bytes:
+    squeezing = compressor.compressobj()
+    frame = bytearray()
+    for plane in planes:
+        frame += squeezing.compress(plane) + squeezing.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    return bytes(frame + squeezing.flush())
 
 
 def _unsqueezed(frame: bytes, size: int) -> bytes:
     try:
-        planes = _decompressor.decompress(frame, max_output_size=size or 1)
+        raw: bytes = _decompressor.decompress(frame, max_output_size=size or 1)
     except zstandard.ZstdError as error:
         raise DamagedBlockError(f"a block's frame cannot be read: {error}") from None
-    if len(planes) != size:
-        raise DamagedBlockError(f"a block that says {size} bytes has {len(planes)}")
-    words, run = bytearray(size), size // _WORD
-    for place in range(_WORD):
-        words[place::_WORD] = planes[place * run : (place + 1) * run]
-    return bytes(words)
+    if len(raw) != size:
+        raise DamagedBlockError(f"a block that says {size} bytes has {len(raw)}")
+    return raw
 
 
 def _little(values: array[float]) -> bytes:
@@ -142,15 +172,8 @@ def _little(values: array[float]) -> bytes:
     return turned.tobytes()
 
 
-def _doubles(raw: bytes) -> array[float]:
+def _doubles(raw: bytes | bytearray) -> array[float]:
     values = array("d", raw)
     if sys.byteorder == "big":
         values.byteswap()
     return values
-
-
-def _words(raw: bytes) -> array[int]:
-    words = array("Q", raw)
-    if sys.byteorder == "big":
-        words.byteswap()
-    return words

@@ -13,25 +13,27 @@ import logging
 import random
 import sqlite3
 import time
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
 
 from argosy.hub.keeper import Keeper
-from argosy.hub.record import Batch, Event, Position
+from argosy.hub.record import Batch, Event, Position, Stream
 from argosy.wire.errors import WireError
 from argosy.wire.peer import Peer
 
 WAIT_S: Final = 0.5  # that a hub holds a question for which it has no answer yet
 DEADLINE_S: Final = 2.4  # so that a machine that is dead is told as such within 3 s
 MOST_BYTES: Final = 1 << 20
-_CLOCK_BYTES: Final = 9  # a double in msgpack
+_PART_BYTES: Final = 128 << 10
 _FIRST_PAUSE_S: Final = 0.1
 _MOST_PAUSE_S: Final = 2.0
 
 _log = logging.getLogger("argosy.hub")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Batch]).decode
+_decode_clock = msgspec.msgpack.Decoder(float).decode
 
 
 class Sight(msgspec.Struct):
@@ -48,11 +50,18 @@ class Sight(msgspec.Struct):
     taken: int = 0
 
 
-async def answer(keeper: Keeper, positions: bytes, wait_s: float) -> bytes:
-    """Return what a hub answers to one that is so far: its clock (seconds), and batches."""
+async def answer(keeper: Keeper, positions: bytes, wait_s: float) -> AsyncIterator[bytes]:
+    """Yield what a hub answers to one that is so far: its clock (seconds), then batches, in parts.
+
+    An hour of a fleet is several MiB, which a slow link takes seconds for: as long as parts arrive, nobody
+    takes this hub for gone.
+    """
     known = msgspec.msgpack.decode(positions, type=list[Position])
     batches = await keeper.after(known, MOST_BYTES, min(wait_s, WAIT_S))
-    return _encode(time.time()) + _encode(batches)
+    yield _encode(time.time())
+    body = _encode(batches)
+    for first in range(0, len(body), _PART_BYTES):
+        yield body[first : first + _PART_BYTES]
 
 
 class Puller:
@@ -84,24 +93,41 @@ class Puller:
         self._pause_s = min(_MOST_PAUSE_S, 2 * self._pause_s)
 
     async def _pull(self) -> None:
+        """Take answers until one is empty or out of date; the next is on its way while one is written."""
         positions = await self._keeper.positions()
-        said = await self._peer.call(
-            "records", timeout=DEADLINE_S, positions=_encode(positions), wait_s=WAIT_S
-        )
-        if not isinstance(said, bytes | memoryview):
-            raise ValueError(f"`{self.sight.machine}` answered with {type(said).__name__}, expected bytes")
-        body = bytes(said)
-        clock_s, batches = (
-            msgspec.msgpack.decode(body[:_CLOCK_BYTES], type=float),
-            _decode(body[_CLOCK_BYTES:]),
-        )
-        self.sight.skew_s = (
-            clock_s - time.time()
-        )  # it tells its clock as it answers, however long it held the question
-        self.sight.taken += await self._keeper.take(batches)
-        if gaps := [_gap(batch) for batch in batches if batch.is_lost]:
-            await self._keeper.keep(gaps)
+        batches = await self._ask(positions)
+        while batches:
+            positions = _after(positions, batches)
+            following = asyncio.create_task(self._ask(positions))
+            try:
+                taken = await self._keeper.take(batches)
+                self.sight.taken += taken
+                if gaps := [_gap(batch) for batch in batches if batch.is_lost]:
+                    await self._keeper.keep(gaps)
+                if taken != len(batches):  # another hub has handed over some of it meanwhile
+                    return
+                batches = await following
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    async def _ask(self, positions: list[Position]) -> list[Batch]:
+        parts: list[bytes] = []
+        async for part in self._peer.stream(
+            "records",
+            first=DEADLINE_S,
+            gap=DEADLINE_S,
+            returns=bytes,
+            positions=_encode(positions),
+            wait_s=WAIT_S,
+        ):
+            if not parts:
+                # it tells its clock as it answers, however long it held the question
+                self.sight.skew_s = _decode_clock(part) - time.time()
+            parts.append(part)
+        batches = _decode(b"".join(parts[1:]))
         await self._see(is_blind=False, reason="")
+        return batches
 
     async def _see(self, *, is_blind: bool, reason: str) -> None:
         sight = self.sight
@@ -113,6 +139,18 @@ class Puller:
         _log.warning("`%s` is %s: %s", sight.machine, kind, reason or "its hub answers")
         event = Event(int(sight.since * 1000), kind, "", {"machine": sight.machine, "reason": reason})
         await self._keeper.keep([event])
+
+
+def _after(positions: list[Position], batches: list[Batch]) -> list[Position]:
+    """Return the positions of a hub that has taken these batches too."""
+    at = {position.origin: position for position in positions}
+    for batch in batches:
+        events, ticks = (at[batch.origin].events, at[batch.origin].ticks) if batch.origin in at else (0, 0)
+        is_event = batch.stream is Stream.EVENTS
+        at[batch.origin] = Position(
+            batch.origin, batch.last if is_event else events, ticks if is_event else batch.last
+        )
+    return list(at.values())
 
 
 def _gap(batch: Batch) -> Event:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
 from argosy.hub.block import unpack
 from argosy.hub.reading import Reading
-from argosy.hub.record import Batch, Column, Event, Figures, Origin, Shape, Stream, Tick
+from argosy.hub.record import Batch, Column, Event, EventHead, Figures, Origin, Shape, Stream, Tick
 from argosy.hub.standing import Standings
 
 _decode_tick = msgspec.msgpack.Decoder(Tick).decode
+_decode_head = msgspec.msgpack.Decoder(EventHead).decode
 _decode_event = msgspec.msgpack.Decoder(Event).decode
 
 
@@ -38,18 +39,26 @@ class Hearing:
     def hear_batch(self, batch: Batch) -> None:
         """Tell what another hub handed over."""
         if batch.stream is Stream.EVENTS:
-            self.hear(batch.origin.machine, [_decode_event(row) for row in batch.rows], ())
+            told = (row for row in batch.rows if _decode_head(row).kind in Standings.KINDS)
+            self.hear(batch.origin.machine, [_decode_event(row) for row in told], ())
             return
+        self._learn(batch.origin, batch.shapes)
         for row in batch.rows:
             self.hear(batch.origin.machine, (), self._figures(batch.origin, _decode_tick(row)))
-        self.hear(batch.origin.machine, (), map(_last_of, batch.columns))
         self._learn(batch.origin, (column.shape for column in batch.columns))
+        if batch.run and not batch.run.step_ms:
+            self.hear(batch.origin.machine, (), map(_last_of, batch.columns))
 
-    def _figures(self, origin: Origin, tick: Tick) -> Iterable[Figures]:
+    def _figures(self, origin: Origin, tick: Tick) -> Iterator[Figures]:
         known = self._learn(origin, tick.shapes)
-        for frame in tick.frames:
-            shape = known[frame.shape]
-            yield Figures(shape.agent, shape.names, frame.time_ms, frame.values)
+        place = 0
+        for number, time_ms in zip(array("I", tick.numbers), array("d", tick.times), strict=True):
+            shape = known.get(number)
+            if shape is None:
+                return  # nobody knows any more what these are, nor where the next begin
+            end = place + 8 * len(shape.names)
+            yield Figures(shape.agent, shape.names, int(time_ms), tick.values[place:end])
+            place = end
 
     def _learn(self, origin: Origin, shapes: Iterable[Shape]) -> dict[int, Shape]:
         known = self._shapes.setdefault(origin, {})
@@ -59,4 +68,4 @@ class Hearing:
 
 def _last_of(column: Column) -> Figures:
     values = array("d", [unpack(figure)[-1] for figure in column.figures])
-    return Figures(column.shape.agent, column.shape.names, column.last_ms, values.tobytes())
+    return Figures(column.shape.agent, column.shape.names, int(unpack(column.times)[-1]), values.tobytes())

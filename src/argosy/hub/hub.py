@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,6 +56,7 @@ class Hub(Agent):
         flush: float = 1.0
         fleet: str = ""
         lock: str = ""
+        detail: float = BOUNDS.detail_s
         retention: float = BOUNDS.age_s
         page: int = 9470
         bind: str = "127.0.0.1"
@@ -70,7 +71,7 @@ class Hub(Agent):
         self._file_ns = 0
         self.fleet = self._directory.book.fleet
         self.environment = self._directory.book.environment
-        bounds = BOUNDS._replace(age_s=self.options.retention)
+        bounds = BOUNDS._replace(age_s=self.options.retention, detail_s=self.options.detail)
         self.keeper = Keeper(Path(self.options.store), self.machine, self.options.flush, bounds)
         self.standings = Standings()
         self.viewers = Viewers(self.standings.all)
@@ -205,9 +206,10 @@ class Hub(Agent):
         await self.keeper.close()
 
     @request
-    async def records(self, positions: bytes, wait_s: float) -> bytes:
-        """Answer another hub: what follows its positions."""
-        return await answer(self.keeper, positions, wait_s)
+    async def records(self, positions: bytes, wait_s: float) -> AsyncIterator[bytes]:
+        """Answer another hub: what follows its positions, as `answer` lays it out."""
+        async for part in answer(self.keeper, positions, wait_s):
+            yield part
 
     @request
     async def take_figures(self, agent: str, life: str, number: int, figures: bytes, dropped: int = 0) -> int:
@@ -216,7 +218,10 @@ class Hub(Agent):
         life: the agent's incarnation; number: of the last of `figures` in that life, counted from 1; dropped:
         how many it had to drop before these, for which a gap is told.
         """
-        new, last = self._unheard(agent, life, number, _decode_figures(figures))
+        said = _decode_figures(figures)
+        if any(len(each.values) != 8 * len(each.names) for each in said):
+            raise ValueError(f"`{agent}` reports figures whose values are not eight bytes for each name")
+        new, last = self._unheard(agent, life, number, said)
         gap = _gap(agent, dropped) if dropped and new else []
         await self.keeper.keep(gap, new, (agent, life, last))
         return last

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, TypeVar
 from argosy.fault import ArgosyError, Fault
 from argosy.hub.reading import Reading
 from argosy.hub.record import Batch, Event, Figures, Position
-from argosy.hub.store import Store
+from argosy.hub.store import DETAIL_S, Store
 
 MOST_WAITING: Final = 50_000  # records that are not on the disk yet; more are refused
 TRIM_EVERY_S: Final = 30.0
@@ -30,13 +30,16 @@ _Result = TypeVar("_Result")
 
 
 class Bounds(NamedTuple):
-    """How much is kept: seconds, and bytes of the store; the oldest goes first."""
+    """How much is kept: seconds, and bytes of the store, the oldest goes first; after `detail_s` a number a
+    minute is enough.
+    """
 
     age_s: float
     size_bytes: int
+    detail_s: float
 
 
-BOUNDS: Final = Bounds(14 * 86400.0, 2 << 30)
+BOUNDS: Final = Bounds(14 * 86400.0, 2 << 30, DETAIL_S)
 
 
 class FullError(ArgosyError):
@@ -57,7 +60,7 @@ class Keeper:
     def __init__(self, path: Path, machine: str, flush_s: float = 1.0, bounds: Bounds = BOUNDS) -> None:
         self._writer = ThreadPoolExecutor(1, "argosy_store")
         self._reader = ThreadPoolExecutor(1, "argosy_reading")
-        self._store = Store(path, machine)
+        self._store = Store(path, machine, bounds.detail_s)
         self._reading = Reading(path)
         self.origin = self._store.origin
         self.failure = ""  # why nothing can be written, empty while it can
@@ -198,7 +201,7 @@ class Keeper:
         self._next_trim_s = now_s + (0.0 if dropped else TRIM_EVERY_S)
 
     def _seal(self) -> None:
-        """Seal one segment where one is due; the next one with the next flush."""
+        """Do a piece of what is due; the next one with the next flush."""
         try:
             self._store.seal()
         except sqlite3.Error as error:  # sealing needs room before it gives some back

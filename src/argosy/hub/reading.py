@@ -5,19 +5,18 @@ A reading never writes, and sees only what is committed, so any process may look
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from argosy.hub.block import unpack
+from argosy.hub.block import is_ascending, unpack
 from argosy.hub.record import (
     Batch,
-    Column,
     Event,
     Origin,
     Position,
@@ -27,13 +26,14 @@ from argosy.hub.record import (
     segment_of,
     ticks_of,
 )
-from argosy.hub.store import RUN_SEGMENTS
+from argosy.hub.tables import block_id, columns_of, run_with, shapes_of
 
+Part = Literal["middle", "least", "greatest"]
+_PARTS: Final[tuple[Part, ...]] = ("middle", "least", "greatest")
 _ROWS: Final = 2000  # of one batch at most
 
 _decode_tick = msgspec.msgpack.Decoder(Tick).decode
 _decode_event = msgspec.msgpack.Decoder(Event).decode
-_decode_column = msgspec.msgpack.Decoder(Column).decode
 _decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
@@ -45,11 +45,21 @@ class Happened(NamedTuple):
     event: Event
 
 
-class _Shape(NamedTuple):
-    id: int
+class _Figure(NamedTuple):
+    """One figure of one shape: where its blocks are, and its place among the values of a tick."""
+
     origin: int
     number: int
-    figure: int
+    width: int
+    place: int
+    series: int
+
+
+class _Piece(NamedTuple):
+    """Samples that follow each other, in the order of their times."""
+
+    times: array[float]
+    values: array[float]
 
 
 class Reading:
@@ -103,12 +113,15 @@ class Reading:
         self, key: int, origin: Origin, stream: Stream, first: int, last: int, gone: int
     ) -> Iterator[Batch]:
         if first <= gone:
-            yield Batch(origin, stream, first, gone, is_lost=True)
+            shapes = tuple(stored.shape for stored in shapes_of(self._base, key).values())
+            yield Batch(origin, stream, first, gone, is_lost=True, shapes=shapes)
             first = gone + 1
         while first <= last:
-            if stream is Stream.TICKS and (columns := self._segment(key, segment_of(first))):
-                high = ticks_of(segment_of(first))[1]
-                yield Batch(origin, stream, first, high, columns=columns)
+            run = run_with(self._base, key, segment_of(first)) if stream is Stream.TICKS else None
+            if run:
+                low, high = run.ticks()
+                columns = tuple(columns_of(self._base, key, run))
+                yield Batch(origin, stream, low, high, run=run, columns=columns)
                 first = high + 1
                 continue
             end = min(last, first + _ROWS - 1)
@@ -127,21 +140,6 @@ class Reading:
             yield Batch(origin, stream, first, end, rows)
             first = end + 1
 
-    def _segment(self, key: int, segment: int) -> tuple[Column, ...]:
-        """Return the columns of a sealed segment, none where it is not."""
-        if not self._base.execute(
-            "SELECT 1 FROM segment WHERE origin = ? AND segment = ?", (key, segment)
-        ).fetchone():
-            return ()
-        return tuple(
-            _decode_column(body)
-            for (body,) in self._base.execute(
-                "SELECT run.body FROM shape JOIN run ON run.id = shape.id * ? + ? WHERE shape.origin = ? "
-                "ORDER BY shape.number",
-                (RUN_SEGMENTS, segment, key),
-            )
-        )
-
     # -- for people -------------------------------------------------------------------------
 
     def agents(self) -> dict[tuple[str, str], set[str]]:
@@ -154,22 +152,32 @@ class Reading:
         return found
 
     def series(
-        self, agent: str, figure: str, from_ms: int, to_ms: int, machine: str | None = None
+        self,
+        agent: str,
+        figure: str,
+        from_ms: int,
+        to_ms: int,
+        machine: str | None = None,
+        part: Part = "middle",
     ) -> tuple[array[float], array[float]]:
-        """Return the times (ms) and values of one figure of an agent, oldest first, both ends included."""
+        """Return the times (ms) and values of one figure of an agent, oldest first, both ends included.
+
+        Of what is so old that there is one number for a minute: part "middle" is its mean (of a figure that
+        never fell, the last value), "least" and "greatest" are its extremes.
+        """
+        pieces = [
+            piece
+            for found in self._figures(agent, figure, machine)
+            for piece in (*self._sealed(found, from_ms, to_ms, part), *self._unsealed(found, from_ms, to_ms))
+        ]
+        pieces.sort(key=lambda piece: piece.times[0])
         at, values = array("d"), array("d")
-        for shape in self._shapes(agent, figure, machine):
-            for times, numbers in (*self._sealed(shape, from_ms, to_ms), *self._unsealed(shape)):
-                if times and from_ms <= min(times) and max(times) <= to_ms:
-                    at += times
-                    values += numbers
-                    continue
-                within = [n for n, time_ms in enumerate(times) if from_ms <= time_ms <= to_ms]
-                at.extend(times[n] for n in within)
-                values.extend(numbers[n] for n in within)
-        if any(after < before for before, after in itertools.pairwise(at)):
-            order = sorted(range(len(at)), key=at.__getitem__)
-            at, values = array("d", [at[i] for i in order]), array("d", [values[i] for i in order])
+        for piece in pieces:
+            if at and piece.times[0] < at[-1]:  # a clock that was put back, or two lives at once
+                at, values = _in_order(at + piece.times, values + piece.values)
+            else:
+                at += piece.times
+                values += piece.values
         return at, values
 
     def events(
@@ -251,35 +259,83 @@ class Reading:
             )
         ]
 
-    def _shapes(self, agent: str, figure: str, machine: str | None) -> Iterator[_Shape]:
-        for key, origin, number, names in self._base.execute(
-            "SELECT shape.id, origin, number, names FROM shape JOIN origin ON origin.id = shape.origin "
-            "WHERE agent = ? AND (? IS NULL OR machine = ?) ORDER BY began_ms, number",
+    def _figures(self, agent: str, figure: str, machine: str | None) -> Iterator[_Figure]:
+        for origin, number, names, series in self._base.execute(
+            "SELECT origin, number, names, series FROM shape JOIN origin ON origin.id = shape.origin "
+            "WHERE agent = ? AND (? IS NULL OR machine = ?)",
             (agent, machine, machine),
         ).fetchall():
             listed = _decode_names(names)
             if figure in listed:
-                yield _Shape(key, origin, number, listed.index(figure))
+                place = listed.index(figure)
+                yield _Figure(origin, number, len(listed), place, series)
 
-    def _sealed(self, shape: _Shape, from_ms: int, to_ms: int) -> Iterator[tuple[array[float], array[float]]]:
-        for (body,) in self._base.execute(
-            "SELECT run.body FROM segment JOIN run ON run.id = ? + segment.segment "
-            "WHERE segment.origin = ? AND last_ms >= ? AND first_ms <= ? ORDER BY segment.segment",
-            (shape.id * RUN_SEGMENTS, shape.origin, from_ms, to_ms),
+    def _sealed(self, figure: _Figure, from_ms: int, to_ms: int, part: Part) -> Iterator[_Piece]:
+        for step_ms, first_ms, last_ms, times, values in self._base.execute(
+            "SELECT step_ms, first_ms, last_ms, times.body, figure.body FROM run "
+            "JOIN block AS times ON times.id = ? | segment JOIN block AS figure ON figure.id = ? | segment "
+            "WHERE origin = ? AND last_ms >= ? AND first_ms <= ? ORDER BY segment",
+            (
+                block_id(figure.series, 0),
+                block_id(figure.series + 1 + figure.place, 0),
+                figure.origin,
+                from_ms,
+                to_ms,
+            ),
         ):
-            column = _decode_column(body)
-            yield unpack(column.times), unpack(column.figures[shape.figure])
+            at, numbers = unpack(times), unpack(values)
+            if step_ms:
+                place = len(at) * _PARTS.index(part)
+                numbers = numbers[place : place + len(at)]
+            if not is_ascending(times):
+                at, numbers = _in_order(at, numbers)
+            if first_ms < from_ms or last_ms > to_ms:
+                at, numbers = _within(at, numbers, from_ms, to_ms)
+            if at:
+                yield _Piece(at, numbers)
 
-    def _unsealed(self, shape: _Shape) -> Iterator[tuple[array[float], array[float]]]:
+    def _unsealed(self, figure: _Figure, from_ms: int, to_ms: int) -> Iterator[_Piece]:
+        rows = self._base.execute(
+            "SELECT row FROM tick WHERE origin = ? ORDER BY number", (figure.origin,)
+        ).fetchall()
+        if not rows:
+            return
         at, values = array("d"), array("d")
-        for (row,) in self._base.execute(
-            "SELECT row FROM tick WHERE origin = ? ORDER BY number", (shape.origin,)
-        ):
-            for frame in _decode_tick(row).frames:
-                if frame.shape == shape.number:
-                    at.append(frame.time_ms)
-                    values.append(frame.numbers()[shape.figure])
-        yield at, values
+        widths = {number: len(of.shape.names) for number, of in shapes_of(self._base, figure.origin).items()}
+        places: dict[bytes, list[tuple[int, int]]] = {}  # ticks that follow each other mostly have the same
+        for (row,) in rows:
+            tick = _decode_tick(row)
+            found = places.get(tick.numbers)
+            if found is None:
+                found = places[tick.numbers] = _places(tick.numbers, figure, widths)
+            for index, place in found:
+                at.frombytes(tick.times[index : index + 8])
+                values.frombytes(tick.values[place : place + 8])
+        at, values = _within(*_in_order(at, values), from_ms, to_ms)
+        if at:
+            yield _Piece(at, values)
+
+
+def _places(numbers: bytes, figure: _Figure, widths: dict[int, int]) -> list[tuple[int, int]]:
+    """Return where in a tick's times and in its values each sample of a figure is."""
+    found, place = [], 0
+    for index, number in enumerate(array("I", numbers)):
+        if number == figure.number:
+            found.append((8 * index, 8 * (place + figure.place)))
+        place += widths.get(number, 0)
+    return found
+
+
+def _in_order(at: array[float], values: array[float]) -> tuple[array[float], array[float]]:
+    order = sorted(range(len(at)), key=at.__getitem__)
+    return array("d", [at[index] for index in order]), array("d", [values[index] for index in order])
+
+
+def _within(
+    at: array[float], values: array[float], from_ms: int, to_ms: int
+) -> tuple[array[float], array[float]]:
+    first, last = bisect_left(at, from_ms), bisect_right(at, to_ms)
+    return at[first:last], values[first:last]
 
 
 def _weight(batch: Batch) -> int:

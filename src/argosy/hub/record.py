@@ -7,7 +7,6 @@ and its ticks from 1, each on their own; the numbers and the times stay with the
 from __future__ import annotations
 
 import enum
-from array import array
 from typing import Any, Final
 
 import msgspec
@@ -41,6 +40,14 @@ class Event(msgspec.Struct, frozen=True):
     body: dict[str, Any] = {}
 
 
+class EventHead(msgspec.Struct, frozen=True):
+    """What an event is found by; of its encoded form the rest is skipped."""
+
+    time_ms: int
+    kind: str
+    subject: str = ""
+
+
 class Shape(msgspec.Struct, frozen=True, array_like=True):
     """The names of the figures that an agent reports together; `number` is its origin's word for it."""
 
@@ -49,24 +56,19 @@ class Shape(msgspec.Struct, frozen=True, array_like=True):
     names: tuple[str, ...]
 
 
-class Frame(msgspec.Struct, frozen=True, array_like=True):
-    """An agent's figures at one time: doubles, little endian, in the order of its shape's names."""
-
-    shape: int
-    time_ms: int
-    values: bytes
-
-    def numbers(self) -> array[float]:
-        """Return the values."""
-        return array("d", self.values)
-
-
 class Tick(msgspec.Struct, frozen=True, array_like=True):
-    """What arrived since the tick before. shapes: those that its frames use for the first time."""
+    """What arrived since the tick before, so laid out that one agent's figures are found without the others'.
+
+    numbers: of the shapes that were reported, unsigned and four bytes each, ascending, a shape as often as it
+    was reported; times: epoch milliseconds of each, doubles; values: of each, as many doubles as its shape
+    has names. All little endian. shapes: those that are used for the first time.
+    """
 
     time_ms: int
     shapes: tuple[Shape, ...]
-    frames: tuple[Frame, ...]
+    numbers: bytes
+    times: bytes
+    values: bytes
 
 
 class Figures(msgspec.Struct, frozen=True, array_like=True):
@@ -79,20 +81,38 @@ class Figures(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Column(msgspec.Struct, frozen=True, array_like=True):
-    """A sealed run of one shape: a block of times (ms) and a block for each figure."""
+    """What a run has of one shape: a block of times (ms) and a block for each figure (see `Run`)."""
 
     shape: Shape
-    first_ms: int
-    last_ms: int
     times: bytes
     figures: tuple[bytes, ...]
 
 
-class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """A run of one stream of one origin, as hubs hand it to each other.
+class Run(msgspec.Struct, frozen=True, array_like=True):
+    """One or more segments of an origin's ticks, sealed into blocks: `segments` of them from `segment` on.
 
-    Records `first` to `last`, all of them: as `rows` (encoded, in order), or, of a whole segment of ticks, as
-    `columns`. With `is_lost` the sender has them no more: its bound took them before this hub came for them.
+    step_ms: 0 where every sample is kept; else there is one for each step, and a block holds three numbers
+    for each: first all means (of a figure that never fell, all last values), then all least, then all
+    greatest.
+    """
+
+    segment: int
+    segments: int
+    step_ms: int
+    first_ms: int
+    last_ms: int
+
+    def ticks(self) -> tuple[int, int]:
+        """Return the first and the last tick in it."""
+        return ticks_of(self.segment)[0], ticks_of(self.segment + self.segments - 1)[1]
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """A part of one stream of one origin, as hubs hand it to each other.
+
+    Records `first` to `last`, all of them: as `rows` (encoded, in order), or, of ticks that are sealed, a
+    whole `run` as `columns`. With `is_lost` the sender has them no more: its bound took them before this hub
+    came for them; `shapes` are then those that later ticks may use.
     """
 
     origin: Origin
@@ -100,8 +120,10 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     first: int
     last: int
     rows: tuple[bytes, ...] = ()
+    run: Run | None = None
     columns: tuple[Column, ...] = ()
     is_lost: bool = False
+    shapes: tuple[Shape, ...] = ()
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):

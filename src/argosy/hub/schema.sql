@@ -35,26 +35,31 @@ CREATE TABLE IF NOT EXISTS tick (
     PRIMARY KEY (origin, number)
 ) WITHOUT ROWID;
 
+-- Its times are series number `series`, its figures the ones that follow.
 CREATE TABLE IF NOT EXISTS shape (
     id INTEGER PRIMARY KEY,
     origin INTEGER NOT NULL,
     number INTEGER NOT NULL,
     agent TEXT NOT NULL,
     names BLOB NOT NULL,
+    series INTEGER NOT NULL,
     UNIQUE (origin, number)
 );
 CREATE INDEX IF NOT EXISTS shape_agent ON shape (agent);
 
--- Sealed ticks: a row for each shape and segment, whose id is shape * 2^20 + segment, so that no index is needed.
-CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
-
-CREATE TABLE IF NOT EXISTS segment (
+-- Sealed ticks: `segments` of them from `segment` on. step_ms: 0 where every sample is there.
+CREATE TABLE IF NOT EXISTS run (
     origin INTEGER NOT NULL,
     segment INTEGER NOT NULL,
+    segments INTEGER NOT NULL,
+    step_ms INTEGER NOT NULL,
     first_ms INTEGER NOT NULL,
     last_ms INTEGER NOT NULL,
     PRIMARY KEY (origin, segment)
 ) WITHOUT ROWID;
+
+-- A row for each series and run, whose id is series * 2^20 + segment, so that no index is needed.
+CREATE TABLE IF NOT EXISTS block (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
 -- The last number that each source on this machine has handed in: what it repeats is not kept twice.
 CREATE TABLE IF NOT EXISTS source (name TEXT PRIMARY KEY, life TEXT NOT NULL, number INTEGER NOT NULL) WITHOUT ROWID;

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -31,6 +31,8 @@ class Standings:
 
     tell: Callable[[dict[str, Any]], object] = staticmethod(lambda _: None)
 
+    KINDS: Final = frozenset(("state",))  # of events that tell something of an agent's standing
+
     def __init__(self) -> None:
         self.agents: dict[tuple[str, str], Standing] = {}
 
@@ -45,7 +47,7 @@ class Standings:
     def hear(self, machine: str, events: Iterable[Event], figures: Iterable[Figures] = ()) -> None:
         """Take what a machine said, in its order; what is older than what is known is told, no more."""
         for event in events:
-            if event.kind == "state" and event.subject:
+            if event.kind in self.KINDS and event.subject:
                 self._on_state(machine, event)
         for each in figures:
             standing = self.of(machine, each.agent)

@@ -8,11 +8,12 @@ power.
 from __future__ import annotations
 
 import itertools
+import operator
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from array import array
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -20,30 +21,18 @@ from typing import Final
 import msgspec
 
 from argosy.fault import ArgosyError, Fault
-from argosy.hub.record import (
-    SEGMENT_TICKS,
-    Batch,
-    Column,
-    Event,
-    Figures,
-    Frame,
-    Origin,
-    Position,
-    Shape,
-    Stream,
-    Tick,
-    ticks_of,
-)
-from argosy.hub.seal import sealed
+from argosy.hub.record import Batch, Event, EventHead, Figures, Origin, Position, Shape, Stream, Tick
+from argosy.hub.seal import Sealer
+from argosy.hub.tables import add_run, add_shape, drop_runs, runs_of, shapes_of, transaction
 
-_VERSION: Final = "1"
+_VERSION: Final = "2"
 _LAST: Final = {Stream.EVENTS: "last_event", Stream.TICKS: "last_tick"}
-RUN_SEGMENTS: Final = 1 << 20  # of one origin: at a tick a second, ten years
 _GONE: Final = {Stream.EVENTS: "gone_event", Stream.TICKS: "gone_tick"}
+DETAIL_S: Final = 3 * 86400.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_tick = msgspec.msgpack.Decoder(Tick).decode
-_decode_event = msgspec.msgpack.Decoder(Event).decode
+_decode_head = msgspec.msgpack.Decoder(EventHead).decode
 
 
 class StoreError(ArgosyError):
@@ -56,20 +45,21 @@ class Store:
 
     path: the file, made where it is missing. machine: whose records `write` adds. A store that was not closed
     begins a new epoch: numbers that a loss of power took back are then never given out again with other
-    content.
+    content. detail_s: how old figures may become before a number a minute is enough.
     """
 
-    def __init__(self, path: Path, machine: str) -> None:
+    def __init__(self, path: Path, machine: str, detail_s: float = DETAIL_S) -> None:
         self._base = _open(path)
         self._base.executescript(resources.files("argosy.hub").joinpath("schema.sql").read_text())
         self._check_version(path)
+        self._sealer = Sealer(self._base, detail_s)
         self._ids: dict[Origin, int] = {}
         self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}  # of own shapes
         self.origin = self._own_origin(machine)
 
     def close(self) -> None:
         """Close the file; the next writer goes on in this epoch."""
-        with self._transaction():
+        with transaction(self._base):
             self._set_fact("epoch", self.origin.epoch)
         self._base.close()
 
@@ -88,7 +78,7 @@ class Store:
         """
         origin = self._ids[self.origin]
         numbers = dict(self._numbers)
-        with self._transaction():
+        with transaction(self._base):
             last_event, last_tick = self._lasts(origin)
             numbered = enumerate(events, last_event + 1)
             self._add_events(origin, ((number, event, _encode(event)) for number, event in numbered))
@@ -119,9 +109,9 @@ class Store:
         """Keep what other origins said, in one go, and return those batches that were the next of their
         stream.
 
-        A sealed segment of which some ticks are here already takes their place.
+        A run of which some ticks are here already takes their place.
         """
-        with self._transaction():
+        with transaction(self._base):
             return [batch for batch in batches if self._take(batch)]
 
     def _take(self, batch: Batch) -> bool:
@@ -129,20 +119,21 @@ class Store:
             return False
         origin = self._id_of(batch.origin)
         last = self._lasts(origin)[batch.stream]
-        is_next = batch.first == last + 1 or (bool(batch.columns) and batch.first <= last < batch.last)
+        is_next = batch.first == last + 1 or (batch.run is not None and batch.first <= last < batch.last)
         if not is_next:
             return False
         if batch.is_lost:
             self._forget(origin, batch)
-        elif batch.columns:
-            self._base.execute("DELETE FROM tick WHERE origin = ? AND number >= ?", (origin, batch.first))
-            self._add_segment(origin, (batch.first - 1) // SEGMENT_TICKS, batch.columns)
+        elif batch.run is not None:
+            add_run(self._base, origin, batch.run, batch.columns)
         else:
             self._add_rows(origin, batch)
         self._base.execute(f"UPDATE origin SET {_LAST[batch.stream]} = ? WHERE id = ?", (batch.last, origin))
         return True
 
     def _forget(self, origin: int, batch: Batch) -> None:
+        for shape in batch.shapes:
+            add_shape(self._base, origin, shape)
         self._base.execute(f"UPDATE origin SET {_GONE[batch.stream]} = ? WHERE id = ?", (batch.last, origin))
 
     def _add_rows(self, origin: int, batch: Batch) -> None:
@@ -150,51 +141,14 @@ class Store:
             raise ValueError(f"a batch of {batch.first} to {batch.last} has {len(batch.rows)} rows")
         numbered = enumerate(batch.rows, batch.first)
         if batch.stream is Stream.EVENTS:
-            self._add_events(origin, ((number, _decode_event(row), row) for number, row in numbered))
+            self._add_events(origin, ((number, _decode_head(row), row) for number, row in numbered))
         else:
             for number, row in numbered:
                 self._add_tick(origin, number, _decode_tick(row), row)
 
-    # -- sealing ----------------------------------------------------------------------------
-
-    def seal(self) -> int:
-        """Turn the oldest whole segment of ticks into blocks; return how many ticks that were, 0 when none is
-        due.
-        """
-        for origin, last in self._base.execute("SELECT id, last_tick FROM origin").fetchall():
-            (first,) = self._base.execute(
-                "SELECT min(number) FROM tick WHERE origin = ?", (origin,)
-            ).fetchone()
-            if first is None:
-                continue
-            segment = (first - 1) // SEGMENT_TICKS
-            low, high = ticks_of(segment)
-            if last < high:
-                continue
-            rows = self._base.execute(
-                "SELECT row FROM tick WHERE origin = ? AND number BETWEEN ? AND ? ORDER BY number",
-                (origin, low, high),
-            ).fetchall()
-            columns = sealed((_decode_tick(row) for (row,) in rows), self._shapes(origin))
-            with self._transaction():
-                self._base.execute(
-                    "DELETE FROM tick WHERE origin = ? AND number BETWEEN ? AND ?", (origin, low, high)
-                )
-                self._add_segment(origin, segment, columns)
-            return len(rows)
-        return 0
-
-    def _add_segment(self, origin: int, segment: int, columns: Iterable[Column]) -> None:
-        first, last = 1 << 62, 0
-        for column in columns:
-            shape = self._shape_id(origin, column.shape)
-            self._base.execute(
-                "INSERT INTO run VALUES (?, ?)", (shape * RUN_SEGMENTS + segment, _encode(column))
-            )
-            first, last = min(first, column.first_ms), max(last, column.last_ms)
-        self._base.execute(
-            "INSERT INTO segment VALUES (?, ?, ?, ?)", (origin, segment, min(first, last), last)
-        )
+    def seal(self) -> bool:
+        """Do a piece of what turns ticks into few bytes; return whether there was anything to do."""
+        return self._sealer.step()
 
     # -- bounds -----------------------------------------------------------------------------
 
@@ -208,39 +162,43 @@ class Store:
     def oldest_ms(self) -> int | None:
         """Return before when the oldest part of what can be dropped ends: a segment, or a thousand events."""
         (found,) = self._base.execute(
-            "SELECT min(ms) FROM (SELECT min(last_ms) AS ms FROM segment "
+            "SELECT min(ms) FROM (SELECT min(last_ms) AS ms FROM run "
             "UNION SELECT max(time_ms) FROM (SELECT time_ms FROM event ORDER BY time_ms LIMIT 1000))"
         ).fetchone()
         return None if found is None else int(found) + 1
 
     def drop_before(self, time_ms: int, most: int = 20) -> int:
-        """Drop what ends before a time, the oldest first; return how many rows and segments went.
+        """Drop what ends before a time, the oldest first; return how many rows and runs went.
 
-        Segments whole, and events, `most` thousands of them: call again while something goes. What went is
-        remembered by its number, and told to hubs that ask for it later.
+        At most `most` runs, and thousands of events, of each origin: call again while something goes. What
+        went is remembered by its number, and told to hubs that ask for it later.
         """
         dropped = 0
-        with self._transaction():
+        with transaction(self._base):
             for (origin,) in self._base.execute("SELECT id FROM origin").fetchall():
-                dropped += self._drop_segments(origin, time_ms, most)
+                dropped += self._drop_runs(origin, time_ms, most)
                 dropped += self._drop_events(origin, time_ms, 1000 * most)
         return dropped
 
-    def _drop_segments(self, origin: int, time_ms: int, most: int) -> int:
-        rows = self._base.execute(
-            "SELECT segment, last_ms FROM segment WHERE origin = ? ORDER BY segment LIMIT ?", (origin, most)
-        ).fetchall()
-        going = [segment for segment, _ in itertools.takewhile(lambda row: row[1] < time_ms, rows)]
-        for segment in going:
-            self._base.execute(
-                "DELETE FROM run WHERE id IN (SELECT id * ? + ? FROM shape WHERE origin = ?)",
-                (RUN_SEGMENTS, segment, origin),
-            )
-            self._base.execute("DELETE FROM segment WHERE origin = ? AND segment = ?", (origin, segment))
+    def _drop_runs(self, origin: int, time_ms: int, most: int) -> int:
+        runs = runs_of(self._base, origin)
+        going = list(itertools.takewhile(lambda run: run.last_ms < time_ms, runs[:most]))
         if going:
-            gone = ticks_of(going[-1])[1]
+            drop_runs(self._base, origin, going)
+            gone = going[-1].ticks()[1]
             self._base.execute("UPDATE origin SET gone_tick = ? WHERE id = ?", (gone, origin))
-        return len(going)
+        return len(going) or (0 if runs else self._drop_rest(origin, time_ms))
+
+    def _drop_rest(self, origin: int, time_ms: int) -> int:
+        """Drop the ticks of a life that ended before its last segment was whole."""
+        found = self._base.execute(
+            "SELECT number, row FROM tick WHERE origin = ? ORDER BY number DESC LIMIT 1", (origin,)
+        ).fetchone()
+        if found is None or origin == self._ids[self.origin] or _decode_tick(found[1]).time_ms >= time_ms:
+            return 0
+        self._base.execute("DELETE FROM tick WHERE origin = ?", (origin,))
+        self._base.execute("UPDATE origin SET gone_tick = ? WHERE id = ?", (found[0], origin))
+        return 1
 
     def _drop_events(self, origin: int, time_ms: int, most: int) -> int:
         (kept,) = self._base.execute(
@@ -260,7 +218,7 @@ class Store:
 
     # -- rows -------------------------------------------------------------------------------
 
-    def _add_events(self, origin: int, events: Iterable[tuple[int, Event, bytes]]) -> None:
+    def _add_events(self, origin: int, events: Iterable[tuple[int, Event | EventHead, bytes]]) -> None:
         self._base.executemany(
             "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -271,29 +229,8 @@ class Store:
 
     def _add_tick(self, origin: int, number: int, tick: Tick, row: bytes) -> None:
         for shape in tick.shapes:
-            self._shape_id(origin, shape)
+            add_shape(self._base, origin, shape)
         self._base.execute("INSERT INTO tick VALUES (?, ?, ?)", (origin, number, row))
-
-    def _shape_id(self, origin: int, shape: Shape) -> int:
-        found = self._base.execute(
-            "SELECT id FROM shape WHERE origin = ? AND number = ?", (origin, shape.number)
-        ).fetchone()
-        if found:
-            return int(found[0])
-        made = self._base.execute(
-            "INSERT INTO shape (origin, number, agent, names) VALUES (?, ?, ?, ?)",
-            (origin, shape.number, shape.agent, _encode(shape.names)),
-        )
-        assert made.lastrowid is not None
-        return made.lastrowid
-
-    def _shapes(self, origin: int) -> dict[int, Shape]:
-        return {
-            number: Shape(number, agent, msgspec.msgpack.decode(names, type=tuple[str, ...]))
-            for number, agent, names in self._base.execute(
-                "SELECT number, agent, names FROM shape WHERE origin = ?", (origin,)
-            )
-        }
 
     # -- origins ----------------------------------------------------------------------------
 
@@ -320,7 +257,7 @@ class Store:
         """Go on in the epoch that was closed, or begin one; in either case it counts as not closed from now
         on.
         """
-        with self._transaction():
+        with transaction(self._base):
             epoch = self._fact("epoch")
             found = (
                 epoch
@@ -335,14 +272,15 @@ class Store:
             known = self._ids[origin] = self._id_of(origin)
             self._base.execute("DELETE FROM fact WHERE name = 'epoch'")
             self._numbers = {
-                (shape.agent, shape.names): shape.number for shape in self._shapes(known).values()
+                (stored.shape.agent, stored.shape.names): number
+                for number, stored in shapes_of(self._base, known).items()
             }
         return origin
 
     def _check_version(self, path: Path) -> None:
         version = self._fact("version")
         if version is None:
-            with self._transaction():
+            with transaction(self._base):
                 self._set_fact("version", _VERSION)
         elif version != _VERSION:
             self._base.close()
@@ -351,6 +289,7 @@ class Store:
                     str(path),
                     "store-version",
                     f"the store is of version {version}, this argosy reads {_VERSION}",
+                    f"move it away: `mv {path} {path}.{version}`",
                 )
             )
 
@@ -361,30 +300,26 @@ class Store:
     def _set_fact(self, name: str, value: str) -> None:
         self._base.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Commit what is done inside, or none of it."""
-        self._base.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._base.execute("COMMIT")
-        except BaseException:
-            if self._base.in_transaction:  # a full disk may have rolled it back already
-                self._base.execute("ROLLBACK")
-            raise
-
 
 def _tick_of(figures: Sequence[Figures], numbers: dict[tuple[str, tuple[str, ...]], int]) -> Tick:
     """Return what arrived as a tick; a shape that is new is added to `numbers`."""
-    shapes, frames = [], []
+    shapes = []
+    listed = []
     for each in figures:
         key = each.agent, each.names
         number = numbers.get(key)
         if number is None:
             number = numbers[key] = len(numbers)
             shapes.append(Shape(number, each.agent, each.names))
-        frames.append(Frame(number, each.time_ms, each.values))
-    return Tick(int(time.time() * 1000), tuple(shapes), tuple(frames))
+        listed.append((number, each))
+    listed.sort(key=operator.itemgetter(0))
+    return Tick(
+        int(time.time() * 1000),
+        tuple(shapes),
+        array("I", [number for number, _ in listed]).tobytes(),
+        array("d", [each.time_ms for _, each in listed]).tobytes(),
+        b"".join([each.values for _, each in listed]),
+    )
 
 
 def _open(path: Path) -> sqlite3.Connection:
