@@ -34,8 +34,18 @@ from rig.lan import Lan, Machine  # noqa: E402
 PORT = 9471
 SETTLE_S = 30.0
 
-HUB = """
-import sys
+CLOCK = """
+import sys, time
+real_time = time.time
+def jumping_time(path=sys.argv.pop()):
+    with open(path) as file:
+        return real_time() + float(file.read() or 0)
+time.time = jumping_time
+"""
+
+HUB = (
+    CLOCK
+    + """
 from argosy.agent import run
 from argosy.hub.hub import Hub
 if {broken}:
@@ -50,9 +60,11 @@ if {broken}:
     Keeper.keep = hasty
 run(Hub)
 """
+)
 
-WRITER = """
-import sys, time
+WRITER = (
+    CLOCK
+    + """
 from array import array
 import msgspec
 from argosy.hub.record import Figures
@@ -82,6 +94,7 @@ with open(path, "a", buffering=1) as acknowledged:
         until_acknowledged("take_figures", agent=name, figures=figures, number=number // 10)
         acknowledged.write(f"{number}\\n")
 """
+)
 FAULTS = ("lost", "duplicates", "out_of_order", "different", "holes")
 
 
@@ -94,18 +107,19 @@ class Trial:
         self.machines: dict[str, Machine] = {
             name: lan.machine(name, f"192.168.100.{16 + number}") for number, name in enumerate(self.names)
         }
-        self._program = HUB.format(broken=broken)
+        self._program = HUB.replace("{broken}", str(broken))
         hubs = {
             name: Entry(name, host=machine.address, bind=machine.address, port=PORT)
             for name, machine in self.machines.items()
         }
         for name in self.names:
             (self.root / name).mkdir()
+            self.set_clock(name, 0.0)
             book = Book("trial", "development", (name,), str(self.root / name), {}, hubs=hubs)
             write_book(self.root / f"{name}.json", book)
         self.hubs = {name: self.start_hub(name) for name in self.names}
         self.writers = [self._start_writer(name) for name in self.names]
-        self.kills = self.cuts = 0
+        self.kills = self.cuts = self.jumps = 0
 
     def _env(self, name: str, agent: str) -> dict[str, str]:
         book = str(self.root / f"{name}.json")
@@ -113,6 +127,55 @@ class Trial:
 
     def store(self, name: str) -> Path:
         return self.root / name / "hub.db"
+
+    def clock(self, name: str) -> Path:
+        return self.root / f"{name}.clock"
+
+    def set_clock(self, name: str, ahead_s: float) -> None:
+        """Make a machine's clock jump; its hub and its writer look at it through this file."""
+        new = self.clock(name).with_suffix(".new")
+        new.write_text(str(ahead_s))
+        new.replace(self.clock(name))
+
+    def blind_s(self) -> float:
+        """Cut the first machine off; return how long the others took to say, on their disks, that they are
+        blind.
+        """
+        first, *others = self.names
+        until = time.monotonic() + SETTLE_S
+        while any(self._told(name, first) != ["sighted"] for name in others):
+            if time.monotonic() > until:
+                raise TimeoutError(f"`{first}` is not seen by all")
+            time.sleep(0.05)
+        self.machines[first].cut()
+        began = time.monotonic()
+        while any(self._told(name, first) != ["sighted", "blind"] for name in others):
+            if time.monotonic() - began > SETTLE_S:
+                raise TimeoutError(f"`{first}` is cut off, and not all say so")
+            time.sleep(0.02)
+        took_s = time.monotonic() - began
+        self.machines[first].mend()
+        return took_s
+
+    def _told(self, name: str, other: str) -> list[str]:
+        """Return what a machine's own hub has told of seeing another, oldest first."""
+        try:
+            reading = Reading(self.store(name))
+        except sqlite3.OperationalError:
+            return []
+        try:
+            happened = reading.events(most=10**9)
+        except sqlite3.OperationalError:
+            return []
+        finally:
+            reading.close()
+        return [
+            each.event.kind
+            for each in sorted(happened, key=lambda each: each.number)
+            if each.origin.machine == name
+            and each.event.body.get("machine") == other
+            and each.event.kind in ("blind", "sighted")
+        ]
 
     def start_hub(self, name: str) -> subprocess.Popen[Any]:
         words = [
@@ -122,6 +185,7 @@ class Trial:
             str(self.root / f"{name}.json"),
             "--flush",
             "0.1",
+            str(self.clock(name)),
         ]
         with open(self.root / f"{name}.log", "a") as log:
             return self.machines[name].popen(
@@ -134,7 +198,14 @@ class Trial:
     def _start_writer(self, name: str) -> subprocess.Popen[Any]:
         with open(self.root / f"{name}.log", "a") as log:
             return self.machines[name].popen(
-                [sys.executable, "-c", WRITER, f"hub@{name}", str(self.root / f"{name}.acknowledged")],
+                [
+                    sys.executable,
+                    "-c",
+                    WRITER,
+                    f"hub@{name}",
+                    str(self.root / f"{name}.acknowledged"),
+                    str(self.clock(name)),
+                ],
                 env=self._env(name, f"writer-{name}"),
                 stdout=log,
                 stderr=log,
@@ -158,12 +229,15 @@ class Trial:
                     del dead[name]
                     self.hubs[name] = self.start_hub(name)
             name, what = chance.choice(self.names), chance.random()
-            if what < 0.4 and name not in dead:
+            if what < 0.35 and name not in dead:
                 self.hubs[name].send_signal(signal.SIGKILL)
                 self.hubs[name].wait(10)
                 dead[name] = time.monotonic() + chance.uniform(0.1, 2.0)
                 self.kills += 1
-            elif what < 0.8:
+            elif what < 0.5:
+                self.set_clock(name, chance.uniform(-3600, 3600))
+                self.jumps += 1
+            elif what < 0.85:
                 (self.machines[name].mend if name in cut else self.machines[name].cut)()
                 cut.symmetric_difference_update([name])
                 self.cuts += name in cut
@@ -239,16 +313,21 @@ class Trial:
         shutil.rmtree(self.root)
 
 
-def run(seed: int, seconds: float, count: int = 3, *, broken: bool = False) -> dict[str, Any]:
-    """Run one trial on a network of its own, and return its account."""
+def run(
+    seed: int, seconds: float, count: int = 3, *, broken: bool = False, blind: bool = False
+) -> dict[str, Any]:
+    """Run one trial on a network of its own, and return its account; blind: with `blind_s`."""
     lan = Lan()
+    logs: dict[str, str] = {}
     try:
         trial = Trial(lan, count, broken=broken)
         try:
+            seen = {"blind_s": round(trial.blind_s(), 2)} if blind else {}
             trial.trouble(seed, seconds)
             settled_s = trial.settle()
             account: dict[str, Any] = trial.account()
-            account |= {"kills": trial.kills, "cuts": trial.cuts, "settled_s": round(settled_s, 2)}
+            account |= {"kills": trial.kills, "cuts": trial.cuts, "jumps": trial.jumps}
+            account |= {"settled_s": round(settled_s, 2), **seen}
         finally:
             logs = {name: (trial.root / f"{name}.log").read_text() for name in trial.names}
             trial.close()
@@ -271,7 +350,7 @@ def main() -> int:
     options = parser.parse_args()
     bad = 0
     for seed in range(options.seeds):
-        account = run(seed, options.seconds, options.hubs, broken=options.broken)
+        account = run(seed, options.seconds, options.hubs, broken=options.broken, blind=True)
         print(json.dumps(account), flush=True)
         bad += any(account[fault] for fault in FAULTS)
     return bool(bad)
