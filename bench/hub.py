@@ -27,6 +27,9 @@ from argosy.hub.store import Store
 from argosy.hub.tables import block_id
 from argosy.wire import connect
 from argosy.wire.book import Book, Entry, write_book
+from hubs import alarm, page
+from hubs.alarm import measure_alarm
+from hubs.stage import running
 from stores import by_victoria
 from stores.by_hub import ByHub
 from stores.by_rows import ByRows
@@ -50,6 +53,8 @@ METHOD = [
     "second: processor time of this process for all commits and seals, over the seconds; 1 is a core",
     "resident: of a hub's process with a week of the fleet on the disk (the hour's segments, repeated)",
     "catch_up: records a second from an origin that is that far ahead, hub to hub over this machine's wire",
+    *page.METHOD,
+    *alarm.METHOD,
 ]
 
 
@@ -93,7 +98,21 @@ def measure(options: Options) -> Result:
             skipped["hub.resident"] = "a week is not laid out in a quick run"
         else:
             values["hub.resident"] = resident(folder, hub)
+    watched, left_out = watch(options)
+    values |= watched
+    skipped |= left_out
     return Result(name="hub", machine=machine, ratios=ratios, values=values, skipped=skipped, method=METHOD)
+
+
+def watch(options: Options) -> tuple[dict[str, Value], dict[str, str]]:
+    """Return what the page and the alerts of running fleets take, and what was left out."""
+    if options.quick:
+        labels = (*page.LABELS, "hub.page/viewer", "hub.alert/root_cause")
+        return {}, dict.fromkeys(labels, "no fleet is brought up in a quick run")
+    values = measure_alarm(3)
+    with running(options.fleet) as fleet:
+        shown, left_out = page.measure_page(fleet, 3)
+    return values | shown, left_out
 
 
 def fill(stores: dict[str, Keeping], count: int) -> tuple[dict[str, float], float]:

@@ -1,0 +1,90 @@
+"""A fleet with its hub for a bench: brought up by the command, in folders of its own, and taken down."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from argosy.fault import Fault, RefusedError
+
+_PATIENCE_S: Final = 30.0
+
+
+class Running:
+    """A fleet that runs with its hub. url: of the page."""
+
+    def __init__(self, path: Path, environ: dict[str, str]) -> None:
+        self._path = path
+        self._environ = environ
+        self.url = ""
+
+    def argosy(self, verb: str, *words: str) -> dict[str, Any]:
+        """Run a verb and return its JSON. Raises RefusedError: it failed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "argosy", verb, str(self._path), *words, "--json"],
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RefusedError(Fault(f"argosy {verb}", "bench", done.stdout + done.stderr))
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def ask(self, path: str) -> Any:
+        """Return what the hub answers."""
+        with urllib.request.urlopen(self.url + path, timeout=_PATIENCE_S) as answer:
+            return json.loads(answer.read())
+
+    def hub_pid(self) -> int:
+        """Return the hub's process."""
+        lock = Path(self.argosy("status")["folder"], "hub.lock")
+        return int(json.loads(lock.read_bytes())["pid"])
+
+
+@contextlib.contextmanager
+def running(path: Path) -> Iterator[Running]:
+    """Bring a fleet up, wait for its hub to know all of it, and take it down at the end."""
+    with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as room:
+        environ = {
+            **os.environ,
+            "XDG_STATE_HOME": f"{room}/s",
+            "XDG_RUNTIME_DIR": room,
+            "ENV_TYPE": "testing",
+            "ARGOSY_HUB": "on",
+        }
+        fleet = Running(path, environ)
+        try:
+            up = fleet.argosy("up", "-d")
+            until(lambda: bool(fleet.argosy("status")["hub"]))
+            fleet.url = fleet.argosy("status")["hub"]
+            until(lambda: len(fleet.ask("/api/fleet")["agents"]) == up["declared"])
+            yield fleet
+        finally:
+            with contextlib.suppress(RefusedError):
+                fleet.argosy("down")
+
+
+def until(what: Callable[[], bool], pause_s: float = 0.02) -> None:
+    """Wait for something, and not for ever."""
+    end_s = time.monotonic() + _PATIENCE_S
+    while not what():
+        if time.monotonic() > end_s:
+            raise RefusedError(Fault("bench", "bench", f"it did not happen within {_PATIENCE_S:.0f} s"))
+        time.sleep(pause_s)
+
+
+def processor_s(pid: int) -> float:
+    """Return the seconds of a processor that a process's threads took; finer than its ticks."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
