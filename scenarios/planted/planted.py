@@ -65,7 +65,7 @@ def edit(path: str, old: str, new: str) -> Callable[[Path, Path], None]:
 
 
 def damage_tree(checkout: Path, tree: Path) -> None:
-    """Hurt the tree itself: scripts that end at once, files that nothing mends, contexts, loops, addresses."""
+    """Hurt the tree itself: scripts that end at once, files that nothing mends, contexts and loops."""
     scripts = _scripts(tree)
     for script in scripts[:12]:
         script.write_text("raise SystemExit('planted')\n")
