@@ -210,11 +210,15 @@ class Watch:
             delivery.wake()
 
     def raised(self) -> list[dict[str, Any]]:
-        """Return the alerts that are open, each with who hangs on it now."""
-        return [
-            {**body, "dependents": sorted({*body.get("dependents", ()), *self.alerting.hanging_on(key)})}
-            for key, body in self.open.items()
-        ]
+        """Return the alerts that are open, each with who hangs on it now, and who needs it and runs on."""
+        return [self._as_it_is(key, body) for key, body in self.open.items()]
+
+    def _as_it_is(self, key: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        hanging = {*body.get("dependents", ()), *self.alerting.hanging_on(key)}
+        needing: set[str] = set()
+        if key.startswith("agent:"):
+            needing = {*self.alerting.causes.with_dependents([body["subject"]])} - hanging - {body["subject"]}
+        return {**body, "dependents": sorted(hanging), "needed_by": sorted(needing)}
 
 
 def needs_of_specs(specs: Mapping[str, AgentSpec]) -> dict[str, list[str]]:

@@ -39,6 +39,7 @@ function alert(each, attempts) {
   const made = element("article", { class: "card bad" }, element("h3", {}, "■ ", about), element("p", {}, each.text),
     element("p", {}, element("span", { class: "soft" }, `since ${clock(each.since_s)}, ${span(Date.now() / 1000 - each.since_s)}`, each.is_flapping ? "; it comes and goes, and is told again when it has been calm" : "")));
   if (each.dependents.length) made.append(element("p", {}, `On it hang ${each.dependents.length}: `, ...spaced(each.dependents.map((name) => agentLink(name)))));
+  if (each.needed_by.length) made.append(element("p", {}, `Needed by ${each.needed_by.length} that run on: `, ...spaced(each.needed_by.map((name) => agentLink(name)))));
   for (const one of attempts.reverse()) made.append(element("p", {}, `↻ recovery at ${clock(one.time)}: ${one.do}, attempt ${one.attempt} of ${one.of}: ${one.outcome}${one.text ? `, ${one.text}` : ""}`));
   if (fleet.declared.has(each.subject)) made.append(element("p", { class: "actions" },
     element("button", { onclick: () => act("restart", [each.subject]) }, `Restart ${each.subject}`), " ", element("button", { onclick: () => act("quiet", [each.subject], 60) }, "Quiet for 1 h")));
