@@ -77,6 +77,109 @@ BODIES = {
         raise RuntimeError("it wants a device that is not here")""",
 }
 
+# Each is broken in a way that a rule mends; `PORT` stands for its port.
+SCRIPTS = {
+    # A folder beside it hides the package that is meant, which has what it asks for.
+    "Clock": """
+from core.base import BaseAgent
+from kit.clock import now
+
+
+class Clock(BaseAgent):
+    def handle_request(self, request):
+        return {"now": now()}
+
+
+if __name__ == "__main__":
+    Clock(port=PORT).run()
+""",
+    # The port that nobody gave on the command line is None; the process's context comes from pyzmq.
+    "Teller": """
+import argparse
+
+import zmq
+from core.base import BaseAgent
+
+
+class Teller(BaseAgent):
+    def __init__(self, **words):
+        own = int(words.get("port", PORT))
+        super().__init__(port=own)
+        self.shared = zmq.Context.instance()
+        self.news = self.shared.socket(zmq.PUB)
+        self.news.bind_to_random_port("tcp://127.0.0.1")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int)
+    given = parser.parse_args()
+    Teller(port=given.port).run()
+""",
+    # A helper never imported; a bracket too many; a package that is not here, asked for a device alone.
+    "Gauge": """
+import torch
+from core.base import BaseAgent
+
+
+class Gauge(BaseAgent):
+    def handle_request(self, request):
+        used = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+        return {"used": used, "at": now())}
+
+
+if __name__ == "__main__":
+    Gauge(port=PORT).run()
+""",
+    # The same package, and work that needs it.
+    "Painter": """
+import torch
+from core.base import BaseAgent
+
+
+class Painter(BaseAgent):
+    def handle_request(self, request):
+        return {"picture": torch.zeros(3)}
+
+
+if __name__ == "__main__":
+    Painter(port=PORT).run()
+""",
+    # It answers in a thread of its own, and runs the loop of its base beside it.
+    "Reader": """
+import threading
+
+import zmq
+from core.base import BaseAgent
+
+
+class Reader(BaseAgent):
+    def __init__(self, **words):
+        super().__init__(**words)
+        self.socket = self.context.socket(zmq.REP)
+        self.socket.bind(f"tcp://*:{self.port}")
+        threading.Thread(target=self.answer, daemon=True).start()
+
+    def answer(self):
+        while self.running:
+            if self.socket.poll(100):
+                self.socket.recv()
+                self.socket.send_json({"by": "its thread"})
+
+
+if __name__ == "__main__":
+    Reader(port=PORT).run()
+""",
+}
+MODULES = {
+    "lib/__init__.py": "",
+    "lib/kit/__init__.py": "",
+    "lib/kit/clock.py": "import time\n\n\ndef now():\n    return time.time()\n",
+    "agents/kit/other.py": "",
+    "tools/show.py": "from lib.kit.clock import now\n\nprint(now())\n",
+    "tools/again.py": "from lib.kit.clock import now\n\nprint(now(), now())\n",
+}
+
 DECISIONS = """
 fleet:
   files: [startup_config.yaml]
@@ -93,14 +196,14 @@ decisions:
 def write_tree(root: Path) -> None:
     """Write the code base, its configuration, and no more."""
     rows = ["global_settings:", "  environment:", "    PYTHONPATH: .", "agent_groups:", "  all:"]
-    (root / "core").mkdir(parents=True)
-    (root / "agents").mkdir()
-    (root / "core" / "__init__.py").touch()
-    (root / "core" / "base.py").write_text(BASE.lstrip())
-    for number, (name, body) in enumerate(BODIES.items()):
+    for path, text in {"core/__init__.py": "", "core/base.py": BASE.lstrip(), **MODULES}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    plain = {name: PLAIN.format(name=name, body=body, port="PORT") for name, body in BODIES.items()}
+    for number, (name, text) in enumerate({**plain, **SCRIPTS}.items()):
         port = 7300 + 2 * number
         script = f"agents/{name.lower()}.py"
-        (root / script).write_text(PLAIN.format(name=name, body=body, port=port).lstrip())
+        (root / script).write_text(text.replace("PORT", str(port)).lstrip())
         rows += textwrap.indent(
             f"{name}:\n  script_path: {script}\n  port: {port}\n  health_check_port: {port + 1000}\n"
             f"  dependencies: {[] if name == 'Registry' else ['Registry']}\n",

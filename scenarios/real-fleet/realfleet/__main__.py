@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -15,28 +13,25 @@ from typing import Any
 from realfleet import packages
 from realfleet.decisions import read_decisions
 from realfleet.report import as_text
+from realfleet.room import own_room
 from realfleet.rounds import Rounds
-from realfleet.telling import ScenarioError, tell
+from realfleet.telling import ScenarioError
 
 
 def main() -> int:
     """Run the scenario and print its account; the exit code is the contract's."""
     args = _arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     began_s = time.monotonic()
-    room = Path(tempfile.mkdtemp(prefix="rf-"))
     try:
-        told = _run(args, room)
+        with own_room(keep=args.keep) as room:
+            told = _run(args, room)
     except ScenarioError as error:
         _complain(error, args.as_json)
         return 3
     except KeyboardInterrupt:
         return 130
-    finally:
-        if args.keep:
-            tell(f"kept: {room}")
-        else:
-            shutil.rmtree(room, ignore_errors=True)
     told["seconds"] = round(time.monotonic() - began_s, 1)
     sys.stdout.write((json.dumps(told) if args.as_json else as_text(told)) + "\n")
     return 0 if told["after"]["ready"] else 1
@@ -47,19 +42,27 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tree", required=True, type=Path, metavar="PATH", help="a folder, or a tar archive")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
     parser.add_argument("--full", action="store_true", help="also without decisions, and the ablation")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="without the untouched tree and the audit, and settle for 5 s only",
+    )
     parser.add_argument("--decisions", type=Path, metavar="FILE", default=packages.HERE / "decisions.yaml")
     parser.add_argument("--base", metavar="VENV", help="take the packages from this environment")
     parser.add_argument("--no-before", action="store_true", help="leave out the untouched tree")
     parser.add_argument("--settle", type=float, default=15.0, metavar="S", help="after the last start")
     parser.add_argument("--keep", action="store_true", help="leave the folder of the run, and say where")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.quick:
+        args.no_before, args.settle = True, min(args.settle, 5.0)
+    return args
 
 
 def _run(args: argparse.Namespace, room: Path) -> dict[str, Any]:
     decisions = read_decisions(args.decisions)
     base = packages.cached_base(args.base)
     bin_ = packages.own_environment(base, room / "env")
-    rounds = Rounds(args.tree.resolve(), room, bin_, decisions, args.settle)
+    rounds = Rounds(args.tree.resolve(), room, bin_, decisions, args.settle, with_audit=not args.quick)
     return rounds.all(is_full=args.full, with_before=not args.no_before)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,9 +20,23 @@ from typing import Any, Final
 from realfleet.packages import HERE
 from realfleet.telling import ScenarioError
 
-_ENTER: Final = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+# `setpriv` ends `unshare`, and with it all inside, when this program is killed.
+_ENTER: Final = (
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--mount-proc",
+    "--kill-child",
+)
+_STOP_S: Final = 60.0
 _PROGRAMS: Final = {
     "unshare": "util-linux",
+    "setpriv": "util-linux",
     "ip": "iproute2",
     "mount": "mount",
     "redis-server": "redis-server",
@@ -41,6 +56,18 @@ def require_chamber() -> None:
         )
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let the chamber stop its fleet in order, and end it when that takes too long."""
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
+        for child in children.split():
+            os.kill(int(child), signal.SIGTERM)
+        process.wait(_STOP_S)
+    except (OSError, subprocess.TimeoutExpired):
+        process.kill()
+        process.wait()
+
+
 def run_inside(job: Mapping[str, Any], folder: Path, surroundings: Mapping[str, str]) -> dict[str, Any]:
     """Run `realfleet.inside` with a job in a chamber, and return what it found.
 
@@ -58,7 +85,7 @@ def run_inside(job: Mapping[str, Any], folder: Path, surroundings: Mapping[str, 
     try:
         code = process.wait()
     except KeyboardInterrupt:
-        process.wait()  # the signal went to all of the terminal's processes; it stops its fleet in order
+        _end(process)
         raise
     if not answer.exists():
         raise ScenarioError(f"the chamber ended with {code} and without an account")

@@ -20,6 +20,7 @@ from realfleet.telling import ScenarioError, tell
 from realfleet.verbs import Argosy
 
 LINES: Final = 400
+_ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -156,10 +157,17 @@ def _written(tree: Path, upper: Path) -> dict[str, Any]:
     return {"new": len(new), "changed": sorted(over)}
 
 
+def _interrupt(*_: object) -> None:
+    """Begin to stop, once: what stops the fleet is not interrupted."""
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Read the job, run it, write the account."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in _ENDINGS:
+        signal.signal(number, _interrupt)
     job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)
     try:
         told = run(job)

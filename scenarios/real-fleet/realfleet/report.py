@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 
@@ -22,6 +23,8 @@ def as_text(told: dict[str, Any]) -> str:
     lines += [f"not ready: {name}: {reason}" for name, reason in after["not_ready"].items()]
     lines += [f"no answer on the main port: {name}: {what}" for name, what in after["no_main_port"].items()]
     lines += [f"does without: {name}: {', '.join(what)}" for name, what in after["optional"].items()]
+    counts = Counter(why for each in after["apart"].values() for why in each)
+    lines += [f"in no cell, since it {why}: {count} agents" for why, count in counts.most_common()]
     lines.append(f"{told['seconds']} s in all")
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ import msgspec
 import yaml
 
 from realfleet import account, decisions, tree
+from realfleet.apart import reasons_apart
 from realfleet.chamber import require_chamber, run_inside
 from realfleet.inside import surroundings
 from realfleet.look import Look
@@ -41,13 +42,21 @@ class Rounds:
     """All rounds of one run. room: the folder for everything. bin_: of the run's environment."""
 
     def __init__(
-        self, source: Path, room: Path, bin_: Path, told: decisions.Decisions, settle_s: float
+        self,
+        source: Path,
+        room: Path,
+        bin_: Path,
+        told: decisions.Decisions,
+        settle_s: float,
+        *,
+        with_audit: bool = True,
     ) -> None:
         require_chamber()
         self._room = room
         self._bin = bin_
         self._decisions = told
         self._settle_s = settle_s
+        self._with_audit = with_audit
         self._argosy = Argosy(bin_, surroundings(room))
         self._pristine = room / "pristine" / "fleet"
         self._pristine.parent.mkdir()
@@ -94,17 +103,19 @@ class Rounds:
         """Return the tree as the verbs alone make it; the same for every round."""
         place = self._copy(self._pristine, "ruled")
         facts: dict[str, Any] = {"import": self._import(place)}
-        audited = self._copy(place, "audited")
-        with ThreadPoolExecutor(
-            1
-        ) as aside:  # it changes nothing, and the repair has one processor for itself
-            counts = aside.submit(lambda: self._argosy.ask("audit", str(audited))["counts"])
+        with ThreadPoolExecutor(1) as aside:
+            audited = self._copy(place, "audited") if self._with_audit else None  # before it changes
+            counts = aside.submit(self._audit, audited) if audited else None
             facts["absent"] = self._repair(place)
-            facts["audit"] = counts.result()
+            facts["audit"] = counts.result() if counts else None
         refitted = self._argosy.ask("refit", str(place), "--apply", "--dirty")
         facts["refit"] = {key: refitted[key] for key in ("run", "sites", "gates")}
         facts["refit"]["changed"] = len(refitted["changed"])
         return Made(place, facts)
+
+    def _audit(self, place: Path) -> dict[str, int]:
+        counts: dict[str, int] = self._argosy.ask("audit", str(place))["counts"]
+        return counts
 
     def _copy(self, source: Path, name: str) -> Path:
         place = self._room / name / "fleet"
@@ -207,6 +218,7 @@ class Rounds:
             "startable": checked["agents"] - len(checked["cannot_start"]),
             **msgspec.to_builtins(closed),
             "optional": optional_packages(made.place, ready, self._bin / "python"),
+            "apart": reasons_apart(made.place, ready),
             "processes": len({look.pid for look in living}),
             "contexts": sum(look.contexts for look in living),
             "most_contexts": max((look.contexts for look in living), default=0),

@@ -1,0 +1,45 @@
+"""Why each agent has a process of its own: what its script takes of the process as a whole.
+
+Argosy puts agents of the old kind into no cell (`cell-old-class`). This tells by agent what would go wrong in
+one: a process has one main thread, one set of signal handlers, one command line, one root logger.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+_CALLS: Final = {
+    "signal.signal": "sets signal handlers",
+    "logging.basicConfig": "sets up the process's logging",
+    "os._exit": "ends the process",
+    "sys.exit": "ends the process",
+    "exit": "ends the process",
+    "os.chdir": "changes the working directory",
+    "asyncio.run": "runs an event loop of its own",
+    "parse_args": "reads the command line",
+    "parse_agent_args": "reads the command line",
+}
+_HOLDS: Final = "holds the main thread"
+
+
+def reasons_apart(tree: Path, scripts: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return by agent what of its process it takes for itself. scripts: relative to `tree`."""
+    return {agent: sorted(set(_reasons(tree / script))) for agent, script in scripts.items()}
+
+
+def _reasons(script: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(script.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            yield from filter(None, (_CALLS.get(name), _CALLS.get(name.rpartition(".")[2])))
+        elif isinstance(node, ast.If) and "__main__" in ast.unparse(node.test):
+            yield _HOLDS
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.argv":
+            yield "reads the command line"
