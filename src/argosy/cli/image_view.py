@@ -206,11 +206,12 @@ def build_object(outcome: Outcome) -> dict[str, Any]:
 def build_text(outcome: Outcome) -> str:
     """Return the closing account of a build."""
     images = [outcome.record.images[item.image.name] for item in outcome.built]
-    alone, shared = sum(image.stored_bytes for image in images), outcome.record.shared_bytes
+    held = outcome.record.images.values()
+    alone, shared = sum(image.stored_bytes for image in held), outcome.record.shared_bytes
     named = sum(image.proof is not None and image.proof.is_good for image in images)
     return (
-        f"{len(images)} images built = {named} named + {len(images) - named} without a name; "
-        f"{shared / 1e6:.1f} MB stored, {alone / 1e6:.1f} MB if nothing were shared; in {outcome.folder}"
+        f"{len(images)} images built = {named} named + {len(images) - named} without a name; the layout has "
+        f"{len(held)}: {shared / 1e6:.1f} MB stored, {alone / 1e6:.1f} MB if nothing were shared; {outcome.folder}"
     )
 
 

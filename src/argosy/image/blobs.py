@@ -109,8 +109,12 @@ class Store:
         suffix = "+zstd" if self.compression == "zstd" else "+gzip"
         made = self.add(packed, f"{_LAYER_TYPE}{suffix}")
         blob = msgspec.structs.replace(made, diff_id=digest_of(plain), unpacked_bytes=unpacked)
-        write_whole(self._keys / self._key(key), msgspec.json.encode(blob))
+        self.remember(key, blob)
         return blob
+
+    def remember(self, key: str, blob: Blob) -> None:
+        """Keep that these inputs made this blob, which is in the store."""
+        write_whole(self._keys / self._key(key), msgspec.json.encode(blob))
 
     def add(self, data: bytes, media_type: str) -> Blob:
         """Keep some bytes."""

@@ -15,8 +15,9 @@ from typing import Final
 import argosy
 from argosy.fleet.secret import is_secret_name
 
-# Rooms that nothing inside a container uses.
-_OUTSIDE: Final = ("refit", "hub", "track")
+# What nothing inside a container uses: rooms, readers of other configurations, and the builder of images.
+_OUTSIDE: Final = ("refit/", "hub/", "track/", "fleet/importers/")
+_OF_IMAGES: Final = ("__init__", "checkup", "container", "first", "gate", "inside", "trial")
 _CLOSED: Final = frozenset({"__pycache__", "node_modules", "venv", "env", "site-packages"})
 _SECRET: Final = (".env", ".key", ".pem", ".p12", ".pfx", ".key_secret")
 _LARGEST_BYTES: Final = 4 * 2**20
@@ -25,8 +26,13 @@ _LARGEST_BYTES: Final = 4 * 2**20
 def own_files() -> tuple[Path, tuple[str, ...]]:
     """Return where argosy's package lies, and its files that go into an image."""
     root = Path(argosy.__file__).parent
-    found = (path.relative_to(root) for path in sorted(root.rglob("*.py")))
-    return root, tuple(path.as_posix() for path in found if path.parts[0] not in _OUTSIDE)
+    found = (path.relative_to(root).as_posix() for path in sorted(root.rglob("*.py")))
+    own = {f"image/{name}.py" for name in _OF_IMAGES}
+    return root, tuple(
+        name
+        for name in found
+        if not name.startswith(_OUTSIDE) and (name in own or not name.startswith("image/"))
+    )
 
 
 def lay_out_argosy(folder: Path, site: str) -> None:

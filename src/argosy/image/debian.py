@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -54,11 +55,12 @@ _WITHOUT: Final = (
     "pydoc_data",
     "lib2to3",
     "__phello__",
+    "_pyrepl",
     "turtle.py",
 )
 _HINT: Final = "`apt-get update` first; elsewhere `--base LAYOUT` takes an OCI layout that has Python"
 # Raised when the recipe changes: what an older one made is not used.
-_RECIPE: Final = "5"
+_RECIPE: Final = "6"
 
 
 class Package(msgspec.Struct, frozen=True, order=True):
@@ -87,8 +89,12 @@ def find_packages(names: Iterable[str]) -> tuple[Package, ...]:
     command += ["--no-breaks", "--no-replaces", "--no-enhances", *names]
     listed = [line for line in run_program(command).splitlines() if line[:1].isalnum()]
     wanted = sorted({name for name in listed if ":" not in name} - _UNWANTED)
-    shown = run_program(["apt-cache", "show", "--no-all-versions", *wanted])
-    return tuple(sorted(_read(shown)))
+    return read_packages(wanted)
+
+
+def read_packages(names: Iterable[str]) -> tuple[Package, ...]:
+    """Return these packages and no others, in the versions that apt would install."""
+    return tuple(sorted(_read(run_program(["apt-cache", "show", "--no-all-versions", *names]))))
 
 
 # What only a terminal, an installer or a dialog needs.
@@ -140,8 +146,12 @@ def fetch_packages(packages: tuple[Package, ...], cache: Path) -> Fetched:
     if not tree.exists():
         partial = tree.with_name(f".{key}-{os.getpid()}")
         partial.mkdir(parents=True)
-        for package in packages:
+
+        def extract(package: Package) -> None:
             run_program(["dpkg-deb", "-x", str(archives / package.sha256), str(partial)])
+
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            list(pool.map(extract, packages))
         partial.rename(tree)
     return Fetched(packages, str(tree))
 

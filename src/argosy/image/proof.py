@@ -160,10 +160,10 @@ class Prover:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 return f"it ended with code {process.returncode} before it was healthy"
-            inner = _children(process.pid)
+            inner = children_of(process.pid)
             if inner:
                 done = subprocess.run(
-                    _inside(inner[0], asked),
+                    inside(inner[0], asked),
                     capture_output=True,
                     text=True,
                     check=False,
@@ -179,7 +179,7 @@ class Prover:
     def stop(self, process: subprocess.Popen[str], within_s: float) -> tuple[float, int | None]:
         """Tell the container to stop; return how long that took, and its exit code, None when it did not."""
         began = time.monotonic()
-        for inner in _children(process.pid):
+        for inner in children_of(process.pid):
             os.kill(inner, signal.SIGTERM)
         try:
             process.wait(within_s)
@@ -216,7 +216,7 @@ def _ended(code: int | None, took_s: float, within_s: float) -> str:
     return "" if code == 0 else f"it ended with code {code}, {took_s:.1f} s after SIGTERM"
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     """Return the children of a process: of `unshare`, the first process of the namespaces."""
     try:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -224,7 +224,7 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _inside(pid: int, command: Iterable[str]) -> list[str]:
+def inside(pid: int, command: Iterable[str]) -> list[str]:
     """Return the command that runs another beside a process, in its namespaces and root, as its user."""
     enter = ["/usr/bin/nsenter", "--target", str(pid), "--mount", "--pid", "--net", "--ipc", "--root"]
     return [*enter, f"--setuid={USER_ID}", f"--setgid={USER_ID}", *command]

@@ -1,0 +1,1 @@
+"""What the bench of images builds and measures against."""
