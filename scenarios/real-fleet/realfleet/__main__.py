@@ -12,6 +12,7 @@ from typing import Any
 
 from realfleet import packages
 from realfleet.decisions import read_decisions
+from realfleet.page import as_page
 from realfleet.report import as_text
 from realfleet.room import own_room
 from realfleet.rounds import Rounds
@@ -21,6 +22,9 @@ from realfleet.telling import ScenarioError
 def main() -> int:
     """Run the scenario and print its account; the exit code is the contract's."""
     args = _arguments()
+    if args.page:
+        sys.stdout.write(as_page(json.loads(args.page.read_text(encoding="utf-8"))))
+        return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     began_s = time.monotonic()
@@ -39,7 +43,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
-    parser.add_argument("--tree", required=True, type=Path, metavar="PATH", help="a folder, or a tar archive")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--tree", type=Path, metavar="PATH", help="a folder, or a tar archive of one")
+    what.add_argument("--page", type=Path, metavar="FILE", help="print what a full run has told as a page")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
     parser.add_argument("--full", action="store_true", help="also without decisions, and the ablation")
     parser.add_argument(

@@ -15,6 +15,7 @@ _OLD_GOOD: Final = frozenset({"ok", "healthy", "degraded", "running", "success",
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _RAISED: Final = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning|Again)\b.*")
 _FRAME: Final = re.compile(r'^\s*File "([^"]+)", line (\d+), in (.+)$')
+_PACKAGES: Final = re.compile(r"/[^'\"()]*?/site-packages/")
 _LOUD: Final = re.compile(r"\b(?:error|critical|fatal|failed|exception)\b", re.IGNORECASE)
 
 
@@ -72,6 +73,20 @@ def why_not(name: str, look: Look, log: str) -> str:
     if look.state not in ("ready", "degraded"):
         return f"{look.state}: {look.reason}"
     return "" if word in _OLD_GOOD and not health.get("error") else f"its own health answer is {health}"
+
+
+def shortened(account: Account, tree: str) -> Account:
+    """Return the account with the paths of its reasons told from the tree, and from the packages' folder.
+
+    tree: where the agents saw it.
+    """
+
+    def short(text: str) -> str:
+        return _PACKAGES.sub("site-packages/", text.replace(f"{tree}/", ""))
+
+    return msgspec.structs.replace(
+        account, not_ready={name: short(text) for name, text in account.not_ready.items()}
+    )
 
 
 def _joined(reason: str, error: str) -> str:

@@ -152,6 +152,7 @@ class Applied(msgspec.Struct, frozen=True):
     removed: int
     restored: int
     why: str
+    shared: bool
 
 
 def apply(root: Path, entries: Iterable[Decision]) -> list[Applied]:
@@ -169,7 +170,7 @@ def _apply_one(root: Path, each: Decision) -> Applied:
             raise ScenarioError(f"the tree has `{each.file}`, for which the decisions supply an adapter")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(each.adapter, encoding="utf-8")
-        return Applied(each.file, "adapter", each.adapter.count("\n"), 0, 0, each.why)
+        return Applied(each.file, "adapter", each.adapter.count("\n"), 0, 0, each.why, each.shared)
     if not path.is_file():
         raise ScenarioError(f"the tree has no `{each.file}`, on which there is a decision")
     if each.settings:
@@ -186,7 +187,9 @@ def _apply_one(root: Path, each: Decision) -> Applied:
     path.write_bytes(whole.encode("utf-8"))
     total, removed = _difference(before, whole)
     kind = "restore" if each.restore else "delete" if each.delete else "replace"
-    return Applied(each.file, kind, total, removed, total - added if each.restore else 0, each.why)
+    return Applied(
+        each.file, kind, total, removed, total - added if each.restore else 0, each.why, each.shared
+    )
 
 
 def _set(path: Path, each: Decision) -> Applied:
@@ -199,7 +202,7 @@ def _set(path: Path, each: Decision) -> Applied:
     path.write_text(yaml.safe_dump(fleet, sort_keys=False), encoding="utf-8")
     added = sum(len(settings) for settings in each.settings.values())
     _require_few(each, added)
-    return Applied(each.file, "settings", added, 0, 0, each.why)
+    return Applied(each.file, "settings", added, 0, 0, each.why, each.shared)
 
 
 def _require_few(each: Decision, added: int) -> None:

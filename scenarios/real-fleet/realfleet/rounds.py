@@ -188,7 +188,7 @@ class Rounds:
             raise ScenarioError(
                 f"the decisions tell what `{unknown[0]}` goes without, and there is no such agent"
             )
-        closed = account.close(looks, seen["logs"], lacks)
+        closed = account.shortened(account.close(looks, seen["logs"], lacks), str(room / "seen"))
         told = self._told(made, checked, closed, looks, seen)
         told["seconds"] = round(time.monotonic() - began_s, 1)
         (self._room / f"{name}.json").write_text(
