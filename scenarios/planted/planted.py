@@ -187,6 +187,24 @@ GROUPS = (
         ),
     ),
     Group(
+        "an image that carries what nobody imports",
+        ("images.light", "images.light-against-naive"),
+        edit(
+            "examples/mainpc-pc2/agents/core.py",
+            "import msgspec\n",
+            "import msgspec\nimport numpy\n",
+        ),
+    ),
+    Group(
+        "an import that an image lacks",
+        ("images.failing-imports",),
+        edit(
+            "examples/mainpc-pc2/agents/core.py",
+            "import msgspec\n",
+            "import msgspec\n\n__import__('nowhere')\n",
+        ),
+    ),
+    Group(
         "an import that is heavy",
         ("light.*",),
         edit("src/argosy/agent/__init__.py", "import importlib\n", "import importlib\n" + _HEAVY),
