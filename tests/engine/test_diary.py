@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.diary import Diary, put_aside, read_diary
+from argosy.engine.diary import Diary, Tail, put_aside, read_diary
 
 
 def note(path: Path, *kinds: str) -> None:
@@ -92,3 +92,36 @@ def test_a_line_of_a_later_version_is_read_as_far_as_it_is_known(tmp_path: Path)
     path.write_bytes(b"%08x %s\n" % (crc32(body), body))
     note(path, "next")
     assert [(entry.kind, entry.sequence) for entry in read_diary(path)] == [("x", 4), ("next", 5)]
+
+
+@given(st.lists(st.sampled_from(("note", "look", "half", "turn", "delete", "again")), max_size=40))
+def test_who_follows_a_diary_misses_nothing_of_it(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("diary") / "diary"
+    tail, diary = Tail(path), Diary(path)
+    told: set[str] = set()
+    for number, step in enumerate([*steps, "note", "look"]):
+        if step == "note":
+            diary.note("order", text=str(number))
+        elif step == "half":
+            os.write(diary._file, b"half a line")  # as a full disk leaves it
+            diary._is_torn = True
+        elif step == "turn":
+            diary._turn_over()
+        elif step == "delete":
+            path.unlink(missing_ok=True)
+            diary = _next(diary, path)
+        elif step == "again":
+            diary = _next(diary, path)
+        else:
+            told |= {entry.text for entry in tail.read()}
+    assert {entry.text for entry in read_diary(path)} <= told
+    assert tail.read() == []
+    tail.close()
+    diary.close()
+
+
+def _next(diary: Diary, path: Path) -> Diary:
+    diary.close()
+    return Diary(path)

@@ -122,11 +122,64 @@ def _open(path: Path) -> int:
 def read_diary(path: Path) -> Iterator[Entry]:
     """Yield the events of a diary and of the one put aside, oldest first; damaged lines are passed over."""
     for each in (put_aside(path), path):
-        with contextlib.suppress(FileNotFoundError), open(each, "rb") as file:
-            for line in file:
-                entry = _parse(line)
-                if entry is not None:
-                    yield entry
+        yield from _entries_of(each)
+
+
+class Tail:
+    """A diary that is followed: each look returns what was written since the one before."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = -1  # kept open, so that no other file gets its inode
+        self._offset = 0
+
+    def read(self) -> list[Entry]:
+        """Return what is new.
+
+        All of it at first, and when the file was put aside, cut or deleted: what was returned before comes
+        again then.
+        """
+        is_same = self._is_same()
+        if not is_same and not self._open():
+            return []
+        data = os.pread(self._file, os.fstat(self._file).st_size - self._offset, self._offset)
+        whole = data.rfind(b"\n") + 1
+        self._offset += whole
+        entries = [entry for line in data[:whole].splitlines() if (entry := _parse(line)) is not None]
+        return entries if is_same else [*_entries_of(put_aside(self._path)), *entries]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._offset = -1, 0
+
+    def _is_same(self) -> bool:
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        return (
+            self._file >= 0
+            and os.path.samestat(there, os.fstat(self._file))
+            and there.st_size >= self._offset
+        )
+
+    def _open(self) -> bool:
+        self.close()
+        try:
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def _entries_of(path: Path) -> Iterator[Entry]:
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        for line in file:
+            entry = _parse(line)
+            if entry is not None:
+                yield entry
 
 
 def _parse(line: bytes) -> Entry | None:

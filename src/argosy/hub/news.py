@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from argosy.engine.diary import DISTANT, Entry, read_diary
+from argosy.engine.diary import DISTANT, Entry, Tail
 from argosy.hub.keeper import FullError, Keeper
 from argosy.hub.record import Event
 
@@ -22,14 +22,18 @@ class News:
     def __init__(self, keeper: Keeper, diary: Path) -> None:
         self._keeper = keeper
         self._diary = diary
+        self._tail = Tail(diary)
         self._seen: tuple[int, int] | None = None
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        while True:
-            if self._has_changed():
-                await self._read()
-            await asyncio.sleep(EVERY_S)
+        try:
+            while True:
+                if self._has_changed():
+                    await self._read()
+                await asyncio.sleep(EVERY_S)
+        finally:
+            self._tail.close()
 
     def _has_changed(self) -> bool:
         try:
@@ -41,7 +45,7 @@ class News:
 
     async def _read(self) -> None:
         """Keep what is new; a diary that begins anew (its folder was deleted) is read from its beginning."""
-        entries = list(read_diary(self._diary))
+        entries = self._tail.read()
         life, number = self._keeper.heard(SOURCE)
         if not entries:
             return
@@ -59,7 +63,8 @@ class News:
                     soon=True,
                 )
             except FullError:
-                self._seen = None  # the diary keeps it
+                self._seen = None
+                self._tail.close()  # the diary keeps it, and is read anew
                 return
 
 
