@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import random
 import socket
@@ -106,9 +107,11 @@ def measure(options: Options) -> Result:
 
 def watch(options: Options) -> tuple[dict[str, Value], dict[str, str]]:
     """Return what the page and the alerts of running fleets take, and what was left out."""
+    labels = (*page.LABELS, "hub.page/viewer", "hub.alert/root_cause")
     if options.quick:
-        labels = (*page.LABELS, "hub.page/viewer", "hub.alert/root_cause")
         return {}, dict.fromkeys(labels, "no fleet is brought up in a quick run")
+    if importlib.util.find_spec("uvicorn") is None:
+        return {}, dict.fromkeys(labels, 'the page needs its extra: pip install "argosy[hub]"')
     values = measure_alarm(3)
     with running(options.fleet) as fleet:
         shown, left_out = page.measure_page(fleet, 3)

@@ -40,7 +40,12 @@ class PageServer:
         if number != port:
             _log.warning("port %d is taken: the hub's page is at %s", port, self.url)
         config = uvicorn.Config(
-            app_of(hub), log_level="warning", lifespan="off", access_log=False, timeout_graceful_shutdown=1
+            app_of(hub),
+            log_level="warning",
+            lifespan="off",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            forwarded_allow_ips="127.0.0.1",  # whatever the environment says: who is near may act
         )
         self._server = _Server(config)
         self._ended = asyncio.Event()
