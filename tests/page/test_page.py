@@ -106,11 +106,15 @@ def test_changes_are_shown_as_they_come_and_alerts_with_their_dependents(page: A
 
 
 def test_a_hub_that_dies_is_told_and_one_that_is_back_goes_on_without_a_reload(page: Any, toy: Rig) -> None:
-    page.evaluate("() => { window.mark = 1; }")
+    page.evaluate(
+        """() => { window.mark = 1; window.banners = []; const banner = document.getElementById('banner');
+        const note = () => window.banners.push(banner.textContent);
+        new MutationObserver(note).observe(banner, {childList: true}); }"""
+    )
     pid = json.loads((toy.state() / "hub.lock").read_bytes())["pid"]
     os.kill(pid, signal.SIGKILL)
     toy.until(lambda: not is_alive(pid))
-    sees(page, "The hub does not answer")
+    toy.until(lambda: "The hub does not answer" in str(page.evaluate("() => window.banners")), 30)
     page.locator("#banner").wait_for(state="hidden")
     before = toy.pid("Root")
     toy.json("restart", "Root")
@@ -177,7 +181,7 @@ def test_by_the_keyboard_alone_an_agent_is_found_and_restarted(page: Any, toy: R
     press("Enter")
     page.locator("#agent-name").get_by_text("Root").wait_for()
     press("r")
-    page.locator("#sure-box[open]").get_by_text("1 agents need it").wait_for()
+    page.locator("#sure-box[open]").get_by_text("1 agent needs it").wait_for()
     press("Enter")
     page.locator("#token-box[open]").wait_for()
     page.keyboard.type("wrong")

@@ -11,7 +11,7 @@ export const onAct = (what) => after.add(what);
 
 function around(names) {
   const found = [...new Set(names.flatMap((name) => dependents(name, true)))];
-  return found.length ? `${found.length} agents need it, also by way of others: ${found.slice(0, 12).join(", ")}${found.length > 12 ? " …" : ""}` : "No agent needs it.";
+  return found.length ? `${found.length} ${found.length === 1 ? "agent needs" : "agents need"} it, also by way of others: ${found.slice(0, 12).join(", ")}${found.length > 12 ? " …" : ""}` : "No agent needs it.";
 }
 
 export function takeToken() {
