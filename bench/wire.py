@@ -45,7 +45,7 @@ METHOD = [
     "typed: a struct of two fields in and out, checked at both ends; frames: the 64 bytes as they are",
     "raw_req_rep: REQ and REP in blocking loops; raw_dealer_router: a blocking DEALER with 32 in flight",
     "array: 1 MiB of float32 there and back, one caller; copying: REQ and REP with the array in msgpack",
-    "figures: processor time per request of caller and callee, against an agent without them",
+    "figures: processor time per request of caller and callee, against the same agent without; 50 ms each",
     "killed, stopped: from the signal until the last of 100 requests in flight has ended by name",
     "lost, executed twice or late: what callers were told against the callees' own logs, see soak",
 ]
@@ -112,7 +112,7 @@ def _rounds(program: Program, options: Options, bouts: dict[str, list[Bout]]) ->
     taken = 0
     for number, row in interleave(options.rounds, program.rows, options.until_s):
         for _ in range(row.bouts):
-            bouts[row.label].append(fight(row.left, row.right, slice_s))
+            bouts[row.label].append(fight(row.left, row.right, slice_s, row.turns))
         last = bouts[row.label][-1]
         tell(f"round {number + 1} of {options.rounds}, {row.label}: {last.left_rate / last.right_rate:.2f}")
         taken = number + 1

@@ -45,10 +45,12 @@ def ways(where: str) -> dict[str, Way]:
         trace()
         return ask
 
-    def in_tasks(count: int, ask_of: Callable[[Peer], Awaitable[None]]) -> Way:
+    def in_tasks(count: int, ask_of: Callable[[Peer], Awaitable[None]], figures: bool | None = None) -> Way:
         async def work(seconds: float) -> Tally:
             trace()
             each = _peer_on_loop(agent)
+            if figures is not None:
+                await each.call("keep_figures", kept=figures)
             return await ask_in_tasks(count, seconds, lambda: ask_of(each))
 
         return lambda seconds: runner.run(work(seconds))
@@ -59,6 +61,8 @@ def ways(where: str) -> dict[str, Way]:
         "threads": lambda seconds: ask_in_threads(IN_FLIGHT, seconds, make),
         "one_async": in_tasks(1, _say),
         "typed": in_tasks(IN_FLIGHT, _say),
+        "typed_with_figures": in_tasks(IN_FLIGHT, _say, figures=True),
+        "typed_without_figures": in_tasks(IN_FLIGHT, _say, figures=False),
         "tasks": in_tasks(IN_FLIGHT, _say_in_task),
         "frames": in_tasks(IN_FLIGHT, _frame),
         "frames_128": in_tasks(4 * IN_FLIGHT, _frame),

@@ -31,12 +31,15 @@ class Bout(msgspec.Struct, frozen=True):
     right_us: float
 
 
-def fight(left: Side, right: Side, slice_s: float) -> Bout:
-    """Let both ask, two slices each; raises RefusedError when a caller fails."""
+def fight(left: Side, right: Side, slice_s: float, turns: int = 1) -> Bout:
+    """Let both ask, two slices each, or these divided into so many turns.
+
+    Raises RefusedError: a caller fails.
+    """
     sides = {"left": left, "right": right}
     done: dict[str, list[tuple[Done, float]]] = {"left": [], "right": []}
-    for which in _ORDER:
-        done[which].append(_slice(sides[which], slice_s))
+    for which in _ORDER * turns:
+        done[which].append(_slice(sides[which], slice_s / turns))
     return Bout(_rate(done["left"]), _rate(done["right"]), _cost_us(done["left"]), _cost_us(done["right"]))
 
 

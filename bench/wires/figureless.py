@@ -1,7 +1,8 @@
-"""The echo agent without its automatic figures, to see what they cost: `python -m wires.figureless`.
+"""The echo agent that can be told to work without its automatic figures, to see what they cost.
 
-There is no switch for that, so what counts and what beats is taken out here: the beat by its name, the
-counting statements by their target, from the source of the method that has them.
+`python -m wires.figureless`. Argosy has no switch for that, so what counts and what beats is taken out
+here: the beat by its name, the counting statements by their target, from the source of the method that has
+them. One process does both: two would differ by more than the figures, by how their memory happens to lie.
 """
 
 from __future__ import annotations
@@ -9,43 +10,58 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections.abc import Callable
+from typing import Any, Final
 
-from argosy.agent import run
+from argosy.agent import request, run
 from argosy.agent.life import Life
 from argosy.wire import callee
 from wires.echo import Echo
 
 
-def _nothing(self: object, *_: object) -> None:
-    """Stand where something beat."""
-
-
 class _Uncounted(ast.NodeTransformer):
-    """Leave out `self._counts[…] += 1`, and know how often."""
+    """Leave out `self._ended[…] += 1`, and know how often."""
 
     taken = 0
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
-        if not ast.unparse(node.target).startswith("self._counts["):
+        if not ast.unparse(node.target).startswith("self._ended["):
             return node
         self.taken += 1
         return ast.copy_location(ast.Pass(), node)
 
 
-def take_out() -> None:
-    """Replace what makes the figures; raises AttributeError when it is no longer where it was."""
-    getattr(Life, "_on_beat")  # noqa: B009 - the name has to be there, and is private
-    setattr(Life, "_on_beat", _nothing)  # noqa: B010
+def uncounted_answer() -> Callable[..., Any]:
+    """Return `Callee.answer` as it would be without counts; raises AttributeError when it has none."""
     without = _Uncounted()
     tree = without.visit(ast.parse(textwrap.dedent(inspect.getsource(callee.Callee.answer))))
     if not without.taken:
         raise AttributeError("Callee.answer counts nothing: find where a request is counted by now")
     source = "from __future__ import annotations\n" + ast.unparse(tree)
-    made: dict[str, object] = {}
+    made: dict[str, Any] = {}
     exec(compile(source, callee.__file__, "exec"), vars(callee), made)
-    setattr(callee.Callee, "answer", made["answer"])  # noqa: B010
+    answer: Callable[..., Any] = made["answer"]
+    return answer
+
+
+def idle_beat(life: Any) -> None:
+    """Turn in the rhythm of the beat, and measure and tell nothing."""
+    life._beat = life._loop.call_later(life._notifier.beat_s, life._on_beat)
+
+
+# By whether figures are kept: what counts, and what beats. The names have to be there, and are private.
+ANSWERS: Final = {True: callee.Callee.answer, False: uncounted_answer()}
+BEATS: Final = {True: getattr(Life, "_on_beat"), False: idle_beat}  # noqa: B009
+
+
+class Figureless(Echo):
+    """Says back what it is told, with figures until told otherwise."""
+
+    @request(short=True)
+    def keep_figures(self, kept: bool) -> None:
+        setattr(callee.Callee, "answer", ANSWERS[kept])  # noqa: B010
+        setattr(Life, "_on_beat", BEATS[kept])  # noqa: B010
 
 
 if __name__ == "__main__":
-    take_out()
-    run(Echo)
+    run(Figureless)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from typing import Final
 
 import msgspec
 
 
 class Rival(msgspec.Struct, frozen=True):
-    """A library. module: its way; needs: what has to be importable; way: its best with 32 in flight."""
+    """A library.
+
+    module: its way; needs: what has to be importable; program: the server it needs besides.
+    way: its best with 32 in flight.
+    """
 
     name: str
     module: str
@@ -17,11 +22,16 @@ class Rival(msgspec.Struct, frozen=True):
     way: str
     goal: float
     carries_arrays: bool = False
+    program: str = ""
 
     def why_not(self) -> str:
         """Return why it cannot be asked here, empty when it can."""
         missing = [name for name in self.needs if not importlib.util.find_spec(name)]
-        return f"not installed: {', '.join(missing)}" if missing else ""
+        if missing:
+            return f"not installed: {', '.join(missing)}"
+        if self.program and not shutil.which(self.program):
+            return f"needs the program {self.program}"
+        return ""
 
 
 RIVALS: Final = (
@@ -29,13 +39,9 @@ RIVALS: Final = (
     Rival("rpyc", "by_rpyc", ("rpyc",), "threads", 4.0),
     Rival("rpyc_pipelined", "by_rpyc", ("rpyc",), "in_flight", 1.0),
     Rival("grpc", "by_grpc", ("grpc", "numpy"), "tasks", 7.0, carries_arrays=True),
+    Rival("nats", "by_nats", ("nats",), "tasks", 1.3, program="nats-server"),
+    Rival("redis", "by_redis", ("redis",), "tasks", 7.0, program="redis-server"),
     Rival("zerorpc", "by_zerorpc", ("zerorpc",), "greenlets", 7.0),
     Rival("ray", "by_ray", ("ray",), "in_flight", 7.0),
     Rival("fastapi_httpx", "by_fastapi", ("fastapi", "uvicorn", "httpx"), "tasks", 7.0),
 )
-
-# Those that need a server program of their own.
-UNMEASURED: Final = {
-    "nats": "needs the program nats-server",
-    "redis": "needs the program redis-server",
-}

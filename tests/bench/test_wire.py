@@ -16,6 +16,7 @@ sys.path.append(
 )  # behind the tests, which have rooms of the same names
 
 from argosy.fault import RefusedError
+from argosy.wire import connect
 from wires.census import take_census
 from wires.crew import BENCH, Crew, gathered
 from wires.duel import Side, fight
@@ -197,12 +198,15 @@ def test_a_short_soak_closes_its_account():
         assert values[f"soak.{fault}"] == 0, fault
 
 
-def test_the_figures_can_be_taken_out_of_an_agent() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", "from wires import figureless; figureless.take_out()"],
-        cwd=BENCH,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert ended.returncode == 0, ended.stderr
+def test_an_agent_keeps_its_figures_only_while_it_is_told_to(crew: Crew) -> None:
+    crew.enter("Figureless")
+    command = [sys.executable, "-m", "wires.figureless"]
+    crew.launch("Figureless", command, {"ARGOSY_AGENT": "Figureless"}).wait_until_ready()
+    with connect("Figureless", book=crew.book) as agent:
+        counts = []
+        for kept in (True, False, True):
+            agent.keep_figures(kept=kept)
+            before = agent.health()["handled"]
+            assert [agent.frame(data=b"x") for _ in range(5)] == [b"x"] * 5
+            counts.append(agent.health()["handled"] - before)
+    assert counts == [6, 0, 6]  # the question for health is one itself

@@ -31,6 +31,8 @@ class Dispatcher:
         self._loop = loop
         self._health = health
         self._blank = contextvars.copy_context()  # whose agent it is, and nothing of a request
+        self._last_trace, self._traced = "", self._blank.copy()
+        self._traced.run(trace_id.set, "")
         self._handlers: dict[str, Handler] = {}
         self._ways: dict[Mode, Callable[[Handler, Any, Inquiry], None]] = {
             "task": self._start_task,
@@ -100,14 +102,16 @@ class Dispatcher:
     # -- the ways to run --------------------------------------------------------------------
 
     def _start_task(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
-        inquiry.abort = self.spawn(self._as_task(handler, arguments, inquiry)).cancel
+        work = self._as_task(handler, arguments, inquiry)
+        inquiry.abort = self.spawn(work, self._context_of(inquiry.trace)).cancel
 
     def _start_stream(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
-        inquiry.abort = self.spawn(self._as_stream(handler, arguments, inquiry)).cancel
+        work = self._as_stream(handler, arguments, inquiry)
+        inquiry.abort = self.spawn(work, self._context_of(inquiry.trace)).cancel
 
-    def spawn(self, coroutine: Any) -> asyncio.Task[None]:
-        """Run a coroutine that `drain` will end."""
-        task = self._loop.create_task(coroutine)
+    def spawn(self, coroutine: Any, context: contextvars.Context | None = None) -> asyncio.Task[None]:
+        """Run a coroutine that `drain` will end, in the given context or a copy of the current one."""
+        task = self._loop.create_task(coroutine, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -115,7 +119,6 @@ class Dispatcher:
     async def _as_task(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
         if _is_too_late(inquiry):
             return
-        trace_id.set(inquiry.trace)
         try:
             result = await handler.call(arguments)
         except asyncio.CancelledError:
@@ -130,7 +133,6 @@ class Dispatcher:
         """Send what a generator yields as its consumer takes it; as one list to who asked for one reply."""
         if _is_too_late(inquiry):
             return
-        trace_id.set(inquiry.trace)
         items = handler.call(arguments)
         try:
             if isinstance(inquiry, ArgosyInquiry) and inquiry.wants_stream:
@@ -153,7 +155,7 @@ class Dispatcher:
             inquiry.refuse(codec.EXPIRED, _TOO_LATE)
             return
         try:
-            result = contextvars.copy_context().run(_traced, handler, arguments, inquiry.trace)
+            result = self._context_of(inquiry.trace).run(handler.call, arguments)
         except Exception as error:
             _failed(handler, inquiry, error)
         else:
@@ -162,11 +164,12 @@ class Dispatcher:
     def _in_thread(self, handler: Handler, arguments: Any, inquiry: Inquiry) -> None:
         """Run in the pool; when its turn comes too late, or its caller has gone, it is not run."""
         self.in_threads += 1
+        context = self._context_of(inquiry.trace)
 
         def work() -> Any:
             if inquiry.is_over or inquiry.expired():
                 return _NOT_RUN
-            return self._blank.copy().run(_traced, handler, arguments, inquiry.trace)
+            return context.run(handler.call, arguments)
 
         def done(future: asyncio.Future[Any]) -> None:
             self.in_threads -= 1
@@ -180,6 +183,13 @@ class Dispatcher:
                 inquiry.reply(future.result())
 
         self._loop.run_in_executor(self.pool, work).add_done_callback(done)
+
+    def _context_of(self, trace: str) -> contextvars.Context:
+        """Return a context of its own for a handler; most requests carry the trace of the one before."""
+        if trace != self._last_trace:
+            self._last_trace, self._traced = trace, self._blank.copy()
+            self._traced.run(trace_id.set, trace)
+        return self._traced.copy()
 
     @property
     def pool(self) -> ThreadPoolExecutor:
@@ -235,11 +245,6 @@ def _is_too_late(inquiry: Inquiry) -> bool:
         return False
     inquiry.refuse(codec.EXPIRED, _TOO_LATE)
     return True
-
-
-def _traced(handler: Handler, arguments: Any, trace: str) -> Any:
-    trace_id.set(trace)
-    return handler.call(arguments)
 
 
 def _failed(handler: Handler, inquiry: Inquiry, error: BaseException) -> None:

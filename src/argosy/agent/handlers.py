@@ -20,6 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Mode = Literal["task", "stream", "inline", "thread"]
 
 _MARK = "__argosy__"
+_asdict = msgspec.structs.asdict
 _astuple = msgspec.structs.astuple
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -124,35 +125,40 @@ def _marks(cls: type) -> list[tuple[str, Any]]:
 class Handler:
     """A request handler: how it runs, and how its arguments are decoded.
 
-    from_msgpack: decodes arguments and their buffers; raises msgspec.DecodeError or ValidationError.
+    call: calls the method with decoded arguments.
+    decode: decodes arguments that have no buffers; from_msgpack: arguments and their buffers.
+    Both raise msgspec.DecodeError or ValidationError.
     """
 
-    __slots__ = ("_struct", "from_msgpack", "keywords", "method", "mode", "name")
+    __slots__ = ("_struct", "call", "decode", "from_msgpack", "method", "mode", "name")
 
     def __init__(self, name: str, method: Callable[..., Any], short: bool) -> None:
         self.name = name
         self.method = method
         self.mode: Mode = _mode(method, short)
         hints = _hints(method)
-        self._struct, self.keywords = _arguments_type(name, method, hints)
+        self._struct, keywords = _arguments_type(name, method, hints)
         fields = {n: hint for n, hint in hints.items() if is_bytes_like(hint)}
-        self.from_msgpack = Unpacker(self._struct, fields).unpack
+        unpacker = Unpacker(self._struct, fields)
+        self.decode, self.from_msgpack = unpacker.decode, unpacker.unpack
+        self.call = _caller_of(method, self._struct, keywords)
 
     def from_json(self, arguments: dict[str, Any]) -> Any:
         """Convert an old speaker's arguments; raises msgspec.ValidationError."""
         return msgspec.convert(arguments, self._struct, builtin_types=())
 
-    def call(self, arguments: Any) -> Any:
-        """Call the method with what was decoded."""
-        if self._struct is dict:
-            return self.method(**arguments)
-        if not self.keywords:
-            return self.method(*_astuple(arguments))
-        return self.method(**msgspec.structs.asdict(arguments))
-
     def signature(self) -> str:
         """Return the method's signature as people read it."""
         return f"{self.name}{inspect.signature(self.method, eval_str=True)}"
+
+
+def _caller_of(method: Callable[..., Any], struct: Any, keywords: bool) -> Callable[[Any], Any]:
+    """Return what calls a method with its decoded arguments, decided once and not at each call."""
+    if struct is dict:
+        return lambda arguments: method(**arguments)
+    if keywords:
+        return lambda arguments: method(**_asdict(arguments))
+    return lambda arguments: method(*_astuple(arguments))
 
 
 def _mode(method: Callable[..., Any], short: bool) -> Mode:

@@ -79,40 +79,86 @@ class _Line:
     __del__ = close
 
 
+class _Lines(threading.local):
+    """Each thread's line to one peer, once it has one."""
+
+    line: _Line | None = None
+
+
+class _Asker:
+    """Asks one peer from any thread; apart from SyncPeer for the reason that `peer` gives.
+
+    make: makes a thread's channel. lines: those that there are.
+    """
+
+    __slots__ = ("_lines", "_make", "_timeout_s")
+
+    def __init__(self, make: Callable[[BlockingReactor], Channel], timeout_s: float, lines: _Lines) -> None:
+        self._make = make
+        self._timeout_s = timeout_s
+        self._lines = lines
+
+    def ask(
+        self, method: str, arguments: dict[str, Any], timeout: float | None = None, returns: Any = Any
+    ) -> Any:
+        line = self._lines.line
+        if line is None or line.life != _life:
+            line = self.new_line()
+        slot = _Slot()
+        limit_s = self._timeout_s if timeout is None else timeout
+        channel = line.channel
+        call = channel.submit(method, arguments, limit_s, slot, trace_id.get())
+        try:
+            channel.wait_briefly(call)
+            line.reactor.run_until(slot.done)
+        except BaseException:  # Ctrl-C and the like: the peer need not go on
+            channel.cancel(call)
+            raise
+        if slot.error is not None:
+            raise slot.take_error()
+        assert slot.answer is not None
+        raw, buffers = slot.answer
+        try:
+            unpacker = line.unpackers.of(returns)
+            return unpacker.unpack(raw, buffers) if buffers else unpacker.decode(raw)
+        except codec.UNREADABLE as error:
+            raise unreadable(channel.peer, method, error) from error
+
+    def line(self) -> _Line:
+        """Return this thread's line, made at its first use and after a fork."""
+        line = self._lines.line
+        return self.new_line() if line is None or line.life != _life else line
+
+    def new_line(self) -> _Line:
+        line = self._lines.line = _Line(self._make)
+        return line
+
+    def close(self) -> None:
+        line, self._lines.line = self._lines.line, None
+        if line:
+            line.close()
+
+
 class SyncPeer:
     """Another agent, for any number of threads; each call blocks its own thread only."""
 
-    def __init__(self, make: Callable[[BlockingReactor], Channel], timeout_s: float) -> None:
+    def __init__(
+        self,
+        make: Callable[[BlockingReactor], Channel],
+        timeout_s: float,
+        lines: _Lines | None = None,
+    ) -> None:
         self._make = make
         self._timeout_s = timeout_s
-        self._lines = threading.local()
+        self._lines = lines or _Lines()
+        self._asker = _Asker(make, timeout_s, self._lines)
+        self._ask = self._asker.ask
 
     def call(
         self, method: str, /, *, timeout: float | None = None, returns: Any = Any, **arguments: Any
     ) -> Any:
         """Ask for one method, wait, and return its result; keywords and errors as in `Peer.call`."""
         return self._ask(method, arguments, timeout, returns)
-
-    def _ask(
-        self, method: str, arguments: dict[str, Any], timeout: float | None = None, returns: Any = Any
-    ) -> Any:
-        line = self._line()
-        slot = _Slot()
-        limit_s = self._timeout_s if timeout is None else timeout
-        call = line.channel.submit(method, arguments, limit_s, slot, trace_id.get())
-        try:
-            line.channel.wait_briefly(call)
-            line.reactor.run_until(slot.done)
-        except BaseException:  # Ctrl-C and the like: the peer need not go on
-            line.channel.cancel(call)
-            raise
-        if slot.error is not None:
-            raise slot.take_error()
-        assert slot.answer is not None
-        try:
-            return line.unpackers.of(returns).unpack(*slot.answer)
-        except codec.UNREADABLE as error:
-            raise unreadable(line.channel.peer, method, error) from error
 
     def stream(
         self,
@@ -125,7 +171,7 @@ class SyncPeer:
         **arguments: Any,
     ) -> SyncStream:
         """Ask for a method that yields, and return its items for `for`; as `Peer.stream`."""
-        line = self._line()
+        line = self._asker.line()
         first_s = self._timeout_s if first is None else first
         inbox = Inbox(line.channel, self._timeout_s if gap is None else gap, returns)
         inbox.call = line.channel.submit(method, arguments, first_s, inbox, trace_id.get(), inbox)
@@ -133,21 +179,11 @@ class SyncPeer:
 
     def within(self, timeout_s: float) -> SyncPeer:
         """Return the same peer, on the same lanes, with another default time-out."""
-        other = SyncPeer(self._make, timeout_s)
-        other._lines = self._lines
-        return other
+        return SyncPeer(self._make, timeout_s, self._lines)
 
     def close(self) -> None:
         """Close this thread's lane; those of other threads close when their threads end."""
-        line: _Line | None = self._lines.__dict__.pop("line", None)
-        if line:
-            line.close()
-
-    def _line(self) -> _Line:
-        line: _Line | None = getattr(self._lines, "line", None)
-        if line is None or line.life != _life:
-            line = self._lines.line = _Line(self._make)
-        return line
+        self._asker.close()
 
     def __enter__(self) -> SyncPeer:
         return self
@@ -161,9 +197,12 @@ class SyncPeer:
         if method.startswith("_"):
             raise AttributeError(method)
 
-        def ask(**arguments: Any) -> Any:
-            return self._ask(method, arguments)
+        ask_for = self._ask
 
+        def ask(**arguments: Any) -> Any:
+            return ask_for(method, arguments)
+
+        self.__dict__[method] = ask  # found at once from now on
         return ask
 
 

@@ -44,7 +44,7 @@ CREDIT: Final = 1024  # calls in flight per lane
 MOST_IN_FLIGHT: Final = 8192  # per agent, of all callers
 LINGER_MS: Final = 500
 
-_COUNTED: Final = {codec.ERROR: "failed", codec.REFUSED: "refused"}
+_ENDED: Final = ("handled", "failed", "refused", "", "handled")  # what an end is counted as, by its tag
 
 
 class Callee:
@@ -81,7 +81,8 @@ class Callee:
         self._encode, self._encode_json = encoder.encode, encoder.encode_json
         self._callers = Callers(reactor, self._beat, self._on_forgotten, self._outbox.look_soon)
         self._greeted: dict[Key, tuple[str, int]] = {}
-        self._counts = dict.fromkeys(("handled", "failed", "refused", "dropped", "late", "forgotten"), 0)
+        self._ended = [0] * len(_ENDED)
+        self._counts = dict.fromkeys(("dropped", "late", "forgotten"), 0)
         self._fd: int = self._socket.fileno()
         reactor.watch(self._fd, self._on_told)
 
@@ -131,7 +132,11 @@ class Callee:
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and what is in flight and known now."""
-        return {**self._counts, "in_flight": self.in_flight, "callers": len(self._callers.known)}
+        counts = {"handled": 0, "failed": 0, "refused": 0, **self._counts}
+        for name, count in zip(_ENDED, self._ended, strict=True):
+            if name:
+                counts[name] += count
+        return {**counts, "in_flight": self.in_flight, "callers": len(self._callers.known)}
 
     # -- receiving --------------------------------------------------------------------------
 
@@ -228,32 +233,27 @@ class Callee:
         least_us = caller.least_us = min(caller.least_us, now - stamp_us)
         caller.heard_s = now / 1e6
         caller.batch = max(codec.LEAST_BATCH, len(records))
+        inquiries, deliver = caller.inquiries, self._deliver
         for record in records:
-            credit, deadline_us = record.credit, record.deadline_us + least_us
-            number, method, raw, trace = record.id, record.method, record.arguments, record.trace
-            self._on_call(
-                ArgosyInquiry(
-                    self, caller, number, method, deadline_us, raw, buffers, trace, credit, credit > 0, now
-                )
+            number, deadline_us, credit = record.id, record.deadline_us + least_us, record.credit
+            if number in inquiries:  # no caller of ours repeats an id on a lane
+                self._counts["dropped"] += 1
+                continue
+            method, raw, trace = record.method, record.arguments, record.trace
+            inquiries[number] = inquiry = ArgosyInquiry(
+                self, caller, number, method, deadline_us, raw, buffers, trace, credit, credit > 0, now
             )
-        if caller.inquiries:
+            self.in_flight += 1
+            if now > deadline_us:
+                inquiry.refuse(codec.EXPIRED, "it arrived after its deadline")
+            elif self.state == "stopping":
+                inquiry.refuse(codec.STOPPING, "it is stopping")
+            elif len(inquiries) > CREDIT or self.in_flight > MOST_IN_FLIGHT:
+                inquiry.refuse(codec.OVERLOADED, f"{self.in_flight} requests are in flight there")
+            else:
+                deliver(inquiry)
+        if inquiries:
             self._callers.keep_beating(caller)
-
-    def _on_call(self, inquiry: ArgosyInquiry) -> None:
-        inquiries = inquiry.caller.inquiries
-        if inquiry.id in inquiries:  # no caller of ours repeats an id on a lane
-            self._counts["dropped"] += 1
-            return
-        inquiries[inquiry.id] = inquiry
-        self.in_flight += 1
-        if inquiry.since_us > inquiry.deadline_us:
-            inquiry.refuse(codec.EXPIRED, "it arrived after its deadline")
-        elif self.state == "stopping":
-            inquiry.refuse(codec.STOPPING, "it is stopping")
-        elif len(inquiries) > CREDIT or self.in_flight > MOST_IN_FLIGHT:
-            inquiry.refuse(codec.OVERLOADED, f"{self.in_flight} requests are in flight there")
-        else:
-            self._deliver(inquiry)
 
     def _on_cancel(self, caller: Caller, ids: list[int]) -> None:
         for number in ids:
@@ -281,23 +281,26 @@ class Callee:
 
     # -- answering --------------------------------------------------------------------------
 
-    def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> int:
-        """Send an item of a request, or its end; return what an item costs of the stream's credit.
+    def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> None:
+        """Send the end of a request; ignored when it has ended before or its caller has gone."""
+        if inquiry.is_over or self._is_closed:
+            self._counts["late"] += 1
+            return
+        inquiry.is_over = True
+        number, caller, encode = inquiry.id, inquiry.caller, self._encode
+        if caller.inquiries.pop(number, None):
+            self.in_flight -= 1
+        self._ended[tag] += 1
+        record, buffers = encode(number, tag, value)
+        self._outbox.put(caller, record, buffers)
 
-        Ignored when the request has ended or its caller has gone.
-        """
+    def item(self, inquiry: ArgosyInquiry, value: object) -> int:
+        """Send an item of a stream, and return what it costs of the credit; ignored as an answer is."""
         if inquiry.is_over or self._is_closed:
             self._counts["late"] += 1
             return 0
-        if tag != codec.ITEM:
-            inquiry.is_over = True
-            if inquiry.caller.inquiries.pop(inquiry.id, None):
-                self.in_flight -= 1
-            self._counts[_COUNTED.get(tag, "handled")] += 1
-        record, buffers = self._encode(inquiry.id, tag, value)
+        record, buffers = self._encode(inquiry.id, codec.ITEM, value)
         self._outbox.put(inquiry.caller, record, buffers)
-        if tag != codec.ITEM:
-            return 0
         return max(ITEM_BYTES, len(record) + sum(memoryview(b).nbytes for b in buffers))
 
     def answer_json(
@@ -309,7 +312,7 @@ class Callee:
             return
         if inquiry:
             self.in_flight -= 1
-            self._counts["failed" if "error" in document else "handled"] += 1
+            self._ended[codec.ERROR if "error" in document else codec.RESULT] += 1
         if not send_envelope(self._socket, route, self._encode_json(document)):
             self._counts["forgotten"] += 1
         self._outbox.look_soon()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -16,12 +16,20 @@ from argosy.wire import codec, frame
 from argosy.wire.link import Link
 from argosy.wire.reply import json_error
 
+_monotonic_ns: Final = time.monotonic_ns
+
 # What tells callers apart: the identity that a ROUTER gave them, or their own connection.
 Key = bytes | Link
 
 
 class Decoder(Protocol):
-    """Turns the arguments of a request into what a handler takes."""
+    """Turns the arguments of a request into what a handler takes.
+
+    decode: as `from_msgpack`, of arguments without buffers.
+    """
+
+    @property
+    def decode(self) -> Callable[[Raw], Any]: ...
 
     def from_msgpack(self, raw: Raw, buffers: Sequence[memoryview]) -> Any: ...
 
@@ -62,7 +70,9 @@ class Inquiry(Protocol):
 class Desk(Protocol):
     """Who takes the answers."""
 
-    def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> int: ...
+    def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> None: ...
+
+    def item(self, inquiry: ArgosyInquiry, value: object) -> int: ...
 
     def answer_json(
         self, inquiry: JsonInquiry | None, route: Sequence[bytes], document: dict[str, Any]
@@ -129,10 +139,13 @@ class ArgosyInquiry(msgspec.Struct, eq=False, weakref=False):
     is_over: bool = False
 
     def arguments(self, decoder: Decoder) -> Any:
-        return decoder.from_msgpack(self.raw, self.buffers)
+        if self.buffers:
+            return decoder.from_msgpack(self.raw, self.buffers)
+        decode = decoder.decode
+        return decode(self.raw)
 
     def expired(self) -> bool:
-        return frame.now_us() > self.deadline_us
+        return _monotonic_ns() // 1000 > self.deadline_us
 
     def reply(self, value: object) -> None:
         self.desk.answer(self, codec.RESULT, value)
@@ -145,7 +158,7 @@ class ArgosyInquiry(msgspec.Struct, eq=False, weakref=False):
 
     def item(self, value: object) -> None:
         """Send one item of a stream; more only once `credit` is above 0."""
-        self.credit -= self.desk.answer(self, codec.ITEM, value)
+        self.credit -= self.desk.item(self, value)
 
     def end(self) -> None:
         """End a stream."""

@@ -55,9 +55,13 @@ class Outbox:
             whole = codec.body(frame.REPLY, self._incarnation, [record], len(buffers), self.state)
             caller.due.append((whole, buffers))
         else:
-            caller.outbox.append(record)
-            if len(caller.outbox) >= caller.batch:
+            records = caller.outbox
+            records.append(record)
+            count = len(records)
+            if count >= caller.batch:
                 self._send_to(caller)
+                return
+            if count > 1:  # the first one has said that there is something to send
                 return
         self._dirty[caller.key] = caller
         if not self._flushing:

@@ -23,11 +23,14 @@ class ReplyEncoder:
     def encode(self, number: int, tag: int, value: object) -> tuple[bytes, Sequence[Bytes]]:
         """Return the record of a reply to the request `number`, and the buffers that travel beside it."""
         packer = self._packer
+        pack = packer.pack
+        if isinstance(value, codec.BYTES_LIKE) and len(value) >= codec.BUFFER_BYTES:
+            value = packer.lift(value)
         try:
-            record = packer.pack((number, tag, packer.lift(value)))
+            record = pack((number, tag, value))
         except _UNENCODABLE as error:
             packer.take_frames()
-            return packer.pack((number, codec.ERROR, ("unencodable-result", str(error)))), ()
+            return pack((number, codec.ERROR, ("unencodable-result", str(error)))), ()
         buffers: Sequence[Bytes] = ()
         largest = len(record)
         if packer.frames:
@@ -35,7 +38,7 @@ class ReplyEncoder:
             largest = max(largest, *(memoryview(b).nbytes for b in buffers))
         if largest > codec.LARGEST_BYTES:
             reason = f"its reply has {largest} bytes, at most {codec.LARGEST_BYTES} are carried"
-            return packer.pack((number, codec.REFUSED, (codec.TOO_LARGE, reason))), ()
+            return pack((number, codec.REFUSED, (codec.TOO_LARGE, reason))), ()
         return record, buffers
 
     def encode_json(self, document: dict[str, Any]) -> bytes:

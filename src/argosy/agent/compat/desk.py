@@ -42,10 +42,10 @@ def read_old_letter(desk: Desk, route: Sequence[bytes], text: frame.Bytes) -> Ol
 class _Anything:
     """Takes a request's arguments as they are."""
 
-    _unpacker = codec.Unpacker(dict[str, Any])
-
-    def from_msgpack(self, raw: msgspec.Raw, buffers: Sequence[memoryview]) -> Any:
-        return self._unpacker.unpack(raw, buffers)
+    def __init__(self) -> None:
+        unpacker = codec.Unpacker(dict[str, Any])
+        self.decode = unpacker.decode
+        self.from_msgpack = unpacker.unpack
 
     def from_json(self, arguments: dict[str, Any]) -> Any:
         return arguments
