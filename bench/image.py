@@ -37,9 +37,8 @@ PATIENCE_S = 60.0
 MB = 10**6
 
 METHOD = [
-    "light: the group `core_services` of the example fleet; sizes are sums of files, read from what was built",
-    "naive: what `apt-get install` (compilers, pip), the wheels of the same lock and the whole tree put on",
-    "  a disk (bench/images/naive.py)",
+    "light: the example fleet's group `core_services`; sizes are sums of files, read from what was built",
+    "naive: what `apt-get install` (compilers, pip), the wheels of the lock and the tree put on a disk",
     "warm: the command `argosy image build --no-proof` when every layer is known",
     "changed_file: one module of the group changed, from a plan that is there to the layout on the disk",
     "all: every group of the example fleet, from an empty store; packages and wheels are in the cache",

@@ -4,6 +4,8 @@
          no network and nothing installed
   lock   write `images.lock`: every package of Debian and every wheel, with version and digest
   build  write an OCI layout, run each image (no network, its own user, read-only), name what is good
+  containerfile  print the plan of one image (`--only`) as a multi-stage Containerfile; a GPU group has
+         the architecture of its machine as a build argument
 
 example: argosy image build fleet.yaml --only core-services
 """
@@ -19,10 +21,14 @@ from typing import Final
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.image_view import build_object, build_text, plan_object, plan_text, why_text
 from argosy.cli.report import print_json
+from argosy.fault import Fault, InputError
 from argosy.fleet import load_fleet
+from argosy.image.containerfile import containerfile
+from argosy.image.containers import lay_out
+from argosy.image.lock import read_lock
 from argosy.image.plan import ImagePlan, plan_images
 from argosy.image.record import read_record
-from argosy.image.workshop import Order, build_images, lock_images, lock_path
+from argosy.image.workshop import Order, build_images, check_names, lock_images, lock_path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=list(_ACTIONS), metavar="|".join(_ACTIONS), help="what to do")
     add_fleet(parser)
     parser.add_argument("--package", metavar="NAME", help="with plan: tell who imports a package, and where")
-    parser.add_argument("--only", metavar="A,B", help="with lock and build: these images")
+    parser.add_argument("--only", metavar="A,B", help="with lock, build, containerfile: these images")
     parser.add_argument(
         "-o", dest="target", metavar="DIR", help="with build: the layout's folder (default: .argosy/images)"
     )
@@ -88,6 +94,21 @@ def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
     return 1 if outcome.unnamed else 0
 
 
+def _containerfile(plan: ImagePlan, args: argparse.Namespace) -> int:
+    only = _only(args) or (tuple(plan.images) if len(plan.images) == 1 else ())
+    if len(only) != 1:
+        listed = ", ".join(f"`{name}`" for name in plan.images)
+        raise InputError(Fault("--only", "usage", f"found {len(only)} names, expected one of {listed}"))
+    check_names(plan, only)
+    path = lock_path(plan)
+    text = containerfile(plan.images[only[0]], lay_out(plan), read_lock(path) if path.exists() else None)
+    if args.as_json:
+        print_json({"argosy": "image-containerfile/1", "image": only[0], "text": text})
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
 def _only(args: argparse.Namespace) -> tuple[str, ...]:
     return tuple(args.only.split(",")) if args.only else ()
 
@@ -96,4 +117,5 @@ _ACTIONS: Final[dict[str, Callable[[ImagePlan, argparse.Namespace], int]]] = {
     "plan": _plan,
     "lock": _lock,
     "build": _build,
+    "containerfile": _containerfile,
 }

@@ -211,7 +211,8 @@ def build_text(outcome: Outcome) -> str:
     named = sum(image.proof is not None and image.proof.is_good for image in images)
     return (
         f"{len(images)} images built = {named} named + {len(images) - named} without a name; the layout has "
-        f"{len(held)}: {shared / 1e6:.1f} MB stored, {alone / 1e6:.1f} MB if nothing were shared; {outcome.folder}"
+        f"{len(held)}: {shared / 1e6:.1f} MB stored, {alone / 1e6:.1f} MB if nothing were shared; "
+        f"{outcome.folder}"
     )
 
 

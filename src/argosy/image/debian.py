@@ -61,6 +61,8 @@ _WITHOUT: Final = (
 _HINT: Final = "`apt-get update` first; elsewhere `--base LAYOUT` takes an OCI layout that has Python"
 # Raised when the recipe changes: what an older one made is not used.
 _RECIPE: Final = "6"
+# Modules from which on it pays to compile on all processors.
+_MANY: Final = 200
 
 
 class Package(msgspec.Struct, frozen=True, order=True):
@@ -265,19 +267,9 @@ def compile_below(python: list[str], tree: str, folder: Path) -> None:
 
     It is never checked against its source: an image does not change, and a look at each would cost time.
     """
-    command = [
-        *python,
-        "-m",
-        "compileall",
-        "-q",
-        "--invalidation-mode",
-        "unchecked-hash",
-        "-s",
-        str(folder),
-        "-p",
-        "/",
-        str(folder),
-    ]
+    is_large = sum(1 for _ in folder.rglob("*.py")) > _MANY
+    words = ["-q", "-j", "0" if is_large else "1", "--invalidation-mode", "unchecked-hash"]
+    command = [*python, "-m", "compileall", *words, "-s", str(folder), "-p", "/", str(folder)]
     env = {"PYTHONHOME": f"{tree}/usr", "PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1"}
     # What does not compile (a template, a test of a parser) has no bytecode; Python says so again when
     # somebody imports it, and the proof imports everything.

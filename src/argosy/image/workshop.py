@@ -56,7 +56,7 @@ def lock_path(plan: ImagePlan) -> Path:
 
 def lock_images(plan: ImagePlan, only: tuple[str, ...] = ()) -> Lock:
     """Write the lock of a plan anew; raises as apt and pip do."""
-    _check_names(plan, only)
+    check_names(plan, only)
     lock = make_lock(plan, cache_folder(), only)
     write_lock(lock, lock_path(plan))
     return lock
@@ -68,7 +68,7 @@ def build_images(plan: ImagePlan, order: Order, tell: Callable[[str], None]) -> 
     tell: takes a line for each step. Raises as what is used does: InputError for names and locks,
     MissingError for programs, RefusedError for what cannot be fetched.
     """
-    _check_names(plan, order.only)
+    check_names(plan, order.only)
     path = lock_path(plan)
     if not path.exists():
         tell(f"writing `{LOCK_FILE}`: there was none")
@@ -107,7 +107,8 @@ def told_proof(proof: Proof) -> str:
     return "no name: " + "; ".join([*failed, *proof.faults])
 
 
-def _check_names(plan: ImagePlan, only: tuple[str, ...]) -> None:
+def check_names(plan: ImagePlan, only: tuple[str, ...]) -> None:
+    """Raise InputError: one of these is no image of the plan."""
     for name in only:
         if name not in plan.images:
             hint = suggestion(name, plan.images, "images")
