@@ -150,7 +150,7 @@ def test_a_dead_root_is_one_alert_with_its_dependents_and_is_cleared(toy: Rig, r
     assert (raised["fleet"], raised["machine"]) == ("toy", "")
     assert [each["subject"] for each in json.loads(_get(toy, "/api/alerts"))["open"]] == ["Root"]
     toy.json("up", "-d")
-    toy.until(lambda: len(receiver.taken) == 2)
+    toy.until(lambda: len(receiver.said()) == 2)
     assert receiver.said() == [("raised", "Root"), ("cleared", "Root")]
     assert json.loads(_get(toy, "/api/alerts"))["open"] == []
 
@@ -221,7 +221,7 @@ def test_what_the_hub_told_is_not_told_again_by_its_next_life(toy: Rig, receiver
     _kill_hub(toy)
     toy.until(lambda: '"subject":"Root"' in _get(toy, "/api/alerts"))
     toy.json("up", "-d")
-    toy.until(lambda: len(receiver.taken) == 2, 30)
+    toy.until(lambda: len(receiver.said()) == 2, 30)
     assert receiver.said() == [("raised", "Root"), ("cleared", "Root")]
 
 
