@@ -237,3 +237,33 @@ def test_a_fleet_file_that_is_applied_anew_counts_for_alerts(toy: Rig, receiver:
     toy.json("up", "--only", "Side", "-d")
     toy.until(lambda: bool(receiver.taken), 30)
     assert receiver.said() == [("raised", "Root")]
+
+
+SLOW = """
+import time
+from pathlib import Path
+time.sleep(float(Path("takes").read_text()))
+exec(open("speaker.py").read())
+"""
+
+
+@pytest.mark.soak
+def test_a_start_that_is_slower_than_its_own_past_is_told_after_the_restart(
+    rig: Rig, receiver: Receiver
+) -> None:
+    (page,) = free_ports(1)
+    rig.write(FLEET.format(page=page, hook=receiver.port) + "  Slow: {run: slow.py}\n")
+    rig.write(SLOW, "slow.py")
+    rig.env |= {"ARGOSY_HUB": "on", "PAGE": str(page)}
+    rig.write("0.05", "takes")
+    rig.json("up", "-d")
+    for _ in range(6):
+        rig.json("restart", "Slow")
+    rig.write("4", "takes")
+    rig.json("restart", "Slow")
+    rig.until(lambda: len(receiver.said()) == 2, 30)
+    assert receiver.said() == [("raised", "Slow"), ("cleared", "Slow")]
+    (raised, _) = receiver.taken
+    assert raised["about"] == "slow-start"
+    assert "Slow was ready after 4." in raised["text"]
+    assert "6 earlier starts took" in raised["text"]

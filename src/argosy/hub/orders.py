@@ -83,6 +83,7 @@ class Orders:
 
     async def _quiet(self, order: Order, by: str) -> dict[str, Any]:
         agents = self._known(order, all_=True)
+        self._check_here(agents)
         alerting = self._hub.watch.alerting
         key = _key_of(agents)
         until_s = time.time() + 60 * order.minutes
@@ -92,6 +93,7 @@ class Orders:
 
     async def _loud(self, order: Order, by: str) -> dict[str, Any]:
         agents = self._known(order, all_=True)
+        self._check_here(agents)
         key = _key_of(agents)
         was_quiet = self._hub.watch.alerting.quiet.close(key)
         await self._hub.acts.note("loud", agents, by or "somebody", key=key)
@@ -107,6 +109,18 @@ class Orders:
         if faults := [fault for name in names if (fault := self._fault_of(name))]:
             raise InputError(*faults)
         return names
+
+    def _check_here(self, agents: list[str]) -> None:
+        """Raise InputError where an agent's alerts are raised by another machine's hub."""
+        declared = self._hub.declared()
+        hint = "ask the hub of that machine"
+        faults = [
+            Fault("agents", "elsewhere", f"alerts about `{name}` are raised on `{machine}`", hint)
+            for name in agents
+            if not self._hub.is_here(machine := declared[name].machine)
+        ]
+        if faults:
+            raise InputError(*faults)
 
     def _fault_of(self, name: str) -> Fault | None:
         declared = self._hub.declared()
