@@ -23,6 +23,7 @@ from argosy.refit.rule import Ruled, load_references
 _WIDTH, _HEIGHT = 1200, 560
 _LETTER = 6.3  # width of a letter at 11 px, about
 _STEPS = (1, 3, 6, 11)
+_MOST_GROUPS = 12  # of copies, before the rest is folded away
 _ACTIONS = {
     "auto": "a refit can change on its own",
     "review": "a change can be proposed",
@@ -65,10 +66,12 @@ def _actions(findings: Sequence[Finding]) -> str:
 
 def _chip(code: str, items: Sequence[Finding], ruled: Ruled) -> str:
     paths = len({item.path for item in items})
+    auto = sum(item.action == "auto" for item in items)
+    told = f"in {paths} {'file' if paths == 1 else 'files'}{f', {auto} auto' if auto else ''}"
     return (
         f'<button class="chip" data-code="{code}" aria-pressed="false"><b>{len(items)}</b>'
         f"<span><code>{code}</code> {escape(ruled.rule.title)}</span>"
-        f"<small>in {paths} {'file' if paths == 1 else 'files'}</small></button>"
+        f"<small>{told}</small></button>"
     )
 
 
@@ -124,19 +127,30 @@ def _copies(findings: Sequence[Finding]) -> str:
     if not groups:
         return ""
     ordered = sorted(groups.values(), key=lambda items: (-len(items), items[0]))
-    rows = "".join(
-        f"<details><summary><b>{len(items)}</b> {escape(items[0].symbol or items[0].message)}"
-        f" <small>{escape(items[0].message)}</small></summary><ul>"
-        + "".join(f"<li><code>{_place(item)}</code> {escape(item.symbol)}</li>" for item in items)
-        + "</ul></details>"
-        for items in ordered
+    rows = [_group(items) for items in ordered]
+    shown, folded = "".join(rows[:_MOST_GROUPS]), "".join(rows[_MOST_GROUPS:])
+    more = f"<details><summary>{len(rows) - _MOST_GROUPS} more groups</summary>{folded}</details>"
+    return (
+        '<section id="copies"><h2>Copies, the largest groups first</h2>'
+        f"{shown}{more if folded else ''}</section>"
     )
-    return f'<section id="copies"><h2>Copies, the largest groups first</h2>{rows}</section>'
+
+
+def _group(items: Sequence[Finding]) -> str:
+    """Return one group of copies: whose they are, how alike, and where all of them stand."""
+    first = items[0]
+    # The message begins with whose it is and ends with some of the places, which are all listed here.
+    alike = f"({first.message.partition(' (')[2].partition(': ')[0]}"
+    places = "".join(f"<li><code>{_place(item)}</code> {escape(item.symbol)}</li>" for item in items)
+    return (
+        f"<details><summary><b>{len(items)}</b> <code>{escape(first.symbol or first.path)}</code>"
+        f" <small>{_worded(alike)}</small></summary><ul>{places}</ul></details>"
+    )
 
 
 def _list(code: str, items: Sequence[Finding], ruled: Ruled) -> str:
     _, _, rest = ruled.doc.strip().partition("\n")
-    why = "".join(f"<p>{escape(part)}</p>" for part in rest.strip().split("\n\n"))
+    why = "".join(f"<p>{_worded(part)}</p>" for part in rest.strip().split("\n\n"))
     rows = "".join(
         f'<tr data-path="{escape(item.path)}"><td><code>{_place(item)}</code></td>'
         f"<td>{_worded(item.message)}{_hint(item)}</td><td><code>{escape(item.symbol)}</code></td></tr>"
