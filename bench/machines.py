@@ -37,6 +37,8 @@ EACH_WAY = 12
 DELAY_S = 0.02
 MANY, AGENTS_EACH = 10, 100
 STATUS_CALLS = 9
+ROLL_S = 15.0  # what a rolling restart takes on a busy machine
+CUT_DEADLINE_S, ROLL_DEADLINE_S = 1.0, 10.0
 CALLED = 4  # agents that the caller talks to
 _READY = {state.value for state in READY_STATES}
 
@@ -51,6 +53,8 @@ METHOD = [
     "  mend until one says linked; `started_twice`: lives, by lines that the agents leave, beyond one each",
     f"requests: of {CALLED} threads that call agents across the cable meanwhile, each with 1 s of time;",
     "  `unnamed`: neither answered nor failed by name",
+    "rolling: `restart --rolling` of all, while the same threads call methods declared idempotent, with",
+    f"  {ROLL_DEADLINE_S:g} s each: what the wire sends again is no failure, what ends in an error is",
     f"status: the whole command on one of {MANY} linked machines with {AGENTS_EACH} agents each",
 ]
 
@@ -118,6 +122,11 @@ def measure_pair(
             goal = 10.0 + 1000 * DELAY_S
             values["machines.crossing_slow"] = value_of([1000 * each for each in slow], "ms", goal=goal)
         values |= cut(duo, fleet)
+        left_s = options.until_s - time.monotonic()
+        if left_s > ROLL_S:
+            values |= roll(duo, fleet)
+        else:
+            skipped["machines.rolling_requests_failed"] = f"{left_s:.0f} s are left, 84 restarts take more"
 
 
 @contextlib.contextmanager
@@ -190,17 +199,7 @@ def cut(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
     """Cut the cable under the running fleet while somebody calls across it, mend it, and start again."""
     one, two = fleet.machines
     start(duo, fleet, "two")
-    far = [name for name, machine in fleet.machine_of.items() if machine == two][:CALLED]
-    book = next((duo.root / one / "state/argosy").glob("*/book.json"))
-    caller = duo.machines[one].popen(
-        [sys.executable, str(Path(__file__).parent / "linked/calls.py"), "60", *far],
-        env={**duo.env(one), "ARGOSY_BOOK": str(book)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert caller.stdout is not None
-    assert caller.stdout.readline() == "calling\n"
+    caller = call(duo, fleet, CUT_DEADLINE_S)
     cut_at = time.monotonic()
     duo.machines[two].cut()
     noticed = [blind - cut_at for blind in seen(duo, fleet, "machine-blind", cut_at)]
@@ -208,8 +207,7 @@ def cut(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
     duo.machines[two].mend()
     again = [linked - mended_at for linked in seen(duo, fleet, "machine-linked", mended_at)]
     duo.argosy(one, "up", "-d", "--no-hub", timeout_s=60)
-    out, _ = caller.communicate("", timeout=30)
-    counts: dict[str, int] = json.loads(out)
+    counts = called(caller)
     lives = {path.name: len(path.read_text().split()) for path in fleet.witness.iterdir()}
     extra = sum(lives.get(name, 0) - 1 for name in fleet.machine_of)
     tell(f"cut noticed after {max(noticed):.2f} s, linked again after {max(again):.2f} s, {counts}")
@@ -220,6 +218,48 @@ def cut(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
         "machines.started_twice": count_of(extra, "lives", goal=0),
         "machines.requests_failed_by_name": count_of(counts["failed_named"], f"of {counts['sent']}"),
         "machines.requests_unnamed": count_of(counts["lost"], f"of {counts['sent']}", goal=0),
+    }
+
+
+def call(duo: Duo, fleet: LinkedFleet, deadline_s: float) -> subprocess.Popen[str]:
+    """Begin to call agents of the second machine from the first, without a pause."""
+    one, two = fleet.machines
+    far = [name for name, machine in fleet.machine_of.items() if machine == two][:CALLED]
+    book = next((duo.root / one / "state/argosy").glob("*/book.json"))
+    caller: subprocess.Popen[str] = duo.machines[one].popen(
+        [sys.executable, str(Path(__file__).parent / "linked/calls.py"), str(deadline_s), *far],
+        env={**duo.env(one), "ARGOSY_BOOK": str(book)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert caller.stdout is not None
+    assert caller.stdout.readline() == "calling\n"
+    return caller
+
+
+def called(caller: subprocess.Popen[str]) -> dict[str, int]:
+    """End the calls, and return what became of them."""
+    out, _ = caller.communicate("", timeout=60)
+    counts: dict[str, int] = json.loads(out)
+    return counts
+
+
+def roll(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
+    """Restart the whole fleet, one agent after another, while somebody calls across who retries."""
+    one = fleet.machines[0]
+    start(duo, fleet, "two")
+    caller = call(duo, fleet, ROLL_DEADLINE_S)
+    told = duo.json(one, "restart", "--rolling")
+    counts = called(caller)
+    if len(told["restarted"]) != len(fleet.machine_of):
+        raise RefusedError(Fault("bench", "not-rolled", f"not all were restarted: {told['not_ready']}"))
+    tell(f"rolled over {len(told['restarted'])} agents in {told['seconds']:.1f} s, {counts}")
+    down(duo, fleet, "two")
+    failed = counts["failed_named"] + counts["lost"]
+    return {
+        "machines.rolling_restart": value_of([told["seconds"]], "s"),
+        "machines.rolling_requests_failed": count_of(failed, f"of {counts['sent']}", goal=0),
     }
 
 

@@ -58,7 +58,11 @@ def write_linked(folder: Path, like: Path, each_way: int) -> LinkedFleet:
         "fleet": "linked",
         "machines": {first: {}, second: {}},
         "environments": {"development": hosts, "together": dict.fromkeys(hosts, ADDRESSES[0])},
-        "defaults": {"run": "witness:Witness", "env": {"WITNESS": str(witness)}},
+        "defaults": {
+            "run": "witness:Witness",
+            "env": {"WITNESS": str(witness)},
+            "idempotent": ["say"],
+        },
         "agents": {name: {k: v for k, v in facts.items() if v} for name, facts in agents.items()},
     }
     path = folder / "fleet.yaml"

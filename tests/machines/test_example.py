@@ -69,7 +69,7 @@ def test_the_example_on_two_machines_through_everything(duo: Duo, linked: Linked
     far = [name for name, machine in linked.machine_of.items() if machine == TWO][:4]
     book = next((duo.root / ONE / "state/argosy").glob("*/book.json"))
     caller = duo.machines[ONE].popen(
-        [sys.executable, str(BENCH / "linked/calls.py"), "600", *far],
+        [sys.executable, str(BENCH / "linked/calls.py"), "1", *far],
         env={**duo.env(ONE), "ARGOSY_BOOK": str(book)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 from rig.duo import Duo, until
-from rig.lan import Machine
 
 # A chain that crosses the cable three times.
 CHAIN = """
@@ -16,7 +15,7 @@ C: {machine: one, needs: [B]}
 D: {machine: two, needs: [C]}
 """
 NAMES = ["A", "B", "C", "D"]
-# Speaks ZeroMQ to the door of `one`, with no key or one of its own, and says what it heard.
+# Speaks ZeroMQ to the door of `one`, with no key or one of its own, until its input ends; says what it heard.
 STRANGER = """
 import sys, zmq
 from argosy.engine.linkframes import LINK_PROTOCOL, Watch, encode_frame
@@ -27,7 +26,8 @@ if sys.argv[1]:
     socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
 socket.connect("tcp://192.168.100.16:9472")
 socket.send(encode_frame(Watch(protocol=LINK_PROTOCOL, fleet="duo", environment="development")))
-print("answered" if socket.poll(1000) else "silence", flush=True)
+sys.stdin.read()
+print("answered" if socket.poll(0) else "silence", flush=True)
 """
 
 
@@ -118,8 +118,11 @@ def test_strangers_are_refused_and_told(duo: Duo) -> None:
     duo.serve("one")
     public = (duo.root / "one/keys/one.public").read_text().strip()
     for key, reason in (("", "it showed no key"), (public, "its key is not one of this fleet's")):
-        assert ask(duo.machines["two"], STRANGER, key).stdout == "silence\n"
+        stranger = duo.machines["two"].popen(
+            [sys.executable, "-c", STRANGER, key], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         until(lambda reason=reason: reason in (duo.root / "one/serve.log").read_text())
+        assert stranger.communicate("", timeout=30)[0] == "silence\n"
     assert duo.status("one")["machines"]["two"]["state"] == "blind"
 
 
@@ -129,7 +132,3 @@ def test_no_machine_serves_others_without_keys(duo: Duo) -> None:
     assert "`argosy keys make`" in refused.stderr
     account = up(duo, code=1)
     assert set(account["left_out"]) == {"B", "D"}  # type: ignore[call-overload]
-
-
-def ask(machine: Machine, program: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return machine.run([sys.executable, "-c", program, *words])

@@ -104,10 +104,11 @@ def _plan(args: argparse.Namespace, drill: Drill, fleet: Fleet) -> Iterable[tupl
     yield from named
     if args.minutes is None and named:
         return
+    home = drill.agents().at_home()
     ways: dict[str, tuple[Kind, ...]] = {
         name: ("kill", "freeze") if agent.liveness else ("kill",)
         for name, agent in fleet.agents.items()
-        if agent.restart != "never"
+        if agent.restart != "never" and name in home
     }
     yield from at_random(drill, ways, 60.0 * (args.minutes or 1.0), random.Random(args.seed))
 

@@ -78,13 +78,14 @@ def _look_at_processes(view: GraphView) -> tuple[Held, frozenset[str]]:
     with client:
         report = client.ask(Status())
     assert isinstance(report, Report), "a status is answered by a report"
-    leaders = {name: agent.pid for name, agent in report.agents.items() if agent.pid is not None}
+    home = report.at_home()
+    leaders = {name: agent.pid for name, agent in home.items() if agent.pid is not None}
     book = read_book(Path(folder.book))
     elsewhere = {
         (entry.host, port): name
         for name, entry in book.agents.items()
         for port in (entry.port, entry.health_port)
-        if port is not None and name not in report.agents
+        if port is not None and name not in home
     }
     doors = {
         port: name

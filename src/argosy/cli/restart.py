@@ -113,7 +113,7 @@ def _stale(client: Client, path: Path, folder: Folder, names: list[str]) -> dict
     from argosy.engine.staleness import stale_agents, started_at  # noqa: PLC0415 - reads sources
     from argosy.fleet.load import load_fleet  # noqa: PLC0415
 
-    agents = _report(client).agents
+    agents = _report(client).at_home()
     unknown = [name for name in names if name not in agents]
     if unknown:
         raise _unknown(unknown)

@@ -58,6 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy serve`."""
     add_fleet(parser, words="[install]", words_help="install: write a systemd unit")
     parser.add_argument("--machine", metavar="M", help="be this machine of the fleet")
+    parser.add_argument("-o", dest="unit", metavar="FILE", help="with install: write the unit there")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if links is None:
         _check_keys(fleet, placement, machines)
     if words:
-        return _install(path, fleet, placement, links, args.machine)
+        return _install(path, fleet, placement, links, args)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     def ready() -> None:
@@ -115,13 +116,13 @@ def _notify(text: str) -> None:
 
 
 def _install(
-    path: Path, fleet: Fleet, placement: Placement, links: LinkPlan | None, machine: str | None
+    path: Path, fleet: Fleet, placement: Placement, links: LinkPlan | None, args: argparse.Namespace
 ) -> int:
     """Write the unit, and say how to start it.
 
     Raises MissingError: it cannot be written.
     """
-    chosen = machine or (links.machine if links else None)
+    chosen = args.machine or (links.machine if links else None)
     words = [sys.executable, "-m", "argosy", "serve", str(path)]
     words += ["--machine", chosen] if chosen else []
     variables = "".join(
@@ -139,9 +140,9 @@ def _install(
     else:
         home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
         folder, scope = Path(home) / "systemd" / "user", " --user"
-    unit = folder / f"argosy-{fleet.name}.service"
+    unit = Path(args.unit) if args.unit else folder / f"argosy-{fleet.name}.service"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        unit.parent.mkdir(parents=True, exist_ok=True)
         unit.write_text(text, encoding="utf-8")
     except OSError as error:
         message = f"`{unit}` cannot be written: {(error.strerror or str(error)).lower()}"

@@ -132,7 +132,7 @@ class _Screen:
         except ArgosyError as error:
             self._message = error.faults[0].message
             self._drop()
-        pids = [status.pid for status in self._report.agents.values() if status.pid]
+        pids = [status.pid for status in self._report.at_home().values() if status.pid]
         self._cpu = self._processors.look(pids)
 
     def _drop(self) -> None:

@@ -139,6 +139,9 @@ class UpView:
         if account.critical_path:
             chain = " -> ".join(f"{step.agent} {step.ready:.2f}" for step in account.critical_path)
             print(f"critical path {account.critical_path_seconds:.2f} s: {chain}")
+        if any(reason.startswith("on machine `") for reason in account.left_out.values()):
+            words = "`argosy keys make` and `argosy serve` there bring the other machines in"
+            print(f"{paint('hint:', 'cyan')} {words}")
         for name, reason in list(account.not_ready.items())[:1]:
             print(f"{paint('hint:', 'cyan')} {_hint(name, reason)}")
         sys.stdout.flush()

@@ -83,7 +83,7 @@ class Drill:
 
         Raises InputError: there is no such agent here. Raises RefusedError: it is not ready.
         """
-        known = self.agents().agents
+        known = self.agents().at_home()
         if agent not in known:
             hint = "`argosy status` lists them"
             raise InputError(Fault(agent, "unknown-agent", f"no agent `{agent}` runs here", hint))

@@ -276,6 +276,11 @@ class Report(Message, frozen=True):
     machines: dict[str, MachineStatus]
     agents: dict[str, AgentStatus]
 
+    def at_home(self) -> dict[str, AgentStatus]:
+        """Return the agents of this machine: a pid of another one's is nobody here, or somebody else."""
+        afar = {name for name, machine in self.machines.items() if machine.state != "here"}
+        return {name: agent for name, agent in self.agents.items() if agent.machine not in afar}
+
 
 Request = Hello | Apply | Stop | Restart | Status | Subscribe | Relay | Condemn | Shutdown
 Answer = (
