@@ -35,7 +35,9 @@ def test_a_stopped_fleet_is_removed_and_told_and_starts_again(rig: Rig) -> None:
     rig.write(ONE)
     rig.json("up", "-d")
     folder = folder_of(rig)
+    assert rig.argosy("hub", "--token").returncode == 0
     rig.json("down")
+    assert (folder / "hub.token").is_file()
     would = rig.json("clean", "--dry-run")
     assert would["dry_run"]
     assert (folder / "log" / "A.log").is_file()
