@@ -66,6 +66,8 @@ def as_page(told: dict[str, Any]) -> str:
         _table(("agent", "what is there"), after["no_main_port"].items()),
         "## Packages that a script has a way to do without, and does",
         _table(("agent", "packages"), [(name, ", ".join(what)) for name, what in after["optional"].items()]),
+        "## More than one ZeroMQ context",
+        _table(("agent", "why"), after["more_contexts"].items()),
         _CELLS.format(ready=len(after["ready"])),
         _table(("what an agent takes of its process", "agents"), _taken(after)),
     ]

@@ -111,6 +111,8 @@ class Rounds:
         refitted = self._argosy.ask("refit", str(place), "--apply", "--dirty")
         facts["refit"] = {key: refitted[key] for key in ("run", "sites", "gates")}
         facts["refit"]["changed"] = len(refitted["changed"])
+        kept = [each for each in refitted["refused"] if each["code"] == "Z301"]
+        facts["refit"]["own_contexts"] = {each["path"]: each["reason"] for each in kept}
         return Made(place, facts)
 
     def _audit(self, place: Path) -> dict[str, int]:
@@ -219,6 +221,9 @@ class Rounds:
             **msgspec.to_builtins(closed),
             "optional": optional_packages(made.place, ready, self._bin / "python"),
             "apart": reasons_apart(made.place, ready),
+            "more_contexts": {
+                name: _own_context(made, scripts[name]) for name, look in looks.items() if look.contexts > 1
+            },
             "processes": len({look.pid for look in living}),
             "contexts": sum(look.contexts for look in living),
             "most_contexts": max((look.contexts for look in living), default=0),
@@ -231,6 +236,12 @@ class Rounds:
             "written": seen["written"],
             "made": made.facts,
         }
+
+
+def _own_context(made: Made, script: str) -> str:
+    """Return why a process may have more than the shared context."""
+    kept = made.facts.get("refit", {}).get("own_contexts", {})
+    return f"refit left its own: {kept[script]}" if script in kept else "a module that it imports has one"
 
 
 def _scripts(place: Path) -> dict[str, str]:
