@@ -218,10 +218,11 @@ class LinkDial:
         if is_new:
             self.is_linked, self.since_s, self.reason, self._gone = True, time.time(), "", ""
             self._timer.cancel()
-            self._beat()
         self._on_frame(self, snapshot)
         if is_new:
             self._on_sight(self)
+            # In a turn of its own: it reads on, and what follows the snapshot must not overtake it.
+            self._timer = self._loop.call_soon(self._beat)
 
     def _look_at_end(self) -> None:
         lane = self._lane
