@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +155,7 @@ class Crew:
         held = {unit.name for unit in self.hosts() if unit.identity is not None}
         for name, identity in agents_in_proc(self.folder).items():
             if name not in held:
-                self._record_again(name, identity, secrets.randbits(62))
+                self._record_again(name, identity, lease.new_incarnation())
 
     def mend_folder(self) -> bool:
         """Make the state folder anew when somebody has deleted it under the running fleet; return whether.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine import process
+from argosy.engine.lease import new_incarnation
 from argosy.engine.order import Order
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Errands:
     async def run(self, argv: Sequence[str], env: Mapping[str, str], cwd: str, within_s: float) -> Outcome:
         """Run a command to its end, or to the end of its time; a cancelled one is killed."""
         errand = Errand(self._loop)
-        number = secrets.randbits(62)
+        number = new_incarnation()
         self._unborn[number] = errand
         try:
             if not self._send(_order_of(number, argv, env, cwd), errand.output):

@@ -11,13 +11,12 @@ from where a start of its former self may still be.
 from __future__ import annotations
 
 import os
-import secrets
 
 from argosy.engine.lease import lock_within, open_lease
 from argosy.engine.process import read_at_once
 
 _WIDTH = 20
-_FIRST_BITS = 48
+_FIRST_BYTES = 6
 
 
 def read_generation(path: str | os.PathLike[str]) -> int:
@@ -60,6 +59,6 @@ def write_generation(descriptor: int, number: int) -> None:
 def raise_generation(descriptor: int) -> int:
     """Raise the number in the held lock file by one and return it."""
     before = os.pread(descriptor, _WIDTH, 0)
-    number = int(before) + 1 if before else secrets.randbits(_FIRST_BITS) + 1
+    number = int(before) + 1 if before else int.from_bytes(os.urandom(_FIRST_BYTES)) + 1
     write_generation(descriptor, number)
     return number

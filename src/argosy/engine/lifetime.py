@@ -5,12 +5,12 @@ What the process is to the fleet (ready, failing, restarted) is the unit's affai
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from argosy.engine import process
 from argosy.engine.departure import Departure
 from argosy.engine.held import HeldProcess
+from argosy.engine.lease import new_incarnation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ class Lifetime:
 
     def order(self) -> None:
         """One is about to be ordered: give it a number."""
-        self.incarnation = secrets.randbits(62)
+        self.incarnation = new_incarnation()
         self.is_unborn = True
 
     def born(self, birth: Birth, pidfd: int) -> None:
