@@ -96,11 +96,13 @@ def test_a_forker_that_tells_nothing_is_ended_and_replaced(
     monkeypatch.setattr(forkerlink, "_SILENT_S", 0.1)
 
     async def test(sea: Sea) -> None:
-        old = sea.forker()
+        sea.start(plan(spec("A", "sh", "-c", "echo up; exec sleep 1000", restart="always")))
+        await runs(sea, "A")
+        agent, old = sea.crew.units["A"].pid, sea.forker()
         os.kill(old, signal.SIGSTOP)
-        sea.start(plan(spec("A")))
-        await sea.until("A", state=State.READY)
-        assert sea.forker() != old
+        os.kill(agent or 0, signal.SIGKILL)
+        await replaced(sea, old)
+        await until(sea, lambda: sea.crew.units["A"].pid not in (None, agent))
 
     sail(test)
 

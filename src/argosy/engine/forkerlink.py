@@ -34,6 +34,8 @@ _PAUSE_S = 0.05
 _STOPPED_S = 1.0
 # A fork takes milliseconds; one that tells nothing for so long while it was asked, hangs.
 _SILENT_S = 3.0
+# Before its first word it also has an interpreter to start, which takes a crowded machine its time.
+_UNHEARD_S = 30.0
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from argosy.engine.forker import main; main()"
 
 
@@ -81,6 +83,7 @@ class ForkerLink:
         self._unsent: deque[tuple[Order, int]] = deque()
         self._unanswered: set[int] = set()
         self._heard_at = 0.0
+        self._has_spoken = False
         self._timers = Timers(loop)
         self._why = ""
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -107,7 +110,7 @@ class ForkerLink:
         self._unsent.append((order, output))
         if not self._unanswered:
             self._heard_at = self._loop.time()
-            self._timers.arm("silent", _SILENT_S, self._judge_silence)
+            self._timers.arm("silent", self._patience_s(), self._judge_silence)
         self._unanswered.add(order.incarnation)
         self._flush()
 
@@ -177,11 +180,15 @@ class ForkerLink:
         self.drain()
         if self._channel.fileno() < 0 or not self._unanswered:
             return
-        left_s = self._heard_at + _SILENT_S - self._loop.time()
+        patience_s = self._patience_s()
+        left_s = self._heard_at + patience_s - self._loop.time()
         if left_s > 0:
             self._timers.arm("silent", left_s, self._judge_silence)
         else:
-            self.end(f"told nothing for {_SILENT_S:.0f} s")
+            self.end(f"told nothing for {patience_s:.0f} s")
+
+    def _patience_s(self) -> float:
+        return _SILENT_S if self._has_spoken else _UNHEARD_S
 
     def end(self, why: str) -> None:
         """Kill it; what it bore falls to this process."""
@@ -201,6 +208,7 @@ class ForkerLink:
 
     def _tell(self, event: ForkerEvent, descriptors: list[int]) -> None:
         self._heard_at = self._loop.time()
+        self._has_spoken = True
         if isinstance(event, Birth | NoBirth | Declined):
             self._unanswered.discard(event.incarnation)
         if isinstance(event, Birth):
