@@ -143,6 +143,7 @@ def test_a_second_hub_is_refused_and_one_without_a_fleet_says_so(toy: Rig) -> No
     done = toy.argosy("hub")
     assert done.returncode == 3
     assert "the fleet has not been started on this machine" in done.stderr
+    assert "argosy_agent_up" in toy.argosy("hub", "--grafana").stdout
     toy.json("up", "-d")
     toy.hub()
     again = toy.argosy("hub")

@@ -23,6 +23,7 @@ STRUCTS = [
     spec.Alerts,
     spec.Hub,
     spec.Recovery,
+    spec.Scrape,
     spec.Threshold,
     spec.Logs,
     spec.AgentKeys,

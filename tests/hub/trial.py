@@ -261,13 +261,20 @@ class Trial:
             time.sleep(0.05)
 
     def _known(self, name: str) -> list[Any] | None:
-        """Return how far each origin is known there; None while a hub that was killed early has no store."""
+        """Return how far each origin is known there; None while a hub that was killed early has no store.
+
+        A life that was killed before it wrote anything is known to its own machine only.
+        """
         try:
             reading = Reading(self.store(name))
         except sqlite3.OperationalError:
             return None
         try:
-            return sorted((at.origin.machine, at.origin.epoch, at) for at in reading.positions())
+            return sorted(
+                (at.origin.machine, at.origin.epoch, at)
+                for at in reading.positions()
+                if at.events or at.ticks
+            )
         except sqlite3.OperationalError:
             return None
         finally:

@@ -12,6 +12,7 @@ example: argosy hub --token
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from argosy.engine.folder import folder_of
 from argosy.fault import Fault, MissingError
 from argosy.fleet.load import load_fleet
 from argosy.fleet.units import duration_s
+from argosy.hub.grafana import dashboard
 from argosy.hub.token import read_token, renew_token
 from argosy.wire.book import hub_name, read_book
 
@@ -40,6 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store", metavar="FILE", help="where the records are (default: the fleet's state folder)"
     )
+    parser.add_argument(
+        "--grafana", action="store_true", help="print a Grafana dashboard of the fleet, and start nothing"
+    )
     parser.add_argument("--token", action="store_true", help="print the token that actions on the page need")
     parser.add_argument(
         "--renew-token", action="store_true", help="make and print another; the one before ends"
@@ -47,12 +52,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the hub, or print its token; returns 0 when it was told to stop.
+    """Run the hub, or print its token or a dashboard; returns 0 when it was told to stop.
 
     Raises MissingError: the fleet was never started here, or the extra is missing. Raises RefusedError: a hub
     runs already, or the token cannot be read.
     """
     path, _ = take_fleet(args)
+    if args.grafana:
+        print(json.dumps(dashboard(load_fleet(path)), indent=2))
+        return 0
     folder = folder_of(path)
     if not folder.book.exists():
         message = "the fleet has not been started on this machine, so nothing is known of its addresses"

@@ -85,6 +85,11 @@ class Reader:
                 return  # a line without an end
         claim_from(file, self._offset)
 
+    @property
+    def offset(self) -> int:
+        """How far it has read."""
+        return self._offset
+
     def _opened(self) -> int | None:
         """Return the log that is there now, opened; a new one of that name is read from its beginning."""
         try:

@@ -109,6 +109,15 @@ class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = "30s"
 
 
+class Scrape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a script serves metrics for Prometheus; they become figures of its agent."""
+
+    agent: Annotated[Name, Meta(description="whose figures they are")]
+    url: Annotated[str, Meta(description="the address of the metrics, as its own machine reaches it")]
+    every: Annotated[Duration, Meta(description="the time between two questions")] = "10s"
+    most: Annotated[int, Meta(description="samples that are kept of one answer", ge=1)] = 1000
+
+
 class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The observability hub: where it listens, how long it keeps, whom it alerts."""
 
@@ -128,6 +137,11 @@ class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Duration | None, Meta(description="how long every sample is kept; default 3d, then one a minute")
     ] = None
     retention: Annotated[Duration | None, Meta(description="how long records are kept; default 14d")] = None
+    scrape: Annotated[list[Scrape], Meta(description="metrics of scripts outside the library")] = []
+    otlp: Annotated[
+        str | None,
+        Meta(description="the address of an OTLP/HTTP receiver, for example http://127.0.0.1:4318"),
+    ] = None
     alerts: Annotated[Alerts, Meta(description="when alerts are raised, and where they go")] = Alerts()
     recovery: Annotated[list[Recovery], Meta(description="what the hub does by itself about alerts")] = []
 

@@ -13,6 +13,9 @@ from argosy.hub.standing import Standing
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _COUNTERS: Final = frozenset(("handled", "failed", "missed_events"))
 _HIDDEN: Final = frozenset(("status", "process_state"))  # told as argosy_agent_state
+_OWN: Final = frozenset(("agent", "machine"))
+_LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\n"])*)"')
+_LABELLED: Final = re.compile(rf"([^{{]+)\{{({_LABEL.pattern}(?:,{_LABEL.pattern})*)\}}")
 _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -27,21 +30,41 @@ def exposition(agents: Iterable[Standing]) -> str:
         for state in State:
             label = _labels(each, f',argosy_agent_state="{state.value}"')
             lines.append(f"argosy_agent_state{label} {int(each.state == state.value)}")
-    for name in sorted({name for each in listed for name in each.figures} - _HIDDEN):
-        lines += _family(name, listed)
+    families: dict[str, dict[str, float]] = {}
+    for each in listed:
+        for name, value in each.figures.items():
+            if name not in _HIDDEN:
+                base, labels = _named(name)
+                families.setdefault(base, {}).setdefault(_labels(each, labels), value)
+    for base in sorted(families):
+        is_rising = (
+            is_counter(base)
+            and base.removesuffix("_total") not in families.keys() - {base}
+            and all(value >= 0 for value in families[base].values())  # as a counter has to be
+        )
+        family = "argosy_agent_" + (base.removesuffix("_total") if is_rising else base)
+        lines.append(f"# TYPE {family} {'counter' if is_rising else 'gauge'}")
+        suffix = "_total" if is_rising else ""
+        lines += [f"{family}{suffix}{labels} {_number(value)}" for labels, value in families[base].items()]
     return "\n".join([*lines, "# EOF", ""])
 
 
-def _family(name: str, agents: Iterable[Standing]) -> list[str]:
-    family = "argosy_agent_" + _UNFIT.sub("_", name)
-    is_counter = name in _COUNTERS
-    lines = [f"# TYPE {family} {'counter' if is_counter else 'gauge'}"]
-    suffix = "_total" if is_counter else ""
-    return lines + [
-        f"{family}{suffix}{_labels(each)} {_number(each.figures[name])}"
-        for each in agents
-        if name in each.figures
-    ]
+def _named(figure: str) -> tuple[str, str]:
+    """Return the name and the further labels of a figure; those that its agent has too are called
+    `exported_…`.
+    """
+    found = _LABELLED.fullmatch(figure)
+    if found is None:
+        return _UNFIT.sub("_", figure), ""
+    labels = dict(_LABEL.findall(found[2]))
+    texts = [f'{f"exported_{name}" if name in _OWN else name}="{value}"' for name, value in labels.items()]
+    return _UNFIT.sub("_", found[1]), "," + ",".join(texts)
+
+
+def is_counter(figure: str) -> bool:
+    """Return whether a figure only rises."""
+    base = figure.partition("{")[0]
+    return base in _COUNTERS or base.endswith("_total")
 
 
 def _labels(of: Standing, more: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,8 +27,10 @@ from argosy.hub.exchange import Puller, answer
 from argosy.hub.hearing import Hearing
 from argosy.hub.keeper import BOUNDS, Keeper
 from argosy.hub.news import News
+from argosy.hub.otlp import Export
+from argosy.hub.outcry import Outcry
 from argosy.hub.record import Event, Figures
-from argosy.hub.standing import Standings
+from argosy.hub.standing import Standing, Standings
 from argosy.hub.viewers import Viewers
 from argosy.hub.watch import Watch
 from argosy.wire.book import HUB, Directory, hub_name
@@ -111,8 +113,25 @@ class Hub(Agent):
         if self.options.lock:
             say_hub(Path(self.options.lock), self._server.url)
         news = News(self.keeper, folder.diary)
-        for running in (news.run(), census.run(), self.watch.run(), self._server.run()):
+        outcry = Outcry(self.keeper, folder)
+        for running in (news.run(), outcry.run(), census.run(), self.watch.run(), self._server.run()):
             self._tasks.append(asyncio.ensure_future(running))
+        self._tasks += map(asyncio.ensure_future, self._outside(fleet))
+
+    def _outside(self, fleet: Fleet) -> Iterator[Coroutine[Any, Any, None]]:
+        """Yield what deals with those who know nothing of argosy: scripts that are scraped, a receiver."""
+        if fleet.hub.scrape:
+            from argosy.hub.scrape import Scraper  # noqa: PLC0415 - its library is for it alone
+
+            for scrape in fleet.hub.scrape:
+                spec = fleet.agents.get(scrape.agent)
+                if self.is_here(spec.machine if spec else None):
+                    yield Scraper(self.keeper, scrape).run()
+        if fleet.hub.otlp:
+            yield Export(fleet.hub.otlp, fleet.name, self._own_agents).run()
+
+    def _own_agents(self) -> list[Standing]:
+        return [each for each in self.standings.agents.values() if self.is_here(each.machine)]
 
     def _on_census(self, report: Report | None) -> None:
         for name, agent in (report.agents if report else {}).items():

@@ -1,0 +1,103 @@
+"""Scraping: the metrics that a script serves for Prometheus become figures of the agent it is declared as."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import urllib.request
+from array import array
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import parser as plain
+from prometheus_client.openmetrics import parser as openmetrics
+
+from argosy.fleet.units import duration_s
+from argosy.hub.keeper import FullError, Keeper
+from argosy.hub.record import Event, Figures
+
+if TYPE_CHECKING:
+    from argosy.fleet.spec import Scrape
+
+UP: Final = "scrape_up"  # 1 where it answered, else 0
+LEFT_OUT: Final = "scrape_left_out"  # samples beyond `most`
+_WITHIN_S: Final = 5.0
+_MOST_BYTES: Final = 16 << 20
+_ACCEPT: Final = "application/openmetrics-text; version=1.0.0, text/plain; version=0.0.4; q=0.5"
+
+_log = logging.getLogger("argosy.hub")
+
+
+class Scraper:
+    """Asks one endpoint again and again. Whether it answers is a figure, and each change of that an event."""
+
+    def __init__(self, keeper: Keeper, scrape: Scrape) -> None:
+        self._keeper = keeper
+        self._scrape = scrape
+        self._reason: str | None = None  # why it did not answer last, empty where it did
+
+    async def run(self) -> None:
+        """Scrape until cancelled."""
+        every_s = duration_s(self._scrape.every)
+        while True:
+            began_s = time.monotonic()
+            events, figures = await asyncio.to_thread(self.ask)
+            try:
+                await self._keeper.keep(events, figures)
+            except FullError:
+                pass  # it is asked again
+            await asyncio.sleep(max(0.0, began_s + every_s - time.monotonic()))
+
+    def ask(self) -> tuple[list[Event], list[Figures]]:
+        """Return what the endpoint says now."""
+        now_ms = int(time.time() * 1000)
+        try:
+            found, reason = samples_of(*_fetch(self._scrape.url)), ""
+        except (OSError, ValueError) as error:
+            found, reason = {}, str(error) or type(error).__name__
+        kept = dict(list(found.items())[: self._scrape.most])
+        kept |= {UP: float(not reason), LEFT_OUT: float(max(0, len(found) - self._scrape.most))}
+        events = []
+        if reason != self._reason and (reason or self._reason):
+            _log.warning("`%s` of `%s`: %s", self._scrape.url, self._scrape.agent, reason or "it answers")
+            body = {"url": self._scrape.url, "reason": reason}
+            events = [Event(now_ms, "unscraped" if reason else "scraped", self._scrape.agent, body)]
+        self._reason = reason
+        values = array("d", kept.values()).tobytes()
+        return events, [Figures(self._scrape.agent, tuple(kept), now_ms, values)]
+
+
+def samples_of(text: str, is_open: bool) -> dict[str, float]:
+    """Return the samples of an exposition by name, with the labels as Prometheus writes them, sorted.
+
+    is_open: OpenMetrics, else Prometheus's own format. Raises ValueError: it is not what it is said to be.
+    """
+    families = (openmetrics if is_open else plain).text_string_to_metric_families(text)
+    samples: Iterable[tuple[str, float]] = (
+        (sample.name + _labels(sample.labels), float(sample.value))
+        for family in families
+        for sample in family.samples
+    )
+    return dict(sorted(samples))
+
+
+def _labels(labels: dict[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in sorted(labels.items())) + "}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _fetch(url: str) -> tuple[str, bool]:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"`{url}` is no http address")
+    request = urllib.request.Request(url, headers={"accept": _ACCEPT})
+    with urllib.request.urlopen(request, timeout=_WITHIN_S) as answer:
+        body = answer.read(_MOST_BYTES + 1)
+        if len(body) > _MOST_BYTES:
+            raise ValueError(f"more than {_MOST_BYTES >> 20} MiB of metrics")
+        return body.decode(), answer.headers.get_content_type() == "application/openmetrics-text"

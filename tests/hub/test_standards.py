@@ -1,0 +1,213 @@
+"""What the hub says to others, and takes from them: read by their parsers, sent to their receivers."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import math
+import shutil
+import subprocess
+import threading
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from argosy.fleet.load import load_fleet
+from argosy.fleet.spec import Scrape
+from argosy.hub.exposition import exposition
+from argosy.hub.grafana import dashboard
+from argosy.hub.otlp import Export, request_of
+from argosy.hub.scrape import LEFT_OUT, UP, Scraper, samples_of
+from argosy.hub.standing import Standing
+
+PLAIN = """# HELP http_requests_total The total.
+# TYPE http_requests_total counter
+http_requests_total{method="post",code="200"} 1027 1395066363000
+http_requests_total{method="post",code="400"} 3
+# TYPE temperature gauge
+temperature{place="a \\"b\\" \\\\ c"} -1.5e3
+"""
+OPEN = """# TYPE jobs counter
+jobs_total{queue="q"} 17.0
+# EOF
+"""
+FIGURES = st.dictionaries(
+    st.from_regex(r"[a-z_]{1,3}(_total)?(\{(a|agent)=\"[a-z\"\\ ]{0,3}\"\})?", fullmatch=True) | st.text(),
+    st.floats(),
+)
+
+
+@contextmanager
+def server(answer: Callable[[http.server.BaseHTTPRequestHandler], tuple[str, bytes]]) -> Iterator[str]:
+    """Serve what `answer` returns, a content type and a body; an empty type is a failure."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kind, body = answer(self)
+            self.send_response(200 if kind else 503)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - as http.server calls it
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.server_port}"
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+def standings() -> list[Standing]:
+    figures = {
+        "handled": 7.0,
+        "loop_lag_ms": 0.25,
+        "odd": math.nan,
+        "big": math.inf,
+        **samples_of(PLAIN, is_open=False),
+    }
+    return [Standing("A", "pc1", "ready", 1.0, figures=figures, figures_ms=5000), Standing("B", 'p"c')]
+
+
+def test_an_endpoint_is_read_in_both_formats() -> None:
+    assert samples_of(PLAIN, is_open=False) == {
+        'http_requests_total{code="200",method="post"}': 1027.0,
+        'http_requests_total{code="400",method="post"}': 3.0,
+        'temperature{place="a \\"b\\" \\\\ c"}': -1500.0,
+    }
+    assert samples_of(OPEN, is_open=True) == {'jobs_total{queue="q"}': 17.0}
+    with pytest.raises(ValueError):
+        samples_of("# TYPE jobs counter\njobs_total 1\n", is_open=True)  # no end
+
+
+def test_what_answers_and_what_does_not_are_told_and_so_much_is_kept() -> None:
+    answers = iter(
+        [
+            ("text/plain", PLAIN),
+            ("application/openmetrics-text", OPEN),
+            ("", ""),
+            ("", ""),
+            ("text/plain", PLAIN),
+        ]
+    )
+
+    def answer(_: http.server.BaseHTTPRequestHandler) -> tuple[str, bytes]:
+        kind, text = next(answers)
+        return kind, text.encode()
+
+    with server(answer) as url:
+        scraper = Scraper(None, Scrape("A", f"{url}/metrics", most=2))  # type: ignore[arg-type] - not asked
+        seen = [scraper.ask() for _ in range(5)]
+    numbers = [dict(zip(each.names, array("d", each.values), strict=True)) for _, (each,) in seen]
+    assert [each[UP] for each in numbers] == [1, 1, 0, 0, 1]
+    assert [each[LEFT_OUT] for each in numbers] == [1, 0, 0, 0, 1]
+    assert [len(each) for each in numbers] == [4, 3, 2, 2, 4]
+    assert [[event.kind for event in events] for events, _ in seen] == [
+        [],
+        [],
+        ["unscraped"],
+        [],
+        ["scraped"],
+    ]
+
+
+@given(FIGURES)
+def test_any_figures_are_open_metrics(figures: dict[str, float]) -> None:
+    text = exposition([Standing("A", "pc1", "ready", figures=figures), Standing("B", "pc2", "exited")])
+    list(text_string_to_metric_families(text))
+
+
+def test_scraped_labels_come_out_as_labels() -> None:
+    families = {each.name: each for each in text_string_to_metric_families(exposition(standings()))}
+    requests = families["argosy_agent_http_requests"]
+    assert requests.type == "counter"
+    assert [(s.labels["agent"], s.labels["code"], s.value) for s in requests.samples] == [
+        ("A", "200", 1027),
+        ("A", "400", 3),
+    ]
+    (sample,) = families["argosy_agent_temperature"].samples
+    assert sample.labels["place"] == 'a "b" \\ c'
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian: prometheus)")
+def test_promtool_finds_no_fault() -> None:
+    text = exposition(standings()).replace("# EOF\n", "")
+    text = text.replace(" stateset", " gauge").replace(
+        "# TYPE argosy_agent_handled counter", "# TYPE argosy_agent_handled_total counter"
+    )
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    # 3: it parses, and the linter would have other names
+    assert checked.returncode in (0, 3), checked.stdout + checked.stderr
+
+
+def test_an_otlp_receiver_gets_each_agent_as_a_resource_and_its_absence_is_told() -> None:
+    requests = pytest.importorskip("opentelemetry.proto.collector.metrics.v1.metrics_service_pb2")
+    from google.protobuf.json_format import Parse  # noqa: PLC0415 - where it is installed
+
+    bodies: list[tuple[str, bytes]] = []
+
+    def take(handler: http.server.BaseHTTPRequestHandler) -> tuple[str, bytes]:
+        bodies.append((handler.path, handler.rfile.read(int(handler.headers["content-length"]))))
+        return ("application/json", b"{}") if len(bodies) != 1 else ("", b"")
+
+    with server(take) as url:
+        export = Export(url, "harbour", standings)
+        body = json.dumps(request_of(standings(), "harbour", 4_000_000)).encode()
+        export.send(body)
+        assert "503" in export.failure
+        export.send(body)
+        assert export.failure == ""
+    assert [path for path, _ in bodies] == ["/v1/metrics"] * 2
+    said = Parse(bodies[1][1], requests.ExportMetricsServiceRequest())
+    names = [
+        {a.key: a.value.string_value for a in each.resource.attributes} for each in said.resource_metrics
+    ]
+    assert names == [
+        {"service.name": "A", "service.namespace": "harbour", "host.name": "pc1"},
+        {"service.name": "B", "service.namespace": "harbour", "host.name": 'p"c'},
+    ]
+    metrics = {each.name: each for each in said.resource_metrics[0].scope_metrics[0].metrics}
+    handled = metrics["argosy.agent.handled"].sum
+    assert (handled.is_monotonic, handled.data_points[0].as_double) == (True, 7.0)
+    assert math.isnan(metrics["argosy.agent.odd"].gauge.data_points[0].as_double)
+    assert metrics["argosy.agent.up"].gauge.data_points[0].as_int == 1
+
+
+def test_the_dashboard_asks_for_what_is_served_and_no_panel_covers_another(tmp_path: Path) -> None:
+    (tmp_path / "a.py").touch()
+    (tmp_path / "fleet.yaml").write_text(
+        "fleet: harbour\nagents:\n  A.b: {run: a.py, group: one}\n  C: {run: a.py, group: one}\n"
+        "  D: {run: a.py}\n"
+    )
+    made = json.loads(json.dumps(dashboard(load_fleet(tmp_path / "fleet.yaml"))))
+    cells = [
+        (x, y)
+        for each in (panel["gridPos"] for panel in made["panels"])
+        for x in range(each["x"], each["x"] + each["w"])
+        for y in range(each["y"], each["y"] + each["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert all(x < 24 for x, _ in cells)
+    assert [panel["title"] for panel in made["panels"] if panel["type"] == "row"] == ["one", "harbour"]
+    asked = [target["expr"] for panel in made["panels"] for target in panel.get("targets", ())]
+    assert any('agent=~"A\\\\.b|C"' in expression for expression in asked)
+    assert len({panel["id"] for panel in made["panels"]}) == len(made["panels"])
