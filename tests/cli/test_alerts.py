@@ -231,6 +231,7 @@ def test_what_the_hub_told_is_not_told_again_by_its_next_life(toy: Rig, receiver
     assert receiver.said() == [("raised", "Root"), ("cleared", "Root")]
 
 
+@pytest.mark.soak
 def test_a_fleet_file_that_is_applied_anew_counts_for_alerts(toy: Rig, receiver: Receiver) -> None:
     text = (toy.folder / "fleet.yaml").read_text()
     toy.write(text.replace("after: 500ms", "after: 1h") + "  Side: {run: speaker.py}\n")

@@ -73,6 +73,7 @@ def test_every_view_meets_wcag_aa(toy: Rig, browser: Any, scheme: str, rules: di
         )
 
 
+@pytest.mark.soak
 def test_every_view_fits_a_phone(toy: Rig, browser: Any) -> None:
     for page in open_page(toy, browser, viewport={"width": 360, "height": 740}):
         for view in VIEWS:
