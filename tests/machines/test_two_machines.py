@@ -93,6 +93,7 @@ def test_a_machine_out_of_sight_is_blind_and_nothing_starts_twice(duo: Duo) -> N
     duo.kill_machine("two")
     duo.until_seen("one", "two", "blind")
     duo.serve("two")
+    duo.until_seen("one", "two", "linked")  # until then it has the last states, which are ready
     until(lambda: set(duo.agents("one", "state").values()) == {("ready",)})
     again = duo.agents("one", "pid", "state")
     assert [name for name in NAMES if again[name] == running[name]] == ["A", "C"]
