@@ -199,7 +199,7 @@ class Prover:
 
     def unpacked(self, layer: Blob) -> Path:
         """Return a folder with what a layer holds."""
-        target = self.cache / layer.diff_id.removeprefix("sha256:")
+        target = self.cache / layer.diff_id.removeprefix("sha256:")[:24]
         if not target.exists():
             partial = target.with_name(f".{target.name}-{os.getpid()}")
             with tarfile.open(

@@ -36,8 +36,8 @@ _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 class Cell(msgspec.Struct, frozen=True):
     """What is run in which root.
 
-    layers: folders, the lowest first; a single one is taken as it is. root: an empty folder to mount them at.
-    command, variables: of the process. state: a folder for what is kept; empty: it is lost.
+    layers: folders beside each other, the lowest first; a single one is taken as it is. root: an empty folder
+    to mount them at. command, variables: of the process. state: a folder for what is kept; empty: it is lost.
     hosts: names and their addresses.
     """
 
@@ -78,8 +78,10 @@ def _mount_all(cell: Cell) -> None:
         _mount(cell.layers[0], root, None, _MS_BIND)
         _mount("none", root, None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY)
     else:
-        # Without an upper folder an overlay cannot be written to at all.
-        lower = ":".join(reversed(cell.layers))
+        # Without an upper folder an overlay cannot be written to at all. Its options fit in a page: names
+        # are taken from the folder that all layers are in.
+        os.chdir(os.path.dirname(cell.layers[0]))
+        lower = ":".join(os.path.basename(layer) for layer in reversed(cell.layers))
         _mount("overlay", root, "overlay", _MS_RDONLY, f"lowerdir={lower}")
     _mount("proc", f"{root}/proc", "proc", _MS_NOSUID)
     _mount("tmpfs", f"{root}/dev", "tmpfs", _MS_NOSUID, "mode=0755")
