@@ -31,7 +31,7 @@ from argosy.wire.book import Book, Entry, write_book
 from hubs import alarm, page
 from hubs.alarm import measure_alarm
 from hubs.stage import running
-from stores import by_victoria
+from stores import by_prometheus, by_victoria, reporting
 from stores.by_hub import ByHub
 from stores.by_rows import ByRows
 from stores.fleet_hour import AGENTS, FIGURES, FIRST_MS, SERIES, seconds
@@ -53,6 +53,8 @@ METHOD = [
     f"query: one series, all of it, as an array of doubles; {QUERIES} series at random a round, in turn",
     "second: processor time of this process for all commits and seals, over the seconds; 1 is a core",
     "resident: of a hub's process with a week of the fleet on the disk (the hour's segments, repeated)",
+    "reporting: processor time of an idle agent that reports, less that of one without a hub; no_hub: the",
+    "  median time of a request to either, in turn",
     "catch_up: records a second from an origin that is that far ahead, hub to hub over this machine's wire",
     *page.METHOD,
     *alarm.METHOD,
@@ -88,12 +90,19 @@ def measure(options: Options) -> Result:
             skipped["hub.query/victoriametrics"] = (
                 "victoria-metrics is not installed (Debian: victoria-metrics)"
             )
+        if not by_prometheus.is_there():
+            skipped["hub.query/prometheus"] = "prometheus is not installed (Debian: prometheus)"
+        elif options.quick:
+            skipped["hub.query/prometheus"] = "its blocks are not made in a quick run"
+        else:
+            stores["prometheus"] = by_prometheus.ByPrometheus(folder)
         for store in stores.values():
             open_.callback(store.close)
         ingest_s, processor_s = fill(stores, count)
         asked = ask(options, stores, count)
         ratios = ratios_of(asked, ingest_s, count)
         values = values_of(stores, processor_s, ingest_s, count)
+        report(options, folder, ratios, values)
         values["hub.catch_up"] = catch_up(folder, BEHIND_QUICK if options.quick else BEHIND)
         if options.quick:
             skipped["hub.resident"] = "a week is not laid out in a quick run"
@@ -131,8 +140,12 @@ def fill(stores: dict[str, Keeping], count: int) -> tuple[dict[str, float], floa
                 processor_s += time.process_time() - began_cpu
         if number % 600 == 599:
             tell(f"{number + 1} of {count} seconds stored")
-    for store in stores.values():
+    for name, store in stores.items():
+        began, began_cpu = time.perf_counter(), time.process_time()
         store.settle()
+        took[name] += time.perf_counter() - began
+        if name == "hub":
+            processor_s += time.process_time() - began_cpu
     return took, processor_s
 
 
@@ -156,7 +169,7 @@ def ask(options: Options, stores: dict[str, Keeping], count: int) -> dict[str, l
 
 def ratios_of(asked: dict[str, list[float]], ingest_s: dict[str, float], count: int) -> dict[str, Ratio]:
     """Return how many times faster the hub answers than each of the others."""
-    goals = {"rows": 8.0, "victoriametrics": 5.0}
+    goals = {"rows": 8.0, "victoriametrics": 5.0, "prometheus": 5.0}
     found = {}
     for name in asked:
         if name != "hub":
@@ -186,6 +199,19 @@ def values_of(
     }
     values["hub.second"] = value_of([processor_s / count], "cores", goal=0.001)
     return values
+
+
+def report(options: Options, folder: Path, ratios: dict[str, Ratio], values: dict[str, Value]) -> None:
+    """Measure what reporting costs an agent."""
+    tell("asking an agent that reports, and one that does not")
+    with reporting.agents(folder, running_hub) as pids:
+        idle = reporting.idle_cost(pids)
+        took = reporting.request_times(folder, max(5, options.rounds))
+    cost = idle["reporting"] - idle["silent"]
+    values["agent.reporting"] = value_of([cost], "cores", goal=0.001)
+    ratios["hub.request/no_hub"] = ratio_of(
+        took["reporting"], took["silent"], goal=1.02, unit="s", better="lower"
+    )
 
 
 HUB = """

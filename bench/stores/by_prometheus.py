@@ -1,0 +1,107 @@
+"""Prometheus (Debian: prometheus), a server on this machine: filled by its bulk tool, asked over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+from array import array
+from pathlib import Path
+
+from stores.fleet_hour import FIGURES
+
+PROGRAM = "prometheus"
+TOOL = "promtool"
+_READY_S = 30.0
+
+
+def is_there() -> bool:
+    """Return whether the server and its tool are installed."""
+    return all(map(shutil.which, (PROGRAM, TOOL)))
+
+
+class ByPrometheus:
+    """Text in a file, blocks made of it at the end, then a server on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "prometheus"
+        self._folder.mkdir()
+        self._text = (self._folder / "samples.txt").open("w")
+        self._server: subprocess.Popen[bytes] | None = None
+        self._link: http.client.HTTPConnection | None = None
+
+    def write(self, time_ms: int, values: list[tuple[str, array[float]]]) -> None:
+        self._text.writelines(
+            f'{figure}{{agent="{agent}"}} {value!r} {time_ms / 1000}\n'
+            for agent, numbers in values
+            for figure, value in zip(FIGURES, numbers, strict=True)
+        )
+
+    def settle(self) -> None:
+        self._text.write("# EOF\n")
+        self._text.close()
+        subprocess.run(
+            [TOOL, "tsdb", "create-blocks-from", "openmetrics", self._text.name, str(self._folder / "data")],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        Path(self._text.name).unlink()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        """Return a connection to the server, which is started for the first question."""
+        if self._link is not None:
+            return self._link
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        config = self._folder / "prometheus.yml"
+        config.write_text("{}")
+        self._server = subprocess.Popen(
+            [
+                PROGRAM,
+                f"--config.file={config}",
+                f"--storage.tsdb.path={self._folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--storage.tsdb.retention.time=100y",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        until = time.monotonic() + _READY_S
+        while True:
+            try:
+                self._link.request("GET", "/-/ready")
+                if (answer := self._link.getresponse()).read() and answer.status == 200:
+                    return self._link
+            except OSError:
+                self._link.close()
+            if time.monotonic() > until:
+                raise TimeoutError(f"{PROGRAM} was not ready after {_READY_S:.0f} s")
+            time.sleep(0.05)
+
+    def series(self, agent: str, figure: str, from_ms: int, to_ms: int) -> int:
+        asked = f'{figure}{{agent="{agent}"}}[{(to_ms - from_ms) // 1000 + 1}s]'
+        query = urllib.parse.urlencode({"query": asked, "time": to_ms / 1000})
+        link = self._connection()
+        link.request("GET", f"/api/v1/query?{query}")
+        found = json.loads(link.getresponse().read())["data"]["result"]
+        return len(array("d", [float(value) for _, value in found[0]["values"]])) if found else 0
+
+    def size_bytes(self) -> int:
+        """Return the size of its blocks."""
+        return sum(path.stat().st_size for path in (self._folder / "data").rglob("chunks/*")) + sum(
+            path.stat().st_size for path in (self._folder / "data").glob("*/index")
+        )
+
+    def close(self) -> None:
+        if self._link:
+            self._link.close()
+        if self._server:
+            self._server.terminate()
+            self._server.wait(20)
+        self._text.close()
