@@ -43,8 +43,8 @@ class Agent:
         return array("d", [*self._counts, *self._gauges, *latencies])
 
 
-def seconds(count: int) -> Iterator[tuple[int, list[tuple[str, array[float]]]]]:
+def seconds(count: int, how_many: int = AGENTS) -> Iterator[tuple[int, list[tuple[str, array[float]]]]]:
     """Yield (time in ms, agent and values of each): the same ones each time."""
-    agents = [Agent(number) for number in range(AGENTS)]
+    agents = [Agent(number) for number in range(how_many)]
     for second in range(count):
         yield FIRST_MS + 1000 * second, [(agent.name, agent.second()) for agent in agents]
