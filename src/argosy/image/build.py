@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from argosy.image.debian import (
     compile_below,
     fetch_packages,
     interpreter,
+    libraries_beside_base,
     libraries_for,
 )
 from argosy.image.inside import (
@@ -131,7 +133,11 @@ class Builder:
         def entries(_: Path) -> Iterator[Entry]:
             whole = Path(fetch_packages(packages, self.cache).tree)
             own = Path(fetch_packages(tuple(item for item in packages if item.name == name), self.cache).tree)
-            kept = [entry for entry in entries_below(own) if entry.path.startswith(("usr/lib/", "usr/bin/"))]
+            kept = [
+                entry
+                for entry in entries_below(own)
+                if entry.path.startswith(("usr/lib/", "usr/bin/", "usr/share/alsa/"))
+            ]
             yield from kept
             yield from libraries_for([Path(entry.source) for entry in kept if entry.source], whole)
 
@@ -164,9 +170,9 @@ class Builder:
             lay_out(folder)
             tree = self.base().tree
             compile_below(interpreter(tree), tree, folder)
-            return entries_below(folder)
+            return chain(entries_below(folder), libraries_beside_base(folder, Path(tree)))
 
-        return self.store.layer(f"{base_key(self.lock.base)}\n{SITE}\n{key}", entries)
+        return self.store.layer(f"{base_key(self.lock.base)}\n{SITE}\nwith libraries\n{key}", entries)
 
     def app_layer(self, image: Image, bill: bytes) -> Blob:
         """Return the layer of the agents' own files, of data that they name, the fleet file, and the bill."""

@@ -37,12 +37,12 @@ COMPILED: Final[Mapping[str, Mapping[str, str]]] = {
 SYSTEM: Final[Mapping[str, tuple[str, ...]]] = {
     "opencv-contrib-python": ("libgl1", "libglib2.0-0t64"),
     "opencv-python": ("libgl1", "libglib2.0-0t64"),
-    "pyaudio": ("libportaudio2",),
+    "pyaudio": ("libasound2-data", "libportaudio2"),
     "pydub": ("ffmpeg",),
     "pyttsx3": ("libespeak-ng1",),
     "python-magic": ("libmagic1t64",),
     "openai-whisper": ("ffmpeg",),
-    "sounddevice": ("libportaudio2",),
+    "sounddevice": ("libasound2-data", "libportaudio2"),
     "webrtcvad": (),
     "selenium": ("chromium", "chromium-driver"),
 }

@@ -55,12 +55,20 @@ _WITHOUT: Final = (
     "pydoc_data",
     "lib2to3",
     "__phello__",
-    "_pyrepl",
     "turtle.py",
 )
 _HINT: Final = "`apt-get update` first; elsewhere `--base LAYOUT` takes an OCI layout that has Python"
 # Raised when the recipe changes: what an older one made is not used.
-_RECIPE: Final = "6"
+_RECIPE: Final = "7"
+# What `ctypes.util.find_library` asks for the libraries that there are.
+_LDCONFIG: Final = b"""#!/usr/bin/python3
+# Tells which libraries there are, as `ldconfig -p` does: ctypes.util.find_library asks for them.
+import os
+folder = "/usr/lib/x86_64-linux-gnu"
+for name in sorted(os.listdir(folder)):
+    if ".so" in name:
+        print(f"\\t{name} (libc6,x86-64) => {folder}/{name}")
+"""
 # Modules from which on it pays to compile on all processors.
 _MANY: Final = 200
 
@@ -223,6 +231,23 @@ def libraries_for(seeds: Iterable[Path], tree: Path, always: Iterable[str] = ())
         yield Entry("usr/lib64/ld-linux-x86-64.so.2", "link", target=target, mode=0o777)
 
 
+def libraries_beside_base(folder: Path, tree: Path) -> Iterator[Entry]:
+    """Yield the libraries that machine code below `folder` needs, and that the base's packages have beside
+    what the base itself loads; `libmvec.so.1` is one."""
+    seeds = [path for path in folder.rglob("*.so*") if path.is_file()]
+    wanted = {name for seed in seeds for name in needed_libraries(seed)}
+    if wanted:
+        held = {entry.path for entry in libraries_for(_base_seeds(tree), tree, _ALWAYS)}
+        found = libraries_for(seeds, tree)
+        yield from (entry for entry in found if entry.path not in held and "ld-linux" not in entry.path)
+
+
+def _base_seeds(tree: Path) -> list[Path]:
+    folder = tree / "usr" / "lib" / f"python{PYTHON}" / "lib-dynload"
+    kept = [path for path in folder.glob("*.so") if not _left_out("", [path.name])]
+    return [tree / "usr" / "bin" / f"python{PYTHON}", *kept]
+
+
 def find_library(name: str, tree: Path) -> Path | None:
     """Return where a library lies in a tree of Debian's."""
     folders = ("usr/lib/x86_64-linux-gnu", "usr/lib")
@@ -242,6 +267,7 @@ def _settings(tree: Path) -> Iterator[Entry]:
     for name in ("services", "protocols", f"python{PYTHON}/sitecustomize.py"):
         if (tree / "etc" / name).is_file():
             yield Entry(f"etc/{name}", "file", source=str(tree / "etc" / name))
+    yield Entry("usr/sbin/ldconfig", "file", data=_LDCONFIG, mode=0o755)
     # What an engine mounts its own over.
     for name in ("hosts", "hostname", "resolv.conf"):
         yield Entry(f"etc/{name}", "file", data=b"")
