@@ -57,7 +57,7 @@ _WITHOUT: Final = (
     "__phello__",
     "turtle.py",
 )
-_HINT: Final = "`apt-get update` first; elsewhere `--base LAYOUT` takes an OCI layout that has Python"
+_HINT: Final = "`apt-get update` first; where there is no apt, `argosy image containerfile` is the way"
 # Raised when the recipe changes: what an older one made is not used.
 _RECIPE: Final = "7"
 # What `ctypes.util.find_library` asks for the libraries that there are.
