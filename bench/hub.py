@@ -320,7 +320,7 @@ def resident(folder: Path, hub: ByHub) -> Value:
     write_book(
         book, Book("bench", "testing", ("here",), str(folder / "week"), {}, hubs={"here": Entry("here")})
     )
-    hub.store.close()
+    hub.close()
     with running_hub(folder, "here", book, hub.path) as process:
         peer = connect(f"ipc://{folder}/week/z/hub@here", timeout=20.0)
         peer.call("sights")

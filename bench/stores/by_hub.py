@@ -19,6 +19,7 @@ class ByHub:
         self.path = folder / "hub.db"
         self.store = Store(self.path, "here", detail_s=math.inf)
         self._reading = Reading(self.path)
+        self._is_open = True
 
     def write(self, time_ms: int, values: list[tuple[str, array[float]]]) -> None:
         self.store.write((), [Figures(agent, FIGURES, time_ms, each.tobytes()) for agent, each in values])
@@ -36,5 +37,8 @@ class ByHub:
         return self.store.used_bytes()
 
     def close(self) -> None:
-        self._reading.close()
-        self.store.close()
+        """Close the file, once."""
+        if self._is_open:
+            self._is_open = False
+            self._reading.close()
+            self.store.close()
