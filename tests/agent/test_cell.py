@@ -17,7 +17,7 @@ import pytest
 from argosy.agent.roll import Call, Roll, Seat, encode_call, write_roll
 from argosy.wire import connect
 from argosy.wire.blocking import SyncPeer
-from launch import LittleFleet
+from launch import LittleFleet, until
 
 HERE = Path(__file__).parent
 PATIENCE_S = 15.0
@@ -122,6 +122,8 @@ def test_agents_share_one_context_and_a_number_of_threads_that_does_not_grow(
     names = [f"A{number}" for number in range(12)]
     cell = cells(None, **dict.fromkeys(names, "Plain"))
     cell.live(names[0])
+    # A thread has its own name a moment after it began.
+    until(lambda: {"ZMQbg/IO/0", "ZMQbg/Reaper"} <= set(cell.threads()))
     one = cell.threads()
     assert [name for name in one if name.startswith("ZMQbg")] == ["ZMQbg/IO/0", "ZMQbg/Reaper"]
     assert len(one) == 4

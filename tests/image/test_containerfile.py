@@ -13,7 +13,7 @@ from argosy.image.containers import Containers, lay_out
 from argosy.image.lock import Lock
 from argosy.image.plan import ImagePlan, plan_images
 from argosy.image.wheels import Wheel
-from image.trees import make_tree
+from rig.trees import make_tree
 
 FILES = {
     "fleet.yaml": """

@@ -19,7 +19,7 @@ from argosy.image.containers import Containers, lay_out
 from argosy.image.k8s import manifests
 from argosy.image.manifestcheck import check_compose, check_manifests
 from argosy.image.plan import plan_images
-from image.trees import make_tree
+from rig.trees import make_tree
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2" / "fleet.yaml"
 PASSWORD = "hunter2-and-more"

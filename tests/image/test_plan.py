@@ -10,7 +10,7 @@ import pytest
 from argosy.cli import main
 from argosy.fleet import load_fleet
 from argosy.image.plan import plan_images
-from image.trees import make_tree
+from rig.trees import make_tree
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2" / "fleet.yaml"
 
