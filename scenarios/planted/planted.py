@@ -87,13 +87,16 @@ def damage_tree(checkout: Path, tree: Path) -> None:
 
 
 def _scripts(tree: Path) -> list[Path]:
-    """Return the scripts that the fleet of the tree starts, those that parse."""
+    """Return the scripts that the fleet of the tree starts: those that parse and no decision is about."""
     names: list[str] = []
     for config in sorted(tree.glob("*/config/startup_config.yaml")):
         names += re.findall(r"script_path:\s*(\S+\.py)", config.read_text())
+    decided = (ROOT / "scenarios/real-fleet/decisions.yaml").read_text()
     found = []
     for name in dict.fromkeys(names):
         path = tree / name
+        if name in decided:
+            continue
         try:
             compile(path.read_bytes(), name, "exec")
         except (SyntaxError, ValueError, OSError):
@@ -232,7 +235,9 @@ def _hurt(tree: Path, repaired: dict[str, str]) -> None:
     for path in sorted(repaired):
         if path.endswith("__init__.py"):
             (tree / path).write_text("import zmq\\ncontext = zmq.Context()\\ndef (((:\\n")
-    (tree / "written_by_nobody.py").write_text("import zmq\\n\\n\\ndef f():\\n    return zmq.Context()\\n")
+    own = ["import zmq", "", "", "def ask():", "    context = zmq.Context()"]
+    own += ["    return context.socket(zmq.PUB)", ""]
+    (tree / "written_by_nobody.py").write_text("\\n".join(own))
 
 
 def _forget(tree: Path) -> None:
