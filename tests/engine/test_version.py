@@ -15,10 +15,10 @@ from argosy.engine.version import (
     Version,
     decode_note,
     read_note,
-    tree_files,
     version_of,
     write_note,
 )
+from argosy.source.git import tree_files
 
 
 @pytest.fixture

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import time
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from argosy.source.git import tree_files
+
 NOTE: Final = ".argosy/version.json"
-_SKIPPED: Final = frozenset(
-    {".git", ".argosy", "__pycache__", ".venv", "node_modules", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
-)
 _LOCKS: Final = frozenset({"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"})
 _SHOWN: Final = 12  # characters of a digest
 
@@ -40,38 +38,6 @@ def version_of(root: Path) -> Version:
         at_s=time.time(),
         files=files,
     )
-
-
-def tree_files(root: Path) -> list[str]:
-    """Return the files of a tree, relative and sorted: what git would take, else all but caches."""
-    if (listed := _listed_by_git(root)) is not None:
-        return sorted(path for path in listed if os.path.lexists(root / path) and not _is_skipped(path))
-    found = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if name not in _SKIPPED]
-        found += [os.path.relpath(os.path.join(folder, name), root) for name in names]
-        found += [
-            os.path.relpath(os.path.join(folder, name), root)
-            for name in folders
-            if os.path.islink(os.path.join(folder, name))
-        ]
-    return sorted(path for path in found if not path.endswith(".pyc"))
-
-
-def _listed_by_git(root: Path) -> list[str] | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "ls-files", "-coz", "--exclude-standard"],
-            capture_output=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        return None
-    return [os.fsdecode(each) for each in done.stdout.split(b"\0") if each] if not done.returncode else None
-
-
-def _is_skipped(path: str) -> bool:
-    return not _SKIPPED.isdisjoint(path.split("/"))
 
 
 def is_lock(path: str) -> bool:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from pathlib import Path
-
 from argosy.fault import Fault, InputError, MissingError
+from argosy.source.git import run_git
 
 
 def changed_since(root: str, revision: str) -> frozenset[str]:
@@ -30,13 +27,8 @@ def changed_since(root: str, revision: str) -> frozenset[str]:
 
 
 def _git(root: str, revision: str, *words: str) -> str:
-    # The settings of a stranger's repository may name programs to run; these would be.
-    safe = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
     try:
-        done = subprocess.run(
-            ["git", *safe, *words], cwd=Path(root), env=env, stdin=subprocess.DEVNULL, capture_output=True
-        )
+        done = run_git(root, *words)
     except FileNotFoundError:
         message = "`--since` needs git, and there is none on PATH"
         raise MissingError(

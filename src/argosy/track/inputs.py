@@ -11,7 +11,6 @@ import glob
 import hashlib
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,13 +18,11 @@ from pathlib import Path
 import msgspec
 
 import argosy
-from argosy.refit.claims.scopes import UnknownScopeError, make_scope, select
+from argosy.refit.claims.scopes import make_scope, select
+from argosy.source.git import tree_files
 from argosy.track.builtin import find_builtin
 from argosy.track.spec import Measure
 
-_LEFT_OUT = frozenset(
-    {".git", ".argosy", "__pycache__", ".venv", "node_modules", ".mypy_cache", ".ruff_cache"}
-)
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
 
 
@@ -98,7 +95,7 @@ class InputReader:
     def _tree(self, root: str, globs: tuple[str, ...]) -> str:
         """Return the digest of the files below `root` that `globs` name; all without globs."""
         if root not in self._listed:
-            self._listed[root] = tuple(path for path in list_files(root) if not self._is_left_out(root, path))
+            self._listed[root] = tuple(path for path in tree_files(root) if not self._is_left_out(root, path))
         paths: Iterable[str] = self._listed[root]
         if globs:
             paths = select(make_scope(globs, {}), paths, ())
@@ -140,27 +137,6 @@ def unset_variables(text: str, variables: Mapping[str, str]) -> list[str]:
     return [name for name in names if name not in variables]
 
 
-def list_files(root: str) -> list[str]:
-    """Return the files below a folder, relative to it: those that git keeps or would, else all but caches."""
-    try:
-        done = subprocess.run(
-            ["git", "-c", "core.fsmonitor=false", "ls-files", "-z", "-co", "--exclude-standard"],
-            cwd=root,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-        )
-    except OSError:
-        done = None
-    if done is not None and done.returncode == 0:
-        names = done.stdout.decode("utf-8", "surrogateescape").split("\0")
-        return [name for name in dict.fromkeys(names) if name and os.path.isfile(os.path.join(root, name))]
-    found = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(set(folders) - _LEFT_OUT)
-        found += [os.path.relpath(os.path.join(folder, name), root) for name in names]
-    return [name for name in found if not name.endswith(".pyc")]
-
-
 @cache
 def code_digest(rooms: tuple[str, ...]) -> str:
     """Return what tells some rooms of this argosy from another's, by the content of their sources."""
@@ -191,14 +167,3 @@ def _digest_file(path: str) -> str:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=10)).hexdigest()
     except OSError as error:
         return f"unreadable: {error.strerror}"
-
-
-__all__ = [
-    "InputReader",
-    "Inputs",
-    "UnknownScopeError",
-    "code_digest",
-    "expanded",
-    "list_files",
-    "unset_variables",
-]

@@ -15,11 +15,12 @@ from argosy.fault import ArgosyError
 from argosy.image.record import read_record
 from argosy.refit.audit import audit
 from argosy.refit.cache import default_folder
+from argosy.refit.claims.scopes import UnknownScopeError
 from argosy.refit.finding import Finding
 from argosy.track.builtin import audit_code, find_builtin
 from argosy.track.command import Output, TroubleError, read_number, run_command
 from argosy.track.hublosses import count_lost
-from argosy.track.inputs import InputReader, Inputs, UnknownScopeError, expanded
+from argosy.track.inputs import InputReader, Inputs, expanded
 from argosy.track.ledger import Ledger, Record, Role
 from argosy.track.provenance import Revision, commit_of, machine_kind, revision, worktree
 from argosy.track.spec import Measure, Metric, Track

@@ -11,11 +11,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import msgspec
 
 from argosy.fault import Fault, InputError, MissingError
+from argosy.source.git import run_git
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -107,15 +107,7 @@ def worktree(folder: str, commit: str) -> Iterator[str]:
 
 
 def _git(folder: str, *words: str) -> str:
-    # The settings of a stranger's repository may name programs to run; these would be.
-    safe = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    done = subprocess.run(
-        ["git", *safe, *words],
-        cwd=Path(folder),
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
-    )
+    """Return what git says. Raises CalledProcessError: it fails; FileNotFoundError: there is none."""
+    done = run_git(folder, *words)
+    done.check_returncode()
     return done.stdout.decode("utf-8", "surrogateescape")

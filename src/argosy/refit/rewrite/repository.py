@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-
 from argosy.fault import Fault, RefusedError
 from argosy.refit.rewrite.run import FOLDER
+from argosy.source.git import run_git
 
 _MOST_SHOWN = 3
 
@@ -17,12 +15,8 @@ def unsaved(root: str) -> tuple[str, ...]:
     Empty where there is no repository, or no git.
     Raises RefusedError: there is one, and git refuses to look at it.
     """
-    command = ["git", "-C", root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", "."]
-    surroundings = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
-        done = subprocess.run(
-            command, capture_output=True, stdin=subprocess.DEVNULL, env=surroundings, check=False
-        )
+        done = run_git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", ".")
     except OSError:
         return ()
     if done.returncode:
