@@ -11,7 +11,6 @@ import msgspec
 
 from argosy.engine.client import connect
 from argosy.engine.diary import read_diary
-from argosy.engine.messages import Report, Status
 from argosy.fault import Fault, MissingError, RefusedError
 from yard.stage import Stage
 
@@ -99,8 +98,8 @@ def wait_until_weighed(stage: Stage) -> None:
         if client is None or time.monotonic() > deadline:
             raise RefusedError(Fault("bench", "not-weighed", "the supervisor does not weigh its agents"))
         with client:
-            report = client.ask(Status())
-        if isinstance(report, Report) and all(each.pss_bytes for each in report.agents.values()):
+            report = client.report()
+        if all(each.pss_bytes for each in report.agents.values()):
             return
         time.sleep(_LOOK_S)
 

@@ -10,7 +10,7 @@ import time
 import msgspec
 
 from argosy.engine.client import Client, connect
-from argosy.engine.messages import Changed, Report, Status, Subscribe
+from argosy.engine.messages import Changed, Subscribe
 from argosy.engine.process import variables
 from argosy.engine.state import State
 from argosy.fault import Fault, RefusedError
@@ -59,8 +59,7 @@ def kill_one(stage: Stage, agent: str) -> Wound:
 
 def _process_of(client: Client, agent: str) -> tuple[int, set[str]]:
     """Return the agent's process, and all agents that are in it."""
-    report = client.ask(Status())
-    agents = report.agents if isinstance(report, Report) else {}
+    agents = client.report().agents
     pid = agents[agent].pid if agent in agents else None
     if pid is None:
         raise RefusedError(Fault(agent, "not-running", f"`{agent}` has no process"))

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from argosy.engine.client import Client, SupervisorLostError, connect
 from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import Account, Apply, Message, Report, Status
+from argosy.engine.messages import Account, Apply, Message, Report
 from argosy.engine.process import all_pids
 from argosy.fault import RefusedError
 from argosy.fleet.load import load_fleet
@@ -276,9 +276,7 @@ class Trial:
         if client is None:
             raise SupervisorLostError("no supervisor answers")
         with client:
-            answer = client.ask(Status())
-        assert isinstance(answer, Report)
-        return answer
+            return client.report()
 
     def is_up(self) -> bool:
         """Return whether a supervisor answers."""

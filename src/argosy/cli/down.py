@@ -17,7 +17,7 @@ from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect, connect_or_start
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import Report, Status, Stop, Stopped
+from argosy.engine.messages import Stop, Stopped
 from argosy.engine.remains import living_agents
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _bring_down(path: Path, names: list[str] | None) -> Stopped:
             if client is None:
                 return Stopped(stopped=sorted(ran), killed=[], seconds=0.0)
             with client:
-                run_now = _running(client)
+                run_now = set(client.report().running())
                 before = sorted(ran - run_now)
                 ran = run_now
                 told = _stop(client, names)
@@ -86,13 +86,6 @@ def _bring_down(path: Path, names: list[str] | None) -> Stopped:
             if is_again:
                 raise
             is_again = True
-
-
-def _running(client: Client) -> set[str]:
-    """Return the agents that have a process."""
-    report = client.ask(Status())
-    assert isinstance(report, Report), "the answer to a status is a report"
-    return {name for name, agent in report.agents.items() if agent.pid is not None}
 
 
 def _stop(client: Client, names: list[str] | None) -> Stopped:

@@ -13,7 +13,6 @@ from argosy.cli.graph_view import GraphView
 from argosy.engine.client import connect
 from argosy.engine.folder import folder_of
 from argosy.engine.held_edges import TOPICS, Held, held_edges
-from argosy.engine.messages import Report, Status
 from argosy.engine.roster import read_roster
 from argosy.fault import Fault, RefusedError
 from argosy.refit.written import NO_TRACE, Written, tell_undeclared, tell_unused, written_edges
@@ -76,8 +75,7 @@ def _look_at_processes(view: GraphView) -> tuple[Held, frozenset[str]]:
         hint = "`argosy up -d`, or leave `--real` out"
         raise RefusedError(Fault(view.fleet.path, "not-running", message, hint))
     with client:
-        report = client.ask(Status())
-    assert isinstance(report, Report), "a status is answered by a report"
+        report = client.report()
     home = report.at_home()
     leaders = {name: agent.pid for name, agent in home.items() if agent.pid is not None}
     book = read_book(Path(folder.book))

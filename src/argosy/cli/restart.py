@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
-from argosy.cli.rolling import roll, running
-from argosy.engine.client import connect
+from argosy.cli.rolling import roll
+from argosy.engine.client import connect_running
 from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
 from argosy.engine.imprint import leave_imprint, read_imprint
-from argosy.engine.messages import Report, Restart, Restarted, Status
+from argosy.engine.messages import Restart, Restarted
 from argosy.engine.past import read_past
 from argosy.engine.radius import radius_of
 from argosy.engine.roster import read_roster
@@ -62,10 +62,7 @@ def run(args: argparse.Namespace) -> int:
         hint = "`argosy restart NAME...`, or `--changed` for all whose code changed"
         raise InputError(Fault("AGENT", "usage", "no agent is named", hint))
     folder = folder_of(path)
-    client = connect(folder, "restart")
-    if client is None:
-        raise RefusedError(Fault(str(path), "not-running", "this fleet is not running", "`argosy up -d`"))
-    with client:
+    with connect_running(folder, "restart", path) as client:
         stale: dict[str, tuple[str, ...]] | None = None
         if args.changed:
             stale = _stale(client, path, folder, names)
@@ -74,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             return _foretell(_radius(client, folder, path, names), stale, as_json=args.as_json)
         if args.rolling:
-            answer = _roll(client, path, names or (list(running(client)) if stale is None else []))
+            answer = _roll(client, path, names or (client.report().running() if stale is None else []))
         elif not names:
             answer = Restarted(restarted=[], not_ready={}, reconnected=[], seconds=0.0)
         else:
@@ -113,7 +110,7 @@ def _stale(client: Client, path: Path, folder: Folder, names: list[str]) -> dict
     from argosy.engine.staleness import stale_agents, started_at  # noqa: PLC0415 - reads sources
     from argosy.fleet.load import load_fleet  # noqa: PLC0415
 
-    agents = _report(client).at_home()
+    agents = client.report().at_home()
     unknown = [name for name in names if name not in agents]
     if unknown:
         raise _unknown(unknown)
@@ -134,12 +131,6 @@ def _show_stale(stale: dict[str, tuple[str, ...]], *, is_quiet: bool) -> None:
         print(f"{paint('changed', 'yellow')}  {name}: {displayed(Path(files[0]))}{more}")
     if not stale:
         print("no running agent has older code than the tree")
-
-
-def _report(client: Client) -> Report:
-    report = client.ask(Status())
-    assert isinstance(report, Report), "a status is answered by a report"
-    return report
 
 
 def _unknown(names: list[str]) -> InputError:
@@ -182,7 +173,7 @@ def _radius(client: Client, folder: Folder, path: Path, names: list[str]) -> Rad
 
     Raises InputError: there is no such agent here.
     """
-    report = _report(client)
+    report = client.report()
     roster = read_roster(folder)
     if roster is None:
         words = "the plan that this fleet runs by cannot be read"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.messages import Report, Restart, Restarted, Status
+from argosy.engine.messages import Restart, Restarted
 from argosy.engine.state import READY_STATES
 
 if TYPE_CHECKING:
@@ -45,19 +45,11 @@ def roll(client: Client, graph: Graph, names: Iterable[str], hold_s: float) -> R
     return Rolled(restarted, {})
 
 
-def running(client: Client) -> list[str]:
-    """Return the agents that have a process."""
-    report = client.ask(Status())
-    assert isinstance(report, Report), "a status is answered by a report"
-    return [name for name, agent in report.agents.items() if agent.pid is not None]
-
-
 def _fallen(client: Client, names: Iterable[str], hold_s: float) -> dict[str, str]:
     """Return who of these did not stay ready, with the reason; looks for so long."""
     until = time.monotonic() + hold_s
     while True:
-        report = client.ask(Status())
-        assert isinstance(report, Report), "a status is answered by a report"
+        report = client.report()
         told = {name: report.agents[name] for name in names}
         fallen = {
             name: f"did not stay ready: {agent.state.value} {agent.reason}".rstrip()

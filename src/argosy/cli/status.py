@@ -16,7 +16,7 @@ from argosy.engine.cellplan import hull_name
 from argosy.engine.client import connect
 from argosy.engine.companion import running_hub
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import AgentStatus, MachineStatus, Report, Status
+from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.remains import living_agents
 from argosy.engine.roster import lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
@@ -45,9 +45,7 @@ def run(args: argparse.Namespace) -> int:
         report = _without_supervisor(folder, path.parent.name)
     else:
         with client:
-            answer = client.ask(Status())
-        assert isinstance(answer, Report), "a status is answered by a report"
-        report = answer
+            report = client.report()
     if args.as_json:
         print_json(status_json(report, folder))
     else:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import paint, print_json
-from argosy.cli.rolling import Rolled, roll, running
-from argosy.engine.client import connect
+from argosy.cli.rolling import Rolled, roll
+from argosy.engine.client import connect_running
 from argosy.engine.folder import folder_of
 from argosy.engine.shipping import Shipment, Target, ship, take_back
 from argosy.engine.version import version_of, write_note
@@ -120,12 +120,9 @@ def _restart(
     path: Path, fleet: Fleet, targets: list[Target], shipments: dict[str, Shipment], hold_s: float
 ) -> tuple[Rolled, list[str]]:
     """Restart what runs; return how that went, and the machines that were given their old tree back."""
-    client = connect(folder_of(path), "sync")
-    if client is None:
-        raise RefusedError(Fault(str(path), "not-running", "this fleet is not running", "`argosy up -d`"))
-    with client:
+    with connect_running(folder_of(path), "sync", path) as client:
         graph = build_graph(fleet)
-        rolled = roll(client, graph, running(client), hold_s)
+        rolled = roll(client, graph, client.report().running(), hold_s)
         if not rolled.failed:
             return rolled, []
         back = [target for target in targets if shipments[target.machine].is_new]

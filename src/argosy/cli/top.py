@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.topview import ORDERS, Processors, Row, make_rows, summary, table
-from argosy.engine.client import Client, SupervisorLostError, connect
+from argosy.engine.client import Client, SupervisorLostError, connect, connect_running
 from argosy.engine.folder import folder_of
 from argosy.engine.logs import last_lines
-from argosy.engine.messages import Changed, Report, Restart, Restarted, Status, Subscribe
+from argosy.engine.messages import Changed, Report, Restart, Restarted, Subscribe
 from argosy.engine.state import READY_STATES, State
-from argosy.fault import ArgosyError, Fault, InputError, RefusedError
+from argosy.fault import ArgosyError, Fault, InputError
 
 if TYPE_CHECKING:
     import argparse
@@ -107,10 +107,7 @@ class _Screen:
                 curses.init_pair(number, colour, -1)
 
     def _connect(self) -> Client:
-        client = connect(self._folder, "top")
-        if client is None:
-            message = "this fleet is not running"
-            raise RefusedError(Fault(str(self._path), "not-running", message, "`argosy up -d`"))
+        client = connect_running(self._folder, "top", self._path)
         client.send(Subscribe())
         return client
 
@@ -119,9 +116,7 @@ class _Screen:
         if client is None:
             raise SupervisorLostError
         with client:
-            answer = client.ask(Status())
-        assert isinstance(answer, Report), "a status is answered by a report"
-        return answer
+            return client.report()
 
     def _look(self) -> None:
         try:

@@ -27,9 +27,7 @@ from argosy.engine.messages import (
     Apply,
     Changed,
     Difference,
-    Report,
     Sighted,
-    Status,
     Stop,
     Stopped,
     Subscribe,
@@ -219,10 +217,10 @@ def _hear_changes(client: Client) -> list[str]:
 def _is_anything_left(client: Client) -> bool:
     """Return whether an agent still runs, so that the supervisor does too."""
     try:
-        report = client.ask(Status())
+        report = client.report()
     except SupervisorLostError:
         return False
-    return isinstance(report, Report) and any(agent.pid for agent in report.agents.values())
+    return bool(report.running())
 
 
 def _follow(client: Client, view: UpView) -> None:

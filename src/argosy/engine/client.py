@@ -21,6 +21,8 @@ from argosy.engine.messages import (
     Hello,
     Message,
     Refused,
+    Report,
+    Status,
     Welcome,
     decode_answer,
     encode_line,
@@ -114,6 +116,12 @@ class Client:
         except TimeoutError as error:
             raise SupervisorSilentError(_ANSWER_WITHIN_S) from error
 
+    def report(self) -> Report:
+        """Return the fleet as it is. Raises as `ask`."""
+        answer = self.ask(Status())
+        assert isinstance(answer, Report), "a status is answered by a report"
+        return answer
+
     def receive(self, timeout_s: float | None) -> Answer:
         """Return the next message; None waits for ever.
 
@@ -169,6 +177,18 @@ def connect(folder: Folder, name: str) -> Client | None:
     except BaseException:
         channel.close()
         raise
+
+
+def connect_running(folder: Folder, name: str, fleet: object) -> Client:
+    """Return a client of the supervisor that runs. fleet: what messages call it, its file.
+
+    Raises RefusedError: there is none.
+    """
+    client = connect(folder, name)
+    if client is None:
+        message = "this fleet is not running"
+        raise RefusedError(Fault(str(fleet), "not-running", message, "`argosy up -d`"))
+    return client
 
 
 def connect_or_start(fleet_path: Path, fleet_name: str, folder: Folder, name: str) -> Client:

@@ -21,7 +21,6 @@ from argosy.engine.client import SupervisorLostError, SupervisorSilentError, con
 from argosy.engine.filesystem import is_on_network
 from argosy.engine.folder import Folder, folder_of, runtime_base, runtime_bases, state_home
 from argosy.engine.limits import hard_open_files, unheld
-from argosy.engine.messages import Report, Status
 from argosy.engine.ports import holder_of, is_free
 from argosy.engine.preflight import preflight
 from argosy.engine.remains import living_agents
@@ -196,9 +195,8 @@ def _supervisor(folder: Folder, living: int) -> Check:
     client = connect(folder, "doctor")
     if client is not None:
         with client:
-            answer = client.ask(Status())
-        assert isinstance(answer, Report), "a status is answered by a report"
-        return Check("supervisor", "ok", f"pid {answer.pid}, {len(answer.agents)} agents")
+            report = client.report()
+        return Check("supervisor", "ok", f"pid {report.pid}, {len(report.agents)} agents")
     if living:
         message = f"none runs, and {living} agents do"
         return Check("supervisor", "warning", message, "`argosy up` starts one, which adopts them")

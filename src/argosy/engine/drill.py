@@ -17,9 +17,9 @@ from typing import Literal
 
 import msgspec
 
-from argosy.engine.client import Client, connect
+from argosy.engine.client import Client, connect_running
 from argosy.engine.folder import Folder
-from argosy.engine.messages import Changed, Report, Status, Subscribe
+from argosy.engine.messages import Changed, Report, Subscribe
 from argosy.engine.state import FINAL_STATES, READY_STATES
 from argosy.fault import Fault, InputError, RefusedError
 
@@ -74,9 +74,7 @@ class Drill:
     def agents(self) -> Report:
         """Return the fleet as it is."""
         with self._connect() as client:
-            answer = client.ask(Status())
-        assert isinstance(answer, Report), "a status is answered by a report"
-        return answer
+            return client.report()
 
     def strike(self, agent: str, kind: Kind) -> Strike:
         """Send the signal, and wait for what comes of it.
@@ -158,11 +156,7 @@ class Drill:
                 self._listener.receive(0.001)
 
     def _connect(self) -> Client:
-        client = connect(self._folder, "drill")
-        if client is None:
-            message = "this fleet is not running"
-            raise RefusedError(Fault(self._where, "not-running", message, "`argosy up -d`"))
-        return client
+        return connect_running(self._folder, "drill", self._where)
 
 
 def at_random(

@@ -276,6 +276,10 @@ class Report(Message, frozen=True):
     machines: dict[str, MachineStatus]
     agents: dict[str, AgentStatus]
 
+    def running(self) -> list[str]:
+        """Return the agents that have a process."""
+        return [name for name, agent in self.agents.items() if agent.pid is not None]
+
     def at_home(self) -> dict[str, AgentStatus]:
         """Return the agents of this machine: a pid of another one's is nobody here, or somebody else."""
         afar = {name for name, machine in self.machines.items() if machine.state != "here"}

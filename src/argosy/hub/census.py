@@ -10,7 +10,7 @@ from typing import Final
 
 from argosy.engine.client import connect
 from argosy.engine.folder import Folder
-from argosy.engine.messages import AgentStatus, Report, Status
+from argosy.engine.messages import AgentStatus, Report
 from argosy.engine.state import State
 from argosy.fault import ArgosyError
 from argosy.hub.keeper import FullError, Keeper
@@ -64,10 +64,9 @@ class Census:
             if client is None:
                 return None
             with client:
-                answer = client.ask(Status())
+                return client.report()
         except ArgosyError:
             return None
-        return answer if isinstance(answer, Report) else None
 
 
 def _figures(name: str, agent: AgentStatus) -> Figures:

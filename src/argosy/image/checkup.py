@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.client import connect
 from argosy.engine.folder import folder_of
-from argosy.engine.messages import Report, Status
+from argosy.engine.messages import Report
 from argosy.engine.state import READY_STATES, State
 from argosy.fault import ArgosyError
 from argosy.image.inside import FLEET_FILE
@@ -32,11 +32,10 @@ def main(words: Sequence[str]) -> int:
             sys.stdout.write("no supervisor answers\n")
             return 1
         with client:
-            report = client.ask(Status())
+            report = client.report()
     except ArgosyError as error:
         sys.stdout.write(f"{error.faults[0].message}\n")
         return 1
-    assert isinstance(report, Report), "a status is answered by a report"
     lacking = [] if "--alive" in words else lacks(report)
     sys.stdout.write(f"{', '.join(lacking[:5])}\n" if lacking else f"ok, {len(report.agents)} agents\n")
     return 1 if lacking else 0
