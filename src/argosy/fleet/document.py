@@ -91,6 +91,16 @@ def read_text(file: Path, faults: FaultList) -> str | None:
         return None
 
 
+def read_document(file: Path, text: str | None, faults: FaultList) -> Node | None:
+    """Return the tree of a file, or None when there is none to speak of; faults tell why.
+
+    text: the file's content, where it is at hand already; `file` then only names it.
+    """
+    if text is None:
+        text = read_text(file, faults)
+    return None if text is None else parse_document(text, faults)
+
+
 def parse_document(text: str, faults: FaultList) -> Node | None:
     """Return the tree of the one document in `text`, or None when it cannot be read.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import Decoder, shown
-from argosy.fleet.document import Mapping, parse_document, read_text
+from argosy.fleet.document import Mapping, read_document
 from argosy.fleet.places import FaultList, displayed
 from argosy.fleet.resolve import merge_defaults, resolve_agent
 from argosy.fleet.soundness import Scene, check_fleet
@@ -40,9 +40,7 @@ def read_fleet(path: str | Path, text: str | None = None) -> tuple[Fleet | None,
     """
     file = Path(path)
     faults = FaultList(displayed(file))
-    if text is None:
-        text = read_text(file, faults)
-    root = parse_document(text, faults) if text is not None else None
+    root = read_document(file, text, faults)
     fleet = _build(root, file, faults) if root is not None else None
     return fleet, faults.in_file_order()
 

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import Decoder, shown
-from argosy.fleet.document import Mapping, parse_document, read_text
+from argosy.fleet.document import Mapping, read_document
 from argosy.fleet.places import FaultList, Place, displayed
 from argosy.fleet.spelling import suggestion
 from argosy.fleet.units import duration_s
 from argosy.track.builtin import Builtin, find_builtin, shown_builtins
 from argosy.track.spec import (
     Baseline,
-    BaselineKeys,
     Claim,
     ClaimedKeys,
     Measure,
@@ -34,6 +33,7 @@ from argosy.track.spec import (
     Tolerance,
     Track,
     TrackKeys,
+    WayKeys,
 )
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ def read_track(path: str | Path, text: str | None = None) -> tuple[Track | None,
     """Return what a tracker file says, None where it is faulty, and all faults in the order of the file."""
     file = Path(path)
     faults = FaultList(displayed(file), "tracker file", "argosy schema track")
-    if text is None:
-        text = read_text(file, faults)
-    root = parse_document(text, faults) if text is not None else None
+    root = read_document(file, text, faults)
     track = _build(root, file.absolute().parent, faults) if root is not None else None
     found = faults.in_file_order()
     return (None if found else track), found
@@ -164,7 +162,7 @@ class _Builder:
             baseline=self.baseline(f"{at}.baseline", keys, measure),
         )
 
-    def measure(self, at: str, keys: MetricKeys | BaselineKeys, timeout_s: float) -> Measure | None:
+    def measure(self, at: str, keys: WayKeys, timeout_s: float) -> Measure | None:
         """Return the measure that a metric or a baseline names itself; exactly one of three ways."""
         ways = [way for way in ("measure", "uses", "run") if getattr(keys, way)]
         if len(ways) != 1:
@@ -187,7 +185,7 @@ class _Builder:
             env=tuple(sorted(shared.env.items())) if shared is not None else (),
         )
 
-    def builtin(self, at: str, keys: MetricKeys | BaselineKeys, timeout_s: float) -> Measure | None:
+    def builtin(self, at: str, keys: WayKeys, timeout_s: float) -> Measure | None:
         builtin = find_builtin(keys.measure)
         if builtin is None:
             hint = suggestion(keys.measure, shown_builtins(), "built-in measures")
@@ -209,7 +207,7 @@ class _Builder:
             timeout_s=timeout_s,
         )
 
-    def shared(self, at: str, keys: MetricKeys | BaselineKeys) -> MeasureKeys | None:
+    def shared(self, at: str, keys: WayKeys) -> MeasureKeys | None:
         found = self.keys.measures.get(keys.uses)
         if found is None:
             hint = suggestion(keys.uses, self.keys.measures, "names in `measures`")
@@ -267,7 +265,7 @@ class _Builder:
             self.fault(at, "baseline", f"`{at}` says neither where nor what", hint)
         return Baseline(at=found.at, measure=measure)
 
-    def varied(self, at: str, keys: BaselineKeys, own: Measure) -> Measure:
+    def varied(self, at: str, keys: WayKeys, own: Measure) -> Measure:
         """Return the metric's own measure, of another tree or fleet, or read in another way."""
         read = self.read(at, keys.read) if keys.read is not None else own.read
         return Measure(

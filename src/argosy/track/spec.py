@@ -54,25 +54,8 @@ class MeasureKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     env: Annotated[dict[Name, Text], Meta(description="variables for it")] = {}
 
 
-class BaselineKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a metric is compared with: measured at a commit, measured in another way, or only stated."""
-
-    at: Annotated[str, Meta(description="a commit, branch or tag: the same measure, there")] = ""
-    stated: Annotated[
-        float | None, Meta(description="a figure that somebody gave; it is marked *stated*")
-    ] = None
-    source: Annotated[Text, Meta(description="with `stated`: who gave it, and where")] = ""
-    measure: Annotated[str, Meta(description="a built-in measure, in place of the metric's own")] = ""
-    uses: Annotated[str, Meta(description="a name of `measures`, in place of the metric's own")] = ""
-    run: Annotated[Words, Meta(description="a command, in place of the metric's own")] = ""
-    read: Annotated[ReadKeys | None, Meta(description="how its output becomes a number")] = None
-    tree: Annotated[Text, Meta(description="for `audit.*`: the folder to read")] = ""
-    fleet: Annotated[Text, Meta(description="for `fleet.*` and others: the fleet file")] = ""
-    inputs: Globs = []
-
-
-class MetricKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One number: how it is measured, where it was, where it is to go."""
+class WayKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a figure is got: measured in one of three ways, or stated by somebody."""
 
     measure: Annotated[
         str, Meta(description="a built-in measure, such as `audit.Z301.count`; `argosy track measures` lists")
@@ -81,12 +64,26 @@ class MetricKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     run: Annotated[Words, Meta(description="a command of its own, with `read`")] = ""
     read: Annotated[ReadKeys | None, Meta(description="how the output becomes a number")] = None
     stated: Annotated[
-        float | None, Meta(description="no measure: a figure that somebody gave; it is *unproven*")
+        float | None, Meta(description="no measure: a figure that somebody gave; it is told as that")
     ] = None
     source: Annotated[Text, Meta(description="with `stated`: who gave it, and where")] = ""
     tree: Annotated[Text, Meta(description="for `audit.*`: the folder to read (default: the tracker's)")] = ""
     fleet: Annotated[Text, Meta(description="for `fleet.*` and others: the fleet file")] = ""
     inputs: Globs = []
+
+
+class BaselineKeys(WayKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a metric is compared with: measured at a commit, measured in another way, or only stated.
+
+    What it says of the way stands in place of the metric's own.
+    """
+
+    at: Annotated[str, Meta(description="a commit, branch or tag: the same measure, there")] = ""
+
+
+class MetricKeys(WayKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One number: how it is measured, where it was, where it is to go."""
+
     timeout: Annotated[Duration, Meta(description="how long it may take; default 10m")] = "10m"
     unit: Annotated[Text, Meta(description="the unit, for people; default by the measure")] = ""
     better: Annotated[Better, Meta(description="which way is good; default `lower`")] = "lower"

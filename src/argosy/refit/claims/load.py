@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import Decoder, shown
-from argosy.fleet.document import Mapping, parse_document, read_text
+from argosy.fleet.document import Mapping, read_document
 from argosy.fleet.places import FaultList, Place, displayed
 from argosy.fleet.spelling import suggestion
 from argosy.refit.claims.kinds import QueryError, all_kinds, check_unit, parse_query
@@ -40,9 +40,7 @@ def read_claims(path: str | Path, text: str | None = None) -> tuple[Claims | Non
     """Return the claims, None where there are none to speak of, and all faults in the order of the file."""
     file = Path(path)
     faults = FaultList(displayed(file), "claims file", "argosy schema claims")
-    if text is None:
-        text = read_text(file, faults)
-    root = parse_document(text, faults) if text is not None else None
+    root = read_document(file, text, faults)
     claims = _build(root, faults) if root is not None else None
     found = faults.in_file_order()
     return (None if found else claims), found
