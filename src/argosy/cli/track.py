@@ -95,15 +95,7 @@ def _init(args: argparse.Namespace) -> int:
     path = path / TRACK_FILE if path.is_dir() else path
     title = path.absolute().parent.name or "tracker"
     text = starter(title, has_fleet=(path.parent / "fleet.yaml").exists())
-    try:
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise InputError(
-            Fault(str(path), "exists", f"`{path}` is there already", "edit it, or delete it")
-        ) from None
-    except OSError as error:
-        raise InputError(Fault(str(path), "unwritable", f"it cannot be written: {error.strerror}")) from None
+    _write_new(str(path), text, "edit it, or delete it")
     if args.as_json:
         print_json({"argosy": "track-init/1", "path": str(path)})
     else:
@@ -127,7 +119,7 @@ def _import(args: argparse.Namespace) -> int:
         raise InputError(Fault(args.word, "no-figures", "there is no figure in it", hint))
     written = imported(tracker, args.word)
     if args.output is not None:
-        _write_new(args.output, written)
+        _write_new(args.output, written, "name another file")
     if args.as_json:
         print_json(imported_object(tracker, args.word, args.output))
         return 0
@@ -137,12 +129,12 @@ def _import(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_new(path: str, text: str) -> None:
+def _write_new(path: str, text: str, hint: str) -> None:
     try:
         with open(path, "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise InputError(Fault(path, "exists", f"`{path}` is there already", "name another file")) from None
+        raise InputError(Fault(path, "exists", f"`{path}` is there already", hint)) from None
     except OSError as error:
         raise InputError(Fault(path, "unwritable", f"it cannot be written: {error.strerror}")) from None
 
@@ -275,8 +267,9 @@ def _check(args: argparse.Namespace) -> int:
     from argosy.track.ratchet import Worse, find_worse, sift_findings, tighten  # noqa: PLC0415
 
     tracking = _Tracking(args)
-    jobs = [job for job in tracking.stale() if not _is_long(tracking, job, args.within)]
-    tracking.measured(jobs, lambda record: None)
+    stale = tracking.stale()
+    left = [job for job in stale if _is_long(tracking, job, args.within)]
+    tracking.measured([job for job in stale if job not in left], lambda record: None)
     outlooks = tracking.outlooks(tracking.ledger)
     worse: list[Worse] = [one for one in find_worse(outlooks) if tracking.is_asked(one.metric)]
     mended = 0
@@ -301,7 +294,6 @@ def _check(args: argparse.Namespace) -> int:
         )
     if args.comment:
         _replace(args.comment, render_comment(outlooks, worse, mended))
-    left = [job for job in tracking.stale() if job not in jobs]
     if args.as_json:
         print_json(check_object(outlooks, worse, mended, faults, left))
     else:
