@@ -202,23 +202,37 @@ def test_init_and_import(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["track", "import"]) == 2
 
 
-def test_what_is_measured_before_ctrl_c_is_kept(toy: Tree) -> None:
-    toy.write(
-        "track.yaml",
-        "track: t\nobjectives: {o: {title: t, metrics: {a: {run: [echo, x], read: {lines: true}}, "
-        "b: {run: [python, wait.py], read: {exit: true}}}}}\n",
-    )
-    toy.write(
-        "wait.py", "import os, signal\nos.kill(os.getppid(), signal.SIGINT)\nsignal.sigtimedwait([], 50)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "argosy", "track", "run"],
-        cwd=toy.root,
+CUT = (
+    "track: t\nobjectives: {o: {title: t, metrics: {a: {run: [echo, x], read: {lines: true}}, "
+    "b: {run: [python, wait.py], read: {exit: true}}}}}\n"
+)
+WAIT = "import os, signal\nos.kill(os.getppid(), signal.SIGINT)\nsignal.sigtimedwait([], 50)\n"
+
+
+def run_apart(tree: Tree, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "argosy", "track", "run", *words],
+        cwd=tree.root,
         capture_output=True,
         text=True,
         timeout=50,
     )
+
+
+def test_what_is_measured_before_ctrl_c_is_kept(toy: Tree) -> None:
+    toy.write("track.yaml", CUT)
+    toy.write("wait.py", WAIT)
+    done = run_apart(toy)
     assert done.returncode == 130, done.stderr
     assert "what was measured is kept" in done.stderr
     (path,) = Path(toy.root, "track", "records").iterdir()
     assert [json.loads(line)["metric"] for line in path.read_text().splitlines()] == ["o.a"]
+
+
+def test_a_run_that_is_cut_tells_what_it_has_measured_and_nothing_older(toy: Tree) -> None:
+    toy.write("track.yaml", CUT)
+    toy.write("wait.py", WAIT)
+    assert run_apart(toy, "--only", "o.a").returncode == 0
+    done = run_apart(toy, "--all")
+    assert done.returncode == 130, done.stderr
+    assert done.stdout.splitlines()[:2] == ["o.a: 1", ""]

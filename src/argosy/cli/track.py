@@ -230,13 +230,14 @@ def _run(args: argparse.Namespace) -> int:
     tracking.warn()
     jobs = _past(tracking, args.at) if args.at else tracking.stale(everything=args.all)
     file = RunFile(tracking.track.ledger)
+    known = len(tracking.ledger.records)
     is_cut = False
     try:
         tracking.measured(jobs, file.add)
     except KeyboardInterrupt:
         is_cut = True
         sys.stderr.write("interrupted; what was measured is kept, and `argosy track run` goes on\n")
-    records = tracking.ledger.records[-len(jobs) :] if jobs else ()
+    records = tracking.ledger.records[known:]
     if not args.at and not is_cut:
         measured = {job.metric.name for job in jobs if job.role == "current"}
         for metric in tracking.metrics():
