@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import shutil
-import socket
 import subprocess
-import time
 import urllib.parse
 from array import array
 from pathlib import Path
 
 from stores.fleet_hour import FIGURES
+from stores.server import Server
 
 PROGRAM = "prometheus"
 TOOL = "promtool"
-_READY_S = 30.0
 
 
 def is_there() -> bool:
@@ -31,8 +28,7 @@ class ByPrometheus:
         self._folder = folder / "prometheus"
         self._folder.mkdir()
         self._text = (self._folder / "samples.txt").open("w")
-        self._server: subprocess.Popen[bytes] | None = None
-        self._link: http.client.HTTPConnection | None = None
+        self._server: Server | None = None
 
     def write(self, time_ms: int, values: list[tuple[str, array[float]]]) -> None:
         self._text.writelines(
@@ -51,45 +47,27 @@ class ByPrometheus:
         )
         Path(self._text.name).unlink()
 
-    def _connection(self) -> http.client.HTTPConnection:
-        """Return a connection to the server, which is started for the first question."""
-        if self._link is not None:
-            return self._link
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        config = self._folder / "prometheus.yml"
-        config.write_text("{}")
-        self._server = subprocess.Popen(
-            [
-                PROGRAM,
-                f"--config.file={config}",
-                f"--storage.tsdb.path={self._folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--storage.tsdb.retention.time=100y",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        until = time.monotonic() + _READY_S
-        while True:
-            try:
-                self._link.request("GET", "/-/ready")
-                if (answer := self._link.getresponse()).read() and answer.status == 200:
-                    return self._link
-            except OSError:
-                self._link.close()
-            if time.monotonic() > until:
-                raise TimeoutError(f"{PROGRAM} was not ready after {_READY_S:.0f} s")
-            time.sleep(0.05)
+    def _started(self) -> Server:
+        """Return the server, which is started for the first question."""
+        if self._server is None:
+            config = self._folder / "prometheus.yml"
+            config.write_text("{}")
+            self._server = Server(
+                lambda port: [
+                    PROGRAM,
+                    f"--config.file={config}",
+                    f"--storage.tsdb.path={self._folder / 'data'}",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                    "--storage.tsdb.retention.time=100y",
+                ],
+                "/-/ready",
+            )
+        return self._server
 
     def series(self, agent: str, figure: str, from_ms: int, to_ms: int) -> int:
         asked = f'{figure}{{agent="{agent}"}}[{(to_ms - from_ms) // 1000 + 1}s]'
         query = urllib.parse.urlencode({"query": asked, "time": to_ms / 1000})
-        link = self._connection()
-        link.request("GET", f"/api/v1/query?{query}")
-        found = json.loads(link.getresponse().read())["data"]["result"]
+        found = json.loads(self._started().ask("GET", f"/api/v1/query?{query}"))["data"]["result"]
         return len(array("d", [float(value) for _, value in found[0]["values"]])) if found else 0
 
     def size_bytes(self) -> int:
@@ -99,9 +77,6 @@ class ByPrometheus:
         )
 
     def close(self) -> None:
-        if self._link:
-            self._link.close()
         if self._server:
-            self._server.terminate()
-            self._server.wait(20)
+            self._server.close()
         self._text.close()
