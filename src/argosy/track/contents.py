@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -80,8 +80,8 @@ def summary(outlooks: Sequence[Outlook]) -> str:
     )
 
 
-def _counted(words: object) -> str:
-    counts = Counter(words)  # type: ignore[call-overload]
+def _counted(words: Iterable[Status]) -> str:
+    counts = Counter(words)
     return ", ".join(f"{counts[word]} {word}" for word in STATUS_ORDER if counts[word])
 
 
