@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from socket import create_connection
 from typing import Any
 
 import msgspec
@@ -244,14 +245,44 @@ def test_a_flood_of_addresses_does_not_grow(caplog: pytest.LogCaptureFixture) ->
 # -- one process -------------------------------------------------------------------------------
 
 
-def _subscriber(ring: Keyring | None, endpoint: str) -> zmq.Socket[bytes]:
+def _subscriber(ring: Keyring, endpoint: str) -> zmq.Socket[bytes]:
     socket: zmq.Socket[bytes] = shared_context().socket(zmq.SUB)
     socket.linger = 0
     socket.setsockopt(zmq.SUBSCRIBE, b"")
-    if ring:
-        ring.use(socket, "mainpc")
+    ring.use(socket, "mainpc")
     socket.connect(endpoint)
     return socket
+
+
+def _strange_ring(folder: str) -> Keyring:
+    """Return the keys of a machine of another fleet that knows this one's public key."""
+    other = f"{folder}-of-another"
+    make_keys(other, ["pc9"])
+    shutil.copy(key_path(folder, "mainpc", PUBLIC), other)
+    return Keyring(other, ["pc9"])
+
+
+def test_who_left_before_it_was_seen_is_told_without_its_address(
+    folder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    reactor = BlockingReactor()
+    door = Admission("Echo", Keyring(folder, ["mainpc"]), reactor)
+    guarded = shared_context().socket(zmq.ROUTER)
+    door.guard(guarded)
+    port = guarded.bind_to_random_port("tcp://127.0.0.1")
+    create_connection(("127.0.0.1", port), 5).close()
+    until(lambda: not _has_connections(port))  # and nobody has looked yet
+    reactor.later(20, lambda: pytest.fail("nobody was refused"))
+    reactor.run_until(lambda: door.refusals.count == 1)
+    assert "refused a peer at an unknown address (it left at once): it showed no key" in caplog.text
+    door.close()
+    guarded.close(0)
+
+
+def _has_connections(port: int) -> bool:
+    """Return whether any connection still has this local port of loopback; listening is none."""
+    rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(f":{port:04X}") and row[3] != "0A" for row in rows)
 
 
 def test_publications_are_guarded_by_the_same_door(folder: str) -> None:
@@ -266,7 +297,7 @@ async def _publish_through_a_door(folder: str) -> None:
     door.guard(publisher)
     publisher.bind("tcp://127.0.0.1:*")
     endpoint = publisher.get(zmq.LAST_ENDPOINT).decode()
-    stranger = _subscriber(None, endpoint)
+    stranger = _subscriber(_strange_ring(folder), endpoint)
     while not door.statistics()["refused"]:
         await asyncio.sleep(0.005)
     other.close()
@@ -546,7 +577,7 @@ def test_a_probe_of_the_own_machine_is_nobody_refused_and_one_from_elsewhere_is(
     harbour.start()
 
     def is_told_of(machine: str) -> bool:
-        # Whose look is over before the agent sees it has no address, so a look may be needed twice.
+        # Whose look is over before the agent sees it is told without an address, so it may take two.
         words = [sys.executable, "-c", KNOCK, "192.168.100.16", str(PORT)]
         assert harbour.machines[machine].run(words).returncode == 0
         return f"refused a peer at {harbour.machines[machine].address}: it showed no key" in harbour.log()

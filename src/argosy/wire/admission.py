@@ -8,7 +8,8 @@ Who has no key, or another key of this machine than the right one, fails before 
 Only the socket's monitor tells, without an address: that of the connection is kept from when it
 was accepted, and found again by its descriptor when it closes, right after the failure. A plain
 caller may see first that the two do not fit, and leave; that looks like a look at the port, which
-is told too, unless it comes from this machine: a probe of readiness does that.
+is told too, unless it comes from this machine: a probe of readiness does that. Who has left before
+its address could be read is told without one: better a look too many than a stranger untold.
 
 ZAP_ENFORCE_DOMAIN matters: without it a gate that is missing lets in who knows the public key.
 """
@@ -58,7 +59,7 @@ class _Peer(NamedTuple):
     is_here: bool
 
 
-_NOBODY: Final = _Peer("an unknown address", True)
+_NOBODY: Final = _Peer("an unknown address (it left at once)", False)
 
 
 class Refusals:
