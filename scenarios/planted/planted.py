@@ -35,10 +35,13 @@ def make_{n}():
 _CONTEXTS = "import zmq\n\n\nclass Mine(zmq.Context):\n    pass\n" + "".join(
     _OWN.format(n=n) for n in range(9)
 )
-_THREE = (
-    "import time, zmq\nmake = getattr(zmq, 'Con' + 'text')\nkept = [make() for _ in range(3)]\n"
-    "kept += [each.socket(zmq.PUB) for each in kept]\ntime.sleep(600)\n"
-)
+# In agents that live: under a name that no refit sees, with sockets, without which a context has no threads.
+_THREE = """
+import zmq as planted_zmq
+planted = [getattr(planted_zmq, "Con" + "text")() for _ in range(3)]
+planted += [each.socket(planted_zmq.PUB) for each in planted]
+"""
+_MAIN = "\nif __name__ == "
 _SLOW = "import time\n\ntime.sleep(3)\n"
 _HEAVY = "import http.server\nimport sqlite3\nimport unittest.mock\nimport xml.dom.minidom\n"
 
@@ -76,7 +79,9 @@ def damage_tree(checkout: Path, tree: Path) -> None:
     for script in scripts[:12]:
         script.write_text("raise SystemExit('planted')\n")
     scripts[12].write_text("def (((:\n")
-    scripts[13].write_text(_THREE)
+    for script in scripts[13:]:
+        text = script.read_text()
+        script.write_text(text.replace(_MAIN, _THREE + _MAIN, 1))
     (tree / "planted_contexts.py").write_text(_CONTEXTS)
     for number in range(3):
         (tree / f"planted_{number}.py").write_text("def (((:\n")

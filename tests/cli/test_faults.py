@@ -388,7 +388,7 @@ def test_ctrl_c_twice_kills(rig: Rig, number: int) -> None:
     rig.until(lambda: is_state(rig, "A", "stopping"))
     os.kill(up.pid, number)
     out, _ = up.communicate(timeout=20)
-    assert up.returncode == 130
+    assert up.returncode == 130, out
     assert b"1 stopped, 1 of them killed" in out
     rig.until(lambda: not rig.leftovers())
 

@@ -111,15 +111,19 @@ class Client:
         Raises the error that the supervisor refuses with, SupervisorLostError or SupervisorSilentError.
         """
         self.send(request)
+        return self._next()
+
+    def _next(self) -> Answer:
         try:
             return self.receive(_ANSWER_WITHIN_S)
         except TimeoutError as error:
             raise SupervisorSilentError(_ANSWER_WITHIN_S) from error
 
     def report(self) -> Report:
-        """Return the fleet as it is. Raises as `ask`."""
+        """Return the fleet as it is; what else was under way to this client is passed over. Raises as `ask`."""
         answer = self.ask(Status())
-        assert isinstance(answer, Report), "a status is answered by a report"
+        while not isinstance(answer, Report):  # as the answer to a second Ctrl-C
+            answer = self._next()
         return answer
 
     def receive(self, timeout_s: float | None) -> Answer:
