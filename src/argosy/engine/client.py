@@ -120,7 +120,7 @@ class Client:
             raise SupervisorSilentError(_ANSWER_WITHIN_S) from error
 
     def report(self) -> Report:
-        """Return the fleet as it is; what else was under way to this client is passed over. Raises as `ask`."""
+        """Return the fleet as it is; what else was under way here is passed over. Raises as `ask`."""
         answer = self.ask(Status())
         while not isinstance(answer, Report):  # as the answer to a second Ctrl-C
             answer = self._next()
