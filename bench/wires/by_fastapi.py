@@ -41,5 +41,8 @@ def ways(where: str) -> dict[str, Way]:
 
 @functools.cache
 def _client(where: str) -> httpx.AsyncClient:
-    transport = httpx.AsyncHTTPTransport(uds=f"{where}/fastapi", limits=httpx.Limits(IN_FLIGHT, IN_FLIGHT))
+    transport = httpx.AsyncHTTPTransport(
+        uds=f"{where}/fastapi",
+        limits=httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT),
+    )
     return httpx.AsyncClient(transport=transport, base_url="http://echo")

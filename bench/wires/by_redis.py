@@ -23,7 +23,7 @@ def serve(where: str) -> None:
         [PROGRAM, "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", where]
     )
     wait_until_it_takes(socket.AF_UNIX, path)
-    client = redis.Redis(unix_socket_path=path)
+    client = redis.Redis(unix_socket_path=path, socket_timeout=None)  # asked in one bout of many
     say_ready()
     while True:
         asked = client.blpop([_ASKED])
@@ -52,7 +52,9 @@ class _Caller:
     """One that asks, and the list on which its answers come."""
 
     def __init__(self, where: str, number: int) -> None:
-        self._client = redis.asyncio.Redis(unix_socket_path=f"{where}/redis", single_connection_client=True)
+        self._client = redis.asyncio.Redis(
+            unix_socket_path=f"{where}/redis", single_connection_client=True, socket_timeout=None
+        )
         self._answers = f"answers.{number}"
         self._request = f"{self._answers} ".encode() + BODY
 
