@@ -80,6 +80,23 @@ class Plain(BaseAgent):
         super().cleanup()
 
 
+class TakesTheInstance(BaseAgent):
+    """Has a library that takes pyzmq's instance and ends it, and another that goes on with it."""
+
+    def __init__(self) -> None:
+        super().__init__(name="TakesTheInstance")
+        self.others = zmq.Context.instance().socket(zmq.REP)
+        with zmq.Context.instance().socket(zmq.PUB):
+            pass
+        zmq.Context.instance().term()
+        self.later = zmq.Context.instance().socket(zmq.REQ)
+
+    def handle_request(self, request: dict[str, Any]) -> Any:
+        self.later.connect(f"tcp://127.0.0.1:{self.others.bind_to_random_port('tcp://127.0.0.1')}")
+        self.later.send(b"still there")
+        return {"heard": self.others.recv().decode()}
+
+
 class ReadsItself(BaseAgent):
     """Answers on its socket in a thread of its own, and calls the `run` of its base as well."""
 

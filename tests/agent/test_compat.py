@@ -96,6 +96,13 @@ def test_one_without_a_package_is_degraded_and_its_work_fails_by_name(start: Sta
 # -- the whole of it ---------------------------------------------------------------------------------
 
 
+def test_pyzmq_s_instance_is_on_its_one_context_and_may_be_ended(start: Start) -> None:
+    agent = start("TakesTheInstance")
+    assert ask(agent.url, {"action": "work"}) == {"heard": "still there"}
+    names = [task.joinpath("comm").read_text() for task in Path(f"/proc/{agent.pid}/task").iterdir()]
+    assert sum(name.startswith("ZMQbg/Reaper") for name in names) == 1
+
+
 def test_it_answers_handles_and_ends_in_order(start: Start) -> None:
     plain = start("Plain")
     answer = ask(plain.url, {"command": "go", "deep": {"er": [1]}})

@@ -147,6 +147,13 @@ def _noting(kind: Any) -> type[zmq.Socket[Any]]:
     return type(kind.__name__, (kind,), {**shown, "bind": bind})
 
 
+def note_binds(opened: zmq.Socket[Any], bound: set[str]) -> None:
+    """Let a socket add what it binds to `bound`, and wait for ports that closed ones still hold."""
+    opened.__dict__["_lease_bound"] = bound
+    made: Any = type(opened)
+    object.__setattr__(opened, "__class__", _noting(made))
+
+
 class Lease:
     """A user's share of the context: everything that is not written here is the context's own."""
 
@@ -176,9 +183,7 @@ class Lease:
         opened: zmq.Socket[Any] = self._context.socket(socket_type, **options)
         if isinstance(opened, _RealSocket):
             self._sockets.add(opened)
-            opened.__dict__["_lease_bound"] = self._bound
-            made: Any = type(opened)
-            object.__setattr__(opened, "__class__", _noting(made))
+            note_binds(opened, self._bound)
         return opened
 
     def term(self) -> None:

@@ -36,6 +36,7 @@ from argosy.fault import RefusedError
 from argosy.wire import codec
 from argosy.wire.book import socket_path
 from argosy.wire.inquiry import ArgosyInquiry, Inquiry
+from argosy.wire.instance import share_instance
 from argosy.wire.port import wait_free
 from argosy.wire.topic import PORT_METHOD
 
@@ -256,6 +257,7 @@ def take_post(post: Post) -> None:
     if before:
         before.close()
     _current[:] = [(os.getpid(), post)]
+    share_instance()
     seat(post)
 
 

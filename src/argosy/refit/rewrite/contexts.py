@@ -4,10 +4,8 @@
 no Context and stands on a context that others use, so a site is migrated only when nothing in the
 tree could tell the difference: see `_REFUSED_FILES` and `_Site` for each condition.
 
-What is no own context is left alone: `zmq.Context.instance()` is the process's already. Only where the
-tree's agents come to stand on argosy's base, whose process has argosy's context anyhow, it becomes a lease
-too: under the same conditions, and where it is ended, only if nobody else of the tree can have taken it in
-that process.
+What is no own context is left alone: `zmq.Context.instance()` is the process's already, and where agents
+stand on argosy's base that is argosy's (`argosy.wire.instance`).
 """
 
 from __future__ import annotations
@@ -65,11 +63,10 @@ def may_hold(data: bytes) -> bool:
 def plan_contexts(view: View, index: Index) -> Contexts:
     """Return which contexts of a file become leases, and why the others do not."""
     calls = list(find_contexts(view))
-    instances = list(_find_instances(view)) if index.exchanged else []
-    if not calls and not instances:
+    if not calls:
         return Contexts((), (), ())
     whole = _file_reason(view, index)
-    taken = [] if whole else [call for call in instances if not _Instance(view, index, call).reason()]
+    taken: list[ast.Call] = []
     refused: list[Refusal] = []
     for call in calls:
         reason = whole or _Site(view, index, call).reason()
@@ -85,19 +82,6 @@ def find_contexts(view: View) -> Iterator[ast.Call]:
     """Yield the calls that make a context of their own, in the order of the source."""
     found = [node for node in view.indexed(ast.Call) if _is_context(view, node.func)]
     yield from sorted(found, key=lambda node: (node.lineno, node.col_offset))
-
-
-def _find_instances(view: View) -> Iterator[ast.Call]:
-    """Yield the calls that take the one context that pyzmq keeps for a process."""
-    for node in view.nodes:
-        func = node.func if isinstance(node, ast.Call) else None
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(func, ast.Attribute)
-            and func.attr == "instance"
-            and view.resolve(func.value) == CALLEE
-        ):
-            yield node
 
 
 def _is_context(view: View, func: ast.expr) -> bool:
@@ -224,14 +208,10 @@ class _Site:
         """Return why the call stays, empty when it may go."""
         return self._callee() or self._arguments() or self._patches() or self._value(self.call)
 
-    def _class(self) -> ast.expr:
-        """Return the expression that means pyzmq's class."""
-        return self.call.func
-
     def _callee(self) -> str:
-        target = self.view.resolve(self._class())
+        target = self.view.resolve(self.call.func)
         if not target:
-            if flow.dotted(self._class()) == "Context":
+            if flow.dotted(self.call.func) == "Context":
                 return "its class comes from a star import"
             return "the name that it is called by is bound more than once, or by no import"
         if target != CALLEE:
@@ -332,19 +312,6 @@ class _Site:
 
     def _self_use(self, node: ast.Attribute) -> str:
         return self._value(node) if flow.dotted(node.value) in ("self", "cls", self._owner) else ""
-
-
-class _Instance(_Site):
-    """One call that takes the process's context from pyzmq."""
-
-    def _class(self) -> ast.expr:
-        assert isinstance(self.call.func, ast.Attribute)
-        return self.call.func.value
-
-    def _attribute(self, around: ast.Attribute) -> str:
-        if around.attr in ("term", "destroy") and (other := self.index.meets_instance(self.view.path)):
-            return f"it ends the process's context, which `{other}` may have taken"
-        return super()._attribute(around)
 
 
 _BLOCKS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)

@@ -13,7 +13,6 @@ from typing import Final
 
 from argosy.fleet import Fleet
 from argosy.refit.rewrite.profile import Directory
-from argosy.refit.rewrite.together import Together
 
 _CLASS: Final = re.compile(rb"^[ \t]*class[ \t]+(\w+)[ \t]*(?:\(([^)]*)\))?[ \t]*:", re.MULTILINE)
 _BASE: Final = re.compile(rb"(\w+)\s*(?:\[[^\]]*\]\s*)?(?:,|$)")
@@ -50,7 +49,6 @@ class Index:
         self._optioned: dict[str, str] = {}
         self._patched: dict[tuple[str, str], str] = {}
         self._loosely: list[tuple[str, str]] = []
-        self._together: Together | None = None
         for path, data in files.items():
             self._read_classes(path, data)
             self._read_patches(path, data)
@@ -102,13 +100,6 @@ class Index:
             if b"zmq" in data and raw in data and pattern.search(data):
                 return path
         return ""
-
-    def meets_instance(self, path: str) -> str:
-        """Return another file that takes pyzmq's instance and may share a process with this; or empty."""
-        if self._together is None:
-            self._together = Together(self.files)
-        met = self._together.met_by(path) - {path}
-        return min((other for other in met if b"Context.instance" in self.files[other]), default="")
 
     def family(self, owner: str) -> set[str]:
         """Return the names of a class, of all its bases and of all that derive from it."""

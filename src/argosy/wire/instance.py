@@ -1,0 +1,89 @@
+"""pyzmq's own instance of a process, as a share of argosy's one context.
+
+`zmq.Context.instance()` is a context that whole libraries take by default. Beside argosy's own it is a
+second one, with two more threads, and whoever ends it ends it for all. So in an agent's process it is a
+share like a lease: it can be ended without ending what others have, and who asks next gets a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+import zmq.sugar.socket
+from zmq.sugar.context import Context as _Context
+
+from argosy.wire.lease import note_binds, shared_context
+from argosy.wire.port import wait_free
+
+_lock = threading.Lock()
+_given: list[Instance] = []
+_original: list[Callable[..., Any]] = []
+
+
+class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patched
+    """A shadow of the process's context that can be ended without ending that one."""
+
+    closed: bool
+    _bound: set[str]
+    _pid: int
+
+    def __init__(self) -> None:
+        super().__init__(shadow=shared_context())
+        self.__dict__["_bound"] = set[str]()
+        self.__dict__["_pid"] = os.getpid()
+
+    def socket(self, *args: Any, **options: Any) -> Any:
+        """Open a socket as `zmq.Context.socket` does; raises ZMQError(ENOTSUP) when this has ended."""
+        opened = super().socket(*args, **options)
+        if isinstance(opened, zmq.sugar.socket.Socket):
+            note_binds(opened, self._bound)
+        return opened
+
+    def term(self) -> None:
+        """End this share, and wait until the ports of its closed sockets are free again (1 s at most).
+
+        A socket that is still open is its owner's, who may be waiting on it in another thread: it stays,
+        where pyzmq's own would wait for its end.
+        """
+        if not self.closed:
+            self.closed = True
+            self._free()
+
+    def destroy(self, linger: int | None = None) -> None:
+        """Close what was opened through this with `linger` in milliseconds, default each socket's own."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._pid == os.getpid():
+            for opened in list(self._sockets):
+                opened.close(linger)
+            self._free()
+
+    def _free(self) -> None:
+        still = {socket.get(zmq.LAST_ENDPOINT).decode() for socket in self._sockets if not socket.closed}
+        wait_free(self._bound - still)
+
+
+def share_instance() -> None:
+    """Let `zmq.Context.instance()` be a share of the process's context from now on.
+
+    Nothing changes where somebody has taken pyzmq's own already, nor for its subclasses.
+    """
+    if _original or getattr(_Context, "_instance", None) is not None:
+        return
+    _original.append(vars(_Context)["instance"].__func__)
+    _Context.instance = classmethod(_instance)  # type: ignore[assignment]
+
+
+def _instance(kind: Any, io_threads: int = 1) -> Any:
+    """Return the context that all who ask in this process have in common."""
+    if kind is not _Context:
+        return _original[0](kind, io_threads)
+    with _lock:
+        if not _given or _given[0].closed or _given[0]._pid != os.getpid():
+            _given[:] = [Instance()]
+        return _given[0]
