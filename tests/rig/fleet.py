@@ -116,7 +116,7 @@ class Rig:
         assert isinstance(pid, int)
         return pid
 
-    def until(self, what: Callable[[], bool], seconds: float = 15) -> None:
+    def until(self, what: Callable[[], bool], seconds: float = 30) -> None:
         """Wait for something that only a look can tell, with a deadline."""
         deadline = time.monotonic() + seconds
         while not what():
