@@ -23,6 +23,7 @@ from argosy.hub.store import DETAIL_S, Store
 
 MOST_WAITING: Final = 50_000  # records that are not on the disk yet; more are refused
 TRIM_EVERY_S: Final = 30.0
+_TRIM_S: Final = 0.5  # of work at a time, before what came meanwhile is written
 _RETRY_S: Final = 1.0  # after a write that failed
 
 _log = logging.getLogger("argosy.hub")
@@ -182,23 +183,27 @@ class Keeper:
         self, events: list[Event], figures: list[Figures], sources: dict[str, tuple[str, int]]
     ) -> None:
         self._store.write(events, figures, sources)
+        self._tidy()
+
+    def _tidy(self) -> None:
         self._seal()
         self._trim()
 
     def _trim(self) -> None:
-        """Drop what is too old or too much, a little at a time, so that nobody waits long for it."""
+        """Drop what is too much as fast as it comes, and what is too old a little at a time, so that nobody
+        waits long for it.
+        """
         now_s = time.monotonic()
-        if now_s < self._next_trim_s:
-            return
-        before_ms = int((time.time() - self._bounds.age_s) * 1000)
         try:
-            if self._store.used_bytes() > self._bounds.size_bytes and (oldest := self._store.oldest_ms()):
-                before_ms = max(before_ms, oldest)
-            dropped = self._store.drop_before(before_ms)
+            while self._store.used_bytes() > self._bounds.size_bytes and (oldest := self._store.oldest_ms()):
+                if not self._store.drop_before(oldest) or time.monotonic() > now_s + _TRIM_S:
+                    break
+            if now_s >= self._next_trim_s:
+                before_ms = int((time.time() - self._bounds.age_s) * 1000)
+                dropped = self._store.drop_before(before_ms)
+                self._next_trim_s = now_s + (0.0 if dropped else TRIM_EVERY_S)
         except sqlite3.Error as error:
-            _log.warning("what is too old stays for now: %s", error)
-            dropped = 0
-        self._next_trim_s = now_s + (0.0 if dropped else TRIM_EVERY_S)
+            _log.warning("what is too old or too much stays for now: %s", error)
 
     def _seal(self) -> None:
         """Do a piece of what is due; the next one with the next flush."""
@@ -219,7 +224,7 @@ class Keeper:
             self.on_taken(batch)
         if taken:
             self._tell()
-            await self._in(self._writer, self._seal)
+            await self._in(self._writer, self._tidy)
         return len(taken)
 
     async def read(self, look: Callable[[Reading], _Result]) -> _Result:

@@ -8,6 +8,7 @@ power.
 from __future__ import annotations
 
 import itertools
+import logging
 import operator
 import secrets
 import sqlite3
@@ -25,11 +26,13 @@ from argosy.hub.record import Batch, Event, EventHead, Figures, Origin, Position
 from argosy.hub.seal import Sealer
 from argosy.hub.tables import add_run, add_shape, drop_runs, runs_of, shapes_of, transaction
 
+_LOG_BYTES: Final = 8 << 20  # that stay when the log was once longer
 _VERSION: Final = "2"
 _LAST: Final = {Stream.EVENTS: "last_event", Stream.TICKS: "last_tick"}
 _GONE: Final = {Stream.EVENTS: "gone_event", Stream.TICKS: "gone_tick"}
 DETAIL_S: Final = 3 * 86400.0
 
+_log = logging.getLogger("argosy.hub")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_tick = msgspec.msgpack.Decoder(Tick).decode
 _decode_head = msgspec.msgpack.Decoder(EventHead).decode
@@ -50,18 +53,26 @@ class Store:
 
     def __init__(self, path: Path, machine: str, detail_s: float = DETAIL_S) -> None:
         self._base = _open(path)
-        self._base.executescript(resources.files("argosy.hub").joinpath("schema.sql").read_text())
-        self._check_version(path)
         self._sealer = Sealer(self._base, detail_s)
         self._ids: dict[Origin, int] = {}
         self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}  # of own shapes
-        self.origin = self._own_origin(machine)
+        try:
+            self._base.executescript(resources.files("argosy.hub").joinpath("schema.sql").read_text())
+            self._check_version(path)
+            self.origin = self._own_origin(machine)
+        except sqlite3.Error as error:
+            self._base.close()
+            raise _unopened(path, error) from None
 
     def close(self) -> None:
-        """Close the file; the next writer goes on in this epoch."""
-        with transaction(self._base):
-            self._set_fact("epoch", self.origin.epoch)
-        self._base.close()
+        """Close the file; the next writer goes on in this epoch, where the disk takes that word."""
+        try:
+            with transaction(self._base):
+                self._set_fact("epoch", self.origin.epoch)
+        except sqlite3.OperationalError as error:
+            _log.warning("the next life of this store begins another epoch: %s", error)
+        finally:
+            self._base.close()
 
     # -- own records ------------------------------------------------------------------------
 
@@ -257,8 +268,10 @@ class Store:
         """Go on in the epoch that was closed, or begin one; in either case it counts as not closed from now
         on.
         """
+        epoch = self._fact("epoch")
+        if epoch and not self._reopen():
+            epoch = None
         with transaction(self._base):
-            epoch = self._fact("epoch")
             found = (
                 epoch
                 and self._base.execute(
@@ -270,12 +283,22 @@ class Store:
             else:
                 origin = Origin(machine, secrets.token_hex(8), int(time.time() * 1000))
             known = self._ids[origin] = self._id_of(origin)
-            self._base.execute("DELETE FROM fact WHERE name = 'epoch'")
             self._numbers = {
                 (stored.shape.agent, stored.shape.names): number
                 for number, stored in shapes_of(self._base, known).items()
             }
         return origin
+
+    def _reopen(self) -> bool:
+        """Take back that the store was closed; return whether no loss can bring that word back.
+
+        It must not stand in the file with its denial in the log beside it: what tears the log would take both
+        the denial and the records that follow, and their numbers would be given out again.
+        """
+        with transaction(self._base):
+            self._base.execute("DELETE FROM fact WHERE name = 'epoch'")
+        (is_busy, _, _) = self._base.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        return not is_busy
 
     def _check_version(self, path: Path) -> None:
         version = self._fact("version")
@@ -329,7 +352,13 @@ def _open(path: Path) -> sqlite3.Connection:
         base.execute("PRAGMA journal_mode = WAL")
         base.execute("PRAGMA synchronous = FULL")  # a commit is on the disk, not only in its cache
         base.execute("PRAGMA wal_autocheckpoint = 500")
+        base.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         base.execute("PRAGMA cache_size = -4096")
     except sqlite3.DatabaseError as error:
-        raise StoreError(Fault(str(path), "store", f"the store cannot be opened: {error}")) from None
+        raise _unopened(path, error) from None
     return base
+
+
+def _unopened(path: Path, error: sqlite3.Error) -> StoreError:
+    hint = f"make room on the disk of `{path.parent}`" if "full" in str(error) else ""
+    return StoreError(Fault(str(path), "store", f"the store cannot be opened: {error}", hint))

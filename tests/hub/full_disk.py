@@ -1,0 +1,187 @@
+"""A hub's keeper on a disk that runs full; `python full_disk.py FOLDER`, in a mount namespace of its own.
+
+Prints an account of what was acknowledged, said and found, as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from argosy.fault import ArgosyError
+from argosy.hub import keeper as keeping
+from argosy.hub.keeper import BOUNDS, Bounds, Keeper
+from argosy.hub.record import Event
+from argosy.hub.store import Store
+
+PATIENCE_S: Final = 60.0
+TEXT: Final = "x" * 2000
+DISK: Final = "36m"
+ROUNDS: Final = 25
+LEFT_BYTES: Final = 2 << 20  # by another program
+BOUND_BYTES: Final = 6 << 20
+
+
+def event(number: int) -> Event:
+    return Event(int(time.time() * 1000), "said", "A", {"number": number, "text": TEXT})
+
+
+class Trial:
+    """A keeper on the small disk, and what it has acknowledged."""
+
+    def __init__(self, disk: Path) -> None:
+        self.path = disk / "hub.db"
+        self.ballast = disk / "ballast"
+        self.acknowledged: list[int] = []
+        self.count = 0
+
+    def let_another_take_the_rest(self) -> None:
+        """Fill the disk up, but for what is left to the hub."""
+        fill_up(self.ballast)
+        os.truncate(self.ballast, self.ballast.stat().st_size - LEFT_BYTES)
+
+    def open(self, bounds: Bounds = BOUNDS) -> Keeper:
+        return Keeper(self.path, "mainpc", 0.005, bounds)
+
+    async def keep(self, keeper: Keeper) -> None:
+        self.count += 1
+        number = self.count
+        await keeper.keep([event(number)], soon=True)
+        self.acknowledged.append(number)
+
+    async def fill(self, keeper: Keeper) -> list[asyncio.Task[None]]:
+        """Keep events until the disk takes no more; return what waits for it."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                waiting = asyncio.create_task(self.keep(keeper))
+                while not waiting.done() and not keeper.failure:
+                    await asyncio.sleep(0.002)
+                if not waiting.done():
+                    return [waiting]
+
+    async def numbers(self, keeper: Keeper) -> list[int]:
+        found = await keeper.read(lambda reading: reading.events(most=10**6))
+        return sorted(happened.event.body["number"] for happened in found)
+
+    def refused_by(self) -> str:
+        """Return what a hub says that is started now."""
+        try:
+            Store(self.path, "mainpc").close()
+        except ArgosyError as error:
+            return str(error)
+        return ""
+
+
+async def runs_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
+    """Let a hub fill what another program has left of the disk, and give that back."""
+    trial = Trial(disk)
+    trial.let_another_take_the_rest()
+    keeper = trial.open()
+    waiting = await trial.fill(keeper)
+    account: dict[str, Any] = {"failure": keeper.failure, "acknowledged_when_full": len(trial.acknowledged)}
+    account["kept_when_full"] = await trial.numbers(keeper) == trial.acknowledged
+    other = Keeper(elsewhere / "other.db", "pc2", 0.005)
+    await other.take(await keeper.after([], 1 << 30, 0.0))
+    account["served_when_full"] = await trial.numbers(other) == trial.acknowledged
+    waiting += [asyncio.create_task(trial.keep(keeper)) for _ in range(20)]
+    await asyncio.sleep(0)  # they are handed in
+    keeping.MOST_WAITING = 10
+    try:
+        await trial.keep(keeper)
+    except keeping.FullError as error:
+        account["refused"] = str(error)
+        trial.count -= 1
+    trial.ballast.unlink()
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*waiting)
+        await trial.keep(keeper)
+    account["failure_when_there_is_room"] = keeper.failure
+    everything = list(range(1, trial.count + 1))
+    account["kept"] = await trial.numbers(keeper) == sorted(trial.acknowledged) == everything
+    await other.take(await keeper.after(await other.positions(), 1 << 30, 0.0))
+    account["served"] = await trial.numbers(other) == everything
+    await keeper.close()
+    await other.close()
+    return account
+
+
+async def ends_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
+    """Let a hub end in order while its disk is full, and its next life begin."""
+    trial = Trial(disk)
+    trial.let_another_take_the_rest()
+    keeper = trial.open()
+    waiting = await trial.fill(keeper)
+    epoch = keeper.origin.epoch
+    await keeper.close()
+    (said,) = await asyncio.gather(*waiting, return_exceptions=True)
+    fill_up(trial.ballast)
+    account: dict[str, Any] = {"waiter": str(said), "refused": trial.refused_by()}
+    trial.ballast.unlink()
+    keeper = trial.open()
+    account["same_epoch"] = keeper.origin.epoch == epoch
+    account["kept"] = await trial.numbers(keeper) == trial.acknowledged
+    trial.count = trial.acknowledged[-1]
+    await trial.keep(keeper)
+    account["goes_on"] = await trial.numbers(keeper) == trial.acknowledged
+    await keeper.close()
+    return account
+
+
+async def keeps_its_bound(disk: Path, elsewhere: Path) -> dict[str, Any]:
+    """Let a hub write, and another one pull, many times what they may keep, and more than the disk has."""
+    bounds = BOUNDS._replace(size_bytes=BOUND_BYTES)
+    trial = Trial(disk)
+    keeper, other = trial.open(bounds), Keeper(disk / "other.db", "pc2", 0.005, bounds)
+    failures = set()
+    largest = 0
+    for first in range(0, ROUNDS * 500, 500):
+        await keeper.keep([event(number) for number in range(first, first + 500)], soon=True)
+        batches = await keeper.after(await other.positions(), 1 << 20, 0.0)
+        await other.take(batches)
+        largest = max(largest, *(path.stat().st_size for path in disk.glob("*.db")))
+        failures |= {keeper.failure, other.failure}
+    last = [await trial.numbers(each) for each in (keeper, other)]
+    newest = range(ROUNDS * 500 - 400, ROUNDS * 500)
+    account = {
+        "failures": sorted(failures),
+        "largest_over_bound": largest / BOUND_BYTES,
+        "written_over_bound": ROUNDS * 500 * len(TEXT) / BOUND_BYTES,
+        "newest_are_there": [each[-400:] == list(newest) for each in last],
+    }
+    await keeper.close()
+    await other.close()
+    return account
+
+
+def fill_up(ballast: Path) -> None:
+    """Take what is left of the disk."""
+    with ballast.open("ab", buffering=0) as file:
+        for piece in (1 << 20, 1 << 14, 512):
+            with contextlib.suppress(OSError):  # the disk is full: such a piece has no room any more
+                while file.write(bytes(piece)) == piece:
+                    pass
+
+
+def main(folder: Path) -> None:
+    """Run each trial on a disk of its own, and print what came of it."""
+    accounts = {}
+    for trial in (runs_full, ends_when_full, keeps_its_bound):
+        disk, elsewhere = folder / "disk", folder / trial.__name__
+        disk.mkdir(exist_ok=True)
+        elsewhere.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)], check=True)
+        accounts[trial.__name__] = asyncio.run(trial(disk, elsewhere))
+        subprocess.run(["umount", str(disk)], check=True)
+    print(json.dumps(accounts))
+
+
+if __name__ == "__main__":
+    keeping._RETRY_S = 0.05  # it is asked again soon, here
+    main(Path(sys.argv[1]))
