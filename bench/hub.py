@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from argosy.hub.reading import Reading
-from argosy.hub.record import Event
+from argosy.hub.record import SEGMENT_TICKS, Event
 from argosy.hub.seal import JOINED
 from argosy.hub.store import Store
 from argosy.hub.tables import block_id
@@ -52,6 +52,8 @@ METHOD = [
     "  decimal place, latencies of full entropy; every store gets the same, a commit or request a second",
     "bytes_per_sample: the file's pages in use, or the server's data folder, settled, over its samples",
     f"query: one series, all of it, as an array of doubles; {QUERIES} series at random a round, in turn",
+    f"query_unsealed: one series of the last minutes (at least {SEGMENT_TICKS - QUERIES} ticks that are not",
+    "  blocks yet), by a reading that has been asked before; a tick is written before each query",
     "second: processor time of this process for all commits and seals, over the seconds; 1 is a core",
     "resident: of a hub's process with a week of the fleet on the disk (the hour's segments, repeated)",
     "reporting: processor time of an idle agent that reports, less that of one without a hub; no_hub: the",
@@ -104,6 +106,7 @@ def measure(options: Options) -> Result:
         samples = agents * len(FIGURES) * HOUR
         ratios = ratios_of(asked, ingest_s, samples)
         values = values_of(stores, samples)
+        values["hub.query_unsealed"] = ask_unsealed(folder, agents)
         if options.quick:
             skipped["hub.second"] = "the fleet is smaller in a quick run"
         else:
@@ -171,6 +174,25 @@ def ask(options: Options, stores: dict[str, Keeping], agents: int) -> dict[str, 
                 raise AssertionError(f"{name} has {got} of {HOUR} samples of {agent} {figure}")
         found[name].append(sorted(took)[QUERIES // 2])
     return found
+
+
+def ask_unsealed(folder: Path, agents: int) -> Value:
+    """Return how long a query takes of ticks that are not sealed, each after one more tick was written."""
+    chance = random.Random(8)
+    (folder / "unsealed").mkdir()
+    took = []
+    with contextlib.closing(ByHub(folder / "unsealed")) as hub:
+        for number, (time_ms, values) in enumerate(seconds(SEGMENT_TICKS - 1, agents), 1):
+            hub.write(time_ms, values)
+            if number < SEGMENT_TICKS - QUERIES:
+                continue
+            agent, figure = f"Agent{chance.randrange(agents):02}", chance.choice(FIGURES)
+            began = time.perf_counter()
+            got = hub.series(agent, figure, FIRST_MS, time_ms)
+            took.append(1000 * (time.perf_counter() - began))
+            if got != number:
+                raise AssertionError(f"the hub has {got} of {number} samples of {agent} {figure}")
+    return value_of(took, "ms", goal=1.0)
 
 
 def ratios_of(asked: dict[str, list[float]], ingest_s: dict[str, float], samples: int) -> dict[str, Ratio]:

@@ -346,9 +346,11 @@ class Hubs(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr("argosy.hub.record.SEGMENT_TICKS", 10)
         self.patch.setattr("argosy.hub.seal.JOINED", 3)
+        self.patch.setattr("argosy.hub.tail.MOST_BYTES", 4000)  # a tail or two
         self.folder = tempfile.TemporaryDirectory()
         self.paths = [Path(self.folder.name, f"{number}.db") for number in range(3)]
         self.stores = [self._opened(number) for number in range(3)]
+        self.readings = [Reading(path) for path in self.paths]
         self.written: dict[tuple[str, int], Event] = {}
         self.ticks: dict[str, list[float]] = {}
         self.count = 0
@@ -401,6 +403,13 @@ class Hubs(RuleBasedStateMachine):
             assert all(self.written[epoch, number] == said for epoch, number, said in seen)
             reading.close()
 
+    @rule(who=st.integers(0, 2), whom=st.integers(0, 2), first=st.integers(0, 80), last=st.integers(0, 300))
+    def one_that_has_read_before_reads_the_same(self, who: int, whom: int, first: int, last: int) -> None:
+        fresh = Reading(self.paths[who])
+        asked = f"A{whom}", "lag", 1000 * first, 1000 * last
+        assert self.readings[who].series(*asked) == fresh.series(*asked)
+        fresh.close()
+
     def teardown(self) -> None:
         if not hasattr(self, "paths"):
             return
@@ -412,8 +421,8 @@ class Hubs(RuleBasedStateMachine):
             for agent, values in self.ticks.items():
                 assert list(reading.series(agent, "handled", 0, 1 << 60)[1]) == values
             reading.close()
-        for store in self.stores:
-            store.close()
+        for opened in (*self.readings, *self.stores):
+            opened.close()
         self.patch.undo()
         self.folder.cleanup()
 

@@ -5,10 +5,13 @@ A reading never writes, and sees only what is committed, so any process may look
 
 from __future__ import annotations
 
+import operator
 import sqlite3
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -22,17 +25,16 @@ from argosy.hub.record import (
     Position,
     Shape,
     Stream,
-    Tick,
     segment_of,
     ticks_of,
 )
 from argosy.hub.tables import block_id, columns_of, run_with, shapes_of
+from argosy.hub.tail import Figure, Tails
 
 Part = Literal["middle", "least", "greatest"]
 _PARTS: Final[tuple[Part, ...]] = ("middle", "least", "greatest")
 _ROWS: Final = 2000  # of one batch at most
 
-_decode_tick = msgspec.msgpack.Decoder(Tick).decode
 _decode_event = msgspec.msgpack.Decoder(Event).decode
 _decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
@@ -43,16 +45,6 @@ class Happened(NamedTuple):
     origin: Origin
     number: int
     event: Event
-
-
-class _Figure(NamedTuple):
-    """One figure of one shape: where its blocks are, and its place among the values of a tick."""
-
-    origin: int
-    number: int
-    width: int
-    place: int
-    series: int
 
 
 class _Piece(NamedTuple):
@@ -68,6 +60,7 @@ class Reading:
     def __init__(self, path: Path) -> None:
         self._base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         self._base.execute("PRAGMA cache_size = -2048")
+        self._tails = Tails(self._base)
 
     def close(self) -> None:
         """Close the file."""
@@ -165,11 +158,15 @@ class Reading:
         Of what is so old that there is one number for a minute: part "middle" is its mean (of a figure that
         never fell, the last value), "least" and "greatest" are its extremes.
         """
-        pieces = [
-            piece
-            for found in self._figures(agent, figure, machine)
-            for piece in (*self._sealed(found, from_ms, to_ms, part), *self._unsealed(found, from_ms, to_ms))
-        ]
+        with self._snapshot():  # nothing is sealed between what is and what is not
+            pieces = [
+                piece
+                for found in self._figures(agent, figure, machine)
+                for piece in (
+                    *self._sealed(found, from_ms, to_ms, part),
+                    *self._unsealed(found, from_ms, to_ms),
+                )
+            ]
         pieces.sort(key=lambda piece: piece.times[0])
         at, values = array("d"), array("d")
         for piece in pieces:
@@ -259,7 +256,16 @@ class Reading:
             )
         ]
 
-    def _figures(self, agent: str, figure: str, machine: str | None) -> Iterator[_Figure]:
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """See the store as it is at one moment."""
+        self._base.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._base.execute("ROLLBACK")
+
+    def _figures(self, agent: str, figure: str, machine: str | None) -> Iterator[Figure]:
         for origin, number, names, series in self._base.execute(
             "SELECT origin, number, names, series FROM shape JOIN origin ON origin.id = shape.origin "
             "WHERE agent = ? AND (? IS NULL OR machine = ?)",
@@ -268,9 +274,9 @@ class Reading:
             listed = _decode_names(names)
             if figure in listed:
                 place = listed.index(figure)
-                yield _Figure(origin, number, len(listed), place, series)
+                yield Figure(origin, number, len(listed), place, series)
 
-    def _sealed(self, figure: _Figure, from_ms: int, to_ms: int, part: Part) -> Iterator[_Piece]:
+    def _sealed(self, figure: Figure, from_ms: int, to_ms: int, part: Part) -> Iterator[_Piece]:
         for step_ms, first_ms, last_ms, times, values in self._base.execute(
             "SELECT step_ms, first_ms, last_ms, times.body, figure.body FROM run "
             "JOIN block AS times ON times.id = ? | segment JOIN block AS figure ON figure.id = ? | segment "
@@ -294,39 +300,15 @@ class Reading:
             if at:
                 yield _Piece(at, numbers)
 
-    def _unsealed(self, figure: _Figure, from_ms: int, to_ms: int) -> Iterator[_Piece]:
-        rows = self._base.execute(
-            "SELECT row FROM tick WHERE origin = ? ORDER BY number", (figure.origin,)
-        ).fetchall()
-        if not rows:
-            return
-        at, values = array("d"), array("d")
-        widths = {number: len(of.shape.names) for number, of in shapes_of(self._base, figure.origin).items()}
-        places: dict[bytes, list[tuple[int, int]]] = {}  # ticks that follow each other mostly have the same
-        for (row,) in rows:
-            tick = _decode_tick(row)
-            found = places.get(tick.numbers)
-            if found is None:
-                found = places[tick.numbers] = _places(tick.numbers, figure, widths)
-            for index, place in found:
-                at.frombytes(tick.times[index : index + 8])
-                values.frombytes(tick.values[place : place + 8])
-        at, values = _within(*_in_order(at, values), from_ms, to_ms)
+    def _unsealed(self, figure: Figure, from_ms: int, to_ms: int) -> Iterator[_Piece]:
+        at, values = _within(*_in_order(*self._tails.samples(figure, from_ms, to_ms)), from_ms, to_ms)
         if at:
             yield _Piece(at, values)
 
 
-def _places(numbers: bytes, figure: _Figure, widths: dict[int, int]) -> list[tuple[int, int]]:
-    """Return where in a tick's times and in its values each sample of a figure is."""
-    found, place = [], 0
-    for index, number in enumerate(array("I", numbers)):
-        if number == figure.number:
-            found.append((8 * index, 8 * (place + figure.place)))
-        place += widths.get(number, 0)
-    return found
-
-
 def _in_order(at: array[float], values: array[float]) -> tuple[array[float], array[float]]:
+    if all(map(operator.le, at, islice(at, 1, None))):
+        return at, values
     order = sorted(range(len(at)), key=at.__getitem__)
     return array("d", [at[index] for index in order]), array("d", [values[index] for index in order])
 
