@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import subprocess
+import sys
 import threading
 from array import array
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from argosy.fleet.load import load_fleet
 from argosy.fleet.spec import Scrape
 from argosy.hub.exposition import exposition
 from argosy.hub.grafana import dashboard
-from argosy.hub.otlp import Export, request_of
+from argosy.hub.otlp import Export, by_protobuf, request_of
 from argosy.hub.scrape import LEFT_OUT, UP, Scraper, samples_of
 from argosy.hub.standing import Standing
 
@@ -159,25 +160,28 @@ def test_promtool_finds_no_fault() -> None:
     assert checked.returncode in (0, 3), checked.stdout + checked.stderr
 
 
-def test_an_otlp_receiver_gets_each_agent_as_a_resource_and_its_absence_is_told() -> None:
+@pytest.mark.parametrize("kind", ["application/json", "application/x-protobuf"])
+def test_an_otlp_receiver_gets_each_agent_as_a_resource_and_its_absence_is_told(kind: str) -> None:
     requests = pytest.importorskip("opentelemetry.proto.collector.metrics.v1.metrics_service_pb2")
     from google.protobuf.json_format import Parse  # noqa: PLC0415 - where it is installed
 
-    bodies: list[tuple[str, bytes]] = []
+    bodies: list[tuple[str, str, bytes]] = []
 
     def take(handler: http.server.BaseHTTPRequestHandler) -> tuple[str, bytes]:
-        bodies.append((handler.path, handler.rfile.read(int(handler.headers["content-length"]))))
-        return ("application/json", b"{}") if len(bodies) != 1 else ("", b"")
+        body = handler.rfile.read(int(handler.headers["content-length"]))
+        bodies.append((handler.path, handler.headers["content-type"], body))
+        return (kind, b"") if len(bodies) != 1 else ("", b"")
 
     with server(take) as url:
-        export = Export(url, "harbour", standings)
-        body = json.dumps(request_of(standings(), "harbour", 4_000_000)).encode()
-        export.send(body)
+        export = Export(url, "harbour", standings, by_protobuf() if "protobuf" in kind else None)
+        request = request_of(standings(), "harbour", 4_000_000)
+        export.send(request)
         assert "503" in export.failure
-        export.send(body)
+        export.send(request)
         assert export.failure == ""
-    assert [path for path, _ in bodies] == ["/v1/metrics"] * 2
-    said = Parse(bodies[1][1], requests.ExportMetricsServiceRequest())
+    assert [(path, said) for path, said, _ in bodies] == [("/v1/metrics", kind)] * 2
+    body, message = bodies[1][2], requests.ExportMetricsServiceRequest
+    said = message.FromString(body) if "protobuf" in kind else Parse(body, message())
     names = [
         {a.key: a.value.string_value for a in each.resource.attributes} for each in said.resource_metrics
     ]
@@ -190,6 +194,11 @@ def test_an_otlp_receiver_gets_each_agent_as_a_resource_and_its_absence_is_told(
     assert (handled.is_monotonic, handled.data_points[0].as_double) == (True, 7.0)
     assert math.isnan(metrics["argosy.agent.odd"].gauge.data_points[0].as_double)
     assert metrics["argosy.agent.up"].gauge.data_points[0].as_int == 1
+
+
+def test_without_the_messages_otlp_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.proto.collector.metrics.v1", None)
+    assert by_protobuf() is None
 
 
 def test_the_dashboard_asks_for_what_is_served_and_no_panel_covers_another(tmp_path: Path) -> None:

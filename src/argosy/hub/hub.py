@@ -27,7 +27,7 @@ from argosy.hub.exchange import Puller, answer
 from argosy.hub.hearing import Hearing
 from argosy.hub.keeper import BOUNDS, Keeper
 from argosy.hub.news import News
-from argosy.hub.otlp import Export
+from argosy.hub.otlp import Export, by_protobuf
 from argosy.hub.outcry import Outcry
 from argosy.hub.record import Event, Figures
 from argosy.hub.standing import Standing, Standings
@@ -128,7 +128,7 @@ class Hub(Agent):
                 if self.is_here(spec.machine if spec else None):
                     yield Scraper(self.keeper, scrape).run()
         if fleet.hub.otlp:
-            yield Export(fleet.hub.otlp, fleet.name, self._own_agents).run()
+            yield Export(fleet.hub.otlp, fleet.name, self._own_agents, by_protobuf()).run()
 
     def _own_agents(self) -> list[Standing]:
         return [each for each in self.standings.agents.values() if self.is_here(each.machine)]
