@@ -4,6 +4,7 @@
          no network and nothing installed
   lock   write `images.lock`: every package of Debian and every wheel, with version and digest
   build  write an OCI layout, run each image (no network, its own user, read-only), name what is good
+  push   send the images that have a name to a registry (`--to`); what it has is not sent again
   containerfile  print the plan of one image (`--only`) as a multi-stage Containerfile; a GPU group has
          the architecture of its machine as a build argument
 
@@ -19,7 +20,15 @@ from pathlib import Path
 from typing import Final
 
 from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.image_view import build_object, build_text, plan_object, plan_text, why_text
+from argosy.cli.image_view import (
+    build_object,
+    build_text,
+    plan_object,
+    plan_text,
+    push_object,
+    push_text,
+    why_text,
+)
 from argosy.cli.report import print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet import load_fleet
@@ -27,7 +36,9 @@ from argosy.image.containerfile import containerfile
 from argosy.image.containers import lay_out
 from argosy.image.lock import read_lock
 from argosy.image.plan import ImagePlan, plan_images
-from argosy.image.record import read_record
+from argosy.image.push import push_images, read_layout
+from argosy.image.record import FOLDER, read_record
+from argosy.image.target import check_tag, read_target
 from argosy.image.workshop import Order, build_images, check_names, lock_images, lock_path
 
 
@@ -36,12 +47,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=list(_ACTIONS), metavar="|".join(_ACTIONS), help="what to do")
     add_fleet(parser)
     parser.add_argument("--package", metavar="NAME", help="with plan: tell who imports a package, and where")
-    parser.add_argument("--only", metavar="A,B", help="with lock, build, containerfile: these images")
+    parser.add_argument("--only", metavar="A,B", help="with lock, build, push, containerfile: these")
     parser.add_argument(
-        "-o", dest="target", metavar="DIR", help="with build: the layout's folder (default: .argosy/images)"
+        "-o", dest="target", metavar="DIR", help="with build, push: the layout (default: .argosy/images)"
     )
     parser.add_argument(
-        "--tag", default="latest", help="with build: the tag of good images (default: latest)"
+        "--tag", help="with build: the tag of good images (default: latest); with push: instead of that one"
+    )
+    parser.add_argument("--to", metavar="HOST[:PORT][/PREFIX]", help="with push: the registry")
+    parser.add_argument(
+        "--http", action="store_true", help="with push: without TLS, as always on this machine itself"
     )
     parser.add_argument("--gzip", action="store_true", help="with build: layers for who cannot read zstd")
     parser.add_argument("--no-proof", action="store_true", help="with build: run none, and name none")
@@ -51,9 +66,11 @@ def run(args: argparse.Namespace) -> int:
     """Carry out one of the actions; returns 1 when an image was built that is not good.
 
     Raises InputError: a faulty fleet or lock, an unknown image or package; MissingError: a program, an extra
-    or a right that is needed; RefusedError: something cannot be fetched.
+    or a right that is needed; RefusedError: something cannot be fetched, or is not let in.
     """
     path, _ = take_fleet(args)
+    if args.tag is not None:
+        check_tag(args.tag)
     return _ACTIONS[args.action](plan_images(load_fleet(path)), args)
 
 
@@ -82,16 +99,31 @@ def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
     order = Order(
         only=_only(args),
         folder=Path(args.target) if args.target else None,
-        tag=args.tag,
+        tag=args.tag or "latest",
         compression="gzip" if args.gzip else "zstd",
         is_proven=not args.no_proof,
     )
-    outcome = build_images(plan, order, lambda line: print(line, file=sys.stderr, flush=True))
+    outcome = build_images(plan, order, _tell)
     if args.as_json:
         print_json(build_object(outcome))
     else:
         print(build_text(outcome))
     return 1 if outcome.unnamed else 0
+
+
+def _push(plan: ImagePlan, args: argparse.Namespace) -> int:
+    if not args.to:
+        hint = "such as `--to registry.example:5000/team`"
+        raise InputError(Fault("--to", "usage", "push needs a registry, and none is given", hint))
+    target = read_target(args.to, args.http)
+    folder = Path(args.target) if args.target else Path(plan.fleet.path).parent / FOLDER
+    images = read_layout(folder, _only(args))
+    done = push_images(folder, images, target, args.tag, _tell)
+    if args.as_json:
+        print_json(push_object(done))
+    else:
+        print(push_text(done))
+    return 0
 
 
 def _containerfile(plan: ImagePlan, args: argparse.Namespace) -> int:
@@ -109,6 +141,10 @@ def _containerfile(plan: ImagePlan, args: argparse.Namespace) -> int:
     return 0
 
 
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _only(args: argparse.Namespace) -> tuple[str, ...]:
     return tuple(args.only.split(",")) if args.only else ()
 
@@ -117,5 +153,6 @@ _ACTIONS: Final[dict[str, Callable[[ImagePlan, argparse.Namespace], int]]] = {
     "plan": _plan,
     "lock": _lock,
     "build": _build,
+    "push": _push,
     "containerfile": _containerfile,
 }

@@ -11,6 +11,7 @@ from argosy.fault import Fault, InputError
 from argosy.fleet.spelling import nearest
 from argosy.image.catalogue import HEAVY
 from argosy.image.plan import Dragged, Image, ImagePlan
+from argosy.image.push import Pushed
 from argosy.image.reach import Use
 from argosy.image.record import Record
 from argosy.image.statistic import INSTEAD
@@ -213,6 +214,32 @@ def build_text(outcome: Outcome) -> str:
         f"{len(images)} images built = {named} named + {len(images) - named} without a name; the layout has "
         f"{len(held)}: {shared / 1e6:.1f} MB stored, {alone / 1e6:.1f} MB if nothing were shared; "
         f"{outcome.folder}"
+    )
+
+
+def push_object(done: tuple[Pushed, ...]) -> dict[str, Any]:
+    """Return `image-push/1`."""
+    return {
+        "argosy": "image-push/1",
+        "images": {
+            item.image: {
+                "place": item.place,
+                "digest": item.digest,
+                "blobs": {"sent": item.sent, "mounted": item.mounted, "there": item.there},
+                "sent": item.sent_bytes,
+            }
+            for item in done
+        },
+    }
+
+
+def push_text(done: tuple[Pushed, ...]) -> str:
+    """Return the closing account of a push."""
+    blobs = sum(item.sent + item.mounted + item.there for item in done)
+    sent = sum(item.sent for item in done)
+    return (
+        f"{len(done)} images pushed and read back with the same digest; {blobs} blobs = {sent} sent "
+        f"({sum(item.sent_bytes for item in done) / 1e6:.1f} MB) + {blobs - sent} not sent again"
     )
 
 

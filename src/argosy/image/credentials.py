@@ -1,0 +1,125 @@
+"""Who one is at a registry, as `podman login` and `docker login` leave it: in a file, or with a helper.
+
+A password is never an argument and never printed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from argosy.fault import Fault, InputError
+
+_HELPER_WITHIN_S = 30.0
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """A user and a password, or what stands for one. where: the file that has them or names their keeper."""
+
+    user: str
+    password: str
+    where: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(user={self.user!r}, where={self.where!r})"
+
+
+class _Held(msgspec.Struct):
+    auth: str = ""
+
+
+class _File(msgspec.Struct, rename="camel"):
+    auths: dict[str, _Held] = {}
+    cred_helpers: dict[str, str] = {}
+    creds_store: str = ""
+
+
+def find_credentials(names: tuple[str, ...], environ: Mapping[str, str]) -> Credentials | None:
+    """Return what is known for a registry, under the first of its names; None for a stranger.
+
+    Read are `REGISTRY_AUTH_FILE` alone where it is set, else podman's file, else docker's.
+    Raises InputError: a file is none of that kind, or a helper program is not there or fails.
+    """
+    for path in credential_files(environ):
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _faulty(path, error.strerror or "cannot be read") from error
+        try:
+            file = msgspec.json.decode(text, type=_File)
+        except msgspec.MsgspecError as error:
+            raise _faulty(path, str(error)) from error
+        for name in names:
+            found = _held(file, name, path)
+            if found is not None:
+                return found
+    return None
+
+
+def credential_files(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the files to read, in this order."""
+    if chosen := environ.get("REGISTRY_AUTH_FILE"):
+        yield Path(chosen)
+        return
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime) / "containers" / "auth.json"
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+
+
+def _held(file: _File, name: str, path: Path) -> Credentials | None:
+    """Return what a file has for a name; a helper for that one name goes before what is written."""
+    helper = file.cred_helpers.get(name)
+    if helper is None and name in file.auths and file.auths[name].auth:
+        return _decoded(file.auths[name].auth, name, path)
+    helper = helper or file.creds_store
+    return _asked(helper, name, path) if helper else None
+
+
+def _decoded(written: str, name: str, path: Path) -> Credentials:
+    try:
+        user, found, password = base64.b64decode(written, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        user, found, password = "", "", ""
+    if not found:
+        raise _faulty(path, f"`auths.{name}.auth` is not `user:password` in base64")
+    return Credentials(user, password, str(path))
+
+
+def _asked(helper: str, name: str, path: Path) -> Credentials | None:
+    """Ask a helper program by the protocol of docker's; None when it knows nothing of that name."""
+    program = shutil.which(f"docker-credential-{helper}")
+    if program is None:
+        raise _faulty(path, f"`docker-credential-{helper}` keeps the password, and is not on PATH")
+    try:
+        done = subprocess.run(
+            [program, "get"],
+            input=name,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_HELPER_WITHIN_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _faulty(path, f"`{program}` did not answer within {_HELPER_WITHIN_S:.0f} s") from error
+    if done.returncode:
+        return None
+    try:
+        told: dict[str, Any] = msgspec.json.decode(done.stdout, type=dict[str, Any])
+        return Credentials(str(told["Username"]), str(told["Secret"]), str(path))
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise _faulty(path, f"`{program}` answers without `Username` and `Secret`") from error
+
+
+def _faulty(path: Path, message: str) -> InputError:
+    return InputError(Fault(str(path), "credentials-file", message, "`podman login HOST` writes it anew"))

@@ -1,0 +1,119 @@
+"""A real registry on loopback (Debian's docker-registry), and a relay before it that can be cut."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rig.fleet import free_ports
+
+PROGRAM = shutil.which("docker-registry")
+USER, PASSWORD = "argosy", "ship"
+# Of USER and PASSWORD, by bcrypt: the registry takes no other.
+_LINE = "argosy:$2b$04$pfWknP.Zb0AFqVAg1tumVePLWsuS7wzeWdvgkP5iLaMPyCbhKpUYu\n"
+
+
+@contextmanager
+def registry(folder: Path, *, is_closed: bool = False) -> Iterator[int]:
+    """Run a registry that keeps its blobs in `folder`; give its port. is_closed: it asks who one is."""
+    if PROGRAM is None:
+        pytest.skip("there is no registry to push to (Debian: docker-registry)")
+    folder.mkdir(exist_ok=True)
+    (port,) = free_ports(1)
+    lines = ["version: 0.1", "log: {level: error}", f"http: {{addr: '127.0.0.1:{port}'}}"]
+    lines.append(f"storage: {{filesystem: {{rootdirectory: '{folder / 'blobs'}'}}}}")
+    if is_closed:
+        (folder / "users").write_text(_LINE)
+        lines.append(f"auth: {{htpasswd: {{realm: yard, path: '{folder / 'users'}'}}}}")
+    (folder / "config.yml").write_text("\n".join(lines) + "\n")
+    with (folder / "log").open("wb") as log:
+        command = [PROGRAM, "serve", str(folder / "config.yml")]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _await(f"http://127.0.0.1:{port}/v2/", process, folder / "log")
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except urllib.error.HTTPError:
+            return  # it asks who one is
+        except OSError:
+            time.sleep(0.02)
+    raise AssertionError(f"the registry does not answer: {log.read_text()[-500:]}")
+
+
+class Relay:
+    """Passes connections on to a port; ends them all, and takes no more, once so many bytes went there."""
+
+    def __init__(self, port: int, most_bytes: int) -> None:
+        self._to, self._left = port, most_bytes
+        self._lock = threading.Lock()
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self._ends: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def __enter__(self) -> Relay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cut()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._to))
+            with self._lock:
+                self._ends += [near, far]
+                for pair in ((near, far, True), (far, near, False)):
+                    self._threads.append(threading.Thread(target=self._pass, args=pair))
+                    self._threads[-1].start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, is_counted: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+                if is_counted:
+                    self._left -= len(data)
+                    if self._left < 0:
+                        self._cut()
+                        return
+        except OSError:
+            return
+        try:
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
+
+    def _cut(self) -> None:
+        with self._lock:
+            for each in (self._server, *self._ends):
+                try:
+                    each.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+                each.close()
