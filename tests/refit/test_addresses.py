@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.fleet import read_fleet
 from argosy.refit.addresses.text import find_addresses_in, kind_of, read_address
 from argosy.refit.audit import audit
 
@@ -70,7 +69,6 @@ def test_rules_for_a_fleet_refuse_without_one(tmp_path: Path) -> None:
     assert "A401" not in without.refused
     assert "A404" not in {item.code for item in without.findings}
     (tmp_path / "fleet.yaml").write_text(FLEET)
-    fleet, _ = read_fleet(tmp_path / "fleet.yaml")
-    report = audit(tmp_path, fleet=fleet)
+    report = audit(tmp_path, fleet=tmp_path / "fleet.yaml")
     assert report.refused == {}
     assert [item.line for item in report.findings if item.code == "A404"] == [1, 2]

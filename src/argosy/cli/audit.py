@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import FLEET_FILE, add_json
 from argosy.cli.audit_text import render_text
@@ -26,9 +25,6 @@ from argosy.refit.audit import Report, audit
 from argosy.refit.baseline import Entry, load_baseline, make_entries, shrunk, sift, write_baseline
 from argosy.refit.cache import default_folder
 from argosy.refit.finding import Finding
-
-if TYPE_CHECKING:
-    from argosy.fleet import Fleet
 
 _FORMATS = ("table", "json", "sarif", "html")
 _ROOTS = (FLEET_FILE, ".git", "pyproject.toml")
@@ -120,16 +116,12 @@ def _codes(select: str | None, known: Collection[str]) -> tuple[str, ...]:
     return codes
 
 
-def _fleet(root: Path, chosen: str | None) -> Fleet | None:
+def _fleet(root: Path, chosen: str | None) -> Path | None:
+    """Return the fleet file to compare with, None where there is none and none is asked for."""
     path = Path(chosen) if chosen else root / FLEET_FILE
     if chosen is None and not path.is_file():
         return None
-    from argosy.fleet import read_fleet  # noqa: PLC0415
-
-    fleet, faults = read_fleet(path / FLEET_FILE if path.is_dir() else path)
-    if fleet is None:
-        raise InputError(*faults)
-    return fleet
+    return path / FLEET_FILE if path.is_dir() else path
 
 
 def _asked(report: Report, select: tuple[str, ...], only: str, since: str | None) -> list[Finding]:

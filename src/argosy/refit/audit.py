@@ -19,9 +19,9 @@ from argosy.refit.cache import Cache, Seen, Verdict, code_key, digest_of, find_u
 from argosy.refit.finding import Finding
 from argosy.refit.walk import take_snapshot
 from argosy.source.collector import collector_paused
+from argosy.source.text import read_data
 
 if TYPE_CHECKING:
-    from argosy.fleet import Fleet
     from argosy.refit.inquiry import Progress
 
 
@@ -53,32 +53,35 @@ def audit(
     root: str | os.PathLike[str],
     *,
     exclude: Sequence[str] = (),
-    fleet: Fleet | None = None,
+    fleet: str | os.PathLike[str] | None = None,
     cache: Path | None = None,
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Return everything that the rules find below `root`.
 
-    exclude: globs of what to leave out. cache: the folder of memories, None for none. processes: how many
-    read at once (default: as many as there are cores). progress: told how many files are read, of
-    how many.
+    exclude: globs of what to leave out. fleet: the fleet file to compare with. cache: the folder of
+    memories, None for none. processes: how many read at once (default: as many as there are cores).
+    progress: told how many files are read, of how many.
+
+    Raises InputError: the fleet file cannot be read, or a value in it does not fit its key.
     """
     with collector_paused():  # what is remembered of a tree is many small objects, none of them garbage
-        return _audit(os.path.realpath(root), exclude, fleet, cache, processes, progress)
+        path = None if fleet is None else os.path.abspath(fleet)
+        return _audit(os.path.realpath(root), exclude, path, cache, processes, progress)
 
 
 def _audit(
     whole: str,
     exclude: Sequence[str],
-    fleet: Fleet | None,
+    fleet: str | None,
     cache: Path | None,
     processes: int | None,
     progress: Progress | None,
 ) -> Report:
     started = time.perf_counter()
     memory = Cache(cache, whole, exclude)
-    key = digest_of([code_key(), b"" if fleet is None else Path(fleet.path).read_bytes()])
+    key = digest_of([code_key(), *_known_by(fleet)])
     seen = memory.load("seen", Seen)
     if seen is None or seen.key != key:
         seen = None
@@ -93,9 +96,11 @@ def _audit(
         verdict, read = seen.verdict, 0
     else:
         # The rules and all that they read with cost more to load than an unchanged tree to look at.
+        from argosy.refit.fleetfile import recall_fleet  # noqa: PLC0415
         from argosy.refit.inquiry import Inquiry  # noqa: PLC0415
 
-        inquiry = Inquiry(whole, snapshot, fleet, key)
+        compared = None if fleet is None else recall_fleet(memory, fleet, key)
+        inquiry = Inquiry(whole, snapshot, compared, key)
         read = inquiry.read(memory, seen, processes or os.cpu_count() or 1, progress)
         verdict = inquiry.verdict()
         memory.store("records", inquiry.known)
@@ -112,3 +117,11 @@ def _audit(
         refused=catalogue.refused,
         titles=catalogue.titles,
     )
+
+
+def _known_by(fleet: str | None) -> tuple[bytes, ...]:
+    """Return what tells a fleet file from another; one that cannot be read is told when it is asked for."""
+    if fleet is None:
+        return ()
+    data = read_data(fleet)
+    return (os.fsencode(fleet), data if isinstance(data, bytes) else b"")

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from argosy.fleet.spec import Fleet
 from argosy.refit.cache import Cache, Catalogue, Linked, Records, Seen, Verdict, digest_of
 from argosy.refit.fact import FactKind
-from argosy.refit.finding import Failure, Finding
+from argosy.refit.finding import Failure, Finding, Ignore
+from argosy.refit.fleetfile import FleetFile
 from argosy.refit.reader import Reader, describe
 from argosy.refit.record import Record
 from argosy.refit.rule import Rule, load_rules
@@ -44,7 +44,7 @@ class Inquiry:
     known: the records, of which those that hold are reused. asked: what the rules asked the disk for.
     """
 
-    def __init__(self, root: str, snapshot: Snapshot, fleet: Fleet | None, key: bytes) -> None:
+    def __init__(self, root: str, snapshot: Snapshot, fleet: FleetFile | None, key: bytes) -> None:
         self.root = root
         self.rules = load_rules(has_fleet=fleet is not None)
         self.snapshot = snapshot
@@ -118,9 +118,11 @@ class Inquiry:
         for linked in self.known.linked.values():
             for kept in linked.values():
                 self.asked.update(kept.asked)
-        told = {item for item in found if not _is_ignored(item, records)}
+        every = set(found)
+        silent = {path: record.ignores for path, record in records.items() if record.ignores}
+        told = [item for item in every if not _is_ignored(item, silent)]
         files = sum(path.endswith(".py") for path in records)
-        ignored = len(set(found)) - len(told)
+        ignored = len(every) - len(told)
         return Verdict(files, unparsed, tuple(sorted(told)), ignored, tuple(sorted(set(self.failures))))
 
 
@@ -140,7 +142,9 @@ class _Judge:
         self.known = known
         self.base = base
         self.failures = failures
-        self.digests: dict[str, bytes] = {}
+        self._held: dict[str, dict[str, bytes]] = {}
+        self._digests: dict[str, bytes] = {}
+        self._there: dict[str, bool] = {}
 
     def ask(self, rule: Rule) -> list[Finding]:
         """Return what a rule finds in the light of several files."""
@@ -148,9 +152,10 @@ class _Judge:
         now: dict[str, Linked] = {}
         if rule.link is not None:
             seen = digest_of([self.base, *map(self.digest, rule.sees)])
+            needed = [self.held(kind) for kind in rule.needs]
             for path in self.tree.paths:
-                own = [self.records[path].facts.get(kind.name, b"") for kind in rule.needs]
-                if any(own):
+                if any(path in held for held in needed):
+                    own = [held.get(path, b"") for held in needed]
                     self.take(rule, path, rule.link, digest_of([seen, *own]), past, now)
         if rule.tree is not None:
             key = digest_of([self.base, *map(self.digest, rule.needs)])
@@ -181,20 +186,31 @@ class _Judge:
 
     def is_answered(self, kept: Linked) -> bool:
         """Return whether the disk says of what a rule asked what it said then."""
-        return all(is_there(self.tree.root, path) is answer for path, answer in kept.asked.items())
+        return all(self.is_there(path) is answer for path, answer in kept.asked.items())
+
+    def is_there(self, path: str) -> bool:
+        """Return what the disk says of a path; asked once."""
+        if path not in self._there:
+            self._there[path] = is_there(self.tree.root, path)
+        return self._there[path]
+
+    def held(self, kind: FactKind[Any]) -> dict[str, bytes]:
+        """Return the facts of one kind by path, as they are kept."""
+        if kind.name not in self._held:
+            name = kind.name
+            self._held[name] = {
+                path: record.facts[name] for path, record in self.records.items() if name in record.facts
+            }
+        return self._held[kind.name]
 
     def digest(self, kind: FactKind[Any]) -> bytes:
         """Return what tells the facts of one kind, of all files, from others."""
-        if kind.name not in self.digests:
-            parts: list[bytes] = []
-            for path, record in self.records.items():
-                fact = record.facts.get(kind.name)
-                if fact is not None:
-                    parts += [path.encode("utf-8", "surrogatepass"), fact]
-            self.digests[kind.name] = digest_of(parts)
-        return self.digests[kind.name]
+        if kind.name not in self._digests:
+            held = self.held(kind)
+            paths = "\0".join(held).encode("utf-8", "surrogatepass")
+            self._digests[kind.name] = digest_of([paths, *held.values()])
+        return self._digests[kind.name]
 
 
-def _is_ignored(finding: Finding, records: Mapping[str, Record]) -> bool:
-    record = records.get(finding.path)
-    return record is not None and any(ignore.covers(finding) for ignore in record.ignores)
+def _is_ignored(finding: Finding, silent: Mapping[str, tuple[Ignore, ...]]) -> bool:
+    return any(ignore.covers(finding) for ignore in silent.get(finding.path, ()))

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from argosy.fleet.spec import Fleet
 from argosy.refit.fact import FactKind
 from argosy.refit.file import module_name
+from argosy.refit.fleetfile import FleetFile
 from argosy.refit.walk import is_there
 from argosy.source.modules import Finder, Folders, Module
 from argosy.source.text import Unparsed
@@ -20,9 +20,9 @@ class Tree:
     """What a rule of the tree may know.
 
     root: absolute. paths: the Python files that have a tree, sorted, relative to it. unparsed: those that
-    Python cannot run, and why; the compiler refuses some that have a tree. fleet: the fleet file that the
-    tree is audited with, None without one: address rules then have nothing to compare with. entries:
-    what each folder holds, name to is-a-folder.
+    Python cannot run, and why; the compiler refuses some that have a tree. fleet: the fleet that the tree is
+    audited with, None without one: address rules then have nothing to compare with. fleet_faults: what is
+    wrong with the fleet file in itself. entries: what each folder holds, name to is-a-folder.
     """
 
     def __init__(
@@ -31,11 +31,12 @@ class Tree:
         kept: Mapping[str, Mapping[str, bytes]],
         unparsed: Mapping[str, Unparsed],
         entries: Mapping[str, Mapping[str, bool]],
-        fleet: Fleet | None,
+        compared: FleetFile | None,
     ) -> None:
         self.root = root
         self.unparsed = unparsed
-        self.fleet = fleet
+        self.fleet = None if compared is None else compared.fleet
+        self.fleet_faults = () if compared is None else compared.faults
         treeless = {path for path, fault in unparsed.items() if fault.stage != "compile"}
         self.paths = tuple(sorted(path for path in kept if path.endswith(".py") and path not in treeless))
         self.asked: dict[str, bool] = {}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 import shlex
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -127,6 +125,8 @@ def _is_place(word: str) -> bool:
 
 def read_pyproject(text: str) -> Requirements:
     """Return what a pyproject.toml asks for, in the ways of the standard, of Poetry and of PDM."""
+    import tomllib  # noqa: PLC0415 - few trees have such a file, and fewer runs read it anew
+
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -156,6 +156,8 @@ def read_pyproject(text: str) -> Requirements:
 
 def read_pipfile(text: str) -> Requirements:
     """Return what a Pipfile asks for."""
+    import tomllib  # noqa: PLC0415 - few trees have such a file, and fewer runs read it anew
+
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -167,6 +169,8 @@ def read_pipfile(text: str) -> Requirements:
 
 def read_setup_cfg(text: str) -> Requirements:
     """Return what a setup.cfg asks for."""
+    import configparser  # noqa: PLC0415 - few trees have such a file, and fewer runs read it anew
+
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read_string(text)

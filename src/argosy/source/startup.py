@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
@@ -261,5 +260,7 @@ def offer_home(name: str, homes: Collection[str], known: Collection[str]) -> str
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
+    import difflib  # noqa: PLC0415 - asked for a fault alone
+
     near = difflib.get_close_matches(name, known, 1, 0.8)
     return f"did you mean `{near[0]}`?" if near else ""

@@ -44,7 +44,7 @@ class Ground:
     def report(self) -> Report:
         """What the audit finds."""
         fleet = self.fleet.fleet if self.fleet is not None else None
-        return audit(self.root, fleet=fleet, cache=self._cache)
+        return audit(self.root, fleet=None if fleet is None else fleet.path, cache=self._cache)
 
     def select(self, scope: Scope) -> tuple[str, ...]:
         """Return the files of a scope."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from argosy.fault import InputError
 from argosy.fleet.dockerfile import read_instructions
-from argosy.fleet.importers.intake import Intake
 from argosy.refit.fact import FactKind
 from argosy.refit.file import TextFile
 from argosy.source.installs import DOCKERFILES
+
+if TYPE_CHECKING:
+    from argosy.fleet.importers.intake import Intake
 
 COMPOSE_FILES = ("*compose*.yml", "*compose*.yaml")
 
@@ -96,6 +98,9 @@ def _image_of(file: TextFile) -> Image:
 
 
 def _compose_of(file: TextFile) -> Compose | None:
+    # Most audits read no Compose file anew, and what reads YAML is slow to load.
+    from argosy.fleet.importers.intake import Intake  # noqa: PLC0415
+
     intake = Intake(Path(file.path), file.text)
     try:
         intake.parse()

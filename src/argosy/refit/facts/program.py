@@ -7,7 +7,6 @@ import os
 from msgspec.structs import replace
 
 from argosy.engine.sources import Shelf
-from argosy.fault import Fault
 from argosy.fleet.spec import Fleet
 from argosy.refit.facts.imports import IMPORTS
 from argosy.refit.facts.modules import library
@@ -25,13 +24,6 @@ def fleet_of(tree: Tree) -> Fleet:
     if tree.fleet is None:
         raise LookupError("a rule that compares with a fleet file was asked without one")
     return tree.fleet
-
-
-def fleet_faults(tree: Tree) -> tuple[Fault, ...]:
-    """Return what is wrong with the fleet file in itself."""
-    from argosy.fleet.load import read_fleet  # noqa: PLC0415 - most trees have no fleet file, and need no YAML
-
-    return tuple(read_fleet(fleet_of(tree).path)[1])
 
 
 def fleet_finding(tree: Tree, where: str, message: str, *, symbol: str, hint: str = "") -> Finding:

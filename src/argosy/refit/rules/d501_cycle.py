@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.facts.program import fleet_faults, fleet_finding
+from argosy.refit.facts.program import fleet_finding
 from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
 from argosy.refit.tree import Tree
@@ -20,7 +20,7 @@ _CODES = ("cycle", "self-edge")
 
 def check(tree: Tree) -> Iterator[Finding]:
     """Tell the circles that the loader of fleet files finds."""
-    for fault in tree.derived(fleet_faults):
+    for fault in tree.fleet_faults:
         if fault.code in _CODES:
             message = " ".join(fault.message.split())
             yield fleet_finding(tree, fault.where, message, symbol=message.split("`")[1], hint=fault.hint)

@@ -18,7 +18,7 @@ from argosy.engine.sources import Sources
 from argosy.fleet.spec import AgentSpec, Fleet
 from argosy.refit.facts.imports import IMPORTS
 from argosy.refit.facts.madeports import MADE_PORTS, MadePort
-from argosy.refit.facts.program import fleet_faults, fleet_finding, fleet_of, path_in, shelf
+from argosy.refit.facts.program import fleet_finding, fleet_of, path_in, shelf
 from argosy.refit.facts.surface import SURFACE
 from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
@@ -31,7 +31,7 @@ Claims = Mapping[tuple[str | None, int], str]
 
 def check(tree: Tree) -> Iterator[Finding]:
     """Tell the declared ones, then those that are bound by number, then those that are made."""
-    for fault in tree.derived(fleet_faults):
+    for fault in tree.fleet_faults:
         if fault.code == "port-used-twice":
             names = _NAME.findall(fault.message)
             symbol = "-".join([names[1], names[-1]]) if len(names) > 2 else fault.message

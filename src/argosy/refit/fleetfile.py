@@ -1,0 +1,36 @@
+"""The fleet file that a tree is compared with: read once for as long as it stays as it is."""
+
+from __future__ import annotations
+
+import msgspec
+
+from argosy.fault import Fault, InputError
+from argosy.fleet.spec import Fleet
+from argosy.refit.cache import Cache
+
+
+class FleetFile(msgspec.Struct, frozen=True, array_like=True):
+    """A fleet file, read. key: tells its content, and the code that read it. faults: between its parts."""
+
+    key: bytes
+    fleet: Fleet
+    faults: tuple[Fault, ...]
+
+
+def recall_fleet(memory: Cache, path: str, key: bytes) -> FleetFile:
+    """Return the fleet file at `path`, from memory where that knows it by `key`.
+
+    Raises InputError: the file cannot be read, or a value in it does not fit its key.
+    """
+    known = memory.load("fleet", FleetFile)
+    if known is not None and known.key == key:
+        return known
+    # Most trees have no fleet file, and what reads YAML is slow to load.
+    from argosy.fleet.load import read_fleet  # noqa: PLC0415
+
+    fleet, faults = read_fleet(path)
+    if fleet is None:
+        raise InputError(*faults)
+    read = FleetFile(key, fleet, tuple(faults))
+    memory.store("fleet", read)
+    return read
