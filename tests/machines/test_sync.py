@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from argosy.engine.shipping import Target, ship, take_back
+from argosy.engine.remote import Target
+from argosy.engine.shipping import ship, take_back
 from argosy.engine.version import read_note, version_of
 from argosy.fault import RefusedError
 from rig.duo import ARGOSY, Duo
@@ -66,10 +67,69 @@ def test_a_tree_is_brought_and_taken_back(here: Path, tmp_path: Path, ssh: str) 
     assert content(there) == content(here)
     assert read_note(there) == second
 
-    take_back(target, shipment)
+    take_back(target)
     assert content(there) == before
     assert read_note(there) == first
     assert version_of(there).tree == first.tree
+
+
+def make(root: Path, files: dict[str, str]) -> None:
+    """Write files, and links (those whose text begins with `->`), in place of what is there."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text.startswith("->"):
+            path.symlink_to(text[2:])
+        else:
+            path.write_text(text)
+
+
+OLD = {
+    "-x a\nb.py": "odd",
+    "file": "f",
+    "folder/deep/in.py": "i",
+    "link": "->folder",
+    "same.py": "s",
+    ".gitattributes": "",
+}
+NEW = {
+    "-x a\nb.py": "odder",
+    "file/within.py": "w",
+    "folder": "a file now",
+    "link/real.py": "r",
+    "same.py": "s",
+    ".gitattributes": "* text eol=crlf\n",
+    "lines.txt": "one\ntwo\r\n",
+}
+
+
+@pytest.mark.parametrize("by", ["rsync", "git"])
+def test_files_folders_and_links_take_each_other_s_places(tmp_path: Path, ssh: str, by: str) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    target = Target("two", "two-host", str(there), [ssh])
+    for files, way_back in ((OLD, None), (NEW, OLD), (OLD, NEW)):
+        make(here, files)
+        version = version_of(here)
+        assert ship(here, version, target, by).carrier == by
+        assert version_of(there).tree == version.tree
+        if way_back:
+            take_back(target)
+            make(here, way_back)
+            assert version_of(there).tree == version_of(here).tree
+            ship(here, version_of(here), target, by)
+            make(here, files)
+            ship(here, version, target, by)
+    (there / "file").unlink()  # what the machine itself has put where a file is to be stays, and so does all
+    (there / "file/its own").mkdir(parents=True)
+    (there / "file/its own/data").write_text("d")
+    before = content(there)
+    (here / "more.py").write_text("m")
+    (here / "file").write_text("f2")
+    with pytest.raises(RefusedError, match="not empty"):
+        ship(here, version_of(here), target, by)
+    assert content(there) == before
 
 
 def test_a_machine_that_cannot_be_reached_is_named(here: Path, ssh: str) -> None:
@@ -107,6 +167,7 @@ def test_who_runs_which_version_and_a_bad_one_is_taken_back(duo: Duo, ssh: str) 
         "before": None,
         "version": first["version"],
         "changed": True,
+        "by": "rsync",
         "lock_changed": True,
     }
     duo.fleet, own = pair.there / "fleet.yaml", duo.fleet

@@ -40,12 +40,16 @@ class Machine:
         self._slow: subprocess.Popen[Any] | None = None
         self._slow_port = f"slow{number}"
 
+    def words(self, argv: Sequence[str], cwd: str | Path | None = None) -> list[str]:
+        """Return the words that run a program on this machine."""
+        inside = ["ip", "netns", "exec", self.name, "env", "-C", str(cwd or os.getcwd()), *argv]
+        return self._lan.words(inside)
+
     def popen(
         self, argv: Sequence[str], *, cwd: str | Path | None = None, **options: Any
     ) -> subprocess.Popen[Any]:
         """Start a process on this machine; its pid is its own. It is ended with the network."""
-        inside = ["ip", "netns", "exec", self.name, "env", "-C", str(cwd or os.getcwd()), *argv]
-        return self._lan.popen(inside, **options)
+        return self._lan.start(self.words(argv, cwd), **options)
 
     def run(
         self,
@@ -154,21 +158,24 @@ class Lan:
 
     def ip(self, *words: str) -> str:
         """Run `ip WORDS` beside the bridge and return what it prints."""
-        done = subprocess.run(
-            [*self._enter(), "ip", *words], capture_output=True, text=True, timeout=PATIENCE_S
-        )
+        done = subprocess.run(self.words(["ip", *words]), capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
         return done.stdout
 
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """Start a process beside the bridge; it is ended with the network."""
-        process = subprocess.Popen([*self._enter(), *argv], **options)
+        return self.start(self.words(argv), **options)
+
+    def start(self, words: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """Start a process that is ended with the network."""
+        process = subprocess.Popen(words, **options)
         self._started.append(process)
         return process
 
-    def _enter(self) -> list[str]:
+    def words(self, argv: Sequence[str]) -> list[str]:
+        """Return the words that run a program beside the bridge."""
         user = [*self._user, "--preserve-credentials"] if self._user else []
-        return ["nsenter", "-t", str(self.holder.pid), *user, "-n", "-m", "--"]
+        return ["nsenter", "-t", str(self.holder.pid), *user, "-n", "-m", "--", *argv]
 
     def close(self) -> None:
         """End every process on the machines, then the machines."""

@@ -1,8 +1,9 @@
-"""Bring the tree, and the lock in it, to the fleet's other machines, by rsync over ssh.
+"""Bring the tree, and the lock in it, to the fleet's other machines, by rsync or git over ssh.
 
 What git would take of the fleet file's folder goes, or all but caches where there is no git: to the same
 folder on each machine, or to the one that its label `tree` names; to its address, or to what its label
-`ssh` names. A hash of the content is the version; `argosy status` shows who runs which.
+`ssh` names. A hash of the content is the version; `argosy status` shows who runs which. Until all of
+it has arrived the tree there is the old one.
 
 `--restart` then restarts agent after agent in the order of their needs, each ready and steady before the
 next. When one is not, the machines get their old tree back, and what was restarted is restarted again.
@@ -21,7 +22,8 @@ from argosy.cli.report import paint, print_json
 from argosy.cli.rolling import Rolled, roll
 from argosy.engine.client import connect_running
 from argosy.engine.folder import folder_of
-from argosy.engine.shipping import Shipment, Target, ship, take_back
+from argosy.engine.remote import SSH, Target
+from argosy.engine.shipping import CARRIERS, Shipment, ship, take_back
 from argosy.engine.version import version_of, write_note
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environment import here, place
@@ -40,7 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_fleet(parser)
     parser.add_argument("--only", metavar="M,N", help="these machines only")
     parser.add_argument("--machine", metavar="M", help="this machine of the fleet")
-    parser.add_argument("--ssh", default="ssh", metavar="CMD", help="the ssh command with its options")
+    parser.add_argument(
+        "--by", default="", choices=list(CARRIERS), help="what brings it (default: the first that both have)"
+    )
+    parser.add_argument("--ssh", default=SSH, metavar="CMD", help="the ssh command with its options")
     parser.add_argument("--restart", action="store_true", help="then restart what runs, one after another")
     parser.add_argument(
         "--hold", type=float, default=0.5, metavar="S", help="how long each has to stay ready (default 0.5)"
@@ -54,14 +59,13 @@ def run(args: argparse.Namespace) -> int:
     targets = _targets(fleet, path, args)
     version = version_of(path.parent)
     shipments: dict[str, Shipment] = {}
-    failed: dict[str, str] = {}
+    faults: dict[str, Fault] = {}
     for target in targets:
         try:
-            shipments[target.machine] = ship(path.parent, version, target)
+            shipments[target.machine] = ship(path.parent, version, target, args.by)
         except RefusedError as error:
-            failed[target.machine] = error.faults[0].message
-            hint = error.faults[0].hint
-            failed[target.machine] += f"; {hint}" if hint else ""
+            faults[target.machine] = error.faults[0]
+    failed = {machine: f"{fault.message}; {fault.hint}" for machine, fault in faults.items()}
     write_note(path.parent, version)
     rolled = Rolled([], {})
     taken_back: list[str] = []
@@ -77,11 +81,13 @@ def run(args: argparse.Namespace) -> int:
                 "before": each.before.tree if each.before else None,
                 "version": version.tree if machine not in taken_back else each.before and each.before.tree,
                 "changed": each.is_new,
+                "by": each.carrier or None,
                 "lock_changed": each.before is None or each.before.lock != version.lock,
             }
             for machine, each in shipments.items()
         },
         "failed": failed,
+        "codes": {machine: fault.code for machine, fault in faults.items()},
         "restarted": rolled.restarted,
         "not_ready": rolled.failed,
         "rolled_back": taken_back,
@@ -127,7 +133,7 @@ def _restart(
             return rolled, []
         back = [target for target in targets if shipments[target.machine].is_new]
         for target in back:
-            take_back(target, shipments[target.machine])
+            take_back(target)
         machines = {target.machine for target in back}
         again = [
             name for name in (*rolled.restarted, *rolled.failed) if fleet.agents[name].machine in machines
@@ -145,7 +151,7 @@ def _show(
 ) -> None:
     for machine, each in shipments.items():
         before = each.before.tree if each.before else "unknown"
-        what = f"brought, was {before}" if each.is_new else "has it already"
+        what = f"brought by {each.carrier}, was {before}" if each.is_new else "has it already"
         print(f"{machine}: {what}")
         if each.before is not None and each.before.lock != each.after.lock:
             print("  its lock has changed too: install from it there before a restart")

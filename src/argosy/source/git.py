@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # No tree's own: what git ignores nearly everywhere, and what holds copies of others' files.
 _SKIPPED: Final = frozenset(
@@ -13,8 +16,15 @@ _SKIPPED: Final = frozenset(
 )
 
 
-def run_git(folder: str | os.PathLike[str], *words: str) -> subprocess.CompletedProcess[bytes]:
-    """Run git in a folder, and return how it ended and what it said.
+def run_git(
+    folder: str | os.PathLike[str],
+    *words: str,
+    data: bytes = b"",
+    variables: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git in a folder with this input, and return how it ended and what it said.
+
+    variables: of its environment, beside those of this process that do not name a repository.
 
     Raises FileNotFoundError: there is no git, or no such folder.
     """
@@ -27,9 +37,8 @@ def run_git(folder: str | os.PathLike[str], *words: str) -> subprocess.Completed
         if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
     }
     env |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # looking changes nothing; messages are read
-    return subprocess.run(
-        ["git", *safe, *words], cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True
-    )
+    env |= variables or {}
+    return subprocess.run(["git", *safe, *words], cwd=folder, env=env, input=data, capture_output=True)
 
 
 def tree_files(root: str | os.PathLike[str]) -> list[str]:
