@@ -118,6 +118,24 @@ def test_an_image_holds_what_is_needed_and_no_shell_or_installer(yard: Path) -> 
     assert config["config"]["Labels"]["argosy.agents"] == "Light,Reader"
 
 
+def test_an_image_upon_a_given_base_has_its_layers_and_is_proven(yard: Path) -> None:
+    below = yard / "below"
+    assert argosy(yard, "build", "--only", "light", "-o", str(below)).returncode == 0
+    words = ("--only", "heavy", "-o", str(yard / "upon"), "--base", f"{below}:yard/light:latest", "--json")
+    done = argosy(yard, "build", *words)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["images"]["heavy"]
+    assert told["named"]
+    manifests = [
+        json.loads(blob(folder, json.loads((folder / "index.json").read_text())["manifests"][0]["digest"]))
+        for folder in (below, yard / "upon")
+    ]
+    lower, upper = ([layer["digest"] for layer in manifest["layers"]] for manifest in manifests)
+    assert upper[: len(lower)] == lower
+    again = json.loads(argosy(yard, "build", *words, "--no-proof").stdout)["images"]["heavy"]
+    assert again["digest"] == told["digest"]
+
+
 def test_another_folder_and_an_empty_cache_give_the_same_digest(yard: Path) -> None:
     again = yard / "again"
     shutil.copytree(yard / "tree", again / "tree", ignore=shutil.ignore_patterns(".argosy"))

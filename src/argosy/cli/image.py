@@ -58,6 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--http", action="store_true", help="with push: without TLS, as always on this machine itself"
     )
+    parser.add_argument(
+        "--base", metavar="LAYOUT[:NAME]", help="with build: upon this image, not upon Debian's packages"
+    )
     parser.add_argument("--gzip", action="store_true", help="with build: layers for who cannot read zstd")
     parser.add_argument("--no-proof", action="store_true", help="with build: run none, and name none")
 
@@ -102,6 +105,7 @@ def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
         tag=args.tag or "latest",
         compression="gzip" if args.gzip else "zstd",
         is_proven=not args.no_proof,
+        base=args.base or "",
     )
     outcome = build_images(plan, order, _tell)
     if args.as_json:

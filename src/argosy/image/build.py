@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 import argosy
+from argosy.image.base import Given, fitting_entries
 from argosy.image.blobs import CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE, Blob, Entry, Store, entries_below
 from argosy.image.bytecode import BytecodeCache, cached_name
 from argosy.image.containers import Containers
@@ -61,13 +62,15 @@ _SECOND_NS: Final = 10**9
 class Built(msgspec.Struct, frozen=True):
     """One image that was built.
 
-    layers: from the base up. unpacked_bytes: the sum of its files; stored_bytes: of its blobs.
+    layers: from the base up. variables: of its configuration. unpacked_bytes: the sum of its files;
+    stored_bytes: of its blobs.
     """
 
     image: Image
     manifest: Blob
     layers: tuple[Blob, ...]
     bill: bytes
+    variables: dict[str, str] = {}
 
     @property
     def unpacked_bytes(self) -> int:
@@ -79,9 +82,17 @@ class Built(msgspec.Struct, frozen=True):
 
 
 class Builder:
-    """Builds images of one fleet from one lock. cache: what it may keep, and read again."""
+    """Builds images of one fleet from one lock.
 
-    def __init__(self, containers: Containers, lock: Lock, store: Store, cache: Path) -> None:
+    cache: what it may keep, and read again. given: a base in place of the lock's, whose packages then only
+    compile.
+    """
+
+    def __init__(
+        self, containers: Containers, lock: Lock, store: Store, cache: Path, given: Given | None = None
+    ) -> None:
+        self.given = given
+        self.site = SITE if given is None else given.site
         self.containers = containers
         self.lock = lock
         self.store = store
@@ -95,11 +106,14 @@ class Builder:
         wheels = self.lock.wheels_for(image.packages)
         bill = bill_of_materials(
             image.reference,
-            [*self.lock.base, *(item for name in image.system for item in self.lock.system[name])],
+            [
+                *(self.lock.base if self.given is None else ()),
+                *(item for name in image.system for item in self.lock.system[name]),
+            ],
             wheels,
         )
         layers = (
-            self.base_layer(),
+            *self.base_layers(),
             *(self.system_layer(name) for name in image.system),
             *self.wheel_layers(wheels),
             self.argosy_layer(),
@@ -113,7 +127,8 @@ class Builder:
             "layers": [layer.descriptor() for layer in layers],
             "annotations": {"org.opencontainers.image.title": image.name},
         }
-        return Built(image, self.store.add(_encoded(manifest), MANIFEST_TYPE), layers, bill)
+        variables = self.variables(image)
+        return Built(image, self.store.add(_encoded(manifest), MANIFEST_TYPE), layers, bill, variables)
 
     # ---- layers
 
@@ -121,6 +136,13 @@ class Builder:
         if self._base is None:
             self._base = fetch_packages(self.lock.base, self.cache)
         return self._base
+
+    def base_layers(self) -> tuple[Blob, ...]:
+        if self.given is None:
+            return (self.base_layer(),)
+        entries = tuple(fitting_entries(self.given))
+        key = f"fitting\n{msgspec.json.encode(entries).decode()}"
+        return (*self.given.layers, self.store.layer(key, lambda _: entries))
 
     def base_layer(self) -> Blob:
         return self.store.layer(base_key(self.lock.base), lambda folder: base_entries(self.base(), folder))
@@ -145,7 +167,8 @@ class Builder:
 
     def wheel_layers(self, wheels: tuple[Wheel, ...]) -> Iterator[Blob]:
         """Yield a layer for each wheel; what is beyond the limit of layers shares the last one."""
-        alone, rest = wheels[:_MOST_LAYERS], wheels[_MOST_LAYERS:]
+        room = _MOST_LAYERS - (len(self.given.layers) if self.given is not None else 0)
+        alone, rest = wheels[:room], wheels[room:]
         for wheel in alone:
             yield self.wheel_layer((wheel,))
         if rest:
@@ -155,13 +178,13 @@ class Builder:
         def lay_out(folder: Path) -> None:
             self.house.fetch(wheels)
             for wheel in wheels:
-                unpack(self.house.path_of(wheel), folder, SITE)
+                unpack(self.house.path_of(wheel), folder, self.site)
 
         return self.compiled_layer("\n".join(["wheel", *(wheel.sha256 for wheel in wheels)]), lay_out)
 
     def argosy_layer(self) -> Blob:
         key = f"argosy\n{argosy.__version__}\n{digest_of_argosy()}"
-        return self.compiled_layer(key, lambda folder: lay_out_argosy(folder, SITE))
+        return self.compiled_layer(key, lambda folder: lay_out_argosy(folder, self.site))
 
     def compiled_layer(self, key: str, lay_out: LayOut) -> Blob:
         """Return the layer of what `lay_out` puts below a folder, with its bytecode."""
@@ -172,7 +195,7 @@ class Builder:
             compile_below(interpreter(tree), tree, folder)
             return chain(entries_below(folder), libraries_beside_base(folder, Path(tree)))
 
-        return self.store.layer(f"{base_key(self.lock.base)}\n{SITE}\nwith libraries\n{key}", entries)
+        return self.store.layer(f"{base_key(self.lock.base)}\n{self.site}\nwith libraries\n{key}", entries)
 
     def app_layer(self, image: Image, bill: bytes) -> Blob:
         """Return the layer of the agents' own files, of data that they name, the fleet file, and the bill."""
@@ -197,15 +220,20 @@ class Builder:
 
     # ---- configuration
 
+    def variables(self, image: Image) -> dict[str, str]:
+        """Return the variables of an image: those of its base, and argosy's, which go before."""
+        services = [service for service in self.containers.services if service.image.name == image.name]
+        alone = {"ARGOSY_MACHINE": services[0].name} if len(services) == 1 else {}
+        inherited = self.given.variables if self.given is not None else {}
+        return {"PATH": PATH, **inherited, **VARIABLES, **alone}
+
     def config(self, image: Image, layers: tuple[Blob, ...]) -> dict[str, Any]:
         services = [service for service in self.containers.services if service.image.name == image.name]
-        variables = {**VARIABLES, "PATH": PATH}
-        if len(services) == 1:
-            variables["ARGOSY_MACHINE"] = services[0].name
         ports = sorted({port for service in services for port in service.ports})
         labels = {
             "org.opencontainers.image.title": image.name,
-            "org.opencontainers.image.base.name": "debian",
+            "org.opencontainers.image.base.name": "debian" if self.given is None else self.given.name,
+            **({"org.opencontainers.image.base.digest": self.given.digest} if self.given is not None else {}),
             AGENTS_LABEL: ",".join(image.agents),
             "argosy.fleet": image.project,
             **({"argosy.gpu": image.gpu} if image.gpu else {}),
@@ -216,7 +244,7 @@ class Builder:
             "os": "linux",
             "config": {
                 "User": f"{USER_ID}:{USER_ID}",
-                "Env": [f"{name}={value}" for name, value in sorted(variables.items())],
+                "Env": [f"{name}={value}" for name, value in sorted(self.variables(image).items())],
                 "Entrypoint": list(START),
                 "WorkingDir": APP,
                 "Volumes": {STATE: {}},

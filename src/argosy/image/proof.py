@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tarfile
 import tempfile
@@ -26,14 +27,13 @@ from argosy.fleet.graph import build_graph
 from argosy.image.blobs import Blob, Store, decompress
 from argosy.image.build import Built
 from argosy.image.containers import Containers, Service
-from argosy.image.inside import ALIVE, APP, HEALTH, PATH, START, USER_ID, VARIABLES
+from argosy.image.inside import ALIVE, APP, HEALTH, START, USER_ID
 from argosy.image.sandbox import Cell, command_of
 
 _HEALTHY_WITHIN_S: Final = 60.0
 _ASK_EVERY_S: Final = 0.05
 _CHECKED_WITHIN_S: Final = 10.0
 _TAIL: Final = 8
-_VARIABLES: Final = {**VARIABLES, "PATH": PATH}
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -131,7 +131,7 @@ class Prover:
             began = time.monotonic()
             process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, text=True)
             try:
-                said = self.await_health(process, asked)
+                said = self.await_health(process, asked, built.variables)
                 healthy_s = time.monotonic() - began
                 stopped_s, code = self.stop(process, service.stop_s)
             finally:
@@ -153,7 +153,9 @@ class Prover:
         graph = build_graph(self.containers.fleet)
         return {name for name in service.agents if not set(graph.closure([name])) <= set(service.agents)}
 
-    def await_health(self, process: subprocess.Popen[str], asked: tuple[str, ...]) -> str:
+    def await_health(
+        self, process: subprocess.Popen[str], asked: tuple[str, ...], variables: dict[str, str]
+    ) -> str:
         """Ask for health inside until it is good; return what is wrong when it never was."""
         deadline = time.monotonic() + _HEALTHY_WITHIN_S
         said = "it never answered its health check"
@@ -168,7 +170,7 @@ class Prover:
                     text=True,
                     check=False,
                     timeout=_CHECKED_WITHIN_S,
-                    env=_VARIABLES,
+                    env=variables,
                 )
                 if done.returncode == 0:
                     return ""
@@ -190,8 +192,10 @@ class Prover:
     @contextmanager
     def cell(self, built: Built, command: tuple[str, ...], service: str) -> Iterator[list[str]]:
         """Give the command that runs another command in the image."""
-        layers = tuple(str(self.unpacked(layer)) for layer in built.layers)
-        variables = {**_VARIABLES, "ARGOSY_MACHINE": service}
+        # An overlay takes no folder twice; of a layer that a given base has too, the upper hides the lower.
+        upper = dict.fromkeys(str(self.unpacked(layer)) for layer in reversed(built.layers))
+        layers = tuple(reversed(upper))
+        variables = {**built.variables, "ARGOSY_MACHINE": service}
         with tempfile.TemporaryDirectory(prefix="argosy-root-") as root:
             hosts = {service: "127.0.0.1"} if service else {}
             cell = Cell(layers, root, command, variables, APP, hosts=hosts)
@@ -206,8 +210,19 @@ class Prover:
                 fileobj=io.BytesIO(decompress(self.store.path_of(layer.digest).read_bytes()))
             ) as archive:
                 archive.extractall(partial, filter="fully_trusted")
+            _white_out(partial)
             partial.rename(target)
         return target
+
+
+def _white_out(folder: Path) -> None:
+    """Put what an overlay takes for deleted in place of the marks that layers have for it."""
+    for path in list(folder.rglob(".wh.*")):
+        path.unlink()
+        if path.name == ".wh..wh..opq":
+            os.setxattr(path.parent, "trusted.overlay.opaque", b"y")
+        else:
+            os.mknod(path.with_name(path.name.removeprefix(".wh.")), stat.S_IFCHR, os.makedev(0, 0))
 
 
 def _ended(code: int | None, took_s: float, within_s: float) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.spelling import suggestion
+from argosy.image.base import read_base
 from argosy.image.blobs import Compression, Store
 from argosy.image.build import Builder, Built, write_layout
 from argosy.image.containers import lay_out
@@ -21,13 +22,17 @@ from argosy.image.record import FOLDER, Record, write_record
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What is to be built. only: these images; empty for all. folder: of the layout; see `record.FOLDER`."""
+    """What is to be built. only: these images; empty for all. folder: of the layout; see `record.FOLDER`.
+
+    base: `LAYOUT[:NAME]` of an image to build upon; empty for the one from Debian's packages.
+    """
 
     only: tuple[str, ...] = ()
     folder: Path | None = None
     tag: str = "latest"
     compression: Compression = "zstd"
     is_proven: bool = True
+    base: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -69,6 +74,8 @@ def build_images(plan: ImagePlan, order: Order, tell: Callable[[str], None]) -> 
     MissingError for programs, RefusedError for what cannot be fetched.
     """
     check_names(plan, order.only)
+    store = Store(cache_folder(), order.compression)
+    given = read_base(order.base, store) if order.base else None
     path = lock_path(plan)
     if not path.exists():
         tell(f"writing `{LOCK_FILE}`: there was none")
@@ -76,8 +83,7 @@ def build_images(plan: ImagePlan, order: Order, tell: Callable[[str], None]) -> 
     lock = read_lock(path)
     check_lock(lock, plan, path, order.only)
     containers = lay_out(plan)
-    store = Store(cache_folder(), order.compression)
-    builder = Builder(containers, lock, store, cache_folder())
+    builder = Builder(containers, lock, store, cache_folder(), given)
     images = [image for image in plan.images.values() if not order.only or image.name in order.only]
     prover = Prover(store, cache_folder(), containers) if order.is_proven else None
     built = []
