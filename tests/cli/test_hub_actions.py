@@ -21,7 +21,7 @@ hub: {{port: {port}, hosts: [hub.example]}}
 defaults: {{ready: {{probe: notify}}}}
 agents:
   Root: {{run: speaker.py}}
-  Leaf: {{run: speaker.py, needs: [{{agent: Root, on_death: restart}}]}}
+  Leaf: {{run: speaker.py, group: far, needs: [{{agent: Root, on_death: restart}}]}}
 """
 
 
@@ -116,7 +116,11 @@ def test_quiet_is_kept_told_and_ended(toy: Fleet) -> None:
     assert window["until"] == pytest.approx(done["until"])
     assert toy.act("loud", agents=["Root"])[1]["was_quiet"] is True
     assert toy.windows() == []
-    assert [each["do"] for each in toy.records()[-2:]] == ["quiet", "loud"]
+    assert toy.act("quiet", groups=["far"])[0] == 200
+    (window,) = toy.windows()
+    assert (window["agents"], window["asked"]["groups"]) == (["Leaf"], ["far"])
+    assert toy.act("loud", **window["asked"])[1]["was_quiet"] is True
+    assert [each["do"] for each in toy.records()[-4:]] == ["quiet", "loud"] * 2
 
 
 def test_attacks_change_nothing_and_are_told_apart(toy: Fleet) -> None:
@@ -147,6 +151,9 @@ def test_orders_that_cannot_be_are_refused_by_name(toy: Fleet) -> None:
     assert code_of(toy.act("restart", agents=["Rot"])) == (422, "unknown-agent")
     assert "Root" in toy.act("restart", agents=["Rot"])[1]["errors"][0]["hint"]
     assert code_of(toy.act("stop")) == (422, "no-agents")
+    assert code_of(toy.act("stop", agents=["Root"], groups=["far"])) == (422, "no-agents")
+    assert code_of(toy.act("quiet", groups=["fat"])) == (422, "unknown-group")
+    assert code_of(toy.act("quiet", machines=["pc9"])) == (422, "unknown-machine")
     assert code_of(toy.act("quiet", minutes=-1)) == (400, "bad-order")
     assert code_of(toy.act("quiet", agents=["Root"], why="x")) == (400, "bad-order")
     assert code_of(toy.act("quiet", agents=["x" * 70_000])) == (413, "too-long")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.hub.alerting import CALM_S, FLAPS, UNSEEN_S, Alerting, Notice, Threshold
+from argosy.hub.quiet import Asked, Word
 
 NEEDS = {"Root": [], "Middle": ["Root"], "Leaf": ["Middle"], "Other": []}
 
@@ -116,7 +118,7 @@ def test_a_window_that_nobody_closes_ends_by_itself_or_with_its_supervisor() -> 
     made.hear_state("Root", "failing", "")
     assert told(made, 0, 49, 50) == []
     assert [notice.subject for notice in told(made, 51, 54)] == ["Root"]
-    made.open_quiet("quiet all", None, until_s=1000, by="somebody")
+    made.hear_quiet(Word(Asked(), None, said_s=54, until_s=1000, by="somebody"))
     made.open_quiet("apply", None, until_s=1000)
     made.quiet.close_engine()
     assert [window.by for window in made.quiet.windows(60)] == ["somebody"]
@@ -219,6 +221,18 @@ def test_a_machine_that_is_lost_is_one_alert_at_once() -> None:
     assert [(notice.key, notice.subject) for notice in told(made, 1)] == [("machine:pc2", "pc2")]
     made.hear_sight("pc2", is_blind=False, reason="")
     assert [notice.text for notice in told(made, 4, 14)] == ["pc2 can be seen again"]
+
+
+@pytest.mark.parametrize(("asked", "agents"), [(Asked(machines=("pc2",)), ("Root",)), (Asked(), None)])
+def test_a_machine_that_is_quiet_is_not_told_as_unseen(asked: Asked, agents: tuple[str, ...] | None) -> None:
+    made = alerting()
+    made.open_quiet("apply", None, until_s=1000)
+    for machine in ("pc2", "pc3"):
+        made.hear_sight(machine, is_blind=False, reason="")
+        made.hear_sight(machine, is_blind=True, reason="no answer")
+    made.hear_quiet(Word(asked, agents, said_s=0, until_s=50, by="somebody"))
+    assert [notice.subject for notice in told(made, 1, 49)] == (["pc3"] if agents else [])
+    assert "pc2" in [notice.subject for notice in told(made, 51)]
 
 
 def test_a_machine_that_was_never_seen_has_the_time_to_start() -> None:

@@ -51,11 +51,13 @@ class Acts:
         assert isinstance(answer, Stopped), "a stop is answered by its outcome"
         return {"stopped": answer.stopped, "killed": answer.killed, "seconds": round(answer.seconds, 3)}
 
-    async def note(self, do: str, agents: Sequence[str], by: str, **more: Any) -> None:
-        """Leave a record of something that is done here. Raises FullError."""
+    async def note(self, do: str, agents: Sequence[str], by: str, **more: Any) -> Event:
+        """Leave a record of something that is done here, and return it. Raises FullError."""
         body = {"do": do, "agents": list(agents), "by": by, **more}
         subject = agents[0] if len(agents) == 1 else ""
-        await self._keeper.keep([Event(int(time.time() * 1000), "action", subject, body)], soon=True)
+        event = Event(int(time.time() * 1000), "action", subject, body)
+        await self._keeper.keep([event], soon=True)
+        return event
 
     async def _order(self, do: str, agents: Sequence[str], by: str, request: Message) -> Answer:
         if self._under_way >= MOST_AT_ONCE:

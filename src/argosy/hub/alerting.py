@@ -19,7 +19,7 @@ import msgspec
 
 from argosy.hub.causes import Causes
 from argosy.hub.pace import Pace
-from argosy.hub.quiet import Quiet, Window
+from argosy.hub.quiet import Quiet, Window, Word
 
 FLAPS: Final = 3
 FLAP_WITHIN_S: Final = 600.0
@@ -161,10 +161,23 @@ class Alerting:
             self._blind.pop(machine, None)
             self._seen.add(machine)
 
-    def open_quiet(self, key: str, agents: Iterable[str] | None, until_s: float, by: str = "argosy") -> None:
-        """Begin a quiet window of some agents and all that need them; None for everything."""
-        covered = None if agents is None else frozenset(self.causes.with_dependents(agents))
-        self.quiet.open(Window(key, covered, until_s, by))
+    def open_quiet(self, key: str, agents: Iterable[str] | None, until_s: float) -> None:
+        """Begin the quiet window of an order: of some agents and all that need them; None for everything."""
+        self.quiet.open(Window(key, self._with_dependents(agents), until_s))
+
+    def hear_quiet(self, word: Word) -> bool:
+        """Take a person's word on what is to be quiet, with all that needs it, or is not any more; return
+        whether it was.
+        """
+        window = None
+        if word.until_s is not None:
+            covered = self._with_dependents(word.agents)
+            window = Window(word.asked.key, covered, word.until_s, word.by, word.asked, word.clock)
+        said_s = word.said_s - self.quiet.skews.get(word.clock, 0.0)
+        return self.quiet.say(word.asked.key, said_s, window)
+
+    def _with_dependents(self, agents: Iterable[str] | None) -> frozenset[str] | None:
+        return None if agents is None else frozenset(self.causes.with_dependents(agents))
 
     def restore(self, key: str, since_s: float, dependents: Iterable[str]) -> None:
         """Take an alert that was raised before this process began; it is not raised once more."""
@@ -182,10 +195,12 @@ class Alerting:
         subjects = {
             key: held[key].subject if key in held else key.split(":")[1] for key in {**held, **self._alerts}
         }
-        covered = self.quiet.covered(set(subjects.values()), now_s)
+        machines = {key for key in subjects if key.startswith("machine:")}
+        agents = self.quiet.covered({subjects[key] for key in subjects.keys() - machines}, now_s)
+        unseen = self.quiet.covered_machines({subjects[key] for key in machines}, now_s)
         notices = []
         for key, subject in subjects.items():
-            if subject in covered and not key.startswith("machine:"):
+            if subject in (unseen if key in machines else agents):
                 self._wait(key, now_s)
             elif notice := self._judge(key, held.get(key), now_s):
                 notices.append(notice)

@@ -18,7 +18,12 @@ _decode_event = msgspec.msgpack.Decoder(Event).decode
 
 
 class Hearing:
-    """Tells standings what was kept. home: the machine that an agent is declared on, None if unknown."""
+    """Tells standings what was kept. home: the machine that an agent is declared on, None if unknown.
+
+    on_action: is told each action that another machine's hub handed over.
+    """
+
+    on_action: Callable[[str, Event], object] = staticmethod(lambda *_: None)
 
     def __init__(self, standings: Standings, reading: Reading, home: Callable[[str], str | None]) -> None:
         self._standings = standings
@@ -39,8 +44,12 @@ class Hearing:
     def hear_batch(self, batch: Batch) -> None:
         """Tell what another hub handed over."""
         if batch.stream is Stream.EVENTS:
-            told = (row for row in batch.rows if _decode_head(row).kind in Standings.KINDS)
-            self.hear(batch.origin.machine, [_decode_event(row) for row in told], ())
+            for row in batch.rows:
+                kind = _decode_head(row).kind
+                if kind in Standings.KINDS:
+                    self.hear(batch.origin.machine, [_decode_event(row)], ())
+                elif kind == "action":
+                    self.on_action(batch.origin.machine, _decode_event(row))
             return
         self._learn(batch.origin, batch.shapes)
         for row in batch.rows:

@@ -79,6 +79,7 @@ class Hub(Agent):
         self.viewers = Viewers(self.standings.all)
         self.standings.tell = self.viewers.tell
         hearing = await self.keeper.read(lambda reading: Hearing(self.standings, reading, self._home))
+        self._hearing = hearing
         self.keeper.on_kept = lambda events, figures: hearing.hear(self.machine, events, figures)
         self.keeper.on_taken = hearing.hear_batch
         others = [each for each in self._directory.book.hubs if each != self.machine]
@@ -100,6 +101,7 @@ class Hub(Agent):
         sights = [puller.sight for puller in self.pullers.values()]
         past = await asyncio.to_thread(lambda: list(read_diary(folder.diary)))
         self.watch = Watch(self.keeper, self.machine, fleet, sights, self.acts, past)
+        self._hearing.on_action = self.watch.hear_action
         hear = self.keeper.on_kept
 
         def hear_and_watch(events: Sequence[Event], figures: Sequence[Figures]) -> None:
@@ -164,6 +166,12 @@ class Hub(Agent):
     def is_here(self, machine: str | None) -> bool:
         """Return whether a machine is this one."""
         return machine is None or machine in self._directory.book.machines
+
+    def machines(self) -> frozenset[str]:
+        """Return the names of the fleet's machines."""
+        book = self._directory.book
+        declared = (spec.machine for spec in self.declared().values() if spec.machine)
+        return frozenset((*self._fleet.machines, *book.hubs, *book.machines, *declared))
 
     def hardware(self) -> dict[str, Any]:
         """Return what the fleet file says of each machine."""

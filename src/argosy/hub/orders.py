@@ -7,7 +7,7 @@ carried out.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,6 +21,7 @@ from argosy.engine.folder import folder_of
 from argosy.fault import ArgosyError, Fault, InputError, MissingError
 from argosy.fleet.spelling import suggestion
 from argosy.hub.gate import GateError, admit, fault_response
+from argosy.hub.quiet import Asked, word_of
 
 if TYPE_CHECKING:
     from argosy.hub.hub import Hub
@@ -33,9 +34,13 @@ _CODES: Final[dict[type[ArgosyError], int]] = {
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of an order. agents: for `quiet` and `loud` none is all; minutes: of `quiet`."""
+    """The body of an order. groups, machines, minutes: of `quiet` and `loud`, for which nothing named is
+    all.
+    """
 
     agents: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
+    groups: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
+    machines: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
     minutes: Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 60)] = 10.0
 
 
@@ -76,58 +81,66 @@ class Orders:
         return {"token": "right"}
 
     async def _restart(self, order: Order, by: str) -> dict[str, Any]:
-        return await self._hub.acts.restart(self._known(order, all_=False), by)
+        return await self._hub.acts.restart(self._named(order), by)
 
     async def _stop(self, order: Order, by: str) -> dict[str, Any]:
-        return await self._hub.acts.stop(self._known(order, all_=False), by)
+        return await self._hub.acts.stop(self._named(order), by)
 
     async def _quiet(self, order: Order, by: str) -> dict[str, Any]:
-        agents = self._known(order, all_=True)
-        self._check_here(agents)
-        alerting = self._hub.watch.alerting
-        key = _key_of(agents)
         until_s = time.time() + 60 * order.minutes
-        await self._hub.acts.note("quiet", agents, by or "somebody", key=key, until=until_s)
-        alerting.open_quiet(key, agents or None, until_s, by or "somebody")
-        return {"agents": agents, "until": until_s}
+        asked, _ = await self._say("quiet", order, by, until=until_s)
+        return {**msgspec.to_builtins(asked), "until": until_s}
 
     async def _loud(self, order: Order, by: str) -> dict[str, Any]:
-        agents = self._known(order, all_=True)
-        self._check_here(agents)
-        key = _key_of(agents)
-        was_quiet = self._hub.watch.alerting.quiet.close(key)
-        await self._hub.acts.note("loud", agents, by or "somebody", key=key)
-        return {"agents": agents, "was_quiet": was_quiet}
+        asked, was_quiet = await self._say("loud", order, by)
+        return {**msgspec.to_builtins(asked), "was_quiet": was_quiet}
 
-    def _known(self, order: Order, *, all_: bool) -> list[str]:
-        """Return the agents of an order, each once. Raises InputError: the fleet has no such agent."""
-        if not order.agents and not all_:
-            raise InputError(
-                Fault("agents", "no-agents", "no agent is named", 'such as {"agents": ["Echo"]}')
-            )
-        names = list(dict.fromkeys(order.agents))
-        if faults := [fault for name in names if (fault := self._fault_of(name))]:
-            raise InputError(*faults)
-        return names
+    async def _say(self, do: str, order: Order, by: str, **more: float) -> tuple[Asked, bool]:
+        """Keep a word on what is to be quiet, which tells the other hubs too, and go by it here."""
+        asked = self._asked(order)
+        covered = self._covered(asked)
+        names = {"groups": asked.groups, "machines": asked.machines, "covered": covered}
+        event = await self._hub.acts.note(do, asked.agents, by or "somebody", **names, key=asked.key, **more)
+        word = word_of(event, "")
+        assert word is not None, "it says so"
+        return asked, self._hub.watch.hear_quiet(word)
 
-    def _check_here(self, agents: list[str]) -> None:
-        """Raise InputError where an agent's alerts are raised by another machine's hub."""
-        declared = self._hub.declared()
-        hint = "ask the hub of that machine"
+    def _asked(self, order: Order) -> Asked:
+        """Return what an order names, each once. Raises InputError: the fleet has no such thing."""
+        groups = {spec.group for spec in self._hub.declared().values() if spec.group}
         faults = [
-            Fault("agents", "elsewhere", f"alerts about `{name}` are raised on `{machine}`", hint)
-            for name in agents
-            if not self._hub.is_here(machine := declared[name].machine)
+            *_unknown("agent", order.agents, self._hub.declared()),
+            *_unknown("group", order.groups, groups),
+            *_unknown("machine", order.machines, self._hub.machines()),
         ]
         if faults:
             raise InputError(*faults)
+        return Asked(*(tuple(dict.fromkeys(each)) for each in (order.agents, order.groups, order.machines)))
 
-    def _fault_of(self, name: str) -> Fault | None:
-        declared = self._hub.declared()
-        if name in declared:
+    def _covered(self, asked: Asked) -> list[str] | None:
+        """Return the agents that are meant, None for all."""
+        if asked == Asked():
             return None
-        hint = suggestion(name, declared, "agents")
-        return Fault("agents", "unknown-agent", f"the fleet has no agent `{name}`", hint)
+        machines = set(asked.machines)
+        is_here = any(map(self._hub.is_here, machines))
+        return [
+            name
+            for name, spec in self._hub.declared().items()
+            if name in asked.agents
+            or spec.group in asked.groups
+            or spec.machine in machines
+            or (spec.machine is None and is_here)
+        ]
+
+    def _named(self, order: Order) -> list[str]:
+        """Return the agents of an order that needs some, each once. Raises InputError."""
+        if order.groups or order.machines:
+            message = "groups and machines are for `quiet` and `loud`"
+            raise InputError(Fault("groups", "no-agents", message, "name the agents"))
+        if not order.agents:
+            hint = 'such as {"agents": ["Echo"]}'
+            raise InputError(Fault("agents", "no-agents", "no agent is named", hint))
+        return list(self._asked(order).agents)
 
 
 async def _order_in(request: Request) -> Order:
@@ -145,5 +158,15 @@ async def _order_in(request: Request) -> Order:
         raise GateError(HTTPStatus.BAD_REQUEST, fault) from error
 
 
-def _key_of(agents: list[str]) -> str:
-    return "quiet " + (", ".join(sorted(agents)) or "all")
+def _unknown(what: str, names: Iterable[str], known: Iterable[str]) -> list[Fault]:
+    there = set(known)
+    return [
+        Fault(
+            f"{what}s",
+            f"unknown-{what}",
+            f"the fleet has no {what} `{name}`",
+            suggestion(name, there, f"{what}s"),
+        )
+        for name in names
+        if name not in there
+    ]

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from argosy.fleet.units import duration_s
 from argosy.hub.alerting import Alerting, Threshold
 from argosy.hub.delivery import Delivery, by_command, by_webhook
 from argosy.hub.keeper import FullError, Keeper
-from argosy.hub.quiet import MOST_S
-from argosy.hub.reading import Reading
+from argosy.hub.quiet import MOST_ASKED_S, MOST_S, Word, word_of
+from argosy.hub.reading import Happened, Reading
 from argosy.hub.record import Event, Figures
 from argosy.hub.recovering import Recovering
 
@@ -127,6 +129,24 @@ class Watch:
         elif event.kind == "supervisor":
             self.alerting.quiet.close_engine()
 
+    def hear_action(self, machine: str, event: Event) -> None:
+        """Take an action that a machine's hub has kept: what is to be quiet is so on every hub."""
+        if word := word_of(event, "" if machine == self._machine else machine):
+            self.hear_quiet(word)
+
+    def hear_quiet(self, word: Word) -> bool:
+        """Take a person's word on what is to be quiet; return whether it was."""
+        self._note_skews()
+        if not word.clock:  # from now on by a clock that goes on evenly
+            ahead_s = time.time() - self.now_s()
+            until_s = None if word.until_s is None else word.until_s - ahead_s
+            word = msgspec.structs.replace(word, said_s=word.said_s - ahead_s, until_s=until_s)
+        return self.alerting.hear_quiet(word)
+
+    def _note_skews(self) -> None:
+        ahead_s = time.time() - self.now_s()
+        self.alerting.quiet.skews = {sight.machine: sight.skew_s + ahead_s for sight in self._sights}
+
     def _time_of(self, event: Event) -> float:
         mono_s = event.body.get("mono")
         if isinstance(mono_s, float) and mono_s <= time.monotonic():
@@ -153,22 +173,26 @@ class Watch:
     async def _remember(self) -> None:
         """Go on where an earlier life of this hub was: what was told is not told again."""
 
-        def look(reading: Reading) -> tuple[list[Event], list[Event]]:
+        now_ms = int(time.time() * 1000)
+        week_ms = int(MOST_ASKED_S * 1000)
+
+        def look(reading: Reading) -> tuple[list[Event], list[Event], list[Happened]]:
             events = [
                 each.event
                 for each in reading.events(most=_REMEMBERED)
                 if each.origin.machine == self._machine
             ]
-            return events[::-1], [each.event for each in reading.alerts(self._machine)]
+            actions = reading.of_kinds(("action",), now_ms - week_ms, now_ms + week_ms, _REMEMBERED)
+            return events[::-1], [each.event for each in reading.alerts(self._machine)], actions[::-1]
 
-        events, alerts = await self._keeper.read(look)
+        events, alerts, actions = await self._keeper.read(look)
+        for action in actions:
+            self.hear_action(action.origin.machine, action.event)
         for event in events:
             if event.kind == "state":
                 self.alerting.hear_state(
                     event.subject, event.body.get("state", ""), event.body.get("text", "")
                 )
-            elif event.kind == "action":
-                self._remember_quiet(event)
             elif event.kind == "recovery":
                 self.recovering.remember(event)
         for event in alerts:
@@ -180,17 +204,10 @@ class Watch:
         for key, body in self.open.items():
             self.alerting.restore(key, body["since_s"], body.get("dependents", ()))
 
-    def _remember_quiet(self, event: Event) -> None:
-        body = event.body
-        if body.get("do") == "quiet":
-            agents = body["agents"] or None
-            self.alerting.open_quiet(str(body["key"]), agents, float(body["until"]), str(body["by"]))
-        elif body.get("do") == "loud":
-            self.alerting.quiet.close(str(body["key"]))
-
     async def _look(self) -> None:
         for sight in self._sights:
             self.alerting.hear_sight(sight.machine, is_blind=sight.is_blind, reason=sight.reason)
+        self._note_skews()
         now_s = self.now_s()
         notices = self.alerting.look(now_s)
         for notice in notices:

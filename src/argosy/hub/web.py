@@ -183,14 +183,16 @@ class _Pages:
         """Return the alerts that are open, quiet windows, and what waits for each receiver."""
         watch = self._hub.watch
         waiting = {each.name: {"waiting": each.waiting, "failure": each.failure} for each in watch.deliveries}
+        quiet = watch.alerting.quiet
         windows = [
             {
                 "agents": None if each.agents is None else sorted(each.agents),
-                "until": each.until_s,
+                "until": quiet.until_s(each),
                 "by": each.by,
                 "key": each.key,
+                "asked": each.asked,
             }
-            for each in watch.alerting.quiet.windows(watch.now_s())
+            for each in quiet.windows(watch.now_s())
         ]
         return answered({"open": watch.raised(), "quiet": windows, "receivers": waiting})
 

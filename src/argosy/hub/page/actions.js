@@ -42,14 +42,15 @@ async function isSure(action, names) {
   return (await answerOf($("sure-box"))) === "yes";
 }
 
-export async function act(action, names, minutes = 10) {
+// asked: what quiet and loud are about where that is not agents alone, as /api/alerts has it
+export async function act(action, names, minutes = 10, asked = { agents: names }) {
   if (!(await isSure(action, names))) return;
   let word = sessionStorage.getItem("token") || (await token(""));
   while (word) {
     tell(`${action} ${names.join(", ") || "everything"}: under way`);
     const answer = await fetch(`api/actions/${action}`, {
       method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${word}` },
-      body: JSON.stringify(action === "quiet" ? { agents: names, minutes } : { agents: names }),
+      body: JSON.stringify(action === "quiet" ? { ...asked, minutes } : asked),
     }).catch((error) => ({ ok: false, status: 0, json: async () => ({ errors: [{ message: error.message }] }) }));
     const body = await answer.json();
     if (answer.status === 401) {

@@ -47,8 +47,8 @@ function alert(each, attempts) {
 }
 
 function quiet(windows) {
-  const row = (each) => element("li", {}, `${each.agents === null ? "everything" : each.agents.join(", ")}, until ${clock(each.until)}, by ${each.by} `,
-    ...(each.by === "argosy" ? [] : [element("button", { onclick: () => act("loud", each.key === "quiet all" ? [] : each.key.slice(6).split(", ")) }, "End it")]));
+  const row = (each) => element("li", {}, `${each.agents === null ? "everything" : [...each.asked.machines, ...each.agents].join(", ")}, until ${clock(each.until)}, by ${each.by} `,
+    ...(each.by === "argosy" ? [] : [element("button", { onclick: () => act("loud", [], 0, each.asked) }, "End it")]));
   const all = element("p", { class: "actions" }, element("button", { onclick: () => act("quiet", [], 10) }, "Everything quiet for 10 min"));
   return element("div", {}, ...(windows.length ? [element("ul", {}, ...windows.map(row))] : [element("p", {}, "None is open.")]), all);
 }

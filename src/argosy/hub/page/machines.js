@@ -1,6 +1,7 @@
 // The machines: how they are seen from here, what they are, what is on them.
 import { $, clock, element, fetched, mark, say } from "./dom.js";
 import { agents, fleet } from "./fleet.js";
+import { act } from "./actions.js";
 
 const blind = new Set();
 
@@ -31,5 +32,6 @@ function card(each) {
     ...(each.events !== undefined ? [["records", `${each.events} events and ${each.ticks} seconds of figures, of ${each.lives} ${each.lives === 1 ? "life" : "lives"} of its hub`]] : []),
   ];
   return element("article", { class: `card ${isBlind ? "bad" : "good"}` }, element("h2", {}, `${isBlind ? "⊘" : "◆"} ${each.machine || "this machine"}`),
-    element("dl", {}, ...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))])));
+    element("dl", {}, ...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))])),
+    ...(each.machine ? [element("p", { class: "actions" }, element("button", { onclick: () => act("quiet", [each.machine], 60, { machines: [each.machine] }) }, "Quiet for 1 h"))] : []));
 }
