@@ -142,8 +142,11 @@ class Warmth:
     def freeze(self) -> None:
         """Have a child write to few pages of what is loaded: each is copied for it.
 
-        An agent's life is lived first, last of all, since what is loaded later empties caches again.
+        An agent's life is lived first, last of all, since what is loaded later empties caches again. The
+        cache of type attributes is emptied before it: an entry of a package's import names some string,
+        and a child that puts another in its place writes to the pages of both.
         """
+        sys._clear_type_cache()
         if _RUNNER in self.loaded:
             self._live_first()
         gc.collect()
