@@ -70,6 +70,7 @@ def test_the_schema_is_a_schema() -> None:
             "environments": {"own": {"redis": "$REDIS:6379"}},
             "preload": ["numpy"],
             "max_starting": 3,
+            "containers": "agent",
         },
         {
             **agent(),
@@ -130,6 +131,7 @@ def test_what_loads_is_valid(value: dict[str, Any]) -> None:
         {**agent(), "environments": {"testing": {"redis": 6379}}},
         {**agent(), "preload": "all"},
         {**agent(), "max_starting": 0},
+        {**agent(), "containers": "cell"},
     ],
 )
 def test_what_the_loader_refuses_in_a_value_is_not_valid(value: object) -> None:

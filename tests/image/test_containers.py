@@ -269,3 +269,56 @@ def test_a_cell_that_needs_itself_through_another_does_not_wait(tmp_path: Path) 
     assert {service.name: service.depends for service in made.services}.keys() == {"g", "light"}
     assert len(made.notes) == 2
     assert check_compose(compose_object(made)) == []
+
+
+EACH = """
+fleet: each
+containers: agent
+machines: {big: {gpu: "RTX 4090"}}
+agents:
+  Registry: {run: a.py, machine: big, group: core, port: 7200}
+  Mind_1: {run: mind.py, machine: big, group: core, port: 7210, needs: [Registry]}
+  Left: {run: "left:Left", machine: big, group: core, cell: pair, port: 7220, needs: [Mind_1]}
+  Right: {run: "left:Left", machine: big, group: core, cell: pair, port: 7230}
+  mind-1: {run: a.py, machine: big, group: core, port: 7240, needs: [Right]}
+"""
+
+
+def test_each_agent_has_its_own_container_of_its_groups_image_where_the_file_says_so(tmp_path: Path) -> None:
+    files = {
+        **FILES,
+        "fleet.yaml": EACH,
+        "left.py": "from argosy.agent import Agent\nclass Left(Agent): ...\n",
+    }
+    found = lay_out(plan_images(make_tree(tmp_path, files)))
+    assert [(service.name, service.agents, service.depends) for service in found.services] == [
+        ("registry", ("Registry",), ()),
+        ("mind-1", ("Mind_1",), ("registry",)),
+        ("pair", ("Left", "Right"), ("mind-1",)),
+        ("mind-1-2", ("mind-1",), ("pair",)),
+    ]
+    assert {service.image.reference for service in found.services} == {"each/core"}
+    made = load_fleet("fleet.yaml", found.text)
+    assert {name: agent.machine for name, agent in made.agents.items()} == {
+        "Registry": "registry",
+        "Mind_1": "mind-1",
+        "Left": "pair",
+        "Right": "pair",
+        "mind-1": "mind-1-2",
+    }
+    compose = compose_object(found)
+    assert [name for name, service in compose["services"].items() if "deploy" in service] == ["mind-1"]
+    assert compose["services"]["pair"]["depends_on"]["mind-1"] == {"condition": "service_healthy"}
+    assert check_compose(compose) == []
+    assert check_manifests(manifests(found)) == []
+
+
+def test_each_of_the_examples_agents_can_have_its_own_container(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    (tmp_path / "fleet.yaml").write_text(f"containers: agent\n{text}")
+    found = lay_out(plan_images(load_fleet(tmp_path / "fleet.yaml")))
+    order = {agent: at for at, service in enumerate(found.services) for agent in service.agents}
+    for agent in found.fleet.agents.values():
+        assert all(order[need.agent] <= order[agent.name] for need in agent.needs)
+    assert {len(service.agents) for service in found.services} == {1}
+    assert check_compose(compose_object(found)) == []

@@ -343,6 +343,10 @@ class FleetKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Literal["auto", "none"] | list[str],
         Meta(description="what the warm interpreter imports: auto, a list of modules, or none (no such one)"),
     ] = "auto"
+    containers: Annotated[
+        Literal["group", "agent"],
+        Meta(description="what a container runs: a group of agents, or one (a cell stays together)"),
+    ] = "group"
     agents: Annotated[dict[Name, AgentKeys], Meta(description="the agents, by name")]
 
 
@@ -403,5 +407,6 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     logs: Logs = Logs()
     max_starting: int | None = None
     preload: Literal["auto", "none"] | tuple[str, ...] = "auto"
+    containers: Literal["group", "agent"] = "group"
     agents: dict[str, AgentSpec]
     places: dict[str, str] = {}

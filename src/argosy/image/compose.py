@@ -131,7 +131,7 @@ def _deploy(service: Service) -> dict[str, Any]:
     if service.memory_bytes is not None:
         limits["memory"] = str(service.memory_bytes)
     resources: dict[str, Any] = {"limits": limits} if limits else {}
-    if service.image.gpu is not None:
+    if service.has_gpu:
         device = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
         resources["reservations"] = {"devices": [device]}
     return {"resources": resources} if resources else {}

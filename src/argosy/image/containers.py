@@ -13,7 +13,7 @@ from argosy.fleet.load import read_fleet
 from argosy.fleet.secret import without_secrets
 from argosy.fleet.spec import AgentSpec, Fleet
 from argosy.image.fleetfile import container_fleet, is_secret
-from argosy.image.grouping import leader_of
+from argosy.image.grouping import free_name, leader_of, slug
 from argosy.image.plan import Image, ImagePlan
 from argosy.image.stages import stage_groups
 
@@ -28,7 +28,8 @@ class Service(msgspec.Struct, frozen=True):
     depends: services that hold what its agents need. talks_to: services, each with the ports of those agents
     that its own need or want. ports: what its agents listen on. secrets: variables whose values come from
     outside. env_files: as the fleet file names them. start_s: the longest time until it is ready, that of
-    what it needs included; stop_s: until all its agents have ended.
+    what it needs included; stop_s: until all its agents have ended. has_gpu: one of its agents needs the
+    image's.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Service(msgspec.Struct, frozen=True):
     memory_bytes: int | None
     cpus: float | None
     restart: bool
+    has_gpu: bool
 
 
 class Containers(msgspec.Struct, frozen=True):
@@ -117,7 +119,8 @@ def _stages(
     plan: ImagePlan, leaders: Mapping[str, str], apart: frozenset[tuple[str, str]]
 ) -> list[tuple[str, ...]]:
     homes = {agent: image.name for image in plan.images.values() for agent in image.agents}
-    units = {unit: homes[unit] for unit in dict.fromkeys(leaders.values())}
+    is_each = plan.fleet.containers == "agent"
+    units = {unit: unit if is_each else homes[unit] for unit in dict.fromkeys(leaders.values())}
     needs = {unit: tuple(_unit_needs(plan.fleet, leaders, unit, apart)) for unit in units}
     return [
         tuple(agent for agent in plan.fleet.agents if leaders[agent] in stage)
@@ -126,7 +129,14 @@ def _stages(
 
 
 def _service_names(plan: ImagePlan, stages: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return the image's name for each; with a number where an image has several services."""
+    """Return the image's name for each, with a number where an image has several services.
+
+    With a container for each agent: the agent's own name, or that of its cell.
+    """
+    if plan.fleet.containers == "agent":
+        taken: set[str] = set()
+        leaders = (plan.fleet.agents[stage[0]] for stage in stages)
+        return [free_name(slug(leader.cell or leader.name), taken) for leader in leaders]
     images = [plan.image_of(stage[0]).name for stage in stages]
     names: list[str] = []
     for at, image in enumerate(images):
@@ -168,6 +178,7 @@ def _service(
         stop_s=_stop_s(agents) + _ENDING_S,
         memory_bytes=_sum([agent.memory_bytes for agent in agents]),
         cpus=_sum([agent.cpus for agent in agents]),
+        has_gpu=image.gpu is not None and any(agent in plan.computing for agent in stage),
         restart=any(agent.restart != "never" for agent in agents),
     )
 

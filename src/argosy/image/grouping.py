@@ -83,11 +83,12 @@ def _named(fleet: Fleet, words: Mapping[str, str], own: Iterable[str] = ()) -> t
     for (machine, word), agents in members.items():
         is_shared = len(machines[word]) > 1 or (word not in alone and machine is not None)
         name = slug(f"{machine}-{word}" if is_shared and machine else word)
-        groups.append(Group(_free(name, taken), machine, tuple(agents)))
+        groups.append(Group(free_name(name, taken), machine, tuple(agents)))
     return tuple(groups)
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """Return `name`, with a number where it is taken; from then on it is."""
     found, number = name, 2
     while found in taken:
         found, number = f"{name}-{number}", number + 1

@@ -245,6 +245,6 @@ def _resources(service: Service) -> dict[str, Any]:
         limits["memory"] = requests["memory"] = str(service.memory_bytes)
     if service.cpus is not None:
         limits["cpu"] = requests["cpu"] = f"{math.ceil(service.cpus * 1000)}m"
-    if service.image.gpu is not None:
+    if service.has_gpu:
         limits["nvidia.com/gpu"] = "1"
     return {key: value for key, value in (("limits", limits), ("requests", requests)) if value}

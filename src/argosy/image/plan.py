@@ -81,7 +81,8 @@ class ImagePlan(msgspec.Struct, frozen=True):
 
     unused: package to the places that install it. tools: the same for what works without an import.
     unread: agent to why only a part of its imports is known. elsewhere: packages of other systems, to who
-    imports them. notes: what a person should know of an image.
+    imports them. notes: what a person should know of an image. computing: agents that
+    need the GPU of their image.
     """
 
     fleet: Fleet
@@ -96,6 +97,7 @@ class ImagePlan(msgspec.Struct, frozen=True):
     statistics: tuple[tuple[str, str, tuple[Statistic, ...]], ...]
     proposed: tuple[Group, ...]
     notes: tuple[str, ...]
+    computing: frozenset[str] = frozenset()
 
     def image_of(self, agent: str) -> Image:
         """Return the image that an agent is in."""
@@ -139,6 +141,7 @@ class _Planner:
             statistics=statistics,
             proposed=propose_groups(self.fleet, packages),
             notes=tuple(self.notes(images)),
+            computing=frozenset(name for name in self.fleet.agents if self.computes(name, packages, light)),
         )
 
     def drag(self) -> Iterable[Dragged]:
@@ -155,9 +158,7 @@ class _Planner:
 
     def image(self, group: Group, packages: Mapping[str, set[str]], light: set[tuple[str, str]]) -> Image:
         wanted = {name for agent in group.agents for name in packages[agent]}
-        computes = any(
-            name in GPU and (agent, name) not in light for agent in group.agents for name in packages[agent]
-        ) or any(self.fleet.agents[agent].gpu_memory_bytes for agent in group.agents)
+        computes = any(self.computes(agent, packages, light) for agent in group.agents)
         machine = self.fleet.machines.get(group.machine or "")
         files = {path for agent in group.agents for path in self.reached[agent].files}
         return Image(
@@ -170,6 +171,11 @@ class _Planner:
             gpu=architecture_of(machine.gpu) if computes and machine is not None else None,
             files=tuple(sorted(files)),
         )
+
+    def computes(self, agent: str, packages: Mapping[str, set[str]], light: set[tuple[str, str]]) -> bool:
+        """Tell whether an agent needs a GPU: it imports what computes on one, or declares memory of one."""
+        imports = any(name in GPU and (agent, name) not in light for name in packages[agent])
+        return imports or bool(self.fleet.agents[agent].gpu_memory_bytes)
 
     def questions(self) -> dict[str, Question]:
         found: dict[str, list[tuple[str, Use]]] = {}
