@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from argosy.engine.changeover import look
 from argosy.engine.remote import Target
 from argosy.engine.shipping import ship, take_back
 from argosy.engine.version import read_note, version_of
@@ -130,6 +133,37 @@ def test_files_folders_and_links_take_each_other_s_places(tmp_path: Path, ssh: s
     with pytest.raises(RefusedError, match="not empty"):
         ship(here, version_of(here), target, by)
     assert content(there) == before
+
+
+@pytest.mark.parametrize("moves", [1, 4, 7])
+def test_a_change_that_a_loss_of_power_broke_off_is_undone(tmp_path: Path, ssh: str, moves: int) -> None:
+    here, there, count = tmp_path / "here", tmp_path / "there", tmp_path / "moves"
+    make(here, OLD)
+    old = version_of(here)
+    target = Target("two", "two-host", str(there), [ssh])
+    ship(here, old, target)
+    make(here, NEW)
+    new = version_of(here)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "mv").write_text(
+        f"#!/bin/sh\necho >> {count}; [ $(wc -l < {count}) -lt {moves} ] || kill -9 0\n"
+        f'exec {shutil.which("mv")} "$@"\n'
+    )
+    (programs / "mv").chmod(0o755)
+    weak = ["env", f"PATH={programs}:{os.environ['PATH']}", "setsid", "-w", ssh]
+    with pytest.raises(RefusedError):
+        ship(here, new, target._replace(ssh=weak))
+    assert (there / ".argosy/changing").exists()
+    count.unlink()
+    with contextlib.suppress(RefusedError):  # undone in few moves it is not broken off
+        look(target._replace(ssh=weak), new)
+
+    found = look(target, new)
+    assert found.version == old
+    assert version_of(there).tree == old.tree
+    ship(here, new, target)
+    assert version_of(there).tree == new.tree
 
 
 def test_a_machine_that_cannot_be_reached_is_named(here: Path, ssh: str) -> None:

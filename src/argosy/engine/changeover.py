@@ -2,7 +2,8 @@
 
 What is new waits in `.argosy/incoming` until all of it has arrived; then one command, which reads nothing
 more from the link, puts it in place and what it replaces into `.argosy/previous`. A change that fails is
-undone by the same command. One that a loss of power broke off is undone by the next look.
+undone by the same command. One that a loss of power broke off is undone by the next look, and so is one whose
+undoing was broken off.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ _BACK: Final = (
     f"if [ -d {_PREVIOUS}/tree ]; then"
     f" xargs -0 sh -c {shlex.quote(_REMOVE)} sh < {_PREVIOUS}/added"
     f" && {_files_of(f'{_PREVIOUS}/tree', _RETURN)}"
-    f" && if [ -e {_PREVIOUS}/note ]; then mv -f {_PREVIOUS}/note {NOTE}; else rm -f {NOTE}; fi"
+    f" && if [ -e {_PREVIOUS}/note ]; then cp {_PREVIOUS}/note {NOTE}.new && mv -f {NOTE}.new {NOTE};"
+    f" else rm -f {NOTE}; fi"
     f" && rm -rf {_PREVIOUS}; fi && rm -rf {_CHANGING} .argosy/incoming"
 )
 _CHANGE: Final = (
