@@ -29,7 +29,21 @@ def registry(folder: Path, *, is_closed: bool = False) -> Iterator[int]:
     if PROGRAM is None:
         pytest.skip("there is no registry to push to (Debian: docker-registry)")
     folder.mkdir(exist_ok=True)
-    (port,) = free_ports(1)
+    for _ in range(5):  # a port that was free a moment ago may be somebody's by now
+        (port,) = free_ports(1)
+        process = _started(folder, port, is_closed=is_closed)
+        try:
+            if _answers(f"http://127.0.0.1:{port}/v2/", process):
+                yield port
+                return
+        finally:
+            process.kill()
+            process.wait()
+    raise AssertionError(f"the registry does not answer: {(folder / 'log').read_text()[-500:]}")
+
+
+def _started(folder: Path, port: int, *, is_closed: bool) -> subprocess.Popen[bytes]:
+    assert PROGRAM is not None
     lines = ["version: 0.1", "log: {level: error}", f"http: {{addr: '127.0.0.1:{port}'}}"]
     lines.append(f"storage: {{filesystem: {{rootdirectory: '{folder / 'blobs'}'}}}}")
     if is_closed:
@@ -38,26 +52,22 @@ def registry(folder: Path, *, is_closed: bool = False) -> Iterator[int]:
     (folder / "config.yml").write_text("\n".join(lines) + "\n")
     with (folder / "log").open("wb") as log:
         command = [PROGRAM, "serve", str(folder / "config.yml")]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        _await(f"http://127.0.0.1:{port}/v2/", process, folder / "log")
-        yield port
-    finally:
-        process.kill()
-        process.wait()
+        return subprocess.Popen(command, stdout=log, stderr=log)
 
 
-def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Wait for the first answer; False when the program ended, or says nothing for long."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5):
-                return
-        except urllib.error.HTTPError:
-            return  # it asks who one is
+                return process.poll() is None
+        except urllib.error.HTTPError as error:
+            error.close()
+            return process.poll() is None  # it asks who one is
         except OSError:
             time.sleep(0.02)
-    raise AssertionError(f"the registry does not answer: {log.read_text()[-500:]}")
+    return False
 
 
 class Relay:
