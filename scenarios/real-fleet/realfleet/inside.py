@@ -26,7 +26,9 @@ _ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Job(msgspec.Struct, frozen=True):
     """What to run. tree: its fleet file included. room: a folder for all that is written.
 
-    without: the part of the base that this round does without.
+    without: the part of the base that this round does without. patience_s: how long an agent may take to
+    start, 0 for what the fleet file says. is_counted_only: the fleet is not stopped in order, the end of the
+    chamber ends it.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Job(msgspec.Struct, frozen=True):
     settle_s: float
     timeout_s: float
     without: str = ""
+    patience_s: float = 0.0
+    is_counted_only: bool = False
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -47,8 +51,8 @@ def run(job: Job) -> dict[str, Any]:
     redis = _start_redis(room)
     argosy = Argosy(Path(job.bin), surroundings(room, job.without))
     fleet = seen / "fleet.yaml"
-    _count_one_defect_once(fleet)
-    began_s = time.monotonic()
+    _count_one_defect_once(fleet, job.patience_s)
+    began_s, is_whole = time.monotonic(), False
     try:
         up = argosy.ask(
             "up", str(fleet), "-d", "--no-hub", "--timeout", str(job.timeout_s), within_s=job.timeout_s + 60
@@ -62,9 +66,10 @@ def run(job: Job) -> dict[str, Any]:
         looks = look_at(fleet, lambda: argosy.ask("status", str(fleet)))
         unready = [name for name, look in looks.items() if why_not(name, look, "")]
         logs = _last_lines(argosy, fleet, unready)
+        is_whole = True
     finally:
         began_s = time.monotonic()
-        down = argosy.ask("down", str(fleet))
+        down = {"killed": []} if is_whole and job.is_counted_only else argosy.ask("down", str(fleet))
         redis.terminate()
     return {
         "up": up,
@@ -129,7 +134,7 @@ def _start_redis(room: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _count_one_defect_once(fleet: Path) -> None:
+def _count_one_defect_once(fleet: Path, patience_s: float) -> None:
     """Let every agent start whatever became of the others: needs become wants, and each starts once.
 
     Otherwise one agent near the root that does not come up is counted as dozens.
@@ -140,7 +145,8 @@ def _count_one_defect_once(fleet: Path) -> None:
         wants = [*agent.get("wants", []), *needs]
         if wants:
             agent["wants"] = list(dict.fromkeys(wants))
-    told["defaults"] = {**told.get("defaults", {}), "restart": "never"}
+    patience = {"start_timeout": f"{patience_s:.0f}s"} if patience_s else {}
+    told["defaults"] = {**told.get("defaults", {}), "restart": "never", **patience}
     fleet.write_text(yaml.safe_dump(told, sort_keys=False), encoding="utf-8")
 
 

@@ -23,9 +23,11 @@ from realfleet.look import Look
 from realfleet.optional import optional_packages
 from realfleet.telling import ScenarioError, tell
 from realfleet.verbs import Argosy
-from realfleet.without import PARTS
+from realfleet.without import PARTS, SLOWER
 
 TIMEOUT_S = 150.0
+START_TIMEOUT_S = 60.0  # argosy's own
+LEAST_PATIENCE_S = 20.0
 _NOT_INSTALLED = re.compile(r"`(\w+)` is neither in the tree nor installed")
 
 Which = Literal["none", "shared", "all"]
@@ -74,10 +76,13 @@ class Rounds:
         rules_only = shared_only = None
         ablation: dict[str, int] = {}
         if is_full:
-            rules_only = len(self._measure("rules-only", self._made("none"))["ready"])
-            shared_only = len(self._measure("shared-only", self._made("shared"))["ready"])
+            # An agent that needs longer than the whole fleet did does not come.
+            patience_s = max(LEAST_PATIENCE_S, after["start_seconds"])
+            rules_only = self._count("rules-only", self._made("none"), patience_s)
+            shared_only = self._count("shared-only", self._made("shared"), patience_s)
             for part in PARTS:
-                ablation[part] = len(self._measure(f"without-{part}", whole, without=part)["ready"])
+                own_s = 0.0 if part in SLOWER else patience_s
+                ablation[part] = self._count(f"without-{part}", whole, own_s, without=part)
         after |= {
             "rules_only": rules_only,
             "shared_only": shared_only,
@@ -163,8 +168,17 @@ class Rounds:
 
     # -- a start, measured -------------------------------------------------------------------------
 
-    def _measure(self, name: str, made: Made, without: str = "") -> dict[str, Any]:
-        """Start all agents of a tree together, and return the account of what came of it."""
+    def _count(self, name: str, made: Made, patience_s: float, without: str = "") -> int:
+        """Return how many agents of a tree are ready when all are started together."""
+        patience_s = min(patience_s, START_TIMEOUT_S)
+        told = self._measure(name, made, without=without, patience_s=patience_s, is_counted_only=True)
+        return len(told["ready"])
+
+    def _measure(self, name: str, made: Made, **more: Any) -> dict[str, Any]:
+        """Start all agents of a tree together, and return the account of what came of it.
+
+        more: the fields of the job that this round is about.
+        """
         began_s = time.monotonic()
         if not (made.place / "fleet.yaml").exists():
             made.facts["import"] = self._import(made.place)
@@ -179,7 +193,7 @@ class Rounds:
             "bin": str(self._bin),
             "settle_s": self._settle_s,
             "timeout_s": TIMEOUT_S,
-            "without": without,
+            **more,
         }
         seen = run_inside(job, room, self._argosy.surroundings)
         if touched := tree.changed(before, tree.digests(made.place)):

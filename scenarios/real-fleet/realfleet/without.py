@@ -68,6 +68,9 @@ _WITHOUT: Final[dict[str, Callable[[], None]]] = {
     "discovery-from-the-fleet": _no_discovery,
 }
 PARTS: Final = tuple(_WITHOUT)
+SLOWER: Final = frozenset(
+    {"discovery-from-the-fleet"}
+)  # those without wait longer than the fleet with all parts
 
 if os.environ.get("REAL_FLEET_WITHOUT"):
     _WITHOUT[os.environ["REAL_FLEET_WITHOUT"]]()

@@ -21,6 +21,7 @@ from argosy.refit.repair.startup import (
     port_set,
     refused_path,
     second_decode,
+    second_start,
 )
 from argosy.refit.repair.startup.around import Around
 from argosy.refit.repair.startup.rule import Rule
@@ -37,6 +38,7 @@ RULES: Final[dict[str, Rule]] = {
         placeholder,
         port_set,
         second_decode,
+        second_start,
         main_block_last,
         none_for_default,
         log_folder,
