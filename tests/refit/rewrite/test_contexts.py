@@ -237,3 +237,58 @@ def test_what_others_do_with_it_is_seen(others: dict[str, str], reason: str) -> 
 )
 def test_what_others_do_besides_is_no_matter(others: dict[str, str]) -> None:
     assert len(refit(OWNER, others).migrated) == 1
+
+
+HANDS = (
+    "import zmq\nfrom lib.sockets import opened\n\n\nclass A:\n    def __init__(self):\n"
+    "        self.context = zmq.Context()\n        self.socket = opened(self.context, zmq.REP, late=1)\n"
+)
+OPENS = (
+    "import zmq\n\ndef opened(context, kind, *, late=0):\n    made = context.socket(kind)\n    return made\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "helper"),
+    [
+        (HANDS, OPENS),
+        (HANDS.replace("self.context, zmq.REP", "kind=zmq.REP, context=self.context"), OPENS),
+        (HANDS, OPENS.replace("    made", "    context = context or None\n    made")),
+        (HANDS, f"{OPENS}\n\ndef other(context):\n    return [context]\n"),
+    ],
+)
+def test_a_function_of_the_tree_that_opens_sockets_may_have_it(source: str, helper: str) -> None:
+    outcome = refit(source, {"lib/sockets.py": helper})
+    assert (len(outcome.migrated), outcome.refused) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("source", "helper", "reason"),
+    [
+        (HANDS, OPENS.replace("return made", "return context"), "`opened` of `lib/sockets.py`"),
+        (HANDS, OPENS.replace("return made", "context.set(1, 2)\n    return made"), "uses `set`"),
+        (HANDS, OPENS.replace("return made", "help(context)\n    return made"), "handed to a call"),
+        (HANDS, OPENS.replace("return made", "kept[kind] = context\n    return made"), "cannot all be seen"),
+        (HANDS, f"{OPENS}    made.bind('inproc://a')\n", "inproc"),
+        (HANDS, f"@cached\n{OPENS[12:]}", "handed to a call"),
+        (HANDS, f"{OPENS}\nopened = wrapped(opened)\n", "handed to a call"),
+        (HANDS.replace("(self.context, ", "(*[self.context], "), OPENS, "put in a list"),
+        (HANDS.replace("self.context, zmq.REP", "zmq.REP, word=self.context"), OPENS, "handed to a call"),
+    ],
+)
+def test_a_function_that_does_more_with_it_may_not(source: str, helper: str, reason: str) -> None:
+    outcome = refit(source, {"lib/sockets.py": helper})
+    assert outcome.migrated == ()
+    assert reason in outcome.refused[0].reason
+
+
+def test_two_files_that_a_function_may_be_of_are_none() -> None:
+    outcome = refit(HANDS, {"lib/sockets.py": OPENS, "old/lib/sockets.py": OPENS})
+    assert "handed to a call" in outcome.refused[0].reason
+
+
+def test_a_class_of_the_same_name_elsewhere_is_another() -> None:
+    copy = "import zmq\nclass Base:\n    def f(self):\n        g(self.context)\n"
+    assert len(refit(OWNER, {"old/copy.py": copy}).migrated) == 1
+    derived = f"from it import Base\n{copy.replace('class Base', 'class Base(Base)')}"
+    assert "old/copy.py" in refit(OWNER, {"old/copy.py": derived}).refused[0].reason

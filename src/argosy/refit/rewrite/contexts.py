@@ -18,6 +18,7 @@ import msgspec
 
 from argosy.refit.rewrite.adding import has_import, import_behind
 from argosy.refit.rewrite.change import Change, replaced
+from argosy.refit.rewrite.elsewhere import find_function, parameter_of
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Refusal, Site, View
 from argosy.source import flow
@@ -201,7 +202,7 @@ class _Site:
         self.index = index
         self.call = call
         self._followed: set[str] = set()
-        around = view.class_(call)
+        around = view.class_(call) if call in view.parents else None
         self._owner = around.name if around else ""
 
     def reason(self) -> str:
@@ -257,7 +258,26 @@ class _Site:
             return self._target(around.optional_vars) if around.optional_vars is not None else ""
         if isinstance(around, ast.Expr | ast.If | ast.While | ast.Assert | ast.UnaryOp | ast.Compare):
             return ""
+        if isinstance(around, ast.Call | ast.keyword):
+            return self._handed(node, around)
         return _ESCAPES.get(type(around), "its context is used in a way that is not known to be safe")
+
+    def _handed(self, node: ast.expr, around: ast.Call | ast.keyword) -> str:
+        """Return why a call may not get a lease: nobody can see what it does with it, or it does too much."""
+        call = around if isinstance(around, ast.Call) else self.view.parents[around]
+        assert isinstance(call, ast.Call)
+        found = find_function(self.view, self.index, call.func)
+        name = parameter_of(found[1], call, node) if found else ""
+        if not found or not name:
+            return "its context is handed to a call"
+        view, made = found
+        key = f"{view.path}:{made.name}({name})"
+        if key in self._followed:
+            return ""
+        there = _Site(view, self.index, self.call)
+        there._followed = self._followed | {key}
+        reason = _file_reason(view, self.index) or there._reads(name, _scope_of(view, made))
+        return f"`{made.name}` of `{view.path}` is handed its context: {reason}" if reason else ""
 
     def _attribute(self, around: ast.Attribute) -> str:
         if isinstance(around.ctx, ast.Load) and around.attr in _ALIKE:
@@ -278,16 +298,22 @@ class _Site:
             return ""
         self._followed.add(target.id)
         scope = self._binding_scope(target)
-        for node in self.view.nodes:
-            if not (isinstance(node, ast.Name) and node.id == target.id and isinstance(node.ctx, ast.Load)):
-                continue
-            reader = self.view.scope_of(node)
-            if reader is not None and reader.owner_of(node.id) is scope and (why := self._value(node)):
-                return why
+        if why := self._reads(target.id, scope):
+            return why
         if scope.kind == "class":
             return self._attribute_uses(target.id)
         if scope is self.view.module and (where := self.index.importer(self.view.path, target.id)):
             return f"`{where}` imports its context from here"
+        return ""
+
+    def _reads(self, name: str, scope: Scope) -> str:
+        """Return why a context may not be what `name` of a scope means, by what is done to it there."""
+        for node in self.view.nodes:
+            if not (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)):
+                continue
+            reader = self.view.scope_of(node)
+            if reader is not None and reader.owner_of(name) is scope and (why := self._value(node)):
+                return why
         return ""
 
     def _binding_scope(self, target: ast.Name) -> Scope:
@@ -314,10 +340,12 @@ class _Site:
         return self._value(node) if flow.dotted(node.value) in ("self", "cls", self._owner) else ""
 
 
+def _scope_of(view: View, made: ast.FunctionDef) -> Scope:
+    return next(scope for scope in view.module.walk() if scope.node is made)
+
+
 _BLOCKS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _ESCAPES: Final[dict[type[ast.AST], str]] = {
-    ast.Call: "its context is handed to a call",
-    ast.keyword: "its context is handed to a call",
     ast.Starred: "its context is handed to a call",
     ast.Return: "its context is returned",
     ast.Yield: "its context is yielded",

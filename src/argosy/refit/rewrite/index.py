@@ -83,6 +83,7 @@ class Index:
 
         path: where `owner` is defined, which is looked at by other means; here it is the files of its
         bases and of what derives from it, and any that sets options of such an attribute of an object.
+        Another class of its name, as in a copy of the file, is none of them.
         """
         if attribute not in self._optioned:
             self._optioned[attribute] = self._find_options(attribute)
@@ -90,7 +91,10 @@ class Index:
             return self._optioned[attribute]
         word = re.escape(attribute.encode())
         odd = re.compile(rb"\b(?:self|cls)\." + word + rb"\b" + _PLAIN_USE)
-        homes = {home for name in self.family(owner) for home in self.homes(name)} - {path}
+        family = self.family(owner)
+        if owner not in self._bases.get(owner, ()):
+            family.discard(owner)
+        homes = {home for name in family for home in self.homes(name)} - {path}
         return next((home for home in sorted(homes) if odd.search(self.files[home])), "")
 
     def _find_options(self, attribute: str) -> str:

@@ -12,12 +12,11 @@ from argosy.refit.addresses.shapes import text_of
 from argosy.refit.file import PythonFile
 from argosy.refit.health.loops import HealthLoop, find_health_loops
 from argosy.refit.health.payloads import HOOK, is_super, payload_call, unwrapped
+from argosy.refit.rewrite.elsewhere import home_of, view_of
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Function, View
 from argosy.refit.sockets import find_sockets
 from argosy.source import flow
-from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source, take_source
 
 ARGOSY: Final = "argosy.agent.compat.BaseAgent"
 PORT_NAMES: Final = ("health_check_port", "health_port")
@@ -62,7 +61,7 @@ def _look_up(index: Index, path: str, target: str, depth: int) -> Standard | Non
     if target in (ARGOSY, "argosy.agent.compat.base.BaseAgent"):
         return _OURS
     module, _, name = target.rpartition(".")
-    home = _home(index, path, module)
+    home = home_of(index, path, module)
     if not home or depth > _DEEP:
         return None
     if (home, name) in index.exchanged:
@@ -71,28 +70,12 @@ def _look_up(index: Index, path: str, target: str, depth: int) -> Standard | Non
     return answering or (_look_up(index, home, imported, depth + 1) if imported else None)
 
 
-def _home(index: Index, path: str, module: str) -> str:
-    """Return the one file of the tree that a module can be; empty for none and for several."""
-    dots = len(module) - len(module.lstrip("."))
-    stem = module[dots:].replace(".", "/")
-    if dots:
-        folder = "/".join(path.split("/")[:-dots])
-        ends = [f"{folder}/{stem}".strip("/")]
-        found = [p for end in ends for p in (f"{end}.py", f"{end}/__init__.py") if p in index.files]
-    else:
-        ends = [f"{stem}.py", f"{stem}/__init__.py"]
-        found = [p for p in index.files if any(p == end or p.endswith(f"/{end}") for end in ends)]
-    return found[0] if len(found) == 1 else ""
-
-
 @functools.lru_cache(maxsize=64)
 def _read_base(path: str, data: bytes, name: str) -> tuple[Standard | None, str]:
     """Return the standard that a file defines under a name, or what the name is imported as there."""
-    source = take_source(data, path)
-    parsed = parse(source) if isinstance(source, Source) else source
-    if not isinstance(parsed, Parsed):
+    view = view_of(path, data)
+    if view is None:
         return None, ""
-    view = View(path, parsed)
     bindings = view.module.bindings.get(name, ())
     if len(bindings) != 1:
         return None, ""
