@@ -95,6 +95,14 @@ def told(diary: Path, kind: str = "state") -> list[dict[str, object]]:
     return [event for line in lines if (event := json.loads(line.partition(" ")[2]))["kind"] == kind]
 
 
+def is_told_to_start(diary: Path, agent: str) -> bool:
+    """Return whether a start is under way, from the file.
+
+    A stopped forker is given a second, and a `status` on a busy machine takes more.
+    """
+    return any(each["agent"] == agent and each["state"] == "starting" for each in told(diary))
+
+
 def is_state(rig: Rig, agent: str, state: str) -> bool:
     return bool(rig.agents().get(agent, {}).get("state") == state)
 
@@ -153,9 +161,10 @@ def test_a_child_that_waits_for_its_lease_when_its_supervisor_dies_is_adopted_or
     pair.json("up", "-d", "--only", "A")
     stopped = forker(pair)
     os.kill(stopped, signal.SIGSTOP)
+    folder = state_folder(pair)
     up = pair.start("up", "-d")
-    pair.until(lambda: is_state(pair, "B", "starting"))
-    descriptor = lease.open_lease(state_folder(pair) / "lease" / "B")
+    pair.until(lambda: is_told_to_start(folder / "diary", "B"))
+    descriptor = lease.open_lease(folder / "lease" / "B")
     pair.until(lambda: lease.try_lock(descriptor))  # the supervisor looks at it for a moment
     first = supervisor(pair)
     # Another process holds it: what holds a lease for too long is killed.
@@ -256,8 +265,7 @@ def test_a_forker_that_dies_while_a_start_is_under_way(pair: Rig) -> None:
     os.kill(old, signal.SIGSTOP)
     diary = state_folder(pair) / "diary"
     up = pair.start("up", "-d", "--json")
-    # From the file, at once: a stopped forker is given a second, a `status` on a busy machine takes more.
-    pair.until(lambda: any(each["agent"] == "B" and each["state"] == "starting" for each in told(diary)))
+    pair.until(lambda: is_told_to_start(diary, "B"))
     os.kill(old, signal.SIGKILL)
     out, _ = up.communicate(timeout=30)
     assert up.returncode == 0, out
