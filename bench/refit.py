@@ -43,6 +43,7 @@ METHOD = [
     "refit.contexts/libcst: Z301 over the same files in a folder of their own, processes' starts included",
     "contexts.migrated: of all sites of Z301 in files that parse",
     "fallbacks.migrated: of those sites of A402 that name a machine; of_all: loopback included",
+    "health.migrated: of the pure responders among the sites of H201 (docs/refit.md, conditions 1 and 2)",
     "newly_broken: by compile(); new_undefined: by pyflakes, in files that were changed",
     "second_run: files that a second `refit --apply` changes; undo: files that differ after `--undo`",
     "repaired: files for which `argosy repair` has a proposal that parses, of those that do not parse",
@@ -231,6 +232,10 @@ def shares(findings: Findings, done: dict[str, Any], audited: dict[str, Any]) ->
             findings.shares[label] = (min(sites["migrated"], total), total)
         else:
             findings.skipped[label] = f"the tree has no site of {code}"
+    migrated = done["sites"].get("H201", {}).get("migrated", 0)
+    stay = [item["reason"] for item in done["refused"] if item["code"] == "H201"]
+    if pure := migrated + sum(not reason.startswith(NO_RESPONDER) for reason in stay):
+        findings.shares["health.migrated"] = (migrated, pure)
 
 
 def repair_once(yard: Yard, findings: Findings) -> None:
@@ -243,6 +248,8 @@ def repair_once(yard: Yard, findings: Findings) -> None:
         findings.shares["repair.parses"] = (sum(item["parses"] for item in broken.values()), len(broken))
 
 
+# How a refit begins to say that a health loop does more than answer with what it sees.
+NO_RESPONDER = ("condition 1:", "condition 2:")
 # With --quick these are taken in the first round alone.
 ONCE = (plan_round, ruff_round, contexts_round)
 

@@ -153,6 +153,10 @@ MIGRATED = {
     )
     .replace('        logging.info(f"health on {self.health_port}")\n', "")
     .replace('super().__init__("A", port)', 'chosen = port or 5\n        super().__init__("A", port=chosen)'),
+    "the port after the one that the base keeps, set to what it is": agent(
+        "        self.port = self.port if self.port else 5\n        self.port = self.port or 6\n"
+        "        self.health_port = self.port + 1\n" + MADE
+    ).replace('        logging.info(f"health on {self.health_port}")\n', ""),
     "the port after the one that the base keeps": agent(
         "        self.health_port = self.port + 1\n" + MADE
     ).replace('        logging.info(f"health on {self.health_port}")\n', ""),
@@ -314,11 +318,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("source", "reason"), REFUSED.values(), ids=REFUSED)
-def test_stays(source: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "source", "reason"), [(name, *case) for name, case in REFUSED.items()], ids=REFUSED
+)
+def test_stays(name: str, source: str, reason: str) -> None:
     outcome = refit(source)
     assert outcome.after is None
-    assert [item.reason for item in outcome.refused] == [reason]
+    assert [item.reason for item in outcome.refused] == [f"condition {name[0]}: {reason}"]
 
 
 OTHERS = {
@@ -340,7 +346,7 @@ OTHERS = {
 @pytest.mark.parametrize(("other", "reason"), OTHERS.values(), ids=OTHERS)
 def test_stays_for_the_sake_of_others(other: str, reason: str) -> None:
     outcome = refit(agent(), {"agents/b.py": other})
-    assert [item.reason for item in outcome.refused] == [reason]
+    assert [item.reason for item in outcome.refused] == [f"condition 6: {reason}"]
 
 
 OWN_BASE = textwrap.dedent('''
@@ -383,7 +389,7 @@ def test_a_base_of_the_trees_own_that_answers_is_a_standard() -> None:
         {"core.py": OWN_BASE},
     )
     assert [item.reason for item in made.refused] == [
-        "its port `self.x` is not certainly the one that its base binds"
+        "condition 4: its port `self.x` is not certainly the one that its base binds"
     ]
 
 
@@ -391,7 +397,7 @@ def test_what_the_trees_own_base_would_do_instead_is_heeded() -> None:
     base = OWN_BASE + "\n    def _begin(self):\n        self.running = 2\n"
     made = refit(OF_OWN, {"core.py": base})
     assert [item.reason for item in made.refused] == [
-        "`_begin` is a method of its base, which would be called in its place"
+        "condition 6: `_begin` is a method of its base, which would be called in its place"
     ]
 
 
@@ -405,11 +411,15 @@ def test_a_fleet_file_that_says_otherwise_is_heard(tmp_path: Path) -> None:
     source = "HEALTH = 6000\n" + GIVEN.replace("{self.health_port}", "{HEALTH}")
     files = {"agents/it.py": source.encode()}
     outcome = refit_file("agents/it.py", files["agents/it.py"], Index(files, fleet), chosen(["H201"]))
-    assert [item.reason for item in outcome.refused] == ["its port 6000 is not the health port 6001 of `A`"]
+    assert [item.reason for item in outcome.refused] == [
+        "condition 4: its port 6000 is not the health port 6001 of `A`"
+    ]
     outcome = refit_file(
         "agents/b.py", source.encode(), Index({"agents/b.py": source.encode()}, fleet), chosen(["H201"])
     )
-    assert [item.reason for item in outcome.refused] == ["the fleet file declares no health port for `B`"]
+    assert [item.reason for item in outcome.refused] == [
+        "condition 4: the fleet file declares no health port for `B`"
+    ]
 
 
 @given(st.data())

@@ -14,8 +14,8 @@ from argosy.refit.rewrite.change import Change
 from argosy.refit.rewrite.health.orphans import orphaned
 from argosy.refit.rewrite.health.privacy import privacy_reason
 from argosy.refit.rewrite.health.purity import purity_reason, taken_key
-from argosy.refit.rewrite.health.removal import Removal
-from argosy.refit.rewrite.health.responder import responder_reason
+from argosy.refit.rewrite.health.removal import Leftover, Removal
+from argosy.refit.rewrite.health.responder import answer_reason, responder_reason
 from argosy.refit.rewrite.health.standard import (
     Standard,
     constructor_reason,
@@ -62,41 +62,49 @@ def plan_health(view: View, index: Index) -> Loops:
 def _loop(view: View, index: Index, loop: HealthLoop) -> list[Change] | str:
     """Return the changes that take one loop away, or the first condition that does not hold."""
     if reason := responder_reason(loop):
-        return reason
+        return _fails(1, reason)
     scope = loop.function.parent
     owner = scope.node if scope is not None else None
     if not isinstance(owner, ast.ClassDef):
-        return "it is no method, and has no base that would answer"
+        return _fails(7, "it is no method, and has no base that would answer")
     namesakes = [node for node in view.nodes if isinstance(node, ast.ClassDef) and node.name == owner.name]
     if len(namesakes) > 1 or view.function(owner) is not None:
-        return f"`{owner.name}` is defined more than once, or inside a function"
-    reason = purity_reason(view, owner)
-    if not reason and (key := taken_key(owner)):
-        reason = f"its payload says `{key}`, which the standard says of its own"
+        return _fails(6, f"`{owner.name}` is defined more than once, or inside a function")
+    if reason := purity_reason(view, owner):
+        return _fails(2, reason)
+    if key := taken_key(owner):
+        return _fails(7, f"its payload says `{key}`, which the standard says of its own")
     standard = find_standard(view, index, owner)
-    reason = reason or (standard if isinstance(standard, str) else constructor_reason(owner))
-    if reason or isinstance(standard, str):
-        return reason
+    if isinstance(standard, str):
+        return _fails(7, standard)
+    if reason := constructor_reason(owner):
+        return _fails(7, reason)
+    if reason := answer_reason(loop):
+        return _fails(3, reason)
     return _removed(view, index, loop, owner, standard)
+
+
+def _fails(condition: int, reason: str) -> str:
+    """Return a reason with the number of the condition that does not hold, as docs/refit.md counts them."""
+    return f"condition {condition}: {reason}"
 
 
 def _removed(
     view: View, index: Index, loop: HealthLoop, owner: ast.ClassDef, standard: Standard
 ) -> list[Change] | str:
     place = _own_place(view, loop)
-    reason = _socket_reason(view, index, loop, owner, standard, place)
-    if reason:
-        return reason
+    if reason := _socket_reason(view, index, loop, owner, standard, place):
+        return _fails(4, reason)
     removal = Removal(view, owner, loop, loop.socket if place is not None else "")
     if reason := removal.thread_reason(standard.loop):
-        return reason
+        return _fails(5, reason)
     changes = removal.changes()
-    if isinstance(changes, str):
-        return changes
+    if isinstance(changes, Leftover):
+        return _fails(changes.condition, changes.reason)
     if own := sorted(set(removal.methods) & standard.others):
-        return f"`{own[0]}` is a method of its base, which would be called in its place"
+        return _fails(6, f"`{own[0]}` is a method of its base, which would be called in its place")
     if reason := privacy_reason(view, index, owner, removal.names(), standard):
-        return reason
+        return _fails(6, reason)
     return [*changes, *orphaned(view, index, owner, removal)]
 
 

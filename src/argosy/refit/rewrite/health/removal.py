@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import enum
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from argosy.refit.health.loops import HealthLoop
 from argosy.refit.health.payloads import own_nodes
@@ -33,6 +33,13 @@ class Sort(enum.Enum):
     GONE = "gone"
     IDLE = "idle"
     STAYS = "stays"
+
+
+class Leftover(NamedTuple):
+    """What keeps a loop from going. condition: which does not hold, as docs/refit.md counts them."""
+
+    condition: int
+    reason: str
 
 
 class Removal:
@@ -107,21 +114,21 @@ class Removal:
 
     # -- what goes -------------------------------------------------------------------------------
 
-    def changes(self) -> list[Change] | str:
+    def changes(self) -> list[Change] | Leftover:
         """Return the changes that take all of it away, or why it cannot be taken away."""
         self._grow()
-        if reason := self._leftover():
-            return reason
+        if leftover := self._leftover():
+            return leftover
         changes: list[Change] = []
         for method in self.methods.values():
             if method.decorator_list or len(self.view.block(method)) < 2:
-                return f"`{method.name}` is decorated, or is all of its class"
+                return Leftover(6, f"`{method.name}` is decorated, or is all of its class")
             changes += self._removed(self.owner.body, [method])
         for body in self._blocks():
             gone = [node for node in body if self.sort(node) is Sort.GONE]
             gone += [node for node in self._trailing(body) if node not in gone]
             if len(gone) == len(body):
-                return "nothing would be left of a block of its class"
+                return Leftover(6, "nothing would be left of a block of its class")
             changes += self._removed(body, gone)
         changes += self._cut()
         return changes
@@ -302,8 +309,8 @@ class Removal:
         )
         return [Replaced(place_of(around), ast.unparse(around), text)]
 
-    def _leftover(self) -> str:
-        """Return what stays and names what goes; empty for nothing."""
+    def _leftover(self) -> Leftover | None:
+        """Return what stays and names what goes; None for nothing."""
         inside: set[int] = set()
         for statement in self.gone():
             inside.update(id(node) for node in ast.walk(statement))
@@ -324,8 +331,10 @@ class Removal:
             if told:
                 where = self.view.function(node)
                 name = where.name if where is not None and not isinstance(where, ast.Lambda) else "its class"
-                return f"`{told}` is used in `{name}` in another way"
-        return ""
+                held = {self.socket.removeprefix("self."): 4, self.handle.removeprefix("self."): 5}
+                condition = held.get(told.removeprefix("self."), 6)
+                return Leftover(condition, f"`{told}` is used in `{name}` in another way")
+        return None
 
 
 def _sets_daemon(node: ast.Assign, handle: str) -> bool:

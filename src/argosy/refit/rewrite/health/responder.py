@@ -34,12 +34,11 @@ _STILL: Final = frozenset(
 
 
 def responder_reason(loop: HealthLoop) -> str:
-    """Return what a loop does besides answering with the base's payload; empty for nothing."""
+    """Return what a loop does besides answering; empty for nothing."""
     if loop.kind == "beacon":
         return "it sends health out by itself, and whoever listens is not known"
     walk = _Walk(loop)
-    reason = walk.block(loop.place.body)
-    if reason:
+    if reason := walk.block(loop.place.body):
         return reason
     if isinstance(loop.place, ast.AsyncFunctionDef):
         return "it is a coroutine of a loop that others share"
@@ -47,10 +46,20 @@ def responder_reason(loop: HealthLoop) -> str:
         return "its loop serves other sockets, too"
     if walk.sent != 1:
         return f"it answers in {walk.sent} places, and the standard has one answer"
+    return walk.made if walk.payload == HOOK else ""
+
+
+def answer_reason(loop: HealthLoop) -> str:
+    """Return why what a loop answers is not the base's payload; empty where it is.
+
+    loop: one that does nothing but answer.
+    """
+    walk = _Walk(loop)
+    walk.block(loop.place.body)
     if walk.payload != HOOK:
         what = f"`self.{walk.payload}()`" if walk.payload else "a payload that is made in the loop"
         return f"it answers with {what}, and the standard asks `{HOOK}`"
-    return walk.made
+    return ""
 
 
 def is_log(call: ast.Call) -> bool:

@@ -229,7 +229,19 @@ def _is_next(view: View, owner: ast.ClassDef, meant: ast.expr) -> bool:
         for node in ast.walk(owner)
         if isinstance(node, ast.Assign) and any(flow.dotted(target) == "self.port" for target in node.targets)
     ]
-    return all(given is not None and _is_same(view, value, given) for value in kept)
+    return all(_keeps(value) or (given is not None and _is_same(view, value, given)) for value in kept)
+
+
+def _keeps(value: ast.expr) -> bool:
+    """Return whether `self.port` is set to what it is: `self.port or 5`, `self.port if self.port else 5`.
+
+    The base has always a port by then.
+    """
+    if isinstance(value, ast.BoolOp) and isinstance(value.op, ast.Or):
+        return flow.dotted(value.values[0]) == "self.port"
+    return isinstance(value, ast.IfExp) and {flow.dotted(value.test), flow.dotted(value.body)} == {
+        "self.port"
+    }
 
 
 def _declared_reason(index: Index, path: str, bound: ast.expr) -> str:
