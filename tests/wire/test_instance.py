@@ -128,3 +128,28 @@ def test_after_a_fork_it_is_the_child_s_own() -> None:
         check=False,
     )
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+FORGETS = """
+import zmq
+from argosy.wire import lease
+from argosy.wire.instance import share_instance
+lease.DELIVERY_S = 3600.0
+share_instance()
+left = zmq.Context.instance().socket(zmq.PUB)
+with lease.context() as ended:
+    ended.socket(zmq.REQ).close()
+print("done")
+"""
+
+
+def test_a_socket_of_it_that_is_left_open_holds_up_no_end() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETS],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")

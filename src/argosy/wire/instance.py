@@ -30,9 +30,12 @@ class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patch
     closed: bool
     _bound: set[str]
     _pid: int
+    _shared: _Context[Any]
 
     def __init__(self) -> None:
-        super().__init__(shadow=shared_context())
+        shared = shared_context()
+        super().__init__(shadow=shared)
+        self.__dict__["_shared"] = shared
         self.__dict__["_bound"] = set[str]()
         self.__dict__["_pid"] = os.getpid()
 
@@ -41,6 +44,7 @@ class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patch
         opened = super().socket(*args, **options)
         if isinstance(opened, zmq.sugar.socket.Socket):
             note_binds(opened, self._bound)
+            self._shared._add_socket(opened)  # which is asked at the end whether all are closed
         return opened
 
     def term(self) -> None:
