@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,3 +214,52 @@ def test_an_undo_killed_at_any_step_is_done_again(tmp_path: Path) -> None:
         if not was_killed:
             break
     assert step > len(contents) * 3
+
+
+FULL = """
+import sys
+from pathlib import Path
+from argosy.fault import RefusedError
+from argosy.refit.rewrite.run import Run, list_runs, locked, undo
+
+root, spare = Path(sys.argv[1]), int(sys.argv[2])
+pairs = {f"f{n}.py": (b"# old" * 1000, b"# new" * 1000) for n in range(4)}
+for path, (before, _) in pairs.items():
+    (root / path).write_bytes(before)
+(root / "ballast").write_bytes(bytes(128 * 1024 - 32 * 1024 - spare))
+told = ""
+try:
+    with locked(str(root)):
+        kept = Run(str(root)).apply(pairs)
+except RefusedError as error:
+    told = str(error.faults[0])
+    assert "no space left on device; no file was changed" in told, told
+    assert not (root / ".argosy").exists()
+    assert not list_runs(str(root))
+now = {path: (root / path).read_bytes() for path in pairs}
+assert all(now[path] in pair for path, pair in pairs.items()), "a file is neither old nor new"
+new = [path for path, content in now.items() if content == pairs[path][1]]
+assert not (told and new)
+(root / "ballast").unlink()
+if new:
+    assert undo(str(root), None)[1] == []
+assert all((root / path).read_bytes() == before for path, (before, _) in pairs.items())
+print("refused" if told else "applied" if len(new) == len(pairs) else "in part" if new else "nothing")
+"""
+
+
+def test_a_full_disk_leaves_each_file_old_or_new(tmp_path: Path) -> None:
+    mount = 'mount -t tmpfs -o size=128k none "$1" && exec "$2" -c "$3" "$1" "$4"'
+
+    def run(code: str, spare: int) -> subprocess.CompletedProcess[str]:
+        words = ["unshare", "-m", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, code, str(spare)]
+        return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+    if shutil.which("unshare") is None or run("pass", 0).returncode:
+        pytest.skip("a file system of one's own cannot be mounted here")
+    ends = set()
+    for spare in range(0, 96 * 1024, 12 * 1024):
+        done = run(FULL, spare)
+        assert done.returncode == 0, (spare, done.stderr)
+        ends.add(done.stdout.strip())
+    assert {"refused", "applied"} <= ends

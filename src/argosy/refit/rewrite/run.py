@@ -84,6 +84,7 @@ class Run:
 
         contents: by path relative to the root, what was read and what shall be there. Nothing of the
         run is left when it changes nothing, or when it is interrupted.
+        Raises RefusedError: the originals cannot be kept, as on a full disk; no file was changed.
         """
         kept = []
         prepared: list[Entry] = []
@@ -104,12 +105,16 @@ class Run:
                 after = contents[entry.path][1]
                 if reason := _exchange(self.root, self.name, entry, entry.before, after, entry.mode, None):
                     kept.append(Kept(entry.path, reason))
+            gone = {item.path for item in kept}
+            self.files = tuple(entry for entry in self.files if entry.path not in gone)
+            self.close()
+        except OSError as error:
+            if self.take_back():
+                raise
+            raise RefusedError(_no_room(self.root, error)) from error
         except BaseException:
             self.take_back()
             raise
-        gone = {item.path for item in kept}
-        self.files = tuple(entry for entry in self.files if entry.path not in gone)
-        self.close()
         return kept
 
     def switch(self, chosen: Collection[str], contents: Mapping[str, bytes]) -> list[Kept]:
@@ -165,10 +170,12 @@ class Run:
         mode = stat.S_IMODE(told.st_mode)
         return Entry(path, name, _digest(before), _digest(after), mode, told.st_mtime_ns)
 
-    def take_back(self) -> None:
-        """Undo what was done so far: an interrupted run leaves nothing behind."""
-        if not _restore(self.root, self.folder, self.name, self.files):
+    def take_back(self) -> list[Kept]:
+        """Undo what was done so far, so that an interrupted run leaves nothing; return what could not be."""
+        kept = _restore(self.root, self.folder, self.name, self.files)
+        if not kept:
             self._remove()
+        return kept
 
     def _remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -196,9 +203,16 @@ def locked(root: str) -> Iterator[None]:
     """Hold the tree for one refit. Raises RefusedError: another one is at work in it."""
     folder = os.path.join(root, FOLDER)
     was_there = os.path.isdir(folder)
-    os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "lock")
-    with open(path, "w", encoding="utf-8") as file:
+    try:
+        os.makedirs(folder, exist_ok=True)
+        held = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError as error:
+        if not was_there:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        raise RefusedError(_no_room(root, error)) from error
+    with held as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -211,6 +225,12 @@ def locked(root: str) -> Iterator[None]:
                 os.unlink(path)
                 if not was_there:
                     os.rmdir(folder)
+
+
+def _no_room(root: str, error: OSError) -> Fault:
+    why = (error.strerror or str(error)).lower()
+    message = f"what a run keeps of the files cannot be written to `{FOLDER}`: {why}; no file was changed"
+    return Fault(root, "not-written", message, "make room there, or let it be written")
 
 
 def list_runs(root: str) -> list[Manifest]:
@@ -327,13 +347,19 @@ def _write(path: str, content: bytes, mode: int, *, is_renamed: bool = True) -> 
     """Write a whole file and flush it; by a rename, so that a reader never sees a part."""
     target = f"{path}.new" if is_renamed else path
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with open(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        if is_renamed:
+            os.replace(target, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(target)
+        raise
     if is_renamed:
-        os.replace(target, path)
         _sync_folder(os.path.dirname(path))
 
 
