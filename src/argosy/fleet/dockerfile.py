@@ -75,6 +75,28 @@ def read_instructions(text: str) -> Iterator[Instruction]:
         yield made
 
 
+def find_faults(text: str) -> Iterator[tuple[Instruction, str]]:
+    """Yield the instructions that Docker refuses, or takes for something else, each with what is wrong."""
+    is_first = True
+    for item in read_instructions(text):
+        fault = _fault_of(item, is_first=is_first)
+        if fault:
+            yield item, fault
+        is_first = is_first and item.word == "ARG"
+
+
+def _fault_of(item: Instruction, *, is_first: bool) -> str:
+    if item.word not in KNOWN:
+        return f"`{item.word[:40]}` is no instruction"
+    if is_first and item.word not in ("FROM", "ARG"):
+        return f"`{item.word}` comes before FROM"
+    if not item.text:
+        return f"`{item.word}` says nothing"
+    if item.word in ("CMD", "ENTRYPOINT", "SHELL") and item.is_damaged_list:
+        return f"`{item.word} {item.text[:40]}` is no list: a shell gets it with its brackets"
+    return ""
+
+
 def _made(text: str, line: int) -> Instruction:
     match = _INSTRUCTION.match(text)
     word, rest = (match[1].upper(), match[2].strip()) if match else (text.strip().upper(), "")

@@ -17,6 +17,7 @@ import msgspec
 
 from argosy.refit.cache import Cache, Seen, Verdict, code_key, digest_of, find_unsettled
 from argosy.refit.finding import Finding
+from argosy.refit.hadolint import hadolint_key
 from argosy.refit.walk import take_snapshot
 from argosy.source.collector import collector_paused
 from argosy.source.text import read_data
@@ -30,8 +31,7 @@ class Report(msgspec.Struct, frozen=True):
 
     sizes: the bytes of every file that was looked at, by path. read: how many had to be read anew.
     unreadable: folders that could not be listed, and why. environments: virtual environments below the
-    root, whose files are audited like all others. refused: rules that could not be asked, and why.
-    titles: of all rules, by code.
+    root, whose files are audited like all others. titles: of all rules, by code.
     """
 
     root: str
@@ -41,12 +41,15 @@ class Report(msgspec.Struct, frozen=True):
     unreadable: Mapping[str, str]
     environments: tuple[str, ...]
     seconds: float
-    refused: Mapping[str, str]
     titles: Mapping[str, str]
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         return self.verdict.findings
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        return self.verdict.refused
 
 
 def audit(
@@ -81,13 +84,13 @@ def _audit(
 ) -> Report:
     started = time.perf_counter()
     memory = Cache(cache, whole, exclude)
-    key = digest_of([code_key(), *_known_by(fleet)])
+    key = digest_of([code_key(), *_known_by(fleet), b"hadolint", *hadolint_key(whole)])
     seen = memory.load("seen", Seen)
     if seen is None or seen.key != key:
         seen = None
         from argosy.refit.inquiry import make_catalogue  # noqa: PLC0415
 
-        catalogue = make_catalogue(has_fleet=fleet is not None)
+        catalogue = make_catalogue()
     else:
         catalogue = seen.catalogue
     taken_ns = time.time_ns()
@@ -114,7 +117,6 @@ def _audit(
         unreadable=snapshot.unreadable,
         environments=snapshot.environments,
         seconds=time.perf_counter() - started,
-        refused=catalogue.refused,
         titles=catalogue.titles,
     )
 

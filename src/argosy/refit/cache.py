@@ -30,7 +30,7 @@ _UNSETTLED_NS = 50_000_000
 class Verdict(msgspec.Struct, frozen=True, array_like=True):
     """All that was found in a tree, before anybody selects from it.
 
-    ignored: how many findings comments silence.
+    ignored: how many findings comments silence. refused: rules that could not be asked, and why, by code.
     """
 
     files: int
@@ -38,17 +38,17 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     findings: tuple[Finding, ...]
     ignored: int
     failures: tuple[Failure, ...]
+    refused: dict[str, str]
 
 
 class Catalogue(msgspec.Struct, frozen=True, array_like=True):
     """What is to be known of the rules when none of them has to be asked.
 
-    names: globs of the files that they read beside `*.py`. titles, refused: by code.
+    names: globs of the files that they read beside `*.py`. titles: by code.
     """
 
     names: tuple[str, ...]
     titles: dict[str, str]
-    refused: dict[str, str]
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):

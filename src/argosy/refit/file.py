@@ -163,10 +163,12 @@ class BrokenFile:
 class TextFile:
     """A file of another kind: a compose file, a Dockerfile, a script of the shell.
 
-    path: relative to the root, with `/`. data: its bytes. text: read as UTF-8, what is none is U+FFFD.
+    root: of the tree. path: relative to it, with `/`. data: its bytes. text: read as UTF-8, what is none is
+    U+FFFD.
     """
 
-    def __init__(self, path: str, data: bytes) -> None:
+    def __init__(self, root: str, path: str, data: bytes) -> None:
+        self.root = root
         self.path = path
         self.data = data
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,19 +14,17 @@ from argosy.refit.finding import Failure, Finding, Ignore
 from argosy.refit.fleetfile import FleetFile
 from argosy.refit.reader import Reader, describe
 from argosy.refit.record import Record
-from argosy.refit.rule import Rule, load_rules
+from argosy.refit.rule import Rule, load_askable, load_rules
 from argosy.refit.tree import Tree
-from argosy.refit.walk import Snapshot, is_there
+from argosy.refit.walk import Names, Snapshot, is_there
 
 # So few files, or so few bytes, are read before a second process has started.
 _FEW, _SMALL = 8, 200_000
 
-NO_FLEET = "no fleet file"
-
 Progress = Callable[[int, int], None]
 
 
-def make_catalogue(*, has_fleet: bool) -> Catalogue:
+def make_catalogue() -> Catalogue:
     """Return what is to be known of the rules when none of them has to be asked."""
     rules = load_rules()
     names = {name for rule in rules for name in rule.names}
@@ -34,7 +32,6 @@ def make_catalogue(*, has_fleet: bool) -> Catalogue:
     return Catalogue(
         names=tuple(sorted(names)),
         titles={rule.code: rule.title for rule in rules},
-        refused={rule.code: NO_FLEET for rule in rules if rule.is_for_fleet and not has_fleet},
     )
 
 
@@ -46,7 +43,7 @@ class Inquiry:
 
     def __init__(self, root: str, snapshot: Snapshot, fleet: FleetFile | None, key: bytes) -> None:
         self.root = root
-        self.rules = load_rules(has_fleet=fleet is not None)
+        self.rules = load_askable(has_fleet=fleet is not None)
         self.snapshot = snapshot
         self.fleet = fleet
         self.known = Records(key, {}, {})
@@ -95,7 +92,7 @@ class Inquiry:
             # One edit is read before the pipes and processes of many are even loaded.
             from argosy.refit.readers import read_files  # noqa: PLC0415
 
-            load = partial(load_rules, has_fleet=self.fleet is not None)
+            load = partial(load_askable, has_fleet=self.fleet is not None)
             read_files(self.root, jobs, processes, done, load)
 
     def verdict(self) -> Verdict:
@@ -123,7 +120,25 @@ class Inquiry:
         told = [item for item in every if not _is_ignored(item, silent)]
         files = sum(path.endswith(".py") for path in records)
         ignored = len(every) - len(told)
-        return Verdict(files, unparsed, tuple(sorted(told)), ignored, tuple(sorted(set(self.failures))))
+        return Verdict(
+            files=files,
+            unparsed=unparsed,
+            findings=tuple(sorted(told)),
+            ignored=ignored,
+            failures=tuple(sorted(set(self.failures))),
+            refused=dict(self.refused()),
+        )
+
+    def refused(self) -> Iterator[tuple[str, str]]:
+        """Yield the rules that were not asked, and why: those that something of this tree is for."""
+        for rule in load_rules():
+            reason = rule.refusal(has_fleet=self.fleet is not None)
+            names = Names(rule.names)
+            is_about = rule.lacks is None or any(
+                names.fit(path, path.rpartition("/")[2]) for path in self.snapshot.stamps
+            )
+            if reason and is_about:
+                yield rule.code, reason
 
 
 class _Judge:

@@ -98,7 +98,7 @@ class Reader:
 
     def _text(self, path: str, data: bytes, digest: bytes) -> Record:
         work = _Work(path)
-        file = TextFile(path, data)
+        file = TextFile(self.root, path, data)
         name = os.path.basename(path)
         for rule, check, names in self.text_rules:
             if names.fit(path, name):

@@ -17,6 +17,8 @@ from argosy.refit.file import BrokenFile, PythonFile, TextFile
 from argosy.refit.finding import Action, Finding
 from argosy.refit.tree import Tree
 
+NO_FLEET = "no fleet file"
+
 _MARK = re.compile(r"#\s*<--")
 
 
@@ -29,6 +31,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     link: reads one file's facts (of the kinds `needs`), given those of all files (of the kinds `sees`).
     tree: reads the facts of all files (of the kinds `needs`).
     is_for_fleet: it compares with a fleet file; without one it is not asked, which is told once.
+    lacks: returns what `text` needs and this machine has not, or an empty text. A rule that lacks something
+    is not asked, which is told once where there is a file for it.
     """
 
     code: str
@@ -44,6 +48,13 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     link: Callable[[Tree, str], Iterable[Finding]] | None = None
     tree: Callable[[Tree], Iterable[Finding]] | None = None
     is_for_fleet: bool = False
+    lacks: Callable[[], str] | None = None
+
+    def refusal(self, *, has_fleet: bool) -> str:
+        """Return why it cannot be asked, an empty text where it can."""
+        if self.is_for_fleet and not has_fleet:
+            return NO_FLEET
+        return self.lacks() if self.lacks is not None else ""
 
     def stamp(self, found: Iterable[Finding]) -> list[Finding]:
         """Return findings with this rule's code, and its action where they have none of their own."""
@@ -91,10 +102,14 @@ class Ruled(msgspec.Struct, frozen=True):
     must_not: tuple[Case, ...]
 
 
-def load_rules(*, has_fleet: bool = True) -> tuple[Rule, ...]:
-    """Return every rule that can be asked, in the order of their codes."""
-    found = (module.RULE for module in _modules() if has_fleet or not module.RULE.is_for_fleet)
-    return tuple(sorted(found, key=lambda rule: rule.code))
+def load_rules() -> tuple[Rule, ...]:
+    """Return every rule, in the order of their codes."""
+    return tuple(sorted((module.RULE for module in _modules()), key=lambda rule: rule.code))
+
+
+def load_askable(*, has_fleet: bool) -> tuple[Rule, ...]:
+    """Return every rule that can be asked here, in the order of their codes."""
+    return tuple(rule for rule in load_rules() if not rule.refusal(has_fleet=has_fleet))
 
 
 def load_references() -> tuple[Ruled, ...]:

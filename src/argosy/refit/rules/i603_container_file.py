@@ -18,7 +18,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from argosy.fleet.dockerfile import KNOWN, Instruction, read_instructions
+from argosy.fleet.dockerfile import find_faults, read_instructions
 from argosy.refit.facts.containers import CONTAINERS, Compose, Service, Start
 from argosy.refit.facts.installs import INSTALLS
 from argosy.refit.file import TextFile
@@ -36,14 +36,11 @@ _RUNNERS = frozenset({"python", "python3", "sh", "bash", "/bin/sh", "/bin/bash"}
 
 def check_text(file: TextFile) -> Iterator[Finding]:
     """Tell what is wrong with a Dockerfile in itself."""
-    is_first = True
+    for item, fault in find_faults(file.text):
+        yield file.finding(item.line, 1, fault, symbol=item.word)
     made: list[str] = []
     is_plain = False
     for item in read_instructions(file.text):
-        fault = _fault_of(item, is_first=is_first)
-        if fault:
-            yield file.finding(item.line, 1, fault, symbol=item.word)
-        is_first = is_first and item.word == "ARG"
         if item.word == "FROM":
             words = item.text.split()
             is_plain = bool(words) and _PLAIN.match(words[0]) is not None
@@ -55,18 +52,6 @@ def check_text(file: TextFile) -> Iterator[Finding]:
             if user.isidentifier() and user not in ("root", "nobody") and user not in made:
                 message = f"`USER {user}`: nothing here makes that user, and the base image has none"
                 yield file.finding(item.line, 1, message, symbol=user)
-
-
-def _fault_of(item: Instruction, *, is_first: bool) -> str:
-    if item.word not in KNOWN:
-        return f"`{item.word[:40]}` is no instruction"
-    if is_first and item.word not in ("FROM", "ARG"):
-        return f"`{item.word}` comes before FROM"
-    if not item.text:
-        return f"`{item.word}` says nothing"
-    if item.word in ("CMD", "ENTRYPOINT", "SHELL") and item.is_damaged_list:
-        return f"`{item.word} {item.text[:40]}` is no list: a shell gets it with its brackets"
-    return ""
 
 
 def check(tree: Tree) -> Iterator[Finding]:
