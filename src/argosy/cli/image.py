@@ -20,15 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.image_view import (
-    build_object,
-    build_text,
-    plan_object,
-    plan_text,
-    push_object,
-    push_text,
-    why_text,
-)
+from argosy.cli.image_outcome import build_object, build_text, push_object, push_text
+from argosy.cli.image_view import plan_object, plan_text, proposal_text, why_text
 from argosy.cli.report import print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet import load_fleet
@@ -37,8 +30,9 @@ from argosy.image.containers import lay_out
 from argosy.image.lock import read_lock
 from argosy.image.plan import ImagePlan, plan_images
 from argosy.image.push import push_images, read_layout
-from argosy.image.record import FOLDER, read_record
+from argosy.image.record import FOLDER
 from argosy.image.target import check_tag, read_target
+from argosy.image.weights import measure_plan
 from argosy.image.workshop import Order, build_images, check_names, lock_images, lock_path
 
 
@@ -47,6 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=list(_ACTIONS), metavar="|".join(_ACTIONS), help="what to do")
     add_fleet(parser)
     parser.add_argument("--package", metavar="NAME", help="with plan: tell who imports a package, and where")
+    parser.add_argument(
+        "--propose", action="store_true", help="with plan: the groups that what is imported would make"
+    )
     parser.add_argument("--only", metavar="A,B", help="with lock, build, push, containerfile: these")
     parser.add_argument(
         "-o", dest="target", metavar="DIR", help="with build, push: the layout (default: .argosy/images)"
@@ -78,11 +75,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(plan: ImagePlan, args: argparse.Namespace) -> int:
-    record = read_record(Path(plan.fleet.path).parent)
+    if args.package and not args.as_json:
+        print(why_text(plan, args.package))
+        return 0
+    measured = measure_plan(plan)
     if args.as_json:
-        print_json(plan_object(plan, record))
+        print_json(plan_object(plan, measured))
     else:
-        print(why_text(plan, args.package) if args.package else plan_text(plan, record))
+        print(proposal_text(plan, measured) if args.propose else plan_text(plan, measured))
     return 0
 
 

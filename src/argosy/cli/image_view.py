@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import msgspec
-
 from argosy.fault import Fault, InputError
 from argosy.fleet.spelling import nearest
 from argosy.image.catalogue import HEAVY
 from argosy.image.plan import Dragged, Image, ImagePlan
-from argosy.image.push import Pushed
 from argosy.image.reach import Use
-from argosy.image.record import Record
 from argosy.image.statistic import INSTEAD
-from argosy.image.workshop import Outcome
+from argosy.image.weights import Measured, Weight, Weights
 from argosy.source.distributions import normalized
 
 _LISTED = 6
 
 
-def plan_object(plan: ImagePlan, record: Record) -> dict[str, Any]:
+def plan_object(plan: ImagePlan, measured: Measured) -> dict[str, Any]:
     """Return `image-plan/1`."""
     return {
         "argosy": "image-plan/1",
         "fleet": plan.fleet.name,
         "agents": len(plan.fleet.agents),
-        "images": {image.name: _image_object(image, record) for image in plan.images.values()},
+        "images": {image.name: _image_object(image, measured) for image in plan.images.values()},
         "unused": {name: {"where": places} for name, places in plan.unused.items()},
         "missing": {
             item.package: {
@@ -54,23 +50,49 @@ def plan_object(plan: ImagePlan, record: Record) -> dict[str, Any]:
             for agent, package, items in plan.statistics
         ],
         "because": [_dragged_object(item) for item in plan.dragged],
-        "proposed": [
-            {"name": group.name, "machine": group.machine, "agents": group.agents} for group in plan.proposed
-        ],
+        "proposed": [_proposed_object(image, measured.proposed) for image in plan.proposed],
+        "weights": {
+            "images": _weights_object(measured.images),
+            "proposed": _weights_object(measured.proposed),
+            "unknown": measured.unknown,
+        },
         "notes": plan.notes,
     }
 
 
-def _image_object(image: Image, record: Record) -> dict[str, Any]:
-    built = record.images.get(image.name)
+def _image_object(image: Image, measured: Measured) -> dict[str, Any]:
+    weight = measured.images.each[image.name]
     return {
         "agents": image.agents,
         "packages": image.packages,
         "gpu": image.gpu,
-        "size": built.unpacked_bytes if built is not None else None,
+        "size": weight.built_bytes,
+        "wheels": weight.wheels_bytes,
         "machine": image.machine,
         "system": image.system,
         "files": image.files,
+    }
+
+
+def _proposed_object(image: Image, weights: Weights) -> dict[str, Any]:
+    weight = weights.each[image.name]
+    return {
+        "name": image.name,
+        "machine": image.machine,
+        "agents": image.agents,
+        "packages": image.packages,
+        "gpu": image.gpu,
+        "size": weight.built_bytes,
+        "wheels": weight.wheels_bytes,
+    }
+
+
+def _weights_object(weights: Weights) -> dict[str, Any]:
+    return {
+        "size": weights.once.built_bytes,
+        "size_alone": weights.alone.built_bytes,
+        "wheels": weights.once.wheels_bytes,
+        "wheels_alone": weights.alone.wheels_bytes,
     }
 
 
@@ -91,11 +113,17 @@ def _place(use: Use) -> str:
     return f"{use.path}:{use.line}"
 
 
-def plan_text(plan: ImagePlan, record: Record) -> str:
+def plan_text(plan: ImagePlan, measured: Measured) -> str:
     """Return the plan for people: the images, then who drags what is heavy, then what does not fit."""
+    proposed = (
+        [] if plan.is_grouped else ["proposed by what is imported, since the fleet file names no group:"]
+    )
     return "\n".join(
         [
-            *_images(plan, record),
+            *proposed,
+            *_rows(list(plan.images.values()), measured.images),
+            *_totals(measured.images),
+            *([f"note: {measured.unknown}"] if measured.unknown and not plan.is_grouped else []),
             *_heavy(plan),
             *_section("installed, and imported by no agent", _unused(plan)),
             *_section("imported, and installed by no list", _missing(plan)),
@@ -108,19 +136,52 @@ def plan_text(plan: ImagePlan, record: Record) -> str:
     )
 
 
-def _images(plan: ImagePlan, record: Record) -> Iterator[str]:
-    width = max(len(image.name) for image in plan.images.values())
-    for image in plan.images.values():
+def proposal_text(plan: ImagePlan, measured: Measured) -> str:
+    """Return for people the groups that what is imported would make, and what they take beside the file's."""
+    return "\n".join(
+        [
+            *_rows(list(plan.proposed), measured.proposed),
+            *_totals(measured.proposed),
+            *([f"as the fleet file has it, {len(plan.images)} images:"] if plan.is_grouped else []),
+            *(_totals(measured.images) if plan.is_grouped else ()),
+            *([f"note: {measured.unknown}"] if measured.unknown else []),
+            f"{len(plan.fleet.agents)} agents = {sum(len(image.agents) for image in plan.proposed)} in "
+            f"{len(plan.proposed)} proposed images",
+        ]
+    )
+
+
+def _rows(images: list[Image], weights: Weights) -> Iterator[str]:
+    width = max(len(image.name) for image in images)
+    for image in images:
         gpu = f"  gpu {image.gpu}" if image.gpu else ""
         counts = (
             f"{len(image.agents):>3} agents {len(image.files):>4} files {len(image.packages):>3} packages"
         )
-        built = record.images.get(image.name)
-        size = f"  {built.unpacked_bytes / 1e6:.1f} MB when built last" if built is not None else ""
-        yield f"{image.name:<{width}} {counts}{gpu}{size}"
+        yield f"{image.name:<{width}} {counts}{gpu}{_weighed(weights.each[image.name])}"
         heavy = sorted(HEAVY & set(image.packages))
         if heavy:
             yield f"{'':<{width}} heavy: {', '.join(heavy)}"
+
+
+def _weighed(weight: Weight) -> str:
+    wheels = f"  wheels {_mb(weight.wheels_bytes)}" if weight.wheels_bytes is not None else ""
+    built = f"  {_mb(weight.built_bytes)} when built last" if weight.built_bytes is not None else ""
+    return wheels + built
+
+
+def _totals(weights: Weights) -> Iterator[str]:
+    """Yield what groups take together; nothing for what is not known of all of them."""
+    once, alone = weights.once, weights.alone
+    if once.wheels_bytes is not None and alone.wheels_bytes is not None:
+        shared = f"{_mb(once.wheels_bytes)}, {_mb(alone.wheels_bytes)} if nothing were shared"
+        yield f"wheels of the lock: {shared}"
+    if once.built_bytes is not None and alone.built_bytes is not None:
+        yield f"as built: {_mb(once.built_bytes)}, {_mb(alone.built_bytes)} if nothing were shared"
+
+
+def _mb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
 
 
 def _heavy(plan: ImagePlan) -> Iterator[str]:
@@ -177,69 +238,6 @@ def _account(plan: ImagePlan) -> str:
         f"\n{total} agents = {held} in {len(plan.images)} images ({gpu} with a GPU); {len(plan.unread)} "
         f"read in part only; {len(plan.unused)} packages unused, {len(plan.missing)} missing, "
         f"{len(plan.questions)} questions"
-    )
-
-
-def build_object(outcome: Outcome) -> dict[str, Any]:
-    """Return `image-build/1`."""
-    return {
-        "argosy": "image-build/1",
-        "layout": str(outcome.folder),
-        "images": {
-            name: {
-                "digest": entry.digest,
-                "agents": entry.agents,
-                "size": entry.unpacked_bytes,
-                "stored": entry.stored_bytes,
-                "layers": len(entry.layers),
-                "named": entry.proof is not None and entry.proof.is_good,
-                "proof": msgspec.to_builtins(entry.proof),
-            }
-            for name, entry in (
-                (item.image.name, outcome.record.images[item.image.name]) for item in outcome.built
-            )
-        },
-        "stored": outcome.record.shared_bytes,
-        "unnamed": outcome.unnamed,
-    }
-
-
-def build_text(outcome: Outcome) -> str:
-    """Return the closing account of a build."""
-    images = [outcome.record.images[item.image.name] for item in outcome.built]
-    held = outcome.record.images.values()
-    alone, shared = sum(image.stored_bytes for image in held), outcome.record.shared_bytes
-    named = sum(image.proof is not None and image.proof.is_good for image in images)
-    return (
-        f"{len(images)} images built = {named} named + {len(images) - named} without a name; the layout has "
-        f"{len(held)}: {shared / 1e6:.1f} MB stored, {alone / 1e6:.1f} MB if nothing were shared; "
-        f"{outcome.folder}"
-    )
-
-
-def push_object(done: tuple[Pushed, ...]) -> dict[str, Any]:
-    """Return `image-push/1`."""
-    return {
-        "argosy": "image-push/1",
-        "images": {
-            item.image: {
-                "place": item.place,
-                "digest": item.digest,
-                "blobs": {"sent": item.sent, "mounted": item.mounted, "there": item.there},
-                "sent": item.sent_bytes,
-            }
-            for item in done
-        },
-    }
-
-
-def push_text(done: tuple[Pushed, ...]) -> str:
-    """Return the closing account of a push."""
-    blobs = sum(item.sent + item.mounted + item.there for item in done)
-    sent = sum(item.sent for item in done)
-    return (
-        f"{len(done)} images pushed and read back with the same digest; {blobs} blobs = {sent} sent "
-        f"({sum(item.sent_bytes for item in done) / 1e6:.1f} MB) + {blobs - sent} not sent again"
     )
 
 

@@ -82,7 +82,8 @@ class ImagePlan(msgspec.Struct, frozen=True):
     unused: package to the places that install it. tools: the same for what works without an import.
     unread: agent to why only a part of its imports is known. elsewhere: packages of other systems, to who
     imports them. notes: what a person should know of an image. computing: agents that
-    need the GPU of their image.
+    need the GPU of their image. proposed: the images that what is imported would make, whatever groups the
+    file names.
     """
 
     fleet: Fleet
@@ -95,9 +96,14 @@ class ImagePlan(msgspec.Struct, frozen=True):
     elsewhere: dict[str, tuple[str, ...]]
     unread: dict[str, str]
     statistics: tuple[tuple[str, str, tuple[Statistic, ...]], ...]
-    proposed: tuple[Group, ...]
+    proposed: tuple[Image, ...]
     notes: tuple[str, ...]
     computing: frozenset[str] = frozenset()
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether the fleet file names a group."""
+        return any(agent.group for agent in self.fleet.agents.values())
 
     def image_of(self, agent: str) -> Image:
         """Return the image that an agent is in."""
@@ -139,7 +145,9 @@ class _Planner:
             elsewhere=_elsewhere(dragged),
             unread={name: item.unread for name, item in self.reached.items() if item.unread},
             statistics=statistics,
-            proposed=propose_groups(self.fleet, packages),
+            proposed=tuple(
+                self.image(group, packages, light) for group in propose_groups(self.fleet, packages)
+            ),
             notes=tuple(self.notes(images)),
             computing=frozenset(name for name in self.fleet.agents if self.computes(name, packages, light)),
         )

@@ -17,7 +17,11 @@ FILE: Final = "images.json"
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One image that was built. proof: None when it was not run, and then it has no name in the layout."""
+    """One image that was built.
+
+    proof: None when it was not run, and then it has no name in the layout. layer_bytes: what each of the
+    layers takes unpacked, in their order.
+    """
 
     digest: str
     agents: tuple[str, ...]
@@ -25,6 +29,7 @@ class Entry(msgspec.Struct, frozen=True):
     stored_bytes: int
     layers: tuple[str, ...]
     proof: Proof | None
+    layer_bytes: tuple[int, ...] = ()
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -57,6 +62,7 @@ def write_record(folder: Path, built: Iterable[Built], proofs: dict[str, Proof])
             stored_bytes=item.stored_bytes,
             layers=tuple(layer.digest for layer in item.layers),
             proof=proofs.get(item.image.name),
+            layer_bytes=tuple(layer.unpacked_bytes for layer in item.layers),
         )
     stored = sum(path.stat().st_size for path in (folder / "blobs" / "sha256").iterdir())
     record = Record(entries, stored)
