@@ -132,10 +132,13 @@ class Rayed:
 
 
 @pytest.fixture
-def rayed() -> Iterator[Rayed]:
+def rayed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rayed]:
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed (`pip install 'argosy[cluster]'`)")
-    made = Rayed(Path(tempfile.mkdtemp(prefix="argosy-r-", dir="/tmp")))
+    root = Path(tempfile.mkdtemp(prefix="argosy-r-", dir="/tmp"))
+    monkeypatch.setenv("RAY_TMPDIR", str(root))  # its note of the cluster goes there too, into `ray`
+    (root / "ray").mkdir()
+    made = Rayed(root)
     try:
         yield made
     finally:
