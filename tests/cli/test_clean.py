@@ -64,7 +64,7 @@ def test_nothing_of_a_running_fleet_is_touched_with_and_without_its_supervisor(r
     (folder / "applied.json").rename(folder / "aside")
     rig.json("clean", "--all")
     (folder / "aside").rename(folder / "applied.json")
-    assert sorted(folder.rglob("*")) == files
+    assert set(files) <= set(folder.rglob("*"))  # its supervisor may have written more before it was killed
     assert is_alive(pid)
     assert rig.json("up", "-d")["adopted"] == ["A"]
 

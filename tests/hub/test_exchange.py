@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hub.trial import FAULTS, run
 from rig.lan import NoLanError
+
+from .trial import FAULTS, run
 
 
 def account_of(seed: int, seconds: float, count: int, *, broken: bool = False) -> dict[str, object]:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from argosy.hub.reading import Reading
 from argosy.hub.record import Origin, Position
 from argosy.hub.store import Store
-from hub.test_store import FOR_EVER, event, figures
+
+from .test_store import FOR_EVER, event, figures
 
 COMMITS: Final = 24
 MANY: Final = 200  # commits that make the file longer

@@ -23,8 +23,8 @@ from argosy.image.build import Built, write_layout
 from argosy.image.credentials import find_credentials
 from argosy.image.plan import Image
 from argosy.image.target import read_target
-from image.receiver import PASSWORD, USER, Relay, registry
 from rig.fleet import free_ports
+from rig.registry import PASSWORD, USER, Relay, registry
 
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 _FLEET = "fleet: yard\nagents:\n  Light: {run: light.py, group: light}\n"

@@ -66,11 +66,16 @@ class Lane:
         self.monitor_fd: int = self._monitor.fd
 
     def send(self, body: Bytes, buffers: Sequence[Bytes] = ()) -> bool:
-        """Queue one message; the queue has no bound of its own, its owner's limits are the bound."""
+        """Queue one message; the queue has no bound of its own, its owner's limits are the bound.
+
+        Returns False when the connection has ended, which the monitor tells: nothing was sent.
+        """
+        try:
+            Plain.send(self.socket, body, _MORE if buffers else _NOBLOCK)
+        except zmq.Again:  # there is no queue any more
+            return False
         if not buffers:
-            Plain.send(self.socket, body, _NOBLOCK)
             return True
-        Plain.send(self.socket, body, _MORE)
         for buffer in buffers[:-1]:
             Plain.send(self.socket, buffer, _MORE, False)
         Plain.send(self.socket, buffers[-1], _NOBLOCK, False)
