@@ -14,6 +14,7 @@ from argosy.engine.version import (
     NotedVersion,
     Version,
     decode_note,
+    is_lock,
     read_note,
     version_of,
     write_note,
@@ -50,6 +51,11 @@ def test_a_version_is_content_mode_and_names(tree: Path) -> None:
         seen.add(version_of(tree).tree)
     assert len(seen) == 6
     assert version_of(tree).lock != first.lock
+
+
+def test_the_lock_of_a_machine_is_a_lock() -> None:
+    names = ("images.mainpc.lock", "deploy/images.pc2.lock", "requirements-dev.txt", "images.lock", "a.lock")
+    assert [is_lock(name) for name in names] == [True, True, True, False, False]
 
 
 def test_with_git_what_it_ignores_stays(tree: Path) -> None:

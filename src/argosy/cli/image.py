@@ -2,7 +2,8 @@
 
   plan   which agents share an image, which packages each holds, which line drags one in; needs no lock,
          no network and nothing installed
-  lock   write `images.lock`: every package of Debian and every wheel, with version and digest
+  lock   write `images.lock`: every package of Debian and every wheel, with version and digest; and for
+         each machine the part of it that its agents need, which pip reads
   build  write an OCI layout, run each image (no network, its own user, read-only), name what is good
   push   send the images that have a name to a registry (`--to`); what it has is not sent again
   containerfile  print the plan of one image (`--only`) as a multi-stage Containerfile; a GPU group has
@@ -20,7 +21,14 @@ from pathlib import Path
 from typing import Final
 
 from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.image_outcome import build_object, build_text, push_object, push_text
+from argosy.cli.image_outcome import (
+    build_object,
+    build_text,
+    lock_object,
+    lock_text,
+    push_object,
+    push_text,
+)
 from argosy.cli.image_view import plan_object, plan_text, proposal_text, why_text
 from argosy.cli.report import print_json
 from argosy.fault import Fault, InputError
@@ -87,14 +95,11 @@ def _plan(plan: ImagePlan, args: argparse.Namespace) -> int:
 
 
 def _lock(plan: ImagePlan, args: argparse.Namespace) -> int:
-    lock = lock_images(plan, _only(args))
-    path = lock_path(plan)
+    locked = lock_images(plan, _only(args))
     if args.as_json:
-        print_json(
-            {"argosy": "image-lock/1", "path": str(path), "wheels": len(lock.wheels), "base": len(lock.base)}
-        )
+        print_json(lock_object(locked))
     else:
-        print(f"wrote {path}: {len(lock.wheels)} wheels, {len(lock.base)} packages of Debian")
+        print(lock_text(locked))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What was built and what was pushed, as text and as JSON."""
+"""What was locked, built and pushed, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,36 @@ from typing import Any
 import msgspec
 
 from argosy.image.push import Pushed
-from argosy.image.workshop import Outcome
+from argosy.image.workshop import Locked, Outcome
+
+
+def lock_object(locked: Locked) -> dict[str, Any]:
+    """Return `image-lock/1`."""
+    return {
+        "argosy": "image-lock/1",
+        "path": str(locked.path),
+        "wheels": len(locked.lock.wheels),
+        "base": len(locked.lock.base),
+        "machines": {
+            each.machine: {"path": str(each.path), "agents": each.agents, "wheels": len(each.wheels)}
+            for each in locked.machines
+        },
+    }
+
+
+def lock_text(locked: Locked) -> str:
+    """Return what was written, a line a file."""
+    lock = locked.lock
+    return "\n".join(
+        [
+            f"wrote {locked.path}: {len(lock.wheels)} wheels, {len(lock.base)} packages of Debian",
+            *(
+                f"wrote {each.path}: {len(each.wheels)} wheels for the agents of `{each.machine}`, "
+                f"{len(each.agents)}"
+                for each in locked.machines
+            ),
+        ]
+    )
 
 
 def build_object(outcome: Outcome) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from argosy.source.git import tree_files
 
 NOTE: Final = ".argosy/version.json"
 _LOCKS: Final = frozenset({"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"})
+_LOCK_GLOBS: Final = ("requirements*.txt", "images.*.lock")
 _SHOWN: Final = 12  # characters of a digest
 
 
@@ -43,7 +45,7 @@ def version_of(root: Path) -> Version:
 def is_lock(path: str) -> bool:
     """Return whether a file says which packages are installed."""
     name = os.path.basename(path)
-    return name in _LOCKS or (name.startswith("requirements") and name.endswith(".txt"))
+    return name in _LOCKS or any(fnmatchcase(name, glob) for glob in _LOCK_GLOBS)
 
 
 def _digest(root: Path, files: tuple[str, ...]) -> str:

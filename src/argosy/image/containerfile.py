@@ -58,10 +58,7 @@ def containerfile(image: Image, containers: Containers, lock: Lock | None) -> st
 
 
 def _locked(image: Image, lock: Lock) -> list[str]:
-    return [
-        f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}"
-        for wheel in lock.wheels_for(image.packages)
-    ]
+    return [wheel.requirement for wheel in lock.wheels_for(image.packages)]
 
 
 def _named(image: Image) -> list[str]:

@@ -64,6 +64,11 @@ class Wheel(msgspec.Struct, frozen=True, order=True):
     needs: tuple[str, ...] = ()
     unpacked_bytes: int = 0
 
+    @property
+    def requirement(self) -> str:
+        """This very wheel, as requirement files ask for it."""
+        return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
+
 
 class WheelHouse:
     """The wheels in the cache, by digest."""
@@ -120,7 +125,7 @@ class WheelHouse:
             return
         folder = self.folder / f".fetch-{os.getpid()}"
         folder.mkdir(exist_ok=True)
-        lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}" for wheel in lacking]
+        lines = [wheel.requirement for wheel in lacking]
         (folder / "lock.txt").write_text("\n".join(lines) + "\n")
         try:
             command = [*_pip(), "download", *_TARGET, "--no-deps", "--require-hashes", "--dest", str(folder)]

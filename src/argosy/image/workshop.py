@@ -16,6 +16,7 @@ from argosy.image.build import Builder, Built, write_layout
 from argosy.image.containers import lay_out
 from argosy.image.lock import FILE as LOCK_FILE
 from argosy.image.lock import Lock, check_lock, make_lock, read_lock, write_lock
+from argosy.image.machinelock import MachineLock, lock_machines, write_machine_locks
 from argosy.image.plan import ImagePlan
 from argosy.image.proof import Proof, Prover
 from argosy.image.record import FOLDER, Record, write_record
@@ -33,6 +34,14 @@ class Order(msgspec.Struct, frozen=True):
     compression: Compression = "zstd"
     is_proven: bool = True
     base: str = ""
+
+
+class Locked(msgspec.Struct, frozen=True):
+    """What was locked: for the images, and for each machine a part of that."""
+
+    path: Path
+    lock: Lock
+    machines: tuple[MachineLock, ...]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -59,12 +68,15 @@ def lock_path(plan: ImagePlan) -> Path:
     return Path(plan.fleet.path).parent / LOCK_FILE
 
 
-def lock_images(plan: ImagePlan, only: tuple[str, ...] = ()) -> Lock:
-    """Write the lock of a plan anew; raises as apt and pip do."""
+def lock_images(plan: ImagePlan, only: tuple[str, ...] = ()) -> Locked:
+    """Write the lock of a plan anew, and that of each machine; raises as apt and pip do."""
     check_names(plan, only)
     lock = make_lock(plan, cache_folder(), only)
-    write_lock(lock, lock_path(plan))
-    return lock
+    path = lock_path(plan)
+    write_lock(lock, path)
+    machines = lock_machines(plan, lock, only)
+    write_machine_locks(machines)
+    return Locked(path, lock, machines)
 
 
 def build_images(plan: ImagePlan, order: Order, tell: Callable[[str], None]) -> Outcome:
