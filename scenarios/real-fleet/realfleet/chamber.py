@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,8 @@ _ENTER: Final = (
     "--kill-child",
 )
 _STOP_S: Final = 60.0
+_running: set[subprocess.Popen[bytes]] = set()
+_is_over = threading.Event()
 _PROGRAMS: Final = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
@@ -68,6 +71,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def end_chambers() -> None:
+    """End all that run, and let no other begin; those who wait for one get a ScenarioError."""
+    _is_over.set()
+    for process in tuple(_running):
+        _end(process)
+
+
 def run_inside(job: Mapping[str, Any], folder: Path, surroundings: Mapping[str, str]) -> dict[str, Any]:
     """Run `realfleet.inside` with a job in a chamber, and return what it found.
 
@@ -81,12 +91,17 @@ def run_inside(job: Mapping[str, Any], folder: Path, surroundings: Mapping[str, 
         "PYTHONPATH": str(HERE),
         "REAL_FLEET_BEGAN": os.environ.get("REAL_FLEET_BEGAN", ""),
     }
+    if _is_over.is_set():
+        raise ScenarioError("the scenario is being ended")
     process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL)
+    _running.add(process)
     try:
         code = process.wait()
     except KeyboardInterrupt:
         _end(process)
         raise
+    finally:
+        _running.discard(process)
     if not answer.exists():
         raise ScenarioError(f"the chamber ended with {code} and without an account")
     told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))

@@ -8,7 +8,8 @@ import json
 import re
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ import yaml
 
 from realfleet import account, decisions, tree
 from realfleet.apart import reasons_apart
-from realfleet.chamber import require_chamber, run_inside
+from realfleet.chamber import end_chambers, require_chamber, run_inside
 from realfleet.inside import surroundings
 from realfleet.look import Look
 from realfleet.optional import optional_packages
@@ -38,6 +39,15 @@ class Made(msgspec.Struct, frozen=True):
 
     place: Path
     facts: dict[str, Any]
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A round that only counts. patience_s: how long an agent may take, 0 for what the fleet file says."""
+
+    name: str
+    made: Made
+    patience_s: float
+    without: str = ""
 
 
 class Rounds:
@@ -76,13 +86,16 @@ class Rounds:
         rules_only = shared_only = None
         ablation: dict[str, int] = {}
         if is_full:
+            none, shared = self._made("none"), self._made("shared")
             # An agent that needs longer than the whole fleet did does not come.
-            patience_s = max(LEAST_PATIENCE_S, after["start_seconds"])
-            rules_only = self._count("rules-only", self._made("none"), patience_s)
-            shared_only = self._count("shared-only", self._made("shared"), patience_s)
-            for part in PARTS:
-                own_s = 0.0 if part in SLOWER else patience_s
-                ablation[part] = self._count(f"without-{part}", whole, own_s, without=part)
+            fleet_s = after["start_seconds"]
+            patience_s = max(LEAST_PATIENCE_S, fleet_s)
+            jobs = [Job("rules-only", none, patience_s), Job("shared-only", shared, patience_s)]
+            jobs += [
+                Job(f"without-{part}", whole, 0.0 if part in SLOWER else patience_s, part) for part in PARTS
+            ]
+            rules_only, shared_only, *worth = self._counts(jobs, fleet_s)
+            ablation = dict(zip(PARTS, worth, strict=True))
         after |= {
             "rules_only": rules_only,
             "shared_only": shared_only,
@@ -168,11 +181,27 @@ class Rounds:
 
     # -- a start, measured -------------------------------------------------------------------------
 
-    def _count(self, name: str, made: Made, patience_s: float, without: str = "") -> int:
-        """Return how many agents of a tree are ready when all are started together."""
-        patience_s = min(patience_s, START_TIMEOUT_S)
-        told = self._measure(name, made, without=without, patience_s=patience_s, is_counted_only=True)
-        return len(told["ready"])
+    def _counts(self, jobs: Sequence[Job], apart_s: float) -> list[int]:
+        """Return how many agents of each job's tree are ready when all of it are started together.
+
+        A start takes the processors for as long as the whole fleet needs, and is then a wait: for agents
+        that never come, for what still falls over, for late answers. The next one begins meanwhile.
+        """
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            counts: list[Future[int]] = []
+            try:
+                for job in jobs:
+                    counts.append(pool.submit(self._count, job))
+                    wait(counts[-1:], timeout=apart_s)
+                return [each.result() for each in counts]
+            except BaseException:
+                end_chambers()
+                raise
+
+    def _count(self, job: Job) -> int:
+        patience_s = min(job.patience_s, START_TIMEOUT_S)
+        more = {"without": job.without, "patience_s": patience_s, "is_counted_only": True}
+        return len(self._measure(job.name, job.made, **more)["ready"])
 
     def _measure(self, name: str, made: Made, **more: Any) -> dict[str, Any]:
         """Start all agents of a tree together, and return the account of what came of it.
