@@ -119,15 +119,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def test_after_a_fork_it_is_the_child_s_own() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FORKED],
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert _said_by(FORKED) == ("0\n", "")
 
 
 FORGETS = """
@@ -144,12 +136,17 @@ print("done")
 
 
 def test_a_socket_of_it_that_is_left_open_holds_up_no_end() -> None:
+    assert _said_by(FORGETS) == ("done\n", "")
+
+
+def _said_by(program: str) -> tuple[str, str]:
+    """Return what a program in a process of its own has printed, and said of errors."""
     done = subprocess.run(
-        [sys.executable, "-c", FORGETS],
+        [sys.executable, "-c", program],
         env=os.environ,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (done.stdout, done.stderr) == ("done\n", "")
+    return done.stdout, done.stderr
