@@ -38,7 +38,8 @@ MB = 10**6
 
 METHOD = [
     "light: the example fleet's group `core_services`; sizes are sums of files, read from what was built",
-    "naive: what `apt-get install` (compilers, pip), the wheels of the lock and the tree put on a disk",
+    "naive: what `apt-get install` (compilers, pip), `pip install` of the lock's wheels (with pip's cache)",
+    "  and the tree put on a disk",
     "warm: the command `argosy image build --no-proof` when every layer is known",
     "changed_file: one module of the group changed, from a plan that is there to the layout on the disk",
     "all: every group of the example fleet, from an empty store; packages and wheels are in the cache",

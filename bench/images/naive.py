@@ -2,7 +2,7 @@
 
 What the steps of such a Dockerfile put on the disk: the packages that apt would install on a bare Debian,
 recommended ones among them, and apt's lists; the bytecode of Python's own modules, as its packages' scripts
-make it; the wheels with bytecode as pip makes it; the tree. No engine is needed for it.
+make it; the wheels with bytecode as pip makes it, and pip's cache of them; the tree. No engine is needed.
 """
 
 from __future__ import annotations
@@ -57,8 +57,11 @@ def lay_out_naive(
     house = WheelHouse(cache)
     found = tuple(wheels)
     house.fetch(found)
+    kept = root / "root/.cache/pip"
+    kept.mkdir(parents=True, exist_ok=True)
     for wheel in found:
         unpack(house.path_of(wheel), root, site)
+        shutil.copyfile(house.path_of(wheel), kept / wheel.file)
     shutil.copytree(
         "/var/lib/apt/lists", root / "var/lib/apt/lists", ignore=_not_readable, dirs_exist_ok=True
     )

@@ -144,6 +144,39 @@ def test_a_new_finding_is_not_made_up_for_by_a_mended_one(
     assert "accepted as it was" in (toy.root / "TRACK.md").read_text()
 
 
+def test_a_long_source_is_left_out_for_each_metric_that_reads_it(
+    tree: Tree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree.write("words.txt", "a\n")
+    tree.write(
+        "slow.py", "import sys, time\ntime.sleep(0.3)\nopen(sys.argv[1], 'a').write('x')\nprint(1, 2)\n"
+    )
+    asked = tree.root.parent / "asked"
+    tree.write(
+        "track.yaml",
+        f"""\
+track: toy
+measures:
+  slow: {{run: [{sys.executable}, slow.py, {asked}], inputs: [words.txt]}}
+objectives:
+  both:
+    title: Two of one
+    metrics:
+      first: {{uses: slow, read: {{match: '(\\d) '}}}}
+      second: {{uses: slow, read: {{match: ' (\\d)'}}}}
+""",
+    )
+    tree.commit()
+    assert told(capsys, "run")[0] == 0
+    assert asked.read_text() == "x", "one source is asked once"
+    tree.write("words.txt", "b\n")
+    code, found = told(capsys, "check", "--within", "0.25")
+    assert (code, found["not_measured"]) == (0, ["both.first", "both.second"])
+    assert asked.read_text() == "x"
+    assert told(capsys, "check")[1]["not_measured"] == []
+    assert asked.read_text() == "xx"
+
+
 def test_nothing_stale_is_not_measured_again_and_the_report_is_the_same(
     toy: Tree, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,9 @@ and another there; so frames pass through this process everywhere.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import os
 import random
 import select
 import socket
@@ -68,6 +70,8 @@ def _raw(interface: str) -> socket.socket:
 
 if __name__ == "__main__":
     one, other, delay, loss, seed = sys.argv[1:]
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, -15)  # a cable does not wait for a processor
     cable = Cable((one, other), float(delay), float(loss), int(seed))
     print("ready", flush=True)
     cable.relay()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -269,7 +270,7 @@ def _check(args: argparse.Namespace) -> int:
 
     tracking = _Tracking(args)
     stale = tracking.stale()
-    left = [job for job in stale if _is_long(tracking, job, args.within)]
+    left = _too_long(tracking, stale, args.within)
     tracking.measured([job for job in stale if job not in left], lambda record: None)
     outlooks = tracking.outlooks(tracking.ledger)
     worse: list[Worse] = [one for one in find_worse(outlooks) if tracking.is_asked(one.metric)]
@@ -302,11 +303,14 @@ def _check(args: argparse.Namespace) -> int:
     return 1 if worse or faults else 0
 
 
-def _is_long(tracking: _Tracking, job: Job, within_s: float | None) -> bool:
+def _too_long(tracking: _Tracking, stale: list[Job], within_s: float | None) -> list[Job]:
+    """Return the jobs whose source took longer than that, or was never asked; none without a bound."""
+    from argosy.track.measuring import longest_of_sources, source_of  # noqa: PLC0415
+
     if within_s is None:
-        return False
-    known = tracking.ledger.of(job.metric.name, job.role)
-    return not known or known[-1].seconds > within_s
+        return []
+    longest = longest_of_sources(tracking.track, tracking.ledger)
+    return [job for job in stale if longest.get(source_of(job.measure), math.inf) > within_s]
 
 
 def _report(args: argparse.Namespace) -> int:

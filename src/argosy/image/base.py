@@ -21,8 +21,8 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.image.blobs import Blob, Entry, Store, decompress
-from argosy.image.debian import PYTHON
-from argosy.image.inside import APP, RUN, STATE, TEMPORARY, USER, USER_ID
+from argosy.image.debian import PYTHON, standing_entries
+from argosy.image.inside import GROUP_LINE, ROOT_GROUP_LINE, ROOT_LINE, USER_LINE
 
 ARCHITECTURE: Final = "amd64"
 _LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
@@ -120,10 +120,8 @@ def read_base(text: str, store: Store) -> Given:
         layers=layers,
         variables=_variables(config),
         site=_site(tree, text),
-        users=_with_line(
-            tree.texts.get("etc/passwd", "root:x:0:0:root:/root:/usr/sbin/nologin\n"), _USER_LINE
-        ),
-        groups=_with_line(tree.texts.get("etc/group", "root:x:0:\n"), f"{USER}:x:{USER_ID}:\n"),
+        users=_with_line(tree.texts.get("etc/passwd", ROOT_LINE), USER_LINE),
+        groups=_with_line(tree.texts.get("etc/group", ROOT_GROUP_LINE), GROUP_LINE),
         lacks=tuple(
             path for path in ("etc/hosts", "etc/hostname", "etc/resolv.conf") if path not in tree.links
         ),
@@ -136,18 +134,7 @@ def fitting_entries(given: Given) -> Iterator[Entry]:
     yield Entry("etc/group", "file", data=given.groups.encode())
     for path in given.lacks:
         yield Entry(path, "file", data=b"")
-    for path, mode, owner in (
-        (STATE, 0o700, USER_ID),
-        (RUN, 0o700, USER_ID),
-        (TEMPORARY, 0o1777, 0),
-        (APP, 0o755, 0),
-    ):
-        yield Entry(path.lstrip("/"), "folder", mode=mode, owner=owner)
-    for path in ("dev", "proc", "sys"):
-        yield Entry(path, "folder", mode=0o755)
-
-
-_USER_LINE: Final = f"{USER}:x:{USER_ID}:{USER_ID}::{STATE}:/usr/sbin/nologin\n"
+    yield from standing_entries()
 
 
 def _with_line(text: str, line: str) -> str:

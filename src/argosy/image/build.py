@@ -46,6 +46,7 @@ from argosy.image.inside import (
     VARIABLES,
 )
 from argosy.image.lock import Lock
+from argosy.image.owntests import used_tests
 from argosy.image.plan import Image
 from argosy.image.sbom import bill_of_materials
 from argosy.image.wheels import Wheel, WheelHouse, unpack
@@ -115,7 +116,7 @@ class Builder:
         layers = (
             *self.base_layers(),
             *(self.system_layer(name) for name in image.system),
-            *self.wheel_layers(wheels),
+            *self.wheel_layers(wheels, self.tests_for(image, wheels)),
             self.argosy_layer(),
             self.app_layer(image, bill),
         )
@@ -165,22 +166,30 @@ class Builder:
 
         return self.store.layer(key, entries)
 
-    def wheel_layers(self, wheels: tuple[Wheel, ...]) -> Iterator[Blob]:
+    def tests_for(self, image: Image, wheels: tuple[Wheel, ...]) -> tuple[str, ...]:
+        """Return the modules of packages' tests that something in an image asks for."""
+        own = used_tests(image.files, lambda name: (self.root / name).read_bytes())
+        return tuple(sorted({*own, *(word for wheel in wheels for word in wheel.tests)}))
+
+    def wheel_layers(self, wheels: tuple[Wheel, ...], tests: tuple[str, ...]) -> Iterator[Blob]:
         """Yield a layer for each wheel; what is beyond the limit of layers shares the last one."""
         room = _MOST_LAYERS - (len(self.given.layers) if self.given is not None else 0)
         alone, rest = wheels[:room], wheels[room:]
         for wheel in alone:
-            yield self.wheel_layer((wheel,))
+            yield self.wheel_layer((wheel,), tests)
         if rest:
-            yield self.wheel_layer(rest)
+            yield self.wheel_layer(rest, tests)
 
-    def wheel_layer(self, wheels: tuple[Wheel, ...]) -> Blob:
+    def wheel_layer(self, wheels: tuple[Wheel, ...], tests: tuple[str, ...]) -> Blob:
+        """Return the layer of some wheels. tests: what an image needs of packages' tests."""
+
         def lay_out(folder: Path) -> None:
             self.house.fetch(wheels)
             for wheel in wheels:
-                unpack(self.house.path_of(wheel), folder, self.site)
+                unpack(self.house.path_of(wheel), folder, self.site, tests)
 
-        return self.compiled_layer("\n".join(["wheel", *(wheel.sha256 for wheel in wheels)]), lay_out)
+        key = ["wheel without tests", *(wheel.sha256 for wheel in wheels), *tests]
+        return self.compiled_layer("\n".join(key), lay_out)
 
     def argosy_layer(self) -> Blob:
         key = f"argosy\n{argosy.__version__}\n{digest_of_argosy()}"

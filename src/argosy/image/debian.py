@@ -21,7 +21,17 @@ from argosy.fault import Fault, RefusedError
 from argosy.image.blobs import Entry, entries_below
 from argosy.image.commands import need_program, run_program
 from argosy.image.elf import needed_libraries
-from argosy.image.inside import APP, RUN, STATE, TEMPORARY, USER, USER_ID
+from argosy.image.inside import (
+    APP,
+    GROUP_LINE,
+    ROOT_GROUP_LINE,
+    ROOT_LINE,
+    RUN,
+    STATE,
+    TEMPORARY,
+    USER_ID,
+    USER_LINE,
+)
 from argosy.image.marshalled import canonical
 
 PYTHON: Final = "3.13"
@@ -258,11 +268,8 @@ def _settings(tree: Path) -> Iterator[Entry]:
     """Yield users, names, certificates, zones, and the folders that may be written."""
     for name in ("bin", "sbin", "lib", "lib64"):
         yield Entry(name, "link", target=f"usr/{name}", mode=0o777)
-    users = (
-        f"root:x:0:0:root:/root:/usr/sbin/nologin\n{USER}:x:{USER_ID}:{USER_ID}::{STATE}:/usr/sbin/nologin\n"
-    )
-    yield Entry("etc/passwd", "file", data=users.encode())
-    yield Entry("etc/group", "file", data=f"root:x:0:\n{USER}:x:{USER_ID}:\n".encode())
+    yield Entry("etc/passwd", "file", data=(ROOT_LINE + USER_LINE).encode())
+    yield Entry("etc/group", "file", data=(ROOT_GROUP_LINE + GROUP_LINE).encode())
     yield Entry("etc/nsswitch.conf", "file", data=b"passwd: files\ngroup: files\nhosts: files dns\n")
     for name in ("services", "protocols", f"python{PYTHON}/sitecustomize.py"):
         if (tree / "etc" / name).is_file():
@@ -277,6 +284,11 @@ def _settings(tree: Path) -> Iterator[Entry]:
     for entry in entries_below(tree / "usr/share/zoneinfo", "usr/share/zoneinfo/"):
         if not entry.path.startswith(("usr/share/zoneinfo/right", "usr/share/zoneinfo/posix")):
             yield entry
+    yield from standing_entries()
+
+
+def standing_entries() -> Iterator[Entry]:
+    """Yield the folders of every image: what may be written, and what an engine mounts over."""
     for path, mode, owner in (
         (STATE, 0o700, USER_ID),
         (RUN, 0o700, USER_ID),

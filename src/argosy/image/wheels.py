@@ -8,7 +8,7 @@ import posixpath
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ import msgspec
 from argosy.fault import Fault, MissingError, RefusedError
 from argosy.image.commands import run_program
 from argosy.image.debian import PYTHON
+from argosy.image.owntests import unneeded_files, used_tests
 from argosy.source.distributions import normalized
 
 try:
@@ -54,7 +55,8 @@ class Wheel(msgspec.Struct, frozen=True, order=True):
     """One wheel, as a lock has it.
 
     needs: distributions that it asks for on the image's Python. unpacked_bytes: of the files that are laid
-    out; 0 in a lock that was written before they were counted.
+    out; 0 in a lock that was written before they were counted. tests: modules of other packages' tests that
+    it imports.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Wheel(msgspec.Struct, frozen=True, order=True):
     sha256: str
     needs: tuple[str, ...] = ()
     unpacked_bytes: int = 0
+    tests: tuple[str, ...] = ()
 
     @property
     def requirement(self) -> str:
@@ -176,9 +179,15 @@ def read_wheel(path: Path, digest: str) -> Wheel:
     with zipfile.ZipFile(path) as archive:
         place = next(item for item in archive.namelist() if item.endswith(".dist-info/METADATA"))
         metadata = HeaderParser().parsestr(archive.read(place).decode())
-        size = sum(item.file_size for item in archive.infolist() if _target(item.filename, "") is not None)
+        left_out = unneeded_files(archive)
+        size = sum(
+            item.file_size
+            for item in archive.infolist()
+            if item.filename not in left_out and _target(item.filename, "") is not None
+        )
+        tests = used_tests(archive.namelist(), archive.read)
     needs = tuple(sorted(set(_needs(metadata.get_all("Requires-Dist") or []))))
-    return Wheel(normalized(name), version, path.name, digest, needs, size)
+    return Wheel(normalized(name), version, path.name, digest, needs, size, tests)
 
 
 def _needs(lines: Iterable[str]) -> Iterator[str]:
@@ -192,15 +201,17 @@ def _needs(lines: Iterable[str]) -> Iterator[str]:
             yield normalized(requirement.name)
 
 
-def unpack(path: Path, folder: Path, site: str) -> None:
+def unpack(path: Path, folder: Path, site: str, used: Collection[str] | None = None) -> None:
     """Lay a wheel out below `folder` as an installer would, with its modules in `site`.
 
     Commands of its entry points get a small script each; nothing of it runs.
+    used: modules of tests that others ask for; the tests that nobody asks for are left out. None: all of it.
     """
     with zipfile.ZipFile(path) as archive:
+        left_out = frozenset[str]() if used is None else unneeded_files(archive, used)
         for item in archive.infolist():
             target = _target(item.filename, site)
-            if target is None or item.is_dir():
+            if target is None or item.is_dir() or item.filename in left_out:
                 continue
             place = folder / target
             place.parent.mkdir(parents=True, exist_ok=True)

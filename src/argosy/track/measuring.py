@@ -6,7 +6,7 @@ import datetime
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -55,7 +55,7 @@ class Measurer:
         self.reader = InputReader(folder, moved, variables)
         self._revision: Revision | None = None
         self._left_out = moved
-        self._outputs: dict[tuple[Measure, int], Output | TroubleError] = {}
+        self._outputs: dict[tuple[Hashable, int], Output | TroubleError] = {}
         self._fleets: dict[tuple[str, int], dict[str, float] | TroubleError] = {}
         self._audits: dict[str, tuple[Sequence[Finding], int] | TroubleError] = {}
 
@@ -160,7 +160,7 @@ class Measurer:
         return found
 
     def _output(self, measure: Measure, turn: int) -> Output:
-        key = (msgspec.structs.replace(measure, read=None, inputs=()), turn)
+        key = (source_of(measure), turn)
         if key not in self._outputs:
             try:
                 self._outputs[key] = run_command(measure, self._folder, self._variables)
@@ -178,6 +178,32 @@ class Measurer:
         if self._revision is None:
             self._revision = revision(self._folder, self._left_out)
         return self._revision
+
+
+def longest_of_sources(track: Track, ledger: Ledger) -> dict[Hashable, float]:
+    """Return how long each source took, in seconds, when it was asked last.
+
+    Of metrics that share a source only the one that was measured first has waited for it, so its time is the
+    source's, and all of them cost that when it has to be asked again.
+    """
+    longest: dict[Hashable, float] = {}
+    for metric in track.metrics():
+        baseline = metric.baseline.measure if metric.baseline is not None else None
+        roles: tuple[tuple[Role, Measure | None], ...] = (("current", metric.measure), ("baseline", baseline))
+        for role, measure in roles:
+            known = latest(ledger.of(metric.name, role))
+            if known is not None and measure is not None:
+                source = source_of(measure)
+                longest[source] = max(known.seconds, longest.get(source, 0.0))
+    return longest
+
+
+def source_of(measure: Measure) -> Hashable:
+    """Return what a measure asks: a command, a tree's audit or a fleet's start, whatever it reads from it."""
+    builtin = find_builtin(measure.builtin) if measure.builtin else None
+    if builtin is None:
+        return msgspec.structs.replace(measure, read=None, inputs=())
+    return ("audit", measure.tree) if builtin.of == "tree" else ("fleet", measure.fleet, builtin.is_live)
 
 
 def find_stale(track: Track, ledger: Ledger, measurer: Measurer, *, everything: bool = False) -> list[Job]:

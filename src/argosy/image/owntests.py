@@ -1,0 +1,112 @@
+"""The tests that packages bring along: which files of a wheel serve for nothing but trying it out.
+
+A folder `tests` or `test` inside a package is left out of images where it has tests in it, by their names,
+and where nothing that is not in such a folder asks for what is in it: no module of the wheel, of the other
+wheels, of the agents. What asks is read, never run; a text that may be such a name or path counts too.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final
+
+_FOLDERS: Final = frozenset({"test", "tests"})
+_IS_TEST: Final = re.compile(r"(test_.*|.*_tests?|conftest)\.py")
+# What a module has to have in its text to be read at all: parsing all of a large package takes seconds.
+_MENTION: Final = re.compile(rb"""\.tests?\b|\btests?\.\w|\bimport\b[^\n]*\btests?\b|['"/]tests?['"/]""")
+_DOTTED: Final = re.compile(r"\w*(\.\w+)*\.tests?(\.\w+)*|tests?\.\w+(\.\w+)*")
+
+
+def unneeded_files(archive: zipfile.ZipFile, used: Collection[str] = ()) -> frozenset[str]:
+    """Return the files of a wheel that only its own tests are. used: modules of tests that others ask for."""
+    by_folder: dict[str, list[str]] = {}
+    others: list[str] = []
+    for name in archive.namelist():
+        folder = _folder_of(name)
+        if folder:
+            by_folder.setdefault(folder, []).append(name)
+        elif name.endswith(".py") and not _is_test(name):
+            others.append(name)
+    found = {folder for folder, names in by_folder.items() if any(map(_is_test, names))}
+    if not found:
+        return frozenset()
+    asked = {*used, *(word for name in others for word in asked_tests(archive.read(name), name))}
+    needed = {folder for folder in found if _is_asked(folder, asked)}
+    return frozenset(name for folder in found - needed for name in by_folder[folder])
+
+
+def used_tests(names: Iterable[str], read: Callable[[str], bytes]) -> tuple[str, ...]:
+    """Return the modules of other packages' tests that sources ask for, of a wheel or of a tree.
+
+    names: files, from where packages are imported from; tests among them do not ask. read: their content.
+    """
+    sources = [name for name in names if name.endswith(".py")]
+    tops = {name.partition("/")[0].removesuffix(".py") for name in sources}
+    found = {
+        word
+        for name in sources
+        if not _folder_of(name) and not _is_test(name)
+        for word in asked_tests(read(name), name)
+        if "/" not in word and word.partition(".")[0] not in tops
+    }
+    return tuple(sorted(found))
+
+
+def asked_tests(data: bytes, path: str) -> Iterator[str]:
+    """Yield names of modules, and paths, in a source that may be those of tests.
+
+    path: of the source, from where packages are imported from. What does not parse asks for nothing, since
+    nothing can import it.
+    """
+    if not _MENTION.search(data):
+        return
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(data)
+    except (SyntaxError, ValueError):
+        return
+    package = path.split("/")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from filter(_names_tests, (alias.name for alias in node.names))
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *(node.module or "").split(".")]).strip(".")
+            yield from filter(_names_tests, (module, *(f"{module}.{alias.name}" for alias in node.names)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from _in_text(node.value, package)
+
+
+def _in_text(text: str, package: list[str]) -> Iterator[str]:
+    """Yield what a text may mean: a module, or a path beside the source."""
+    if _DOTTED.fullmatch(text):
+        yield ".".join([*package, text.lstrip(".")]) if text.startswith(".") else text
+    elif text.strip("/").partition("/")[0] in _FOLDERS:
+        yield "/".join([*package, text.strip("/")])
+
+
+def _names_tests(module: str) -> bool:
+    return not _FOLDERS.isdisjoint(module.split(".")[1:])
+
+
+def _folder_of(name: str) -> str:
+    """Return the outermost folder of tests that a file is in, if it is in a package at all."""
+    parts = name.split("/")
+    if parts[0].endswith((".data", ".dist-info")):
+        return ""
+    for depth in range(1, len(parts) - 1):
+        if parts[depth] in _FOLDERS:
+            return "/".join(parts[: depth + 1])
+    return ""
+
+
+def _is_test(name: str) -> bool:
+    return _IS_TEST.fullmatch(name.rpartition("/")[2]) is not None
+
+
+def _is_asked(folder: str, asked: Iterable[str]) -> bool:
+    return any(f"{word.replace('.', '/')}/".startswith(f"{folder}/") for word in asked)
