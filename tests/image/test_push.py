@@ -6,7 +6,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import random
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,72 +15,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.cli import main
 from argosy.fault import InputError
-from argosy.image.blobs import CONFIG_TYPE, MANIFEST_TYPE, Blob, Store
-from argosy.image.build import Built, write_layout
+from argosy.image.blobs import MANIFEST_TYPE
 from argosy.image.credentials import find_credentials
-from argosy.image.plan import Image
 from argosy.image.target import read_target
 from rig.fleet import free_ports
-from rig.registry import PASSWORD, USER, Relay, registry
-
-_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-_FLEET = "fleet: yard\nagents:\n  Light: {run: light.py, group: light}\n"
-
-
-@pytest.fixture(scope="module")
-def _oras() -> None:
-    pytest.importorskip("oras", reason="the extra `push` is not installed")
-
-
-@pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _oras: None) -> Path:
-    """A fleet with a layout of two images that share a layer, and one that failed its proof."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "tree"
-    folder.mkdir()
-    (folder / "fleet.yaml").write_text(_FLEET)
-    (folder / "light.py").write_text("")
-    store = Store(tmp_path / "store")
-    chance = random.Random(7)
-    shared, own, large = (
-        store.add(chance.randbytes(size), _LAYER_TYPE) for size in (2**20, 2**20, 6 * 2**20)
-    )
-    built = [
-        _built(store, "light", (shared, own)),
-        _built(store, "heavy", (shared, large)),
-        _built(store, "broken", (shared,)),
-    ]
-    write_layout(folder / ".argosy" / "images", store, built, ["light", "heavy"], "v1")
-    return folder
-
-
-def _built(store: Store, name: str, layers: tuple[Blob, ...]) -> Built:
-    image = Image(name, "yard", None, ("Light",), (), (), None, ())
-    config = store.add(
-        json.dumps({"architecture": "amd64", "os": "linux", "name": name}).encode(), CONFIG_TYPE
-    )
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST_TYPE,
-        "config": config.descriptor(),
-        "layers": [layer.descriptor() for layer in layers],
-    }
-    data = json.dumps(manifest, separators=(",", ":")).encode()
-    return Built(image, store.add(data, MANIFEST_TYPE), layers, b"")
+from rig.layout import log_in, manifests, push
+from rig.registry import Relay, registry
+from rig.tokens import PASSWORD, USER
 
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
     with registry(tmp_path / "registry") as found:
         yield found
-
-
-def push(tree: Path, *words: str) -> int:
-    return main(["image", "push", "--fleet", str(tree), *words])
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -93,11 +40,6 @@ def pulled(port: int, repository: str, tag: str) -> bytes:
     url = f"http://127.0.0.1:{port}/v2/{repository}/manifests/{tag}"
     with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": MANIFEST_TYPE})) as answer:
         return bytes(answer.read())
-
-
-def manifests(tree: Path) -> dict[str, str]:
-    index = json.loads((tree / ".argosy" / "images" / "index.json").read_text())
-    return {item["annotations"]["argosy.image"]: item["digest"] for item in index["manifests"]}
 
 
 def test_what_is_pulled_is_what_was_pushed_and_nothing_is_sent_twice(
@@ -157,21 +99,14 @@ def test_a_closed_registry_lets_in_who_it_knows_and_nobody_else(
         error = capsys.readouterr().err
         assert f"the registry wants credentials, and there are none for `127.0.0.1:{port}`" in error
         assert f"hint: `podman login 127.0.0.1:{port}`" in error
-        _write_credentials(tmp_path, port, "wrong")
+        log_in(tmp_path, f"127.0.0.1:{port}", USER, "wrong")
         assert push(tree, *words) == 1
         error = capsys.readouterr().err
         assert f"the registry does not let in `{USER}` (from {tmp_path}/.docker/config.json)" in error
         assert "wrong" not in error
-        _write_credentials(tmp_path, port, PASSWORD)
+        log_in(tmp_path, f"127.0.0.1:{port}", USER, PASSWORD)
         assert push(tree, *words, "--json") == 0
         assert told(capsys)["light"]["digest"] == manifests(tree)["light"]
-
-
-def _write_credentials(home: Path, port: int, password: str) -> None:
-    auth = base64.b64encode(f"{USER}:{password}".encode()).decode()
-    (home / ".docker").mkdir(exist_ok=True)
-    text = json.dumps({"auths": {f"127.0.0.1:{port}": {"auth": auth}}})
-    (home / ".docker" / "config.json").write_text(text)
 
 
 def test_who_is_not_there_is_told_at_once(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:

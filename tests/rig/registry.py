@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -15,25 +16,36 @@ from pathlib import Path
 
 import pytest
 
+from rig.authority import Shown
 from rig.fleet import free_ports
+from rig.tokens import ISSUER, SERVICE, TokenService
 
 PROGRAM = shutil.which("docker-registry")
-USER, PASSWORD = "argosy", "ship"
 # Of USER and PASSWORD, by bcrypt: the registry takes no other.
 _LINE = "argosy:$2b$04$pfWknP.Zb0AFqVAg1tumVePLWsuS7wzeWdvgkP5iLaMPyCbhKpUYu\n"
 
 
 @contextmanager
-def registry(folder: Path, *, is_closed: bool = False) -> Iterator[int]:
-    """Run a registry that keeps its blobs in `folder`; give its port. is_closed: it asks who one is."""
+def registry(
+    folder: Path,
+    *,
+    is_closed: bool = False,
+    tokens: TokenService | None = None,
+    shows: Shown | None = None,
+) -> Iterator[int]:
+    """Run a registry that keeps its blobs in `folder`; give its port.
+
+    is_closed: it asks for a password. tokens: it wants tokens of this service. shows: it speaks TLS, with
+    this certificate.
+    """
     if PROGRAM is None:
         pytest.skip("there is no registry to push to (Debian: docker-registry)")
     folder.mkdir(exist_ok=True)
     for _ in range(5):  # a port that was free a moment ago may be somebody's by now
         (port,) = free_ports(1)
-        process = _started(folder, port, is_closed=is_closed)
+        process = _started(folder, port, is_closed=is_closed, tokens=tokens, shows=shows)
         try:
-            if _answers(f"http://127.0.0.1:{port}/v2/", process):
+            if _answers(f"{'https' if shows else 'http'}://127.0.0.1:{port}/v2/", process):
                 yield port
                 return
         finally:
@@ -42,9 +54,15 @@ def registry(folder: Path, *, is_closed: bool = False) -> Iterator[int]:
     raise AssertionError(f"the registry does not answer: {(folder / 'log').read_text()[-500:]}")
 
 
-def _started(folder: Path, port: int, *, is_closed: bool) -> subprocess.Popen[bytes]:
+def _started(
+    folder: Path, port: int, *, is_closed: bool, tokens: TokenService | None, shows: Shown | None
+) -> subprocess.Popen[bytes]:
     assert PROGRAM is not None
-    lines = ["version: 0.1", "log: {level: error}", f"http: {{addr: '127.0.0.1:{port}'}}"]
+    tls = f", tls: {{certificate: '{shows.certificate}', key: '{shows.key}'}}" if shows else ""
+    lines = ["version: 0.1", "log: {level: error}", f"http: {{addr: '127.0.0.1:{port}'{tls}}}"]
+    if tokens is not None:
+        words = f"realm: '{tokens.realm}', service: {SERVICE}, issuer: {ISSUER}"
+        lines.append(f"auth: {{token: {{{words}, rootcertbundle: '{tokens.authority.certificate}'}}}}")
     lines.append(f"storage: {{filesystem: {{rootdirectory: '{folder / 'blobs'}'}}}}")
     if is_closed:
         (folder / "users").write_text(_LINE)
@@ -58,9 +76,10 @@ def _started(folder: Path, port: int, *, is_closed: bool) -> subprocess.Popen[by
 def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
     """Wait for the first answer; False when the program ended, or says nothing for long."""
     deadline = time.monotonic() + 30
+    anybody = ssl._create_unverified_context() if url.startswith("https") else None
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with urllib.request.urlopen(url, timeout=5, context=anybody):
                 return process.poll() is None
         except urllib.error.HTTPError as error:
             error.close()

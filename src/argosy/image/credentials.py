@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,12 +21,25 @@ from argosy.fault import Fault, InputError
 _HELPER_WITHIN_S = 30.0
 
 
+# What a helper program calls a user who has a token for tokens in place of a password.
+_TOKEN_USER: Final = "<token>"
+
+
 class Credentials(msgspec.Struct, frozen=True):
-    """A user and a password, or what stands for one. where: the file that has them or names their keeper."""
+    """A user and a password, or what stands for one. where: the file that has them or names their keeper.
+
+    is_token: the password is a token that the registry's token service gives others for, and nothing else.
+    """
 
     user: str
     password: str
     where: str
+    is_token: bool = False
+
+    @property
+    def as_basic(self) -> str:
+        """The value of `Authorization` that has them."""
+        return f"Basic {base64.b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
 
     def __repr__(self) -> str:
         return f"Credentials(user={self.user!r}, where={self.where!r})"
@@ -34,6 +47,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
 class _Held(msgspec.Struct):
     auth: str = ""
+    identitytoken: str = ""
 
 
 class _File(msgspec.Struct, rename="camel"):
@@ -80,8 +94,11 @@ def credential_files(environ: Mapping[str, str]) -> Iterator[Path]:
 def _held(file: _File, name: str, path: Path) -> Credentials | None:
     """Return what a file has for a name; a helper for that one name goes before what is written."""
     helper = file.cred_helpers.get(name)
-    if helper is None and name in file.auths and file.auths[name].auth:
-        return _decoded(file.auths[name].auth, name, path)
+    written = file.auths.get(name, _Held())
+    if helper is None and written.identitytoken:
+        return Credentials(_TOKEN_USER, written.identitytoken, str(path), is_token=True)
+    if helper is None and written.auth:
+        return _decoded(written.auth, name, path)
     helper = helper or file.creds_store
     return _asked(helper, name, path) if helper else None
 
@@ -116,7 +133,8 @@ def _asked(helper: str, name: str, path: Path) -> Credentials | None:
         return None
     try:
         told: dict[str, Any] = msgspec.json.decode(done.stdout, type=dict[str, Any])
-        return Credentials(str(told["Username"]), str(told["Secret"]), str(path))
+        user, secret = str(told["Username"]), str(told["Secret"])
+        return Credentials(user, secret, str(path), is_token=user == _TOKEN_USER)
     except (msgspec.MsgspecError, KeyError) as error:
         raise _faulty(path, f"`{program}` answers without `Username` and `Secret`") from error
 

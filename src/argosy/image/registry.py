@@ -1,40 +1,42 @@
 """One registry, spoken to through oras-py; what goes wrong there is named.
 
-oras-py is an extra (`argosy[push]`) and imports an HTTP library: only who pushes imports this module. Two
+oras-py is an extra (`argosy[push]`) and imports an HTTP library: only who pushes imports this module. Three
 things of it are not taken as they are. It tries again for two minutes when nobody answers; here that is told
-at once, since a push that is repeated goes on where it ended. It writes a manifest anew, with another digest
-than the layout's; here the layout's own bytes are sent.
+at once, since a push that is repeated goes on where it ended. It keeps the first token that it was given,
+which opens one repository for reading; here each refusal is taken up, see `authorization`. It writes a
+manifest anew, with another digest than the layout's; here the layout's own bytes are sent.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+import ssl
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
-from oras.auth import get_auth_backend
 from oras.container import Container
 from oras.provider import Registry as Provider
 from requests.adapters import HTTPAdapter
 
 from argosy.fault import Fault, MissingError, RefusedError
+from argosy.image.authorization import Authorization
 from argosy.image.blobs import MANIFEST_TYPE
-from argosy.image.credentials import Credentials, find_credentials
+from argosy.image.credentials import find_credentials
 from argosy.image.target import Target
+from argosy.image.trust import speaks_tls, tls_context, tls_fault
 
 _CONNECT_S: Final = 10.0
 # From the last byte sent to the first of the answer: a registry hashes a large blob meanwhile.
 _ANSWER_S: Final = 300.0
 # Beyond this a blob is sent in pieces: a whole one is held in memory.
 _PIECE_BYTES: Final = 64 * 2**20
-_CREATED: Final = 201
+_CREATED, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 201, 401, 403, 404
 
 # It tells of its attempts by itself; what matters comes with the error.
 logging.getLogger("oras.logger").addHandler(logging.NullHandler())
@@ -42,7 +44,17 @@ logging.getLogger("oras.logger").propagate = False
 
 
 class _Adapter(HTTPAdapter):  # type: ignore[misc]
-    """Ends a request that nobody answers; oras-py waits for ever."""
+    """Ends a request that nobody answers; oras-py waits for ever. context: whom it trusts."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **words: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._context, **words)
+
+    def proxy_manager_for(self, *args: Any, **words: Any) -> Any:
+        return super().proxy_manager_for(*args, ssl_context=self._context, **words)
 
     def send(self, request: Any, **words: Any) -> Any:
         words["timeout"] = (_CONNECT_S, _ANSWER_S)
@@ -58,37 +70,71 @@ class _Closed(HTTPAdapter):  # type: ignore[misc]
         raise RefusedError(Fault(place, "registry-insecure", message, "`--http` where nobody listens"))
 
 
-class _Provider(Provider):  # type: ignore[misc]
-    """oras-py's provider, without its waiting; basic credentials go along with each request."""
+class _AnswerError(Exception):
+    """A registry's answer that is none of those that one can go on with."""
 
-    basic: Credentials | None = None
+    def __init__(self, answer: Any) -> None:
+        super().__init__(f"{answer.status_code} {answer.reason}")
+        self.answer = answer
+
+
+class _Provider(Provider):  # type: ignore[misc]
+    """oras-py's provider, without its waiting and its tokens."""
+
+    def open(self, context: ssl.SSLContext, authorization: Authorization) -> None:
+        """Take what every request goes with."""
+        self.authorization = authorization
+        self.session.auth = _unchanged  # a `.netrc` would put its own in place of the token
+        self.session.mount("https://", _Adapter(context))
+        self.session.mount("http://", _Adapter(context) if self.prefix == "http" else _Closed())
 
     def do_request(self, url: str, method: str = "GET", **words: Any) -> Any:
-        if self.basic is not None and urlsplit(url).netloc == self.hostname:
-            pair = base64.b64encode(f"{self.basic.user}:{self.basic.password}".encode()).decode()
-            words["headers"] = {**(words.get("headers") or {}), "Authorization": f"Basic {pair}"}
-        once: Callable[..., Any] = Provider.do_request.__wrapped__
-        return once(self, url, method, **words)
+        """Ask once, and once more with what a refusal asks for.
+
+        Raises _AnswerError: it is refused, or fails.
+        """
+        given = words.pop("headers", None) or {}
+        authorization = self.authorization
+        answer = self.session.request(
+            method, url, headers={**given, **authorization.headers_for(url)}, **words
+        )
+        challenge = answer.headers.get("Www-Authenticate", "")
+        is_asked = answer.status_code == _UNAUTHORIZED and authorization.is_home(url)
+        if is_asked and authorization.take_up(challenge):
+            answer = self.session.request(
+                method, url, headers={**given, **authorization.headers_for(url)}, **words
+            )
+        if answer.status_code >= 400 and (method, answer.status_code) != ("HEAD", _NOT_FOUND):
+            raise _AnswerError(answer)
+        return answer
+
+
+def _unchanged(request: Any) -> Any:
+    return request
 
 
 class Registry:
     """A registry that answers, and lets one in as far as it says now.
 
     Raises MissingError: nobody answers. Raises RefusedError: what answers is no registry, or wants other
-    credentials. Raises InputError: the files of credentials are faulty.
+    credentials. Raises InputError: the files of credentials or of certificates are faulty.
     """
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.credentials = find_credentials(target.known_as, os.environ)
-        self._provider = _Provider(hostname=target.address, insecure=target.is_plain)
-        self._provider.session.mount("https://", _Adapter())
-        self._provider.session.mount("http://", _Adapter() if target.is_plain else _Closed())
+        self._open(is_plain=target.is_plain)
         self._enter()
 
     def close(self) -> None:
         """Close its connections."""
         self._provider.session.close()
+
+    def _open(self, *, is_plain: bool) -> None:
+        self._provider = _Provider(hostname=self.target.address, insecure=is_plain)
+        self._home = f"{self._provider.prefix}://{self.target.address}"
+        authorization = Authorization(self._provider.session, self._home, self.credentials)
+        self._provider.open(tls_context(self.target.host, os.environ), authorization)
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """Tell whether a repository has a blob."""
@@ -100,7 +146,10 @@ class Registry:
         """Have a blob of another repository there; False when the registry does not do that."""
         url = f"{self._provider.prefix}://{self._container(repository).upload_blob_url()}"
         with self._named(f"a loan of {digest[:19]} to `{repository}`"):
-            answer = self._provider.do_request(f"{url}?mount={digest}&from={other}", "POST")
+            try:
+                answer = self._provider.do_request(f"{url}?mount={digest}&from={other}", "POST")
+            except _AnswerError:  # not let in there, for one: what cannot be mounted is sent
+                return False
             return bool(answer.status_code == _CREATED)
 
     def send_blob(self, repository: str, path: Path, digest: str) -> None:
@@ -134,59 +183,83 @@ class Registry:
 
     def _enter(self) -> None:
         """Ask who answers, and how it wants to be told who asks."""
-        url = f"{self._provider.prefix}://{self.target.address}/v2/"
         with self._named(""):
-            answer = self._provider.session.get(url, allow_redirects=False)
-        asked = answer.headers.get("Www-Authenticate", "").lower()
-        if answer.status_code == 401 and asked.startswith("basic"):
-            if self.credentials is None:
-                raise self._strange()
-            self._provider.basic = self.credentials
-            self._provider.auth = get_auth_backend("basic", self._provider.session, self.target.is_plain)
-            self._provider.auth.set_basic_auth(self.credentials.user, self.credentials.password)
-            with self._named(""):
-                if self._provider.do_request(url).status_code == 401:
+            answer = self._greeting()
+            challenge = answer.headers.get("Www-Authenticate", "")
+            if answer.status_code == _UNAUTHORIZED and challenge.lower().startswith("basic"):
+                if not self._provider.authorization.take_up(challenge):
                     raise self._strange()
-        elif answer.status_code == 401 and asked.startswith("bearer"):
-            if self.credentials is not None:
-                self._provider.auth.set_basic_auth(self.credentials.user, self.credentials.password)
-        elif answer.status_code != 200:
-            message = f"{url} answers {answer.status_code} {answer.reason}, expected the API of a registry"
-            raise RefusedError(Fault(self.target.host, "no-registry", message, "look at what `--to` says"))
+                self._provider.do_request(f"{self._home}/v2/")
+            elif answer.status_code not in (200, _UNAUTHORIZED):
+                message = (
+                    f"{self._home}/v2/ answers {answer.status_code} {answer.reason}, "
+                    "expected the API of a registry"
+                )
+                hint = "look at what `--to` says"
+                raise RefusedError(Fault(self.target.host, "no-registry", message, hint))
+
+    def _greeting(self) -> Any:
+        """Return the first answer; on this machine itself TLS is spoken with who speaks nothing else."""
+        try:
+            answer = self._provider.session.get(f"{self._home}/v2/", allow_redirects=False)
+            is_strange = answer.status_code == 400
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout):
+            if not self._may_want_tls():
+                raise
+            is_strange = True
+        if is_strange and self._may_want_tls():
+            self.close()
+            self._open(is_plain=False)
+            answer = self._provider.session.get(f"{self._home}/v2/", allow_redirects=False)
+        return answer
+
+    def _may_want_tls(self) -> bool:
+        return self.target.is_here and self._provider.prefix == "http" and speaks_tls(self.target.address)
 
     @contextmanager
     def _named(self, what: str) -> Iterator[None]:
         """Name what goes wrong. what: is under way; empty before anything is."""
+        host = self.target.host
         try:
             yield
         except requests.exceptions.SSLError as error:
-            hint = "its certificate must be one that this machine trusts; `--http` only where nobody listens"
-            raise RefusedError(
-                Fault(self.target.host, "registry-tls", f"no TLS: {_why(error)}", hint)
-            ) from error
+            place = urlsplit(error.request.url).netloc if error.request is not None else host
+            *_, cause = (each for each in _causes(error) if isinstance(each, OSError))
+            raise RefusedError(tls_fault(host, place, cause, os.environ)) from error
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
             if not what:
-                message = (
-                    f"no registry answers at {self._provider.prefix}://{self.target.address}: {_why(error)}"
-                )
+                message = f"no registry answers at {self._home}: {_why(error)}"
                 hint = "start it, or look at what `--to` says"
-                raise MissingError(Fault(self.target.host, "registry-down", message, hint)) from error
+                raise MissingError(Fault(host, "registry-down", message, hint)) from error
             message = f"the connection ended during {what}: {_why(error)}"
             hint = "run the command again: blobs that arrived are not sent again"
-            raise RefusedError(Fault(self.target.host, "push-interrupted", message, hint)) from error
-        except ValueError as error:  # of oras-py: nobody lets it in, or an answer without a place to send to
-            if "authentication" in str(error):
-                raise self._strange() from error
-            raise RefusedError(
-                Fault(self.target.host, "registry-refused", f"{what or 'its greeting'}: {error}", _FULL_HINT)
-            ) from error
+            raise RefusedError(Fault(host, "push-interrupted", message, hint)) from error
+        except _AnswerError as error:
+            raise self._refusal(what, error.answer) from error
+        except ValueError as error:  # of oras-py: an answer without a place to send to, for one
+            message = f"{what or 'its greeting'}: {error}"
+            raise RefusedError(Fault(host, "registry-refused", message, _FULL_HINT)) from error
 
     def _expect(self, answer: Any, code: int) -> None:
-        if answer.status_code in (401, 403):
-            raise self._strange(_said(answer))
         if answer.status_code != code:
-            message = f"it answers {answer.status_code} {answer.reason}{_said(answer)}"
-            raise RefusedError(Fault(self.target.host, "registry-refused", message, _FULL_HINT))
+            raise _AnswerError(answer)
+
+    def _refusal(self, what: str, answer: Any) -> RefusedError:
+        """Return the error of an answer: who one is is not known, or not enough, or something else."""
+        code = answer.status_code
+        is_known = code == _FORBIDDEN or self._provider.authorization.has_token
+        if code == _UNAUTHORIZED and not is_known:
+            return self._strange(_said(answer))
+        host = self.target.host
+        if code in (_UNAUTHORIZED, _FORBIDDEN) and self.credentials is not None:
+            found = self.credentials
+            message = f"`{found.user}` (from {found.where}) is let in, and may not: {what}{_said(answer)}"
+            hint = "who keeps the registry gives the right to push there"
+            return RefusedError(Fault(host, "registry-denied", message, hint))
+        if code in (_UNAUTHORIZED, _FORBIDDEN):
+            return self._strange(_said(answer))
+        message = f"{what or 'its greeting'}: it answers {code} {answer.reason}{_said(answer)}"
+        return RefusedError(Fault(host, "registry-refused", message, _FULL_HINT))
 
     def _strange(self, said: str = "") -> RefusedError:
         """Return the error of who is not let in."""
@@ -203,15 +276,18 @@ class Registry:
 _FULL_HINT: Final = "the registry's own log says more; blobs that arrived are not sent again"
 
 
-def _why(error: BaseException) -> str:
-    """Return the innermost reason of a request that failed, in the system's words where it has some."""
-    said = str(error)
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that led to it, the first of them last."""
     inner: BaseException | None = error
     while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            said = inner.strerror
+        yield inner
         inner = inner.__cause__ or inner.__context__
-    return said
+
+
+def _why(error: BaseException) -> str:
+    """Return the innermost reason of a request that failed, in the system's words where it has some."""
+    said = [each.strerror for each in _causes(error) if isinstance(each, OSError) and each.strerror]
+    return said[-1] if said else str(error)
 
 
 def _said(answer: Any) -> str:

@@ -20,13 +20,14 @@ _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 class Target(msgspec.Struct, frozen=True):
     """A registry. host: as given; address: host and port that answer. prefix: of repositories, may be empty.
 
-    is_plain: without TLS.
+    is_plain: without TLS. is_here: it is this machine itself; TLS is then left out unless it wants that.
     """
 
     host: str
     address: str
     prefix: str
     is_plain: bool
+    is_here: bool
 
     @property
     def known_as(self) -> tuple[str, ...]:
@@ -52,7 +53,8 @@ def read_target(text: str, is_plain: bool = False) -> Target:
         hint = "no scheme; a prefix has lower case, digits, and `.`, `_`, `-` between them"
         raise InputError(Fault("--to", "registry-name", message, hint))
     address = "localhost:80" if host == "localhost" else host
-    return Target(host, address, prefix, is_plain or _is_loopback(name))
+    is_here = _is_loopback(name)
+    return Target(host, address, prefix, is_plain or is_here, is_here)
 
 
 def check_tag(tag: str) -> None:
