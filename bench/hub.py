@@ -265,9 +265,13 @@ def catch_up(folder: Path, count: int) -> Value:
     """Let a new hub pull from one that has `count` records; return its records a second."""
     tell(f"catching up {count} records")
     ahead = Store(folder / "ahead.db", "ahead")
-    events = [Event(FIRST_MS + number, "said", "Agent00", {"number": number}) for number in range(1000)]
-    for _ in range(count // len(events)):
-        ahead.write(events)
+    for first in range(0, count, 1000):
+        ahead.write(
+            [
+                Event(FIRST_MS + number, "said", f"Agent{number % AGENTS:02}", {"number": number})
+                for number in range(first, first + 1000)
+            ]
+        )
     origin = ahead.origin
     ahead.close()
     books = {}

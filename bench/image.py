@@ -26,7 +26,7 @@ from argosy.image.lock import Lock, make_lock, write_lock
 from argosy.image.plan import ImagePlan, plan_images
 from argosy.image.proof import Prover, children_of, inside
 from argosy.image.sandbox import Cell, command_of
-from images.naive import compile_naive, lay_out_naive, naive_packages, size_of
+from images.naive import compile_naive, lay_out_naive, naive_packages, size_of, size_with
 from images.wares import write_wares
 from yard.harness import Options, interleave, run_bench, tell
 from yard.machine import this_machine
@@ -250,8 +250,8 @@ class Yard:
         """Return the size of a naive image with the wheels of one group."""
         have = {wheel.name for wheel in self.lock.wheels}
         more = [wheel for wheel in lock.wheels_for(plan.images[image].packages) if wheel.name not in have]
-        builder = Builder(self.containers, lock, self.store, self.cache)
-        return size_of(self.naive) + sum(builder.wheel_layer((wheel,)).unpacked_bytes for wheel in more)
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            return size_of(self.naive) + size_with(Path(folder), self.cache, self.naive, more)
 
 
 def unique_layers(built: list[Built]) -> list[Blob]:

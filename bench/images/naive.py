@@ -81,21 +81,24 @@ def _not_readable(folder: str, names: list[str]) -> list[str]:
 def compile_naive(root: Path) -> None:
     """Make the bytecode that the scripts of Python's packages and pip make."""
     for part in (f"usr/lib/python{PYTHON}", f"usr/local/lib/python{PYTHON}/dist-packages"):
-        command = [
-            *interpreter(str(root)),
-            "-m",
-            "compileall",
-            "-q",
-            "-j",
-            "0",
-            "-s",
-            str(root),
-            "-p",
-            "/",
-            str(root / part),
-        ]
-        env = {"PYTHONHOME": f"{root}/usr", "PATH": "/usr/bin:/bin"}
-        run_program([*command, "-x", r"lib2to3/tests|bad_?|badsyntax"], env=env)
+        _compile(root, root, root / part)
+
+
+def size_with(folder: Path, cache: Path, root: Path, wheels: Iterable[Wheel]) -> int:
+    """Return what more wheels add to the recipe in `root`: their files, bytecode, pip's copy of each."""
+    house = WheelHouse(cache)
+    found = tuple(wheels)
+    house.fetch(found)
+    for wheel in found:
+        unpack(house.path_of(wheel), folder, "site")
+    _compile(root, folder, folder / "site")
+    return size_of(folder) + sum(house.path_of(wheel).stat().st_size for wheel in found)
+
+
+def _compile(root: Path, stripped: Path, below: Path) -> None:
+    words = ["-m", "compileall", "-q", "-j", "0", "-s", str(stripped), "-p", "/", str(below)]
+    env = {"PYTHONHOME": f"{root}/usr", "PATH": "/usr/bin:/bin"}
+    run_program([*interpreter(str(root)), *words, "-x", r"lib2to3/tests|bad_?|badsyntax"], env=env)
 
 
 def size_of(folder: Path) -> int:
