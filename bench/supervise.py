@@ -47,6 +47,7 @@ METHOD = [
     "agents (bench/fleet/plain.py) that run; one after the other gets SIGKILL, the last to start first",
     f"{PEERS_AGENTS} agents; processes: 84, each killed once, so that a 99th percentile is one",
     "noticed, ready_again: until another client of the supervisor is told that it is gone, that it is ready",
+    "exited: until the kernel has ended the process, the floor of `noticed`; noticed_after_exit: the rest",
     "answers_again: until a plain REQ socket that asks each millisecond has an `ok` from its next process",
     "pm2/processes and so on: the median answers_again of either side in the same round",
     "processes: forked from a zygote; spawned: the same agents, with `preload: none`",
@@ -150,6 +151,10 @@ def values(findings: Findings) -> dict[str, Value]:
     for name, wounds in findings.told.items():
         is_warm = name == WARM
         noticed, ready = [each.noticed_ms for each in wounds], [each.ready_again_ms for each in wounds]
+        found[f"supervise.{name}.exited"] = value_of([each.exited_ms for each in wounds], "ms")
+        after_ms = [each.noticed_ms - each.exited_ms for each in wounds]
+        found[f"supervise.{name}.noticed_after_exit"] = value_of(after_ms, "ms")
+        found[f"supervise.{name}.noticed_after_exit_p99"] = p99_of(after_ms, "ms")
         found[f"supervise.{name}.noticed"] = value_of(noticed, "ms")
         found[f"supervise.{name}.noticed_p99"] = p99_of(noticed, "ms", goal=GOAL_NOTICED_MS)
         found[f"supervise.{name}.ready_again"] = value_of(ready, "ms")

@@ -26,8 +26,10 @@ class Wound(msgspec.Struct, frozen=True):
     """Milliseconds from the SIGKILL to the word that it is gone, and to the word that it is ready again.
 
     Where several agents share the process: that the first is gone, and that the last is ready again.
+    exited_ms: until the kernel had ended the process, and nobody could have noticed it earlier.
     """
 
+    exited_ms: float
     noticed_ms: float
     ready_again_ms: float
 
@@ -44,7 +46,7 @@ def kill_one(stage: Stage, agent: str) -> Wound:
         pid, mates = _process_of(client, agent)
         client.send(Subscribe())
         began = time.monotonic()
-        os.kill(pid, signal.SIGKILL)
+        exited = _kill(pid)
         gone: set[str] = set()
         noticed = 0.0
         while gone or not noticed:
@@ -54,7 +56,20 @@ def kill_one(stage: Stage, agent: str) -> Wound:
             elif told.agent in mates:
                 gone |= mates if not noticed else {told.agent}
                 noticed = noticed or time.monotonic()
-        return Wound((noticed - began) * 1000, (time.monotonic() - began) * 1000)
+        return Wound((exited - began) * 1000, (noticed - began) * 1000, (time.monotonic() - began) * 1000)
+
+
+def _kill(pid: int) -> float:
+    """Kill a process, and return when it had ended."""
+    ended = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(ended, select.POLLIN)
+        poll.poll(_WITHIN_S * 1000)
+        return time.monotonic()
+    finally:
+        os.close(ended)
 
 
 def _process_of(client: Client, agent: str) -> tuple[int, set[str]]:
@@ -85,14 +100,7 @@ def kill_and_ask(stage: Stage, agent: str) -> float:
     pid = next((pid for pid in descendants() if variables(pid).get("ARGOSY_AGENT") == agent), None)
     if pid is None:
         raise RefusedError(Fault(agent, "not-running", f"`{agent}` has no process"))
-    ended = os.pidfd_open(pid)
-    try:
-        began = time.monotonic()
-        os.kill(pid, signal.SIGKILL)
-        poll = select.poll()
-        poll.register(ended, select.POLLIN)
-        poll.poll(_WITHIN_S * 1000)
-        wait_until_all_answer({agent: stage.ports[agent]}, _WITHIN_S, pause_s=_PAUSE_S)
-        return (time.monotonic() - began) * 1000
-    finally:
-        os.close(ended)
+    began = time.monotonic()
+    _kill(pid)
+    wait_until_all_answer({agent: stage.ports[agent]}, _WITHIN_S, pause_s=_PAUSE_S)
+    return (time.monotonic() - began) * 1000

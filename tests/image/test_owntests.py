@@ -35,17 +35,36 @@ def test_what_only_tests_use_is_left_out() -> None:
     "source",
     [
         "from .tests import test_core\n",
-        "from . import tests\n",
-        "def later():\n    from pack.tests.data import golden\n",
         "import pack.tests.test_core as core\n",
+        "def later():\n    from pack.tests.test_core import golden\n",
         "import importlib\n\nnames = importlib.import_module('pack.tests.test_core')\n",
-        "import importlib\n\nnames = importlib.import_module('.tests', __package__)\n",
+        "import importlib\n\nnames = importlib.import_module('.tests.test_core', __package__)\n",
         "from pathlib import Path\n\ngolden = Path(__file__).parent / 'tests' / 'data'\n",
         "import os\n\ngolden = os.path.join(os.path.dirname(__file__), 'tests/data/golden.bin')\n",
     ],
 )
 def test_what_the_package_itself_asks_for_stays(source: str) -> None:
     assert unneeded_files(wheel(PACKAGE | TESTS | {"pack/other.py": source})) == set()
+
+
+def test_of_tests_that_are_asked_for_only_those_stay_and_what_they_import() -> None:
+    tests = {
+        "pack/tests/__init__.py": "from . import base\n",
+        "pack/tests/base.py": "",
+        "pack/tests/support.py": "from .deep.more import thing\nfrom pack.tests import late\n",
+        "pack/tests/late.py": "",
+        "pack/tests/deep/__init__.py": "",
+        "pack/tests/deep/more.py": "",
+        "pack/tests/deep/test_more.py": "from ..support import thing\n",
+        "pack/tests/test_core.py": "from . import support\n",
+        "pack/tests/golden.bin": "x",
+    }
+    asks = {"pack/testing.py": "from pack.tests.support import thing\n"}
+    only_tests = {"pack/tests/deep/test_more.py", "pack/tests/test_core.py"}
+    assert unneeded_files(wheel(PACKAGE | tests | asks)) == only_tests
+    asks = {"pack/testing.py": "def run():\n    from pack import tests\n"}
+    kept = {"pack/tests/__init__.py", "pack/tests/base.py", "pack/tests/golden.bin"}
+    assert unneeded_files(wheel(PACKAGE | tests | asks)) == set(tests) - kept
 
 
 @pytest.mark.parametrize(
@@ -89,7 +108,7 @@ def test_a_wheel_is_laid_out_without_them_and_weighed_so(tmp_path: Path) -> None
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in (PACKAGE | TESTS | {"pack-1.0.dist-info/METADATA": told}).items():
             archive.writestr(name, text)
-    for used, names in (((), PACKAGE), (("pack.tests",), PACKAGE | TESTS), (None, PACKAGE | TESTS)):
+    for used, names in (((), PACKAGE), (("pack.tests.test_core",), PACKAGE | TESTS), (None, PACKAGE | TESTS)):
         folder = tmp_path / f"laid out {used}"
         unpack(path, folder, "site", used)
         laid = {item.relative_to(folder / "site").as_posix() for item in folder.rglob("*") if item.is_file()}

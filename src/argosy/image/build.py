@@ -188,7 +188,7 @@ class Builder:
             for wheel in wheels:
                 unpack(self.house.path_of(wheel), folder, self.site, tests)
 
-        key = ["wheel without tests", *(wheel.sha256 for wheel in wheels), *tests]
+        key = ["wheel without unasked tests", *(wheel.sha256 for wheel in wheels), *tests]
         return self.compiled_layer("\n".join(key), lay_out)
 
     def argosy_layer(self) -> Blob:

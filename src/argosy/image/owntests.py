@@ -1,8 +1,9 @@
 """The tests that packages bring along: which files of a wheel serve for nothing but trying it out.
 
 A folder `tests` or `test` inside a package is left out of images where it has tests in it, by their names,
-and where nothing that is not in such a folder asks for what is in it: no module of the wheel, of the other
-wheels, of the agents. What asks is read, never run; a text that may be such a name or path counts too.
+but for the modules that something outside asks for (the package, other wheels, the agents), what these
+import from it, and the data beside them. What asks is read, never run; a text that may be the name of a
+module counts too, and one that may be a path into the folder keeps all of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ast
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 _FOLDERS: Final = frozenset({"test", "tests"})
@@ -23,20 +24,51 @@ _DOTTED: Final = re.compile(r"\w*(\.\w+)*\.tests?(\.\w+)*|tests?\.\w+(\.\w+)*")
 
 def unneeded_files(archive: zipfile.ZipFile, used: Collection[str] = ()) -> frozenset[str]:
     """Return the files of a wheel that only its own tests are. used: modules of tests that others ask for."""
-    by_folder: dict[str, list[str]] = {}
+    by_folder: dict[str, set[str]] = {}
     others: list[str] = []
     for name in archive.namelist():
         folder = _folder_of(name)
         if folder:
-            by_folder.setdefault(folder, []).append(name)
+            by_folder.setdefault(folder, set()).add(name)
         elif name.endswith(".py") and not _is_test(name):
             others.append(name)
-    found = {folder for folder, names in by_folder.items() if any(map(_is_test, names))}
+    found = {folder: names for folder, names in by_folder.items() if any(map(_is_test, names))}
     if not found:
         return frozenset()
     asked = {*used, *(word for name in others for word in asked_tests(archive.read(name), name))}
-    needed = {folder for folder in found if _is_asked(folder, asked)}
-    return frozenset(name for folder in found - needed for name in by_folder[folder])
+    kept = _kept(archive, found, asked)
+    return frozenset().union(*found.values()) - kept
+
+
+def _kept(archive: zipfile.ZipFile, found: Mapping[str, set[str]], asked: Iterable[str]) -> set[str]:
+    """Return the files in folders of tests that are asked for, and what these ask for in turn."""
+    kept: set[str] = set()
+    todo = list(asked)
+    while todo:
+        word = todo.pop()
+        path = word.replace(".", "/")
+        folder = next((each for each in found if f"{path}/".startswith(f"{each}/")), "")
+        if "/" in word:
+            new = found.get(folder, set()) - kept
+        else:
+            new = {name for name in found.get(folder, ()) if _is_on_the_way(name, path)} - kept
+        if new:
+            new |= {name for name in found[folder] if not name.endswith(".py")}
+        kept |= new
+        todo += [
+            more
+            for name in new
+            if name.endswith(".py")
+            for more in asked_tests(archive.read(name), name)
+            if "/" not in more
+        ]
+    return kept
+
+
+def _is_on_the_way(name: str, path: str) -> bool:
+    """Return whether a file is run when a module, or a name in one, is imported by this path."""
+    module = name.removesuffix(".py").removesuffix("/__init__")
+    return name.endswith(".py") and (f"{path}/".startswith(f"{module}/"))
 
 
 def used_tests(names: Iterable[str], read: Callable[[str], bytes]) -> tuple[str, ...]:
@@ -62,7 +94,7 @@ def asked_tests(data: bytes, path: str) -> Iterator[str]:
     path: of the source, from where packages are imported from. What does not parse asks for nothing, since
     nothing can import it.
     """
-    if not _MENTION.search(data):
+    if not _folder_of(path) and not _MENTION.search(data):
         return
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -106,7 +138,3 @@ def _folder_of(name: str) -> str:
 
 def _is_test(name: str) -> bool:
     return _IS_TEST.fullmatch(name.rpartition("/")[2]) is not None
-
-
-def _is_asked(folder: str, asked: Iterable[str]) -> bool:
-    return any(f"{word.replace('.', '/')}/".startswith(f"{folder}/") for word in asked)
