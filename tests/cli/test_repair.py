@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +106,86 @@ def test_packages_that_are_told_to_be_absent(tree: Path, capsys: pytest.CaptureF
     assert 'torch = stand_in("torch")\n' in (tree / "broken.py").read_text()
     assert main(["repair", "--absent", "torch.nn", "--json"]) == 2
     assert "`torch.nn` is no name of a package" in capsys.readouterr().out
+
+
+def _killed_at_rename(number: int) -> bool:
+    """Run `argosy repair --apply` in a process killed before its rename `number`; tell whether it was."""
+    pid = os.fork()
+    if pid == 0:
+        real, left = os.replace, [number]
+
+        def replace(source: str, target: str) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(source, target)
+
+        os.replace = replace  # type: ignore[assignment]
+        try:
+            main(["repair", "--apply"])
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+
+
+def test_a_repair_that_is_killed_leaves_each_file_old_or_new_and_is_undone(tree: Path) -> None:
+    files = [tree / name for name in ("broken.py", "other.py", "third.py")]
+    for path in files:
+        path.write_text(_BROKEN)
+    new = _BROKEN.replace(")))", "))")
+    seen = set()
+    for number in range(20):
+        was_killed = _killed_at_rename(number)
+        now = [path.read_text() for path in files]
+        assert set(now) <= {_BROKEN, new}
+        seen.add(now.count(new))
+        assert main(["refit", "--undo"]) in ((0,) if new in now else (0, 2))
+        assert [path.read_text() for path in files] == [_BROKEN] * 3
+        assert not list(tree.glob(".*.tmp"))
+        if not was_killed:
+            break
+    assert seen == {0, 1, 2, 3}
+
+
+_FULL = """
+import shutil
+import sys
+from pathlib import Path
+from argosy.cli import main
+
+root, old = Path(sys.argv[1]), sys.argv[2]
+files = [root / f"f{number}.py" for number in range(4)]
+for path in files:
+    path.write_text(old + "# filler\\n" * 400)
+before = [path.read_text() for path in files]
+ends = []
+for spare in range(0, 40, 8):
+    (root / "ballast").write_bytes(bytes((80 - spare) * 1024))
+    code = main(["repair", str(root), "--apply", "--brief"])
+    now = [path.read_text() for path in files]
+    changed = sum(old != new for old, new in zip(before, now))
+    assert (code, changed) in ((0, 4), (1, 0)), (spare, code, changed)
+    (root / "ballast").unlink()
+    if code:
+        assert not (root / ".argosy").exists(), spare
+    else:
+        assert main(["refit", str(root), "--undo"]) == 0
+        assert [path.read_text() for path in files] == before
+        shutil.rmtree(root / ".argosy")
+    ends.append(code)
+assert set(ends) == {0, 1}, ends
+"""
+
+
+def test_a_repair_on_a_full_disk_changes_all_files_or_none(tmp_path: Path) -> None:
+    mount = 'mount -t tmpfs -o size=128k none "$1" && exec "$2" -c "$3" "$1" "$4"'
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        words = ["unshare", "-m", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, code, _BROKEN]
+        return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+    if shutil.which("unshare") is None or run("pass").returncode:
+        pytest.skip("a file system of one's own cannot be mounted here")
+    done = run(_FULL)
+    assert done.returncode == 0, done.stderr
+    assert "no space left on device; no file was changed" in done.stderr

@@ -22,9 +22,10 @@ from argosy.cli.report import paint, print_json
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet import Fleet, read_fleet
 from argosy.refit.rewrite import plan, repository
+from argosy.refit.rewrite.exchange import Kept
 from argosy.refit.rewrite.refit import Account, apply_refit, plan_refit
 from argosy.refit.rewrite.requirement import Requirement, find_requirement
-from argosy.refit.rewrite.run import Kept, locked, undo
+from argosy.refit.rewrite.run import locked, undo
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,8 @@ from argosy.refit.repair.names.shown import read_shown
 from argosy.refit.repair.proposal import Proposal
 from argosy.refit.repair.spread import spread
 from argosy.refit.repair.startup.around import Around
-from argosy.refit.rewrite.run import Kept, Run, locked
+from argosy.refit.rewrite.exchange import Kept
+from argosy.refit.rewrite.run import Run, locked
 from argosy.refit.walk import take_snapshot
 from argosy.source.collector import collector_paused
 from argosy.source.parse import Parsed, parse

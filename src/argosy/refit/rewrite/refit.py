@@ -14,10 +14,11 @@ from argosy.fleet import Fleet
 from argosy.refit.desks import Work, can_fork, work_through
 from argosy.refit.reader import describe
 from argosy.refit.rewrite import standins
+from argosy.refit.rewrite.exchange import Kept
 from argosy.refit.rewrite.gates import MEANINGS
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.plan import Outcome, Rewrite, refit_file
-from argosy.refit.rewrite.run import Kept, Run, locked
+from argosy.refit.rewrite.run import Run, locked
 from argosy.refit.rewrite.verify import find_guilty, require_good, run_command
 from argosy.refit.rewrite.view import Refusal, Site
 from argosy.refit.walk import take_snapshot

@@ -5,16 +5,14 @@ first file is exchanged by a rename. What became of a file is told by its conten
 as it was made, or something else), so a run that was killed at any point, or an undo of it, is
 undone like any other.
 
-    originals -> manifest -> rename each file -> manifest `applied`
-    undo: rename each file back -> manifest `undone`
+    originals -> manifest -> new files beside the old -> rename each -> manifest `applied`
+    undo: originals beside the files -> rename each back -> manifest `undone`
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
-import hashlib
 import os
 import shutil
 import stat
@@ -25,14 +23,22 @@ from typing import Literal
 import msgspec
 
 from argosy.fault import Fault, InputError, RefusedError
+from argosy.refit.rewrite.exchange import (
+    ODD,
+    Exchange,
+    Kept,
+    digest,
+    digest_of,
+    exchange,
+    flush,
+    remove_temporary,
+    write,
+)
 
 FOLDER = ".argosy"
 _RUNS = os.path.join(FOLDER, "runs")
 _MANIFEST = "manifest.json"
-# A pipe would be waited for without end, and what a link leads to is not what a rename exchanges.
-_NO_FOLLOWING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_ODD = "no plain file"
-_SINCE = {"": "it has gone since", _ODD: "it is no plain file any more"}
+_SINCE = {"": "it has gone since", ODD: "it is no plain file any more"}
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -52,13 +58,6 @@ class Manifest(msgspec.Struct, frozen=True):
     run: str
     state: Literal["applying", "applied", "undone"]
     files: tuple[Entry, ...]
-
-
-class Kept(msgspec.Struct, frozen=True, order=True):
-    """A file that was left alone, and why."""
-
-    path: str
-    reason: str
 
 
 def _new_name(root: str) -> str:
@@ -98,13 +97,9 @@ class Run:
                     prepared.append(self._keep_original(number, path, before, after))
             self.files = tuple(prepared)
             if self.files:
-                _sync_folder(os.path.join(self.folder, "originals"))
-                _write(os.path.join(self.folder, _MANIFEST), _encoded(self.manifest("applying")), 0o644)
-                _sync_folder(os.path.dirname(self.folder))
-            for entry in self.files:
-                after = contents[entry.path][1]
-                if reason := _exchange(self.root, self.name, entry, entry.before, after, entry.mode, None):
-                    kept.append(Kept(entry.path, reason))
+                self._settle()
+                files = [self._new(entry, contents[entry.path][1]) for entry in self.files]
+                kept += exchange(self.root, self.name, files, is_whole=True)
             gone = {item.path for item in kept}
             self.files = tuple(entry for entry in self.files if entry.path not in gone)
             self.close()
@@ -123,12 +118,12 @@ class Run:
         contents: the new content of each. Returns the files that somebody else has changed meanwhile.
         """
         kept = _restore(self.root, self.folder, self.name, [e for e in self.files if e.path not in chosen])
-        for entry in self.files:
-            if entry.path in chosen and _digest_of(self.root, entry.path) != entry.after:
-                content = contents[entry.path]
-                reason = _exchange(self.root, self.name, entry, entry.before, content, entry.mode, None)
-                kept += [Kept(entry.path, reason)] if reason else []
-        return kept
+        files = [
+            self._new(entry, contents[entry.path])
+            for entry in self.files
+            if entry.path in chosen and digest_of(self.root, entry.path) != entry.after
+        ]
+        return kept + exchange(self.root, self.name, files)
 
     def keep(self, chosen: Collection[str]) -> None:
         """Take only the files of `chosen` as the run's; the others are as they were."""
@@ -137,7 +132,7 @@ class Run:
     def close(self) -> None:
         """Write that the run is done; a run of no file leaves nothing."""
         if self.files:
-            _write(os.path.join(self.folder, _MANIFEST), _encoded(self.manifest("applied")), 0o644)
+            _write_down(self.folder, self.manifest("applied"))
         else:
             self._remove()
 
@@ -150,7 +145,18 @@ class Run:
         os.makedirs(os.path.join(self.folder, "originals"))
         ignored = os.path.join(self.root, FOLDER, ".gitignore")
         if not os.path.exists(ignored):
-            _write(ignored, b"*\n", 0o644)
+            write(ignored, b"*\n", 0o644)
+
+    def _settle(self) -> None:
+        """See that the originals, and what tells of them, are on the disk."""
+        folder = os.path.join(self.folder, "originals")
+        _flush([*(os.path.join(self.folder, entry.original) for entry in self.files), folder])
+        _write_down(self.folder, self.manifest("applying"))
+        _flush([os.path.dirname(self.folder)])
+
+    @staticmethod
+    def _new(entry: Entry, content: bytes) -> Exchange:
+        return Exchange(entry.path, entry.before, content, entry.mode)
 
     def _unfit(self, path: str, before: bytes) -> str:
         try:
@@ -161,14 +167,14 @@ class Run:
             return "it is no plain file"
         if told.st_nlink > 1:
             return f"it has {told.st_nlink} names (hard links), and only one of them would change"
-        return "" if _digest_of(self.root, path) == _digest(before) else "it changed while it was being read"
+        return "" if digest_of(self.root, path) == digest(before) else "it changed while it was being read"
 
     def _keep_original(self, number: int, path: str, before: bytes, after: bytes) -> Entry:
         told = os.lstat(os.path.join(self.root, path))
         name = f"originals/{number:05}"
-        _write(os.path.join(self.folder, name), before, 0o600, is_renamed=False)
+        write(os.path.join(self.folder, name), before, 0o600)
         mode = stat.S_IMODE(told.st_mode)
-        return Entry(path, name, _digest(before), _digest(after), mode, told.st_mtime_ns)
+        return Entry(path, name, digest(before), digest(after), mode, told.st_mtime_ns)
 
     def take_back(self) -> list[Kept]:
         """Undo what was done so far, so that an interrupted run leaves nothing; return what could not be."""
@@ -195,7 +201,7 @@ def _sweep(root: str) -> None:
             shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
         elif begun[name].state == "applying":
             for entry in begun[name].files:
-                _remove_temporary(root, name, entry)
+                remove_temporary(root, name, entry.path)
 
 
 @contextlib.contextmanager
@@ -261,7 +267,7 @@ def undo(root: str, chosen: str | None) -> tuple[Manifest, list[Kept]]:
     folder = os.path.join(root, _RUNS, run.run)
     kept = _restore(root, folder, run.run, run.files)
     if not kept:
-        _write(os.path.join(folder, _MANIFEST), _encoded(Manifest(run.run, "undone", run.files)), 0o644)
+        _write_down(folder, Manifest(run.run, "undone", run.files))
     return run, kept
 
 
@@ -276,10 +282,11 @@ def _no_run(root: str, chosen: str | None, runs: list[Manifest]) -> Fault:
 
 def _restore(root: str, folder: str, run: str, entries: Sequence[Entry]) -> list[Kept]:
     """Put originals back where the run's own content still stands."""
-    kept = []
+    kept: list[Kept] = []
+    files: list[Exchange] = []
     for entry in entries:
-        _remove_temporary(root, run, entry)
-        found = _digest_of(root, entry.path)
+        remove_temporary(root, run, entry.path)
+        found = digest_of(root, entry.path)
         if found == entry.before:
             continue
         if found != entry.after:
@@ -287,106 +294,28 @@ def _restore(root: str, folder: str, run: str, entries: Sequence[Entry]) -> list
             continue
         with open(os.path.join(folder, entry.original), "rb") as file:
             original = file.read()
-        if _digest(original) != entry.before:
+        if digest(original) != entry.before:
             kept.append(Kept(entry.path, f"its original in `{folder}` is damaged"))
-        elif reason := _exchange(root, run, entry, entry.after, original, entry.mode, entry.mtime_ns):
-            kept.append(Kept(entry.path, reason))
-    return kept
+        else:
+            files.append(Exchange(entry.path, entry.after, original, entry.mode, entry.mtime_ns))
+    return kept + exchange(root, run, files)
 
 
-def _exchange(
-    root: str, run: str, entry: Entry, expected: str, content: bytes, mode: int, mtime_ns: int | None
-) -> str:
-    """Put `content` in the place of a file by one rename; return why not, if its content is another."""
-    path = os.path.join(root, entry.path)
-    temporary = _temporary(root, run, entry)
+def _write_down(folder: str, manifest: Manifest) -> None:
+    """Put a manifest in the place of the one before, so that a reader never sees a part of one."""
+    path = os.path.join(folder, _MANIFEST)
     try:
-        _write(temporary, content, mode, is_renamed=False)
-        _take_after(path, temporary)
-        if mtime_ns is not None:
-            os.utime(temporary, ns=(time.time_ns(), mtime_ns))
-        # As late as can be: what somebody writes after this line and before the rename is lost.
-        if _digest_of(root, entry.path) != expected:
-            os.unlink(temporary)
-            return "it changed while it was being rewritten"
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        return f"it cannot be written: {(error.strerror or str(error)).lower()}"
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(os.path.dirname(path))
-    return ""
-
-
-def _take_after(path: str, temporary: str) -> None:
-    """Give a new file the owner, mode and attributes of the one it stands in for, as far as one may."""
-    told = os.stat(path)
-    with contextlib.suppress(OSError):
-        os.chown(temporary, told.st_uid, told.st_gid)
-        os.chmod(temporary, stat.S_IMODE(told.st_mode))
-    with contextlib.suppress(OSError, AttributeError):
-        for name in os.listxattr(path):
-            os.setxattr(temporary, name, os.getxattr(path, name))
-
-
-def _temporary(root: str, run: str, entry: Entry) -> str:
-    folder, name = os.path.split(os.path.join(root, entry.path))
-    return os.path.join(folder, f".{name[:100]}.{run}.tmp")
-
-
-def _remove_temporary(root: str, run: str, entry: Entry) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(_temporary(root, run, entry))
-
-
-def _write(path: str, content: bytes, mode: int, *, is_renamed: bool = True) -> None:
-    """Write a whole file and flush it; by a rename, so that a reader never sees a part."""
-    target = f"{path}.new" if is_renamed else path
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        if is_renamed:
-            os.replace(target, path)
+        write(f"{path}.new", msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", 0o644)
+        _flush([f"{path}.new"])
+        os.replace(f"{path}.new", path)
     except OSError:
         with contextlib.suppress(OSError):
-            os.unlink(target)
+            os.unlink(f"{path}.new")
         raise
-    if is_renamed:
-        _sync_folder(os.path.dirname(path))
+    _flush([folder])
 
 
-def _sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _digest_of(root: str, path: str) -> str:
-    """Return the digest of a file, empty when it is not there; links and pipes are not followed or read."""
-    try:
-        handle = os.open(os.path.join(root, path), _NO_FOLLOWING)
-    except OSError as error:
-        return _ODD if error.errno == errno.ELOOP else ""
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        return _ODD
-    with open(handle, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _encoded(manifest: Manifest) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+def _flush(paths: Sequence[str]) -> None:
+    """Wait until all of it is on the disk. Raises OSError: some of it could not be written."""
+    for error in flush(paths).values():
+        raise error
