@@ -64,7 +64,8 @@ class PythonFile:
         return find_early(self.parsed, self.scope, is_main=True)
 
     @cached_property
-    def _parents(self) -> dict[ast.AST, ast.AST]:
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """The node around each node, a level after the other; contexts and operators are left out."""
         found: dict[ast.AST, ast.AST] = {}
         todo: list[ast.AST] = [self.tree]
         for node in todo:
@@ -113,11 +114,11 @@ class PythonFile:
 
     def parent(self, node: ast.AST) -> ast.AST | None:
         """Return the node around `node`; the first call in a file walks its tree."""
-        return self._parents.get(node)
+        return self.parents.get(node)
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         """Yield the nodes around `node`, from the inside out."""
-        while (above := self._parents.get(node)) is not None:
+        while (above := self.parents.get(node)) is not None:
             yield above
             node = above
 

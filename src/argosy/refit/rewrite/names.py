@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import symtable
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from argosy.source.binder import find_scopes
@@ -31,6 +31,7 @@ _GIVEN = GIVEN | {
 }
 
 Unresolved = dict[str, set[str]]
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def unresolved(text: str) -> Unresolved:
@@ -64,11 +65,21 @@ def unbound(parsed: Parsed, module: Scope, functions: set[str]) -> Unresolved:
     return found
 
 
-def second_opinion(tree: ast.Module) -> set[str]:
-    """Return what pyflakes calls undefined; empty where it is not installed."""
+def second_opinion(tree: ast.Module, apart: Iterable[ast.AST] = ()) -> set[str]:
+    """Return what pyflakes calls undefined; empty where it is not installed.
+
+    apart: functions whose bodies it is not shown, since nothing can have changed for them.
+    """
     if _pyflakes is None:
         return set()
-    told = _pyflakes.Checker(tree).messages
+    bodies = [(function, function.body) for function in apart if isinstance(function, _FUNCTIONS)]
+    try:
+        for function, body in bodies:
+            function.body = [ast.copy_location(ast.Pass(), body[0])]
+        told = _pyflakes.Checker(tree).messages
+    finally:
+        for function, body in bodies:
+            function.body = body
     kinds = (_pyflakes.messages.UndefinedName, _pyflakes.messages.UndefinedLocal)
     return {str(message.message_args[0]) for message in told if isinstance(message, kinds)}
 

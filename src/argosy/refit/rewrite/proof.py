@@ -1,7 +1,9 @@
 """Proof that a file became what its changes say, and nothing else.
 
 The input's tree is transformed here by exchanging nodes, without a look at any text, and has to
-equal the tree of the output that the editor wrote. A tree knows no comments: `strays` looks after those.
+equal the tree of the output that the editor wrote. Where a statement that no change reaches is the same text
+at the same column on both sides, it is the same tree: a parser has no other choice. A tree knows no comments:
+`strays` looks after those.
 """
 
 from __future__ import annotations
@@ -13,14 +15,22 @@ from collections.abc import Iterator, Sequence
 from argosy.refit.rewrite.change import Change, Inserted, Place, Replaced, place_of
 
 
-def disproof(before: ast.Module, after: ast.Module, changes: Sequence[Change]) -> str | None:
+def disproof(
+    before: ast.Module,
+    after: ast.Module,
+    changes: Sequence[Change],
+    lines: tuple[Sequence[str], Sequence[str]] | None = None,
+) -> str | None:
     """Return how `after` differs from `before` with its changes made; None when it does not.
 
-    `before` is changed for the comparison and is as it was afterwards.
+    `before` is changed for the comparison and is as it was afterwards. lines: of the texts of both; without
+    them every node is compared.
     """
     undo: list[_Old] = []
+    untouched: set[int] = set()
     try:
-        return transform(before, changes, undo) or first_difference(before, after)
+        told = transform(before, changes, undo, untouched)
+        return told or first_difference(before, after, _SameText(untouched, *lines) if lines else None)
     finally:
         for node, field, value in reversed(undo):
             setattr(node, field, value)
@@ -29,12 +39,39 @@ def disproof(before: ast.Module, after: ast.Module, changes: Sequence[Change]) -
 _Old = tuple[ast.AST, str, object]
 
 
-def transform(tree: ast.Module, changes: Sequence[Change], undo: list[_Old] | None = None) -> str | None:
+class _SameText:
+    """Tells the statements that are the same text on both sides.
+
+    untouched: by `id`, those of the input that no change reaches. old, new: the lines of both texts.
+    """
+
+    def __init__(self, untouched: set[int], old: Sequence[str], new: Sequence[str]) -> None:
+        self.untouched = untouched
+        self.old = old
+        self.new = new
+
+    def holds(self, a: object, b: object) -> bool:
+        """Return whether two nodes are statements of the same text."""
+        if id(a) not in self.untouched or not (isinstance(a, ast.stmt) and isinstance(b, ast.stmt)):
+            return False
+        if (a.col_offset, a.end_col_offset) != (b.col_offset, b.end_col_offset):
+            return False
+        return self.old[_first_line(a) - 1 : a.end_lineno] == self.new[_first_line(b) - 1 : b.end_lineno]
+
+
+def transform(
+    tree: ast.Module,
+    changes: Sequence[Change],
+    undo: list[_Old] | None = None,
+    untouched: set[int] | None = None,
+) -> str | None:
     """Make the changes in a tree; return which of them found no node of theirs.
 
-    undo: is given what each changed field of a node held before.
+    undo: is given what each changed field of a node held before. untouched: is given, by `id`, the statements
+    that no change reaches.
     """
     undo = [] if undo is None else undo
+    untouched = set() if untouched is None else untouched
     wanted: dict[Place, list[Change]] = {}
     for change in changes:
         wanted.setdefault(change.place, []).append(change)
@@ -43,6 +80,7 @@ def transform(tree: ast.Module, changes: Sequence[Change], undo: list[_Old] | No
     while todo:
         node = todo.pop()
         if isinstance(node, ast.stmt | ast.expr) and not _spans(node, lines):
+            untouched.add(id(node))
             continue
         for field in node._fields:
             value = getattr(node, field, None)
@@ -51,23 +89,31 @@ def transform(tree: ast.Module, changes: Sequence[Change], undo: list[_Old] | No
                 if made != value:
                     undo.append((node, field, value))
                     setattr(node, field, made)
-                todo += [item for item in made if isinstance(item, ast.AST)]
+                # What a change has made stands in lines of its own.
+                kept = set(map(id, value))
+                todo += [item for item in made if isinstance(item, ast.AST) and id(item) in kept]
             elif isinstance(value, ast.AST):
                 (new,) = _exchanged(value, wanted)
                 if new is not value:
                     undo.append((node, field, value))
                     setattr(node, field, new)
-                todo.append(new)
+                else:
+                    todo.append(new)
     left = sorted(place for place in wanted)
     return f"no {left[0].kind} stands at line {left[0].line}, column {left[0].column + 1}" if left else None
 
 
 def _spans(node: ast.stmt | ast.expr, lines: list[int]) -> bool:
-    """Return whether one of the sorted lines is within `node`; its decorators stand before it."""
-    decorators = getattr(node, "decorator_list", None)
-    first = min(decorators[0].lineno, node.lineno) if decorators else node.lineno
+    """Return whether one of the sorted lines is within `node`."""
+    first = _first_line(node)
     at = bisect.bisect_left(lines, first)
     return at < len(lines) and lines[at] <= (node.end_lineno or first)
+
+
+def _first_line(node: ast.stmt | ast.expr) -> int:
+    """Return the line that a node begins in; its decorators stand before it."""
+    decorators = getattr(node, "decorator_list", None)
+    return min(decorators[0].lineno, node.lineno) if decorators else node.lineno
 
 
 def _exchanged(node: ast.AST, wanted: dict[Place, list[Change]]) -> list[ast.AST]:
@@ -94,12 +140,12 @@ def _parsed(source: str, *, is_statement: bool) -> ast.AST:
     return statement
 
 
-def first_difference(left: ast.AST, right: ast.AST) -> str | None:
+def first_difference(left: ast.AST, right: ast.AST, text: _SameText | None = None) -> str | None:
     """Return where two trees differ in anything but the places of their nodes; None when they do not."""
     todo: list[tuple[object, object, object]] = [(left, right, left)]
     while todo:
         a, b, near = todo.pop()
-        if a is b:
+        if a is b or (text is not None and text.holds(a, b)):
             continue
         if type(a) is not type(b):
             return _told(near, f"{type(a).__name__} became {type(b).__name__}")

@@ -68,24 +68,10 @@ class View:
         """Every node of the file."""
         return [self.tree, *self.parents]
 
-    @functools.cached_property
+    @property
     def parents(self) -> dict[ast.AST, ast.AST]:
         """The node around each node, in the order of `ast.walk`; contexts and operators are left out."""
-        found: dict[ast.AST, ast.AST] = {}
-        todo: list[ast.AST] = [self.tree]
-        for node in todo:
-            for field in node._fields:
-                value = getattr(node, field, None)
-                if isinstance(value, list):
-                    children = [item for item in value if isinstance(item, ast.AST)]
-                elif (isinstance(value, ast.AST) and value._attributes) or isinstance(value, ast.arguments):
-                    children = [value]
-                else:
-                    continue
-                todo += children
-                for child in children:
-                    found[child] = node
-        return found
+        return self.file.parents
 
     @functools.cached_property
     def _scopes(self) -> dict[ast.Name, Scope]:
