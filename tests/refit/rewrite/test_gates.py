@@ -140,6 +140,13 @@ def test_a_plan_that_is_wrong_is_stopped_by_the_gate_for_it(
     assert vetoes(case(changes())) == [gate]
 
 
+def test_what_a_base_has_has_not_gone() -> None:
+    stopped = case(method_gone())
+    assert list(stopped.inherited(ast.ClassDef())) == []
+    stopped.inherited = lambda owner: {"work"} if owner.name == "Agent" else ()
+    assert vetoes(stopped) == []
+
+
 def test_a_plan_that_never_ends_is_stopped() -> None:
     assert vetoes(case(good(), again=1)) == ["settled"]
 

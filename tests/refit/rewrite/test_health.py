@@ -202,11 +202,77 @@ MIGRATED = {
         "found = self.ask()\n                    self.h",
     )
     + "\n    def ask(self):\n        return self._get_health_status()\n",
+    "a port of its own, which the base is given": agent().replace(
+        '        super().__init__("A", port)\n',
+        '        health = int(os.environ.get("HEALTH_CHECK_PORT", str(port + 1)))\n'
+        '        super().__init__("A", port)\n        self.health_port = health\n',
+    ),
+    "a port of its own that the constructor is given": agent()
+    .replace("def __init__(self, port)", "def __init__(self, port, health_port=7000)")
+    .replace("{self.health_port}", "{health_port}"),
+    "a payload that says that the thread is alive": agent().replace(
+        "len(self.jobs)", "self.health_thread.is_alive() if self.health_thread else False"
+    ),
+    "a clean-up that only tells of the thread": agent().replace(
+        "            self.health_thread.join(timeout=1)\n",
+        "            try:\n                logging.info('it ends')\n"
+        "            except Exception as error:\n                logging.error(error)\n",
+    ),
+    "lists of what is to be ended": agent()
+    .replace(
+        "        if self.health_thread.is_alive():\n            self.health_thread.join(timeout=1)\n",
+        "        threads = [self.other, self.health_thread]\n        for each in threads:\n"
+        "            if each and each.is_alive():\n                each.join(timeout=2)\n",
+    )
+    .replace(
+        "        self.health_socket.close()\n",
+        "        for sock in [self.health_socket, self.socket]:\n"
+        "            if sock and not sock.closed:\n                sock.close()\n",
+    ),
+    "a check that asks whether the base's socket is there": agent()
+    + "\n    def check(self):\n        if not hasattr(self, 'health_socket') or not self.health_socket:\n"
+    "            return False\n        return True\n",
     "an error of its own that is reported": agent().replace(
         '                logging.error(f"health: {error}")\n',
         '                self.report_error("health", str(error))\n',
     ),
 }
+
+
+HELPER = """import zmq
+
+def create(context, kind, server=False):
+    \"\"\"Make one.\"\"\"
+    sock = context.socket(kind)
+    sock.setsockopt(zmq.LINGER, 0)
+    if server:
+        sock.setsockopt(zmq.RCVTIMEO, 1000)
+    return sock
+"""
+BY_HELPER = (
+    agent()
+    .replace("import zmq\n", "import zmq\nfrom helper import create\n")
+    .replace(
+        "        self.health_socket = self.context.socket(zmq.REP)\n",
+        "        if SECURE:\n            self.health_socket = create(self.context, zmq.REP, server=True)\n"
+        "        else:\n            self.health_socket = self.context.socket(zmq.REP)\n",
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("helper", "is_migrated"),
+    [
+        (HELPER, True),
+        (HELPER.replace("    return", "    SOCKETS.append(sock)\n    return"), False),
+        (HELPER.replace("context.socket", "zmq.Context().socket"), False),
+        (HELPER.replace("return sock", "return sock.bind"), False),
+    ],
+)
+def test_a_socket_that_a_function_of_the_tree_makes(helper: str, is_migrated: bool) -> None:
+    outcome = refit(BY_HELPER, {"lib/helper.py": helper})
+    assert (outcome.after is not None) == is_migrated
+    assert all("used in `__init__` in another way" in item.reason for item in outcome.refused)
 
 
 @pytest.mark.parametrize("source", MIGRATED.values(), ids=MIGRATED)
@@ -256,6 +322,11 @@ REFUSED = {
         agent() + "\n    def more(self):\n        return self.health_socket.fd\n",
         "`self.health_socket` is used in `more` in another way",
     ),
+    "4: whether another socket is there is asked": (
+        agent().replace("self.health_socket", "self.answers")
+        + "\n    def check(self):\n        return bool(not self.answers)\n",
+        "`self.answers` is used in `check` in another way",
+    ),
     "4: another port": (
         agent().replace("{self.health_port}", "{self.other}"),
         "its port `self.other` is not certainly its base's health port",
@@ -267,6 +338,21 @@ REFUSED = {
     "4: the port is set anew": (
         agent().replace("        self.jobs = []\n", "        self.jobs = []\n        self.health_port = 9\n"),
         "its port `self.health_port` is not certainly its base's health port",
+    ),
+    "4: a port that is known too late": (
+        agent(f"        health = port + 2\n        self.health_port = health\n{MADE}"),
+        "its port `self.health_port` is not certainly its base's health port",
+    ),
+    "4: a port of one's own that is set again": (
+        agent("        self.mine = port\n" + MADE.replace("self.health_port", "self.mine"))
+        + "\n    def move(self):\n        self.mine = 9\n",
+        "its port `self.mine` is not certainly its base's health port",
+    ),
+    "4: a base that is given all its keywords": (
+        agent("        self.mine = port\n" + MADE.replace("self.health_port", "self.mine"))
+        .replace('"A", port)', '"A", port, **more)')
+        .replace("port):", "port, **more):"),
+        "its port `self.mine` is not certainly its base's health port",
     ),
     "4: a port after another one": (
         agent("        self.port = 5\n        self.health_port = self.port + 1\n" + MADE),
@@ -289,9 +375,28 @@ REFUSED = {
         agent().replace(", daemon=True", ""),
         "its thread is no daemon, and may be what keeps the process alive",
     ),
-    "5: the thread is in the payload": (
-        agent().replace("len(self.jobs)", "self.health_thread.is_alive()"),
+    "5: the payload tells of the thread": (
+        agent().replace("len(self.jobs)", "self.health_thread.name"),
         "`self.health_thread` is used in `_get_health_status` in another way",
+    ),
+    "5: another method asks whether it is alive": (
+        agent() + "\n    def look(self):\n        return self.health_thread.is_alive()\n",
+        "`self.health_thread` is used in `look` in another way",
+    ),
+    "5: a list whose elements are counted": (
+        agent().replace(
+            "        if self.health_thread.is_alive():\n            self.health_thread.join(timeout=1)\n",
+            "        threads = [self.other, self.health_thread]\n        for each in threads:\n"
+            "            each.join(timeout=2)\n        self.ended = len(threads)\n",
+        ),
+        "`self.health_thread` is used in `cleanup` in another way",
+    ),
+    "5: a list of what is started": (
+        agent().replace(
+            "        if self.health_thread.is_alive():\n            self.health_thread.join(timeout=1)\n",
+            "        for each in [self.other, self.health_thread]:\n            self.keep(each)\n",
+        ),
+        "`self.health_thread` is used in `cleanup` in another way",
     ),
     "6: by name": (
         agent() + "\n    def find(self):\n        return getattr(self, '_health_check_loop')\n",
@@ -336,11 +441,21 @@ OTHERS = {
         "from unittest import mock\nimport it\nwith mock.patch('it.A._health_check_loop'):\n    it.A(1)\n",
         "`agents/b.py` names `_health_check_loop` of `A`",
     ),
+    "one that finds it by its text": (
+        "import importlib\na = getattr(importlib.import_module('it'), 'A')(1)\na.health_thread.join()\n",
+        "`agents/b.py` names `health_thread` of `A`",
+    ),
     "one that ends its thread": (
         "from it import A\na = A(1)\na.health_thread.join()\n",
         "`agents/b.py` names `health_thread` of `A`",
     ),
 }
+
+
+def test_a_file_that_only_tells_of_the_class_is_no_user_of_it() -> None:
+    other = "# asks the A\nprint('A is up')\nfound = {'health_thread': True}\n"
+    assert refit(agent(), {"agents/b.py": other}).refused == ()
+    assert refit(agent(), {"agents/b.py": f"{other}x = (\n"}).refused != ()
 
 
 @pytest.mark.parametrize(("other", "reason"), OTHERS.values(), ids=OTHERS)

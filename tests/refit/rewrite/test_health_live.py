@@ -133,8 +133,25 @@ OF_A_TREE = (
     .replace(', "uptime": time.time() - self.start_time', "")
     .replace("        super().cleanup()\n", "        self.running = False\n")
 )
+A_PORT_OF_ITS_OWN = (
+    OWN_SOCKET.replace(
+        'super().__init__("Translator", port=port)',
+        'health = int(os.environ.get("NO_SUCH_PORT", str(port + 1)))\n        super().__init__("Translator")',
+    )
+    .replace(
+        "        self.port = port\n        self.health_port = self.port + 1\n",
+        "        self.health_port = health\n",
+    )
+    .replace("import threading\n", "import os\nimport threading\n")
+)
 PROGRAMS = {
     "a socket of its own": (OWN_SOCKET, "Translator", {"jobs": 2, "languages": {"fil": 1}}, "ok"),
+    "a port that its base is not given": (
+        A_PORT_OF_ITS_OWN,
+        "Translator",
+        {"jobs": 2, "languages": {"fil": 1}},
+        "ok",
+    ),
     "its base's socket": (THE_BASES_SOCKET, "Memory", {"entries": 3}, "degraded"),
     "a base of the tree's own": (OF_A_TREE, "Memory", {"entries": 3}, "degraded"),
 }

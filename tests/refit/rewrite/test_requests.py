@@ -47,7 +47,7 @@ def test_the_making_and_nothing_else_is_exchanged() -> None:
     assert (
         outcome.after == expected.replace("import zmq\n", "import zmq\nimport argosy.wire.pooled\n").encode()
     )
-    assert refit(outcome.after.decode()) == Outcome("it.py")
+    assert refit(outcome.after.decode()) == Outcome("it.py", is_asked=False)
 
 
 MIGRATED = {

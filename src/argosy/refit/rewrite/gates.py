@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -21,7 +21,8 @@ from argosy.refit.rewrite.strays import first_stray
 from argosy.refit.rewrite.view import Function, View
 from argosy.source import flow
 from argosy.source.parse import Parsed, build
-from argosy.source.text import Unparsed
+from argosy.source.scopes import Scope
+from argosy.source.text import Unparsed, split_lines
 
 OLDEST: Final = (3, 11)  # the oldest Python that a refitted file has to run on, since argosy does
 LEASES: Final = frozenset({"argosy.wire.context", "zmq.Context"})
@@ -38,17 +39,23 @@ class Case:
     """A rewritten file before its gates.
 
     output: what was made, read anew from its bytes. plan_again: plans the output and returns how many changes
-    it would make.
+    it would make. inherited: returns what the bases of a class of the output have, as far as that is known.
     """
 
     def __init__(
-        self, before: View, output: View | Unparsed, steps: Sequence[Step], plan_again: Callable[[View], int]
+        self,
+        before: View,
+        output: View | Unparsed,
+        steps: Sequence[Step],
+        plan_again: Callable[[View], int],
+        inherited: Callable[[ast.ClassDef], Collection[str]] = lambda owner: (),
     ) -> None:
         self.path = before.path
         self.before = before
         self.output = output
         self.steps = steps
         self.plan_again = plan_again
+        self.inherited = inherited
 
     @property
     def after(self) -> View:
@@ -88,7 +95,8 @@ def _output(case: Case) -> str:
 def _plan(case: Case) -> str:
     """Every site of the plan is done and nothing else has changed: the trees say so."""
     for step, made in case.made():
-        if told := disproof(step.before.tree, made.tree, step.changes):
+        lines = split_lines(step.before.source.text()), split_lines(made.source.text())
+        if told := disproof(step.before.tree, made.tree, step.changes, lines):
             return told
     return ""
 
@@ -113,8 +121,10 @@ def _names(case: Case) -> str:
     def unbound(view: View) -> names.Unresolved:
         return names.unbound(view.parsed, view.module, functions)
 
+    apart = _apart(before, after, functions)
+
     def second(view: View) -> names.Unresolved:
-        return {"": names.second_opinion(view.tree)}
+        return {"": names.second_opinion(view.tree, [scope.node for scope in _outer(view, apart)])}
 
     unbound_words, undefined_words = "is not bound", "is undefined, says pyflakes,"
     for find, words in ((unresolved, unbound_words), (unbound, unbound_words), (second, undefined_words)):
@@ -124,6 +134,37 @@ def _names(case: Case) -> str:
             if new := sorted(read - was.get(scope, set())):
                 return f"`{new[0]}` {words} in {f'`{scope}`' if scope else 'the module'}"
     return ""
+
+
+def _apart(before: View, after: View, touched: set[str]) -> set[str]:
+    """Return the functions in which nothing can have become undefined, for those who look at a whole file.
+
+    No change reaches them, and every name that the module had it still has. One that sets names of the
+    module is not among them, and of several functions in one another only the outermost is.
+    """
+    lost = before.module.bindings.keys() - after.module.bindings.keys()
+    if lost or before.module.has_star != after.module.has_star:
+        return set()
+    had, has = (Counter(scope.qualified_name() for scope in _outer(view)) for view in (before, after))
+    declaring = {
+        scope.qualified_name()
+        for view in (before, after)
+        for scope in _outer(view)
+        if any(inner.global_names for inner in scope.walk())
+    }
+    return {name for name in had if had[name] == has[name]} - touched - declaring
+
+
+def _outer(view: View, names: Collection[str] | None = None) -> Iterator[Scope]:
+    """Yield the functions that are in no other one; those of some names, or all."""
+    todo = [view.module]
+    while todo:
+        scope = todo.pop()
+        if isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef) and scope.kind == "function":
+            if names is None or scope.qualified_name() in names:
+                yield scope
+        else:
+            todo += scope.children
 
 
 def _touched(case: Case) -> set[str]:
@@ -147,12 +188,14 @@ def _touched(case: Case) -> set[str]:
 def _imports(case: Case) -> str:
     """An import that came is used, and nothing imports the same beside it."""
     had, has = _imported(case.before), _imported(case.after)
-    for key in (has - had).elements():
+    new = has - had
+    gone = _defined(case.before) - _defined(case.after) if new else set()
+    for key in new.elements():
         scope_name, name, target = key
         scope = next(s for s in case.after.module.walk() if s.qualified_name() == scope_name)
         if had[key] or has[key] > 1:
             return f"`{target}` is imported again as `{name}`"
-        if name in _defined(case.before) - _defined(case.after):
+        if name in gone:
             continue  # it stands for what the module defined, and is used by whoever takes that from here
         if not any(use.name == name for inner in scope.walk() for use in inner.uses):
             return f"`{name}` is imported and not used"
@@ -178,17 +221,34 @@ _NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 def _members(case: Case) -> str:
     """No thread target, method, attribute or function has gone that something still asks for."""
     gone = _defined(case.before) - _defined(case.after)
-    gone -= {name for _, name, _ in _imported(case.after)}
+    if gone:
+        gone -= {name for _, name, _ in _imported(case.after)}
     if not gone:
         return ""
     for node in case.after.nodes:
-        if isinstance(node, ast.Attribute) and node.attr in gone and isinstance(node.ctx, ast.Load):
-            return f"line {node.lineno}: `{ast.unparse(node)}` has gone"
-        if isinstance(node, ast.Name) and node.id in gone and isinstance(node.ctx, ast.Load):
-            return f"line {node.lineno}: `{node.id}` has gone"
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in gone:
-            return f"line {node.lineno}: `{node.value}` is named, and has gone"
+        name = _asked(case.after, node)
+        if name in gone and not _is_inherited(case, node, name):
+            if isinstance(node, ast.Constant):
+                return f"line {node.lineno}: `{name}` is named, and has gone"
+            return f"line {node.lineno}: `{ast.unparse(node)}` has gone"  # type: ignore[attr-defined]
     return ""
+
+
+def _asked(view: View, node: ast.AST) -> str:
+    """Return the name that a node asks for: of an attribute, in a text, or one that nothing binds here."""
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+        return node.attr
+    if isinstance(node, ast.Name):
+        scope = view.scope_of(node)
+        return node.id if scope is not None and scope.owner_of(node.id) is None else ""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _is_inherited(case: Case, node: ast.AST, name: str) -> bool:
+    """Return whether what is asked for is a member of the class around it by way of its bases."""
+    is_own = _is_own(node.value) if isinstance(node, ast.Attribute) else isinstance(node, ast.Constant)
+    around = case.after.class_(node) if is_own else None
+    return around is not None and name in case.inherited(around)
 
 
 def _defined(view: View) -> set[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import ast
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from argosy.refit.rewrite.change import Change
 from argosy.refit.rewrite.edit import line_before, line_moves, rewrite
 from argosy.refit.rewrite.gates import Case, Step, run_gates
 from argosy.refit.rewrite.health import plan as health
+from argosy.refit.rewrite.health.standard import inherited_members
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.text import UnfaithfulError
 from argosy.refit.rewrite.view import Refusal, Site, View
@@ -54,7 +56,9 @@ class Outcome(msgspec.Struct, frozen=True):
     """What comes of one file.
 
     after: its bytes then; None when it stays as it is. gates: what each said, empty for
-    passed; empty when nothing was to change. unparsed: where and why it does not parse.
+    passed; empty when nothing was to change. unparsed: where and why it does not parse. is_asked: whether any
+    rewrite could have to do with it; one
+    that none could is not even parsed.
     """
 
     path: str
@@ -63,6 +67,7 @@ class Outcome(msgspec.Struct, frozen=True):
     refused: tuple[Refusal, ...] = ()
     gates: dict[str, str] = {}
     unparsed: str = ""
+    is_asked: bool = True
 
 
 def codes() -> tuple[str, ...]:
@@ -82,7 +87,7 @@ def refit_file(path: str, data: bytes, index: Index, rewrites: Sequence[Rewrite]
     """Return what the rewrites and the gates make of one file; writes nothing."""
     asked = [each for each in rewrites if each.may_hold(data)]
     if not asked:
-        return Outcome(path)
+        return Outcome(path, is_asked=False)
     source = take_source(data, path)
     parsed = parse(source) if isinstance(source, Source) else source
     if isinstance(parsed, Unparsed):
@@ -125,7 +130,10 @@ def _refit(path: str, parsed: Parsed, index: Index, rewrites: Sequence[Rewrite])
     def plan_again(view: View) -> int:
         return sum(len(each.plan(view, index).changes) for each in changing)
 
-    gates = run_gates(Case(first, output, steps, plan_again))
+    def inherited(owner: ast.ClassDef) -> Collection[str]:
+        return inherited_members(view, index, owner)
+
+    gates = run_gates(Case(first, output, steps, plan_again, inherited))
     vetoes = [f"gate `{name}`: {reason}" for name, reason in gates.items() if reason]
     if vetoes:
         refused += [Refusal(site.path, site.line, site.code, vetoes[0]) for site in migrated]

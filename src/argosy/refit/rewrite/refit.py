@@ -94,16 +94,15 @@ def plan_refit(
     files, left_out = _read(root, snapshot.stamps, snapshot.environments)
     index = Index(files, fleet)
     index.exchanged.update(_exchanged_bases(files, index, rewrites))
-    asked = [path for path, data in files.items() if any(each.may_hold(data) for each in rewrites)]
-    outcomes: list[Outcome] = []
+    every: list[Outcome] = []
 
     def done(outcome: Outcome) -> None:
-        outcomes.append(outcome)
+        every.append(outcome)
         if progress:
-            progress(len(outcomes), len(asked))
+            progress(len(every), len(files))
 
-    _plan_all(asked, files, index, rewrites, processes or os.cpu_count() or 1, done)
-    outcomes.sort(key=lambda outcome: outcome.path)
+    _plan_all(files, index, rewrites, processes or os.cpu_count() or 1, done)
+    outcomes = sorted((each for each in every if each.is_asked), key=lambda outcome: outcome.path)
     after = {each.path: each.after for each in outcomes if each.after is not None}
     return Account(
         root=root,
@@ -221,7 +220,6 @@ def _count_gates(outcomes: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
 
 
 def _plan_all(
-    paths: Sequence[str],
     files: Mapping[str, bytes],
     index: Index,
     rewrites: Sequence[Rewrite],
@@ -241,12 +239,12 @@ def _plan_all(
     def load() -> Work:
         return lambda job: msgspec.msgpack.encode(plan(job.decode()))
 
-    if processes < 2 or len(paths) <= _FEW or not can_fork():
-        for path in paths:
+    if processes < 2 or len(files) <= _FEW or not can_fork():
+        for path in files:
             done(plan(path))
         return
     # The large ones first, so that no process ends long after the others.
-    ordered = sorted(paths, key=lambda path: -len(files[path]))
+    ordered = sorted(files, key=lambda path: -len(files[path]))
     decoder = msgspec.msgpack.Decoder(Outcome)
 
     def take(number: int, answer: bytes | int) -> None:

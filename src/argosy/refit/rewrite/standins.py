@@ -83,7 +83,7 @@ def _found(view: View, index: Index) -> Iterator[tuple[str, str, list[Definition
         if isinstance(node, ast.ClassDef) and _is_base(view, index, node):
             yield BASE, BASE_MODULE, [node]
     if _is_discovery(view, defined):
-        surface = _surface(DISCOVERY_MODULE)
+        surface = surface_of(DISCOVERY_MODULE)
         yield DISCOVERY, DISCOVERY_MODULE, [node for node in defined if node.name in surface]
 
 
@@ -130,7 +130,7 @@ def _reason(view: View, index: Index, module: str, node: Definition) -> str:
         return f"`{where}` puts something else in the place of `{node.name}`"
     if _is_set_upon(view, node.name):
         return f"this module sets attributes of `{node.name}`"
-    surface = _surface(module)
+    surface = surface_of(module)
     ours = surface["BaseAgent" if module == BASE_MODULE else node.name]
     if isinstance(node, ast.ClassDef):
         return _missing_member(view, index, node, ours)
@@ -185,7 +185,7 @@ def _members(node: ast.ClassDef) -> set[str]:
 
 
 @functools.cache
-def _surface(module: str) -> dict[str, frozenset[str]]:
+def surface_of(module: str) -> dict[str, frozenset[str]]:
     """Return what a module of argosy's defines: classes with their members, functions with their parameters.
 
     It is read from its source: a refit loads nothing of what it only has to name.

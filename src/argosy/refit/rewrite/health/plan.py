@@ -11,6 +11,7 @@ import msgspec
 
 from argosy.refit.health.loops import HealthLoop, find_health_loops, socket_type
 from argosy.refit.rewrite.change import Change
+from argosy.refit.rewrite.health.handing import hand_port
 from argosy.refit.rewrite.health.orphans import orphaned
 from argosy.refit.rewrite.health.privacy import privacy_reason
 from argosy.refit.rewrite.health.purity import purity_reason, taken_key
@@ -19,6 +20,7 @@ from argosy.refit.rewrite.health.responder import answer_reason, responder_reaso
 from argosy.refit.rewrite.health.standard import (
     Standard,
     constructor_reason,
+    declared_reason,
     find_standard,
     port_of,
     port_reason,
@@ -93,10 +95,11 @@ def _removed(
     view: View, index: Index, loop: HealthLoop, owner: ast.ClassDef, standard: Standard
 ) -> list[Change] | str:
     place = _own_place(view, loop)
-    if reason := _socket_reason(view, index, loop, owner, standard, place):
-        return _fails(4, reason)
-    removal = Removal(view, owner, loop, loop.socket if place is not None else "")
-    if reason := removal.thread_reason(standard.loop):
+    handed = _socket_changes(view, index, loop, owner, standard, place)
+    if isinstance(handed, str):
+        return _fails(4, handed)
+    removal = Removal(view, index, owner, loop, loop.socket if place is not None else "", standard)
+    if reason := removal.thread_reason():
         return _fails(5, reason)
     changes = removal.changes()
     if isinstance(changes, Leftover):
@@ -105,7 +108,7 @@ def _removed(
         return _fails(6, f"`{own[0]}` is a method of its base, which would be called in its place")
     if reason := privacy_reason(view, index, owner, removal.names(), standard):
         return _fails(6, reason)
-    return [*changes, *orphaned(view, index, owner, removal)]
+    return [*handed, *changes, *orphaned(view, index, owner, removal)]
 
 
 def _own_place(view: View, loop: HealthLoop) -> Place | None:
@@ -118,23 +121,40 @@ def _own_place(view: View, loop: HealthLoop) -> Place | None:
     return found[0] if found else None
 
 
-def _socket_reason(
+def _socket_changes(
     view: View, index: Index, loop: HealthLoop, owner: ast.ClassDef, standard: Standard, place: Place | None
-) -> str:
-    """Return why the socket is not private to the loop, or not on the standard's port."""
+) -> list[Change] | str:
+    """Return what gives the base the socket's port where it has another one.
+
+    A text is why the socket is not private to the loop, or cannot be on the standard's port.
+    """
     if not loop.socket.startswith("self."):
         return f"`{loop.socket}` is no attribute of its class"
     if place is None:
-        return _inherited_reason(view, loop, owner, standard)
+        return _inherited_reason(view, loop, owner, standard) or []
     if socket_type(view.file, loop.function, loop.socket) != "REP":
         return f"`{loop.socket}` is not certainly a REP socket"
     ports = _ports(place)
     if isinstance(ports, str):
         return ports
+    changes: list[Change] = []
     for port in ports:
-        if reason := port_reason(view, index, owner, standard, port):
-            return reason
-    return "" if ports else f"`{loop.socket}` is bound where it cannot be seen"
+        found = _port_changes(view, index, owner, standard, port)
+        if isinstance(found, str):
+            return found
+        changes += found
+    return changes if ports else f"`{loop.socket}` is bound where it cannot be seen"
+
+
+def _port_changes(
+    view: View, index: Index, owner: ast.ClassDef, standard: Standard, port: ast.expr
+) -> list[Change] | str:
+    """Return what makes a port the base's, nothing where it is, or why it cannot be."""
+    if reason := declared_reason(view, index, owner, port):
+        return reason
+    reason = port_reason(view, owner, standard, port)
+    handed = hand_port(view, owner, port) if reason and not standard.path else None
+    return [handed] if handed is not None else reason or []
 
 
 def _ports(place: Place) -> Sequence[ast.expr] | str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from argosy.refit.rewrite.elsewhere import view_of
 from argosy.refit.rewrite.health.standard import Standard
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import View
@@ -27,11 +28,29 @@ def privacy_reason(view: View, index: Index, owner: ast.ClassDef, names: set[str
         others = re.compile(rb"(?<!self)(?<!cls)\." + word + rb"\b|[\"'](?:[\w.]*\.)?" + word + rb"[\"']")
         for path in index.naming(owner.name):
             is_other = path not in (view.path, standard.path) and path not in index.homes(owner.name)
-            if is_other and others.search(_OF_SELF.sub(b"", index.files[path])):
+            is_named = is_other and others.search(_OF_SELF.sub(b"", index.files[path]))
+            if is_named and _may_know(index, path, owner.name):
                 return f"`{path}` names `{name}` of `{owner.name}`"
         if _is_named_here(view, owner, name):
             return f"`{name}` is named outside of its class"
     return ""
+
+
+def _may_know(index: Index, path: str, name: str) -> bool:
+    """Return whether a file can have an object of a class: it names that in code, or in a text for a look-up.
+
+    One that does not parse may.
+    """
+    view = view_of(path, index.files[path])
+    return view is None or any(_is_name(node, name) for node in view.nodes)
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str) and name in node.value.split(".")
+    if isinstance(node, ast.alias):
+        return name in (node.name.rpartition(".")[2], node.asname)
+    return name in (getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", ""))
 
 
 def _family(index: Index, owner: ast.ClassDef) -> set[str]:

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import ast
 import enum
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 from argosy.refit.health.loops import HealthLoop
 from argosy.refit.health.payloads import own_nodes
-from argosy.refit.rewrite.change import Change, Removed, Replaced, place_of
+from argosy.refit.rewrite.change import Change, Removed, place_of
+from argosy.refit.rewrite.health.asides import find_asides, without
+from argosy.refit.rewrite.health.making import makes_socket
 from argosy.refit.rewrite.health.responder import is_log, is_still
+from argosy.refit.rewrite.health.standard import Standard
+from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Function, View
 from argosy.source import flow
 
@@ -48,11 +52,15 @@ class Removal:
     socket: the attribute that keeps the loop's own socket, empty where that is its base's.
     """
 
-    def __init__(self, view: View, owner: ast.ClassDef, loop: HealthLoop, socket: str) -> None:
+    def __init__(
+        self, view: View, index: Index, owner: ast.ClassDef, loop: HealthLoop, socket: str, standard: Standard
+    ) -> None:
         self.view = view
+        self.index = index
         self.owner = owner
         self.method = loop.place
         self.socket = socket
+        self.standard = standard
         self.thread: ast.Call | None = None
         self.handle = ""
         self.methods: dict[str, Function] = {loop.place.name: loop.place}
@@ -60,15 +68,12 @@ class Removal:
 
     # -- the thread ------------------------------------------------------------------------------
 
-    def thread_reason(self, base_loop: str) -> str:
-        """Find the thread that runs the loop; return why it is not one that may go.
-
-        base_loop: the method that the base itself begins a thread with.
-        """
+    def thread_reason(self) -> str:
+        """Find the thread that runs the loop; return why it is not one that may go."""
         target = f"self.{self.method.name}"
         threads = [node for node in self.view.nodes if self._is_thread(node, target)]
         if not threads:
-            is_bases = self.method.name == base_loop
+            is_bases = self.method.name == self.standard.loop
             return "" if is_bases else "no thread of its class begins with it"
         if len(threads) > 1:
             return f"{len(threads)} threads begin with it"
@@ -117,9 +122,10 @@ class Removal:
     def changes(self) -> list[Change] | Leftover:
         """Return the changes that take all of it away, or why it cannot be taken away."""
         self._grow()
-        if leftover := self._leftover():
+        asides = find_asides(self.view, self.owner, self.handle, self.socket, self.standard.socket)
+        if leftover := self._leftover(asides.nodes):
             return leftover
-        changes: list[Change] = []
+        changes: list[Change] = [*asides.changes]
         for method in self.methods.values():
             if method.decorator_list or len(self.view.block(method)) < 2:
                 return Leftover(6, f"`{method.name}` is decorated, or is all of its class")
@@ -163,8 +169,7 @@ class Removal:
             self.methods.update({node.name: node for node in more})
 
     def _goes_whole(self, body: list[ast.stmt]) -> bool:
-        sorts = {self.sort(node) for node in body}
-        return Sort.GONE in sorts and Sort.STAYS not in sorts
+        return self._joint(body) is Sort.GONE
 
     def _blocks(self) -> Iterator[list[ast.stmt]]:
         """Yield the blocks of the class's other methods that have something that goes, outermost first."""
@@ -229,13 +234,24 @@ class Removal:
             is_gone = len(targets) == 1 and self._is_about(flow.dotted(targets[0]), node.value, node)
             return Sort.GONE if is_gone else Sort.STAYS
         if isinstance(node, ast.If) and is_still(node.test):
-            return Sort.GONE if self._goes_whole([*node.body, *node.orelse]) else Sort.STAYS
+            sort = self._joint([*node.body, *node.orelse])
+            # What asks about what goes, only to log it, asks about nothing then.
+            return Sort.GONE if sort is Sort.IDLE and self._is_named(node.test) else sort
         if isinstance(node, ast.Try):
             handled = [each for handler in node.handlers for each in handler.body]
-            whole = self._goes_whole([*node.body, *node.orelse, *node.finalbody])
-            is_whole = whole and all(self.sort(each) is not Sort.STAYS for each in handled)
-            return Sort.GONE if is_whole else Sort.STAYS
+            sort = self._joint([*node.body, *node.orelse, *node.finalbody])
+            return Sort.STAYS if self._joint(handled) is Sort.STAYS else sort
         return Sort.STAYS
+
+    def _joint(self, body: list[ast.stmt]) -> Sort:
+        """Return how all of some statements stand to what goes."""
+        sorts = {self.sort(node) for node in body}
+        return next((sort for sort in (Sort.STAYS, Sort.GONE) if sort in sorts), Sort.IDLE)
+
+    def _is_named(self, node: ast.expr) -> bool:
+        """Return whether an expression names what goes."""
+        names = {self.handle, self.socket} - {""}
+        return any(flow.dotted(each) in names for each in ast.walk(node) if isinstance(each, ast.Attribute))
 
     def _sort_expression(self, node: ast.expr) -> Sort:
         if isinstance(node, ast.Constant):
@@ -261,17 +277,12 @@ class Removal:
         """Return whether an assignment is about what goes: its making, its end, an option of it."""
         is_none = isinstance(value, ast.Constant) and value.value is None
         if self.socket and target == self.socket:
-            return is_none or self._makes_socket(value)
+            return is_none or makes_socket(self.view, self.index, value)
         if self._is_handle(target, node):
             return is_none or value is self.thread
         held = target.rpartition(".")[0]
         is_option = bool(self.socket) and held == self.socket
         return (is_option or (bool(held) and self._is_handle(held, node))) and isinstance(value, ast.Constant)
-
-    def _makes_socket(self, value: ast.expr) -> bool:
-        func = value.func if isinstance(value, ast.Call) else None
-        is_made = isinstance(func, ast.Attribute) and func.attr == "socket" and bool(flow.dotted(func.value))
-        return is_made and isinstance(value, ast.Call) and len(value.args) == 1 and not value.keywords
 
     def _is_handle(self, name: str, node: ast.AST) -> bool:
         """Return whether a name is the thread's: an attribute anywhere, a local one in its function."""
@@ -298,20 +309,13 @@ class Removal:
     def _cut(self) -> list[Change]:
         """Return the change that takes the thread out of a list of threads."""
         around = self.view.parents[self.thread] if self.thread is not None else None
-        if not isinstance(around, ast.List):
-            return []
-        segment = ast.get_source_segment(self.view.file.text, around) or ""
-        own = ast.get_source_segment(self.view.file.text, self.thread) or "" if self.thread else ""
-        before, _, behind = segment.partition(own)
-        is_last = not behind.lstrip().startswith(",")
-        text = (
-            before.rstrip().removesuffix(",") + behind if is_last else before + behind.lstrip()[1:].lstrip()
+        return (
+            [without(self.view, around, self.thread)] if self.thread and isinstance(around, ast.List) else []
         )
-        return [Replaced(place_of(around), ast.unparse(around), text)]
 
-    def _leftover(self) -> Leftover | None:
-        """Return what stays and names what goes; None for nothing."""
-        inside: set[int] = set()
+    def _leftover(self, made_up: Collection[int]) -> Leftover | None:
+        """Return what stays and names what goes; None for nothing. made_up: the nodes that may, by `id`."""
+        inside: set[int] = set(made_up)
         for statement in self.gone():
             inside.update(id(node) for node in ast.walk(statement))
         if self.thread is not None:

@@ -14,6 +14,7 @@ from argosy.refit.health.loops import HealthLoop, find_health_loops
 from argosy.refit.health.payloads import HOOK, is_super, payload_call, unwrapped
 from argosy.refit.rewrite.elsewhere import home_of, view_of
 from argosy.refit.rewrite.index import Index
+from argosy.refit.rewrite.standins import BASE_MODULE, surface_of
 from argosy.refit.rewrite.view import Function, View
 from argosy.refit.sockets import find_sockets
 from argosy.source import flow
@@ -54,6 +55,16 @@ def find_standard(view: View, index: Index, owner: ast.ClassDef) -> Standard | s
         return f"its base `{written}` is not certainly one import's"
     found = _look_up(index, view.path, target, 0)
     return found if found is not None else f"its base `{target}` is none that answers for health"
+
+
+def inherited_members(view: View, index: Index, owner: ast.ClassDef) -> frozenset[str]:
+    """Return what a class has of its base, as far as that is a standard: of argosy's every member."""
+    standard = find_standard(view, index, owner)
+    if isinstance(standard, str):
+        return frozenset()
+    if not standard.path:
+        return surface_of(BASE_MODULE)["BaseAgent"]
+    return standard.others | {standard.loop, standard.socket.removeprefix("self.")}
 
 
 def _look_up(index: Index, path: str, target: str, depth: int) -> Standard | None:
@@ -189,11 +200,9 @@ def method_of(owner: ast.ClassDef, name: str) -> Function | None:
     return found[-1] if found else None
 
 
-def port_reason(view: View, index: Index, owner: ast.ClassDef, standard: Standard, bound: ast.expr) -> str:
-    """Return why the standard may not answer on the port that a loop's own socket is bound to."""
+def port_reason(view: View, owner: ast.ClassDef, standard: Standard, bound: ast.expr) -> str:
+    """Return why the standard does not answer on the port that a loop's own socket is bound to."""
     meant = _meant(view, owner, bound)
-    if reason := _declared_reason(index, view.path, meant):
-        return reason
     written = flow.dotted(bound)
     if written in standard.ports and not _sets(owner, written):
         return ""
@@ -244,8 +253,9 @@ def _keeps(value: ast.expr) -> bool:
     }
 
 
-def _declared_reason(index: Index, path: str, bound: ast.expr) -> str:
-    """Return how the fleet file speaks against the port; it has nothing to say without the agent."""
+def declared_reason(view: View, index: Index, owner: ast.ClassDef, port: ast.expr) -> str:
+    """Return how the fleet file speaks against a port; it has nothing to say without the agent."""
+    path, bound = view.path, _meant(view, owner, port)
     agents = [a for a in index.fleet.agents.values() if _runs(a.run, path)] if index.fleet else []
     for agent in agents:
         if agent.health_port is None:

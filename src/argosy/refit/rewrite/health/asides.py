@@ -1,0 +1,210 @@
+"""What stays of a class, speaks of what goes, and may: each with the change that makes up for it, or none.
+
+- The payload says whether the thread that answers is alive. Whoever hears it was answered: it says `True`.
+- A loop over a list that is written out ends or closes each of its elements: the one that goes is taken out.
+- The base has a socket of the same name, and whether there is one is all that is asked.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from argosy.refit.health.payloads import HOOK, own_nodes
+from argosy.refit.rewrite.change import Change, Replaced, place_of
+from argosy.refit.rewrite.health.responder import is_log, is_still
+from argosy.refit.rewrite.view import View
+from argosy.source import flow
+
+_ENDS: Final = frozenset({"close", "join", "is_alive", "setsockopt", "term", "disable_monitor"})
+
+
+class Asides(msgspec.Struct, frozen=True):
+    """What is made up for. nodes: by `id`, all that are spoken of in `changes`, and those that need none."""
+
+    changes: tuple[Change, ...]
+    nodes: frozenset[int]
+
+
+def find_asides(view: View, owner: ast.ClassDef, handle: str, socket: str, inherited: str) -> Asides:
+    """Return what may speak of a thread's handle and of a socket that go, both as `self.name` or empty.
+
+    inherited: the socket that the base has.
+    """
+    changes: list[Change] = []
+    nodes: set[int] = set()
+    for alive in _alive(owner, handle):
+        changes.append(Replaced(place_of(alive), ast.unparse(alive), "True"))
+        nodes.update(id(node) for node in ast.walk(alive))
+    for around, element in _listed(view, owner, {handle, socket} - {""}):
+        changes.append(without(view, around, element))
+        nodes.update(id(node) for node in ast.walk(element))
+    if socket and socket == inherited:
+        nodes.update(id(node) for node in _asked(view, owner, socket))
+    return Asides(tuple(changes), frozenset(nodes))
+
+
+# -- the payload -------------------------------------------------------------------------------------
+
+
+def _alive(owner: ast.ClassDef, handle: str) -> Iterator[ast.expr]:
+    """Yield what a payload says of the thread with this handle: that it is alive."""
+    if not handle.startswith("self."):
+        return
+    todo: list[ast.AST] = [
+        node for node in owner.body if isinstance(node, ast.FunctionDef) and node.name == HOOK
+    ]
+    while todo:
+        for node in ast.iter_child_nodes(todo.pop()):
+            if isinstance(node, ast.expr) and _is_alive(node, handle):
+                yield node
+            else:
+                todo.append(node)
+
+
+def _is_alive(node: ast.expr, handle: str) -> bool:
+    """Return whether an expression is `handle.is_alive()`, also where it first asks for the handle."""
+    if isinstance(node, ast.IfExp):
+        is_no = isinstance(node.orelse, ast.Constant) and not node.orelse.value
+        return is_no and _asks(node.test, handle) and _is_alive(node.body, handle)
+    if isinstance(node, ast.BoolOp):
+        *tests, last = node.values
+        is_and = isinstance(node.op, ast.And)
+        return is_and and all(_asks(each, handle) for each in tests) and _is_alive(last, handle)
+    is_call = isinstance(node, ast.Call) and not node.args and not node.keywords
+    return is_call and flow.dotted(node.func) == f"{handle}.is_alive"  # type: ignore[attr-defined]
+
+
+def _asks(node: ast.expr, name: str) -> bool:
+    """Return whether an expression asks whether there is a `self.name`, and nothing else."""
+    if isinstance(node, ast.BoolOp):
+        return isinstance(node.op, ast.And) and all(_asks(each, name) for each in node.values)
+    if isinstance(node, ast.Call):
+        return _is_hasattr(node, name)
+    if isinstance(node, ast.Compare):
+        is_none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
+        return is_none and isinstance(node.ops[0], ast.IsNot) and flow.dotted(node.left) == name
+    return flow.dotted(node) == name
+
+
+def _is_hasattr(node: ast.AST, name: str) -> bool:
+    if not (isinstance(node, ast.Call) and flow.dotted(node.func) == "hasattr" and len(node.args) == 2):
+        return False
+    held, word = node.args
+    return isinstance(word, ast.Constant) and f"{flow.dotted(held)}.{word.value!s}" == name
+
+
+# -- lists -------------------------------------------------------------------------------------------
+
+
+def _listed(
+    view: View, owner: ast.ClassDef, names: set[str]
+) -> Iterator[tuple[ast.List | ast.Tuple, ast.expr]]:
+    """Yield the elements that are one of `names`, with their lists, where loops only end what is in these."""
+    for node in ast.walk(owner):
+        if not (isinstance(node, ast.List | ast.Tuple) and isinstance(node.ctx, ast.Load)):
+            continue
+        found = [each for each in node.elts if flow.dotted(each) in names]
+        is_enough = len(node.elts) > (1 if isinstance(node, ast.List) else 2)
+        loops = _loops_over(view, node) if len(found) == 1 and is_enough else []
+        if loops and all(map(_only_ends, loops)):
+            yield node, found[0]
+
+
+def _loops_over(view: View, node: ast.List | ast.Tuple) -> list[ast.For]:
+    """Return the loops over a list, none where it is used in another way too."""
+    around = view.parents[node]
+    if isinstance(around, ast.For) and around.iter is node:
+        return [around]
+    name = (
+        flow.dotted(around.targets[0]) if isinstance(around, ast.Assign) and len(around.targets) == 1 else ""
+    )
+    function = view.function(node)
+    if not name.isidentifier() or function is None:
+        return []
+    found: list[ast.For] = []
+    for use in own_nodes(function):
+        if isinstance(use, ast.Name) and use.id == name and use is not around.targets[0]:  # type: ignore[attr-defined]
+            above = view.parents[use]
+            if not (isinstance(above, ast.For) and above.iter is use):
+                return []
+            found.append(above)
+    return found
+
+
+def _only_ends(loop: ast.For) -> bool:
+    """Return whether a loop does nothing but end each element, so that one less makes no other difference."""
+    name = flow.dotted(loop.target)
+    return name.isidentifier() and not loop.orelse and all(_ends(node, name) for node in loop.body)
+
+
+def _ends(node: ast.stmt, name: str) -> bool:
+    if isinstance(node, ast.If):
+        return is_still(node.test) and all(_ends(each, name) for each in (*node.body, *node.orelse))
+    if isinstance(node, ast.Try):
+        handled = [each for handler in node.handlers for each in handler.body]
+        return all(_ends(each, name) for each in (*node.body, *node.orelse, *node.finalbody, *handled))
+    if isinstance(node, ast.Pass | ast.Continue):
+        return True
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        return False
+    held, _, method = flow.dotted(node.value.func).rpartition(".")
+    given = [*node.value.args, *(item.value for item in node.value.keywords)]
+    return is_log(node.value) or (held == name and method in _ENDS and all(map(is_still, given)))
+
+
+def without(view: View, around: ast.List | ast.Tuple, element: ast.expr) -> Change:
+    """Return the change that takes one element out of a list of several.
+
+    Where the text cannot be cut so that nothing but the element goes, it is written anew.
+    """
+    left = [each for each in around.elts if each is not element]
+    wanted = ast.unparse(type(around)(left, ast.Load()))
+    segment = ast.get_source_segment(view.file.text, around) or ""
+    own = ast.get_source_segment(view.file.text, element) or ""
+    at = segment.find(own)
+    while at >= 0:
+        text = _cut(segment[:at], segment[at + len(own) :])
+        if _written(text) == wanted:
+            return Replaced(place_of(around), ast.unparse(around), text)
+        at = segment.find(own, at + 1)
+    return Replaced(place_of(around), ast.unparse(around), wanted)
+
+
+def _cut(before: str, behind: str) -> str:
+    is_last = not behind.lstrip().startswith(",")
+    return before.rstrip().removesuffix(",") + behind if is_last else before + behind.lstrip()[1:].lstrip()
+
+
+def _written(text: str) -> str:
+    try:
+        return ast.unparse(ast.parse(text, mode="eval").body)
+    except SyntaxError:
+        return ""
+
+
+# -- the base's socket -------------------------------------------------------------------------------
+
+
+def _asked(view: View, owner: ast.ClassDef, socket: str) -> Iterator[ast.AST]:
+    """Yield where it is only asked whether there is a socket: the answer is the base's then."""
+    for node in ast.walk(owner):
+        if isinstance(node, ast.Attribute) and flow.dotted(node) == socket:
+            if isinstance(node.ctx, ast.Load) and _is_test(view, node):
+                yield node
+        elif isinstance(node, ast.Call) and _is_hasattr(node, socket):
+            yield node.args[1]
+
+
+def _is_test(view: View, node: ast.expr) -> bool:
+    """Return whether a value is nothing but a condition, or a part of one."""
+    around = view.parents[node]
+    if isinstance(around, ast.BoolOp) or (isinstance(around, ast.UnaryOp) and isinstance(around.op, ast.Not)):
+        return _is_test(view, around)
+    if isinstance(around, ast.If | ast.While | ast.IfExp):
+        return around.test is node
+    is_none = isinstance(around, ast.Compare) and isinstance(around.ops[0], ast.Is | ast.IsNot)
+    return is_none and isinstance(around.comparators[0], ast.Constant)  # type: ignore[attr-defined]
