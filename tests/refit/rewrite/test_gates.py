@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from argosy.refit.rewrite import gates, names
 from argosy.refit.rewrite.change import Change, Inserted, Removed, place_of, replaced
 from argosy.refit.rewrite.edit import rewrite
 from argosy.refit.rewrite.gates import GATES, MEANINGS, Case, Step, run_gates
@@ -145,6 +146,54 @@ def test_what_a_base_has_has_not_gone() -> None:
     assert list(stopped.inherited(ast.ClassDef())) == []
     stopped.inherited = lambda owner: {"work"} if owner.name == "Agent" else ()
     assert vetoes(stopped) == []
+
+
+APART = """\
+import zmq
+import os
+
+def one():
+    return zmq.Context()
+
+def two():
+    return os.sep
+
+def three():
+    global zmq
+    zmq = None
+
+class A:
+    def four(self):
+        def five():
+            return os
+        return five
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "apart"),
+    [
+        (APART, {"two", "A.four"}),
+        (APART.replace("import zmq\n", "import zmq\nimport more\n"), {"two", "A.four"}),
+        (APART.replace("import os\n", ""), set()),
+        (APART.replace("import os\n", "from os import *\n"), set()),
+        (APART.replace("def two():\n    return os.sep\n", ""), set()),
+        (APART + "def two():\n    pass\n", {"A.four"}),
+    ],
+)
+def test_pyflakes_is_shown_all_that_may_have_lost_a_name(made: str, apart: set[str]) -> None:
+    before, after = output(APART.encode()), output(made.encode())
+    assert isinstance(before, View)
+    assert isinstance(after, View)
+    assert gates._apart(before, after, {"one"}) == apart
+
+
+def test_functions_apart_are_as_they_were_afterwards() -> None:
+    parsed = ast.parse("import os\ndef f():\n    return lost\ndef g():\n    return gone\n")
+    was = ast.dump(parsed)
+    assert names.second_opinion(parsed) == {"lost", "gone"}
+    assert names.second_opinion(parsed, parsed.body[1:2]) == {"gone"}
+    assert ast.dump(parsed) == was
 
 
 def test_a_plan_that_never_ends_is_stopped() -> None:

@@ -145,6 +145,22 @@ def test_windows_find_what_the_whole_file_shows(
     assert first_stray(before, after, made, file.tree) is None
     spoilt = "\n".join(damaged(split_lines(after), dice))
     assert first_stray(before, spoilt, made, file.tree) == first_stray(before, spoilt, made, WHOLE)
+    for text in (after, spoilt):
+        if (whole := parsed(text.encode())) is not None:
+            lines = split_lines(before), split_lines(text)
+            told = disproof(file.tree, whole.tree, made)
+            assert disproof(file.tree, whole.tree, made, lines) == told
+
+
+def test_a_new_statement_is_not_taken_for_the_text_in_its_place() -> None:
+    before, after = "x = 1\ny = 2\n", "x = 1\ny = 2\nx = 1\n"
+    change: list[Change] = [Inserted(place_of(ast.parse(before).body[1]), "z = 1")]
+    lines = before.split("\n"), after.split("\n")
+    told = disproof(ast.parse(before), ast.parse(after), change, lines)
+    assert told is not None
+    assert told == disproof(ast.parse(before), ast.parse(after), change)
+    good = "x = 1\ny = 2\nz = 1\n"
+    assert disproof(ast.parse(before), ast.parse(good), change, (lines[0], good.split("\n"))) is None
 
 
 @pytest.mark.parametrize(
