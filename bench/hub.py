@@ -45,6 +45,7 @@ AGENTS_QUICK = 20
 BEHIND = 600_000
 BEHIND_QUICK = 60_000
 WEEK_HOURS = 7 * 24
+ALONE_HOURS = 3
 PATIENCE_S = 60.0
 
 METHOD = [
@@ -54,7 +55,8 @@ METHOD = [
     f"query: one series, all of it, as an array of doubles; {QUERIES} series at random a round, in turn",
     f"query_unsealed: one series of the last minutes (at least {SEGMENT_TICKS - QUERIES} ticks that are not",
     "  blocks yet), by a reading that has been asked before; a tick is written before each query",
-    "second: processor time of this process for all commits and seals, over the seconds; 1 is a core",
+    "second: processor time of this process for all commits and seals of the hour, over its seconds, with no",
+    "  other store beside it; 1 is a core",
     "resident: of a hub's process with a week of the fleet on the disk (the hour's segments, repeated)",
     "reporting: processor time of an idle agent that reports, less that of one without a hub; no_hub: the",
     "  median time of a request to either, in turn",
@@ -101,7 +103,7 @@ def measure(options: Options) -> Result:
             stores["prometheus"] = by_prometheus.ByPrometheus(folder)
         for store in stores.values():
             open_.callback(store.close)
-        ingest_s, processor_s = fill(stores, agents)
+        ingest_s = fill(stores, agents)
         asked = ask(options, stores, agents)
         samples = agents * len(FIGURES) * HOUR
         ratios = ratios_of(asked, ingest_s, samples)
@@ -110,7 +112,7 @@ def measure(options: Options) -> Result:
         if options.quick:
             skipped["hub.second"] = "the fleet is smaller in a quick run"
         else:
-            values["hub.second"] = value_of([processor_s / HOUR], "cores", goal=0.001)
+            values["hub.second"] = value_of(seconds_alone(folder), "cores", goal=0.001)
         report(options, folder, ratios, values)
         values["hub.catch_up"] = catch_up(folder, BEHIND_QUICK if options.quick else BEHIND)
         if options.quick:
@@ -136,26 +138,36 @@ def watch(options: Options) -> tuple[dict[str, Value], dict[str, str]]:
     return values | shown, left_out
 
 
-def fill(stores: dict[str, Keeping], agents: int) -> tuple[dict[str, float], float]:
-    """Hand every store the same seconds; return how long each took, and the hub's processor time."""
+def fill(stores: dict[str, Keeping], agents: int) -> dict[str, float]:
+    """Hand every store the same seconds; return how long each took."""
     took: dict[str, float] = defaultdict(float)
-    processor_s = 0.0
     for number, (time_ms, values) in enumerate(seconds(HOUR, agents)):
         for name, store in stores.items():
-            began, began_cpu = time.perf_counter(), time.process_time()
+            began = time.perf_counter()
             store.write(time_ms, values)
             took[name] += time.perf_counter() - began
-            if name == "hub":
-                processor_s += time.process_time() - began_cpu
         if number % 600 == 599:
             tell(f"{number + 1} of {HOUR} seconds stored")
     for name, store in stores.items():
-        began, began_cpu = time.perf_counter(), time.process_time()
+        began = time.perf_counter()
         store.settle()
         took[name] += time.perf_counter() - began
-        if name == "hub":
-            processor_s += time.process_time() - began_cpu
-    return took, processor_s
+    return took
+
+
+def seconds_alone(folder: Path) -> list[float]:
+    """Return the processors that keeping the fleet takes, hour by hour, when nothing else is done."""
+    found = []
+    for number in range(ALONE_HOURS):
+        (folder / f"alone{number}").mkdir()
+        with contextlib.closing(ByHub(folder / f"alone{number}")) as hub:
+            took = 0.0
+            for time_ms, values in seconds(HOUR, AGENTS):
+                began = time.process_time()
+                hub.write(time_ms, values)
+                took += time.process_time() - began
+            found.append(took / HOUR)
+    return found
 
 
 def ask(options: Options, stores: dict[str, Keeping], agents: int) -> dict[str, list[float]]:
