@@ -1,13 +1,15 @@
 """Brings a fleet up by docker-compose, with an engine of its own, and asks every agent from outside.
 
-`python composed.py FOLDER` in namespaces of its own (`unshare`), so that nothing of it is left: FOLDER has
-`tree/` with a fleet file and images in `tree/.argosy/images`. Prints one JSON object.
+`python composed.py FOLDER [SERVICE]` in namespaces of its own (`unshare`), so that nothing of it is left:
+FOLDER has `tree/` with a fleet file and images in `tree/.argosy/images`. With the fleet of `rig.port`,
+SERVICE is killed once, and has to come back. Prints one JSON object.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-import zmq
 
 from argosy.fleet import load_fleet
 from argosy.image.inside import AGENTS_LABEL
 from rig.fleet import ARGOSY
+from rig.port import QUESTION, put
 
 PATIENCE_S = 60.0
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, victim: str) -> None:
     """Run it all; a step that fails ends the program with what it said."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     tree, engine = folder / "tree", folder / "engine"
@@ -43,7 +45,11 @@ def main(folder: Path) -> None:
         try:
             run([*compose, "up", "-d", "--wait"])
             up_s = time.monotonic() - began
-            found = ask_all(yaml.safe_load(text), tree, engine / "sock")
+            read = yaml.safe_load(text)
+            found = ask_all(read, tree, engine / "sock")
+            if victim:
+                found |= lose_and_regain(read, victim, tree, engine / "sock")
+            found |= stop_all(compose, read, engine / "sock")
         finally:
             down = run([*compose, "down", "--volumes"])
         print(json.dumps({**found, "up_s": up_s, "removed": "Removed" in down}))
@@ -98,8 +104,8 @@ def ask_all(compose: dict[str, Any], tree: Path, engine: Path) -> dict[str, Any]
     health: dict[str, str] = {}
     loose = []
     for name, service in compose["services"].items():
-        told = get(engine, f"/containers/{compose['name']}-{name}-1/json")
-        address = next(iter(told["NetworkSettings"]["Networks"].values()))["IPAddress"]
+        told = inspect(compose, name, engine)
+        address = address_of(told)
         if not told["HostConfig"]["ReadonlyRootfs"] or told["Config"]["User"] in ("", "0", "root"):
             loose.append(name)
         for agent in service["labels"][AGENTS_LABEL].split(","):
@@ -107,16 +113,44 @@ def ask_all(compose: dict[str, Any], tree: Path, engine: Path) -> dict[str, Any]
     return {"health": health, "services": len(compose["services"]), "loose": loose}
 
 
+def inspect(compose: dict[str, Any], service: str, engine: Path) -> Any:
+    return get(engine, f"/containers/{compose['name']}-{service}-1/json")
+
+
+def address_of(told: Any) -> str:
+    return str(next(iter(told["NetworkSettings"]["Networks"].values()))["IPAddress"])
+
+
+def lose_and_regain(compose: dict[str, Any], victim: str, tree: Path, engine: Path) -> dict[str, Any]:
+    """Kill one container; return what its dependents say before, and after it is healthy again."""
+    port = load_fleet(tree / "fleet.yaml").agents["Speaker"].port
+    speaker = f"tcp://{address_of(inspect(compose, 'speaker', engine))}:{port}"
+    before = put(speaker, QUESTION)
+    os.kill(inspect(compose, victim, engine)["State"]["Pid"], signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        told = inspect(compose, victim, engine)
+        is_back = told["RestartCount"] == 1 and told["State"].get("Health", {}).get("Status") == "healthy"
+        if is_back or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    after = put(speaker, QUESTION)
+    restarts = {name: inspect(compose, name, engine)["RestartCount"] for name in compose["services"]}
+    return {"before": before, "after": after, "restarts": restarts}
+
+
+def stop_all(command: list[str], compose: dict[str, Any], engine: Path) -> dict[str, Any]:
+    """Stop what runs, in reverse order; return the exit code of each container, and how long all took."""
+    began = time.monotonic()
+    run([*command, "stop"])
+    took_s = time.monotonic() - began
+    ended = {name: inspect(compose, name, engine)["State"] for name in compose["services"]}
+    return {"codes": {name: state["ExitCode"] for name, state in ended.items()}, "stop_s": took_s}
+
+
 def ask(end_point: str) -> str:
-    with zmq.Context.instance().socket(zmq.REQ) as asked:
-        asked.linger = 0
-        asked.rcvtimeo = 5000
-        asked.connect(end_point)
-        asked.send(b'{"action": "health"}')
-        try:
-            return str(json.loads(asked.recv())["status"])
-        except zmq.ZMQError as error:
-            return str(error)
+    answer = put(end_point, {"action": "health"})
+    return str(answer["status"] if isinstance(answer, dict) else answer)
 
 
 def run(command: list[str]) -> str:
@@ -127,4 +161,4 @@ def run(command: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), "".join(sys.argv[2:]))

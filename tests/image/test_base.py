@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,30 @@ def test_what_is_no_layout_or_damaged_or_ambiguous_is_refused(tmp_path: Path) ->
     path.write_bytes(path.read_bytes() + b"\0")
     code, message = refusal(f"{folder}:base:1", tmp_path / "other")
     assert (code, message.endswith("has other bytes")) == ("base-layout", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("index.json", lambda _: [], "is no OCI layout: Expected `object`, got `array`"),
+        ("index.json", lambda _: {"manifests": [{}]}, "missing required field `mediaType`"),
+        ("manifest", lambda value: {"layers": value["layers"]}, "missing required field `config`"),
+        ("manifest", lambda value: {**value, "layers": []}, "damaged: 0 layers, and 1 in its configuration"),
+        ("manifest", lambda value: {**value, "layers": [value["config"]]}, "has other bytes"),
+    ],
+)
+def test_a_layout_of_another_kind_is_refused_by_what_is_wrong(
+    tmp_path: Path, name: str, change: Callable[[Any], Any], said: str
+) -> None:
+    folder = write(tmp_path, _PYTHON) / "store"
+    path = folder / name
+    if name == "manifest":
+        (item,) = json.loads((folder / "index.json").read_text())["manifests"]
+        path = folder / "blobs" / "sha256" / item["digest"].removeprefix("sha256:")
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    code, message = refusal(str(folder), tmp_path / "target")
+    assert code == "base-layout"
+    assert said in message
 
 
 def test_a_wrong_base_ends_the_command_before_anything_is_built(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
 from argosy.image.blobs import decompress
+from argosy.image.proof import children_of
 from rig.fleet import ARGOSY
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
@@ -165,6 +169,66 @@ def test_podman_runs_the_layout(yard: Path) -> None:
     run += ["--entrypoint", "python3", loaded.stdout.strip(), "-m", "argosy.image.trial", "Light", "Reader"]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert [json.loads(line)["error"] for line in done.stdout.splitlines()] == ["", ""], done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_build_that_is_ended_leaves_nothing_running_and_the_next_one_ends_well(
+    yard: Path, number: signal.Signals
+) -> None:
+    cache = yard / "cache" / "argosy" / "images"
+    env = {**os.environ, "XDG_CACHE_HOME": str(yard / "cache")}
+    command = [ARGOSY, "image", "build", "--only", "light", "--fleet", str(yard / "tree")]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as builder:
+        assert builder.stderr is not None
+        for line in builder.stderr:
+            if ": built, " in line:
+                break  # its proof comes next
+        inside = _await_cell(yard)
+        builder.send_signal(number)
+        builder.stderr.read()  # it says that it was interrupted
+    assert builder.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130}[number]
+    _await_gone(inside)
+    assert cells(yard) == set()
+    for path in cache.glob("*/.new-*"):
+        os.utime(path, (1, 1))  # long ago
+    for path in cache.glob(".new-*"):
+        os.utime(path, (1, 1))
+    done = argosy(yard, "build", "--only", "light")
+    assert done.returncode == 0, done.stderr
+    assert not [*cache.glob("*/.new-*"), *cache.glob(".new-*")]
+
+
+def cells(folder: Path) -> set[int]:
+    """Return the processes that hold images of a folder, and those inside."""
+    found: set[int] = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (path / "cmdline").read_bytes()
+            if b"argosy.image.sandbox" in words and str(folder).encode() in words:
+                found |= {int(path.name), *children_of(int(path.name))}
+    return found
+
+
+def _await_cell(folder: Path) -> set[int]:
+    deadline = time.monotonic() + 30
+    while len(found := cells(folder)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+def _await_gone(pids: set[int]) -> None:
+    deadline = time.monotonic() + 30
+    while left := [pid for pid in pids if is_alive(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def blob(layout: Path, digest: str) -> bytes:

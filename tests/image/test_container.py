@@ -13,11 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from argosy.fleet import load_fleet, place
+from argosy.image.compose import compose_object
 from argosy.image.container import alone
+from argosy.image.containers import lay_out
 from argosy.image.gate import gates_of
+from argosy.image.plan import plan_images
+from rig import port
 from rig.fleet import free_ports
+from rig.port import put
+from rig.trees import make_tree
 
 PATIENCE_S = 30.0
 
@@ -159,6 +166,38 @@ def test_what_is_needed_elsewhere_is_waited_for_and_then_wanted(pair: tuple[Cont
     agents = alone(fleet, "second").agents
     assert (agents["Next"].needs, agents["Next"].wants) == ((), ("Base",))
     assert ([need.agent for need in agents["Last"].needs], agents["Last"].wants) == (["Next"], ("Base",))
+
+
+def test_each_agent_in_its_own_container_by_what_compose_says(tmp_path: Path) -> None:
+    ports = free_ports(port.PORTS)
+    fleet = make_tree(tmp_path, {"fleet.yaml": port.FLEET.format(*ports), **port.FILES})
+    laid = lay_out(plan_images(fleet))
+    services = compose_object(laid)["services"]
+    assert {name: service["labels"]["argosy.agents"].split(",") for name, service in services.items()} == (
+        port.SERVICES
+    )
+    assert list(services) == ["pair", "old", "memory", "speaker"]
+    # The file that the containers read; all of their addresses are this machine's.
+    read = yaml.safe_load(laid.text)
+    read["environments"]["container"] = dict.fromkeys(services, "127.0.0.1")
+    file = tmp_path / "containers.yaml"
+    file.write_text(yaml.safe_dump(read))
+    made = {
+        name: Container(file, service["environment"]["ARGOSY_MACHINE"]) for name, service in services.items()
+    }
+    try:
+        for name in reversed(made):  # nobody holds them back here: each waits for what it needs
+            made[name].start()
+        for container in made.values():
+            container.await_health()
+        assert put(f"tcp://127.0.0.1:{ports[0]}", port.QUESTION) == port.ANSWER
+        for name in reversed(made):
+            code, output = made[name].end()
+            assert code == 0, output
+            assert output.splitlines()[-1] == f"{len(port.SERVICES[name])} agents stopped, 0 killed"
+    finally:
+        for container in made.values():
+            container.close()
 
 
 # Process one has a child that leaves an orphan behind, and ends with code 7 when it is told to end.

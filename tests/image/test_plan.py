@@ -177,3 +177,10 @@ def test_the_real_fleet_has_a_plan(corpus: Path, tmp_path: Path) -> None:
     assert {"TieredResponder", "AsyncProcessor", "TutorAgent"} <= torch
     assert {"TieredResponder", "AsyncProcessor"} <= {agent for agent, _, _ in plan.statistics}
     assert set(plan.elsewhere) == {"pywin32"}
+
+
+def test_a_script_outside_of_the_fleet_files_folder_is_told(tmp_path: Path) -> None:
+    files = {"fleet.yaml": "fleet: f\nagents:\n  A: {run: ../a.py}\n"}
+    plan = plan_images(make_tree(tmp_path / "tree", files))
+    (tmp_path / "a.py").write_text("")
+    assert plan.unread == {"A": f"`{tmp_path}/a.py` is outside of the fleet file's folder, and in no image"}

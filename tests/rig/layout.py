@@ -21,18 +21,23 @@ def write_yard(folder: Path) -> Path:
     folder.mkdir()
     (folder / "fleet.yaml").write_text(_FLEET)
     (folder / "light.py").write_text("")
-    store = Store(folder.parent / "store")
+    store, built = build_yard(folder.parent / "store")
+    write_layout(folder / ".argosy" / "images", store, built, ["light", "heavy"], "v1")
+    return folder
+
+
+def build_yard(folder: Path) -> tuple[Store, list[Built]]:
+    """Return a store with three images: of 2 MiB, of 7 MiB, and of 1 MiB that all share."""
+    store = Store(folder)
     chance = random.Random(7)
     shared, own, large = (
         store.add(chance.randbytes(size), _LAYER_TYPE) for size in (2**20, 2**20, 6 * 2**20)
     )
-    built = [
+    return store, [
         _built(store, "light", (shared, own)),
         _built(store, "heavy", (shared, large)),
         _built(store, "broken", (shared,)),
     ]
-    write_layout(folder / ".argosy" / "images", store, built, ["light", "heavy"], "v1")
-    return folder
 
 
 def _built(store: Store, name: str, layers: tuple[Blob, ...]) -> Built:

@@ -6,30 +6,39 @@ compiled for one Python on one architecture: a base with another is refused befo
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
 import posixpath
 import re
-import shutil
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.image.blobs import Blob, Entry, Store, decompress
+from argosy.image.blobs import Blob, Entry, Store, decompress, digest_of
 from argosy.image.debian import PYTHON, standing_entries
 from argosy.image.inside import GROUP_LINE, ROOT_GROUP_LINE, ROOT_LINE, USER_LINE
+from argosy.image.layout import (
+    Configuration,
+    Index,
+    Manifest,
+    Platform,
+    blob_path,
+    read_index,
+    read_part,
+)
+from argosy.image.whole import write_whole
 
 ARCHITECTURE: Final = "amd64"
 _LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 _PROGRAMS: Final = ("usr/local/bin/python3", "usr/bin/python3")
 _LOADER: Final = "ld-linux-x86-64.so.2"
-_REF_NAME: Final = "org.opencontainers.image.ref.name"
 _MOST_LINKS: Final = 40
+# An image for several platforms may be one of an image for several.
+_MOST_INDEXES: Final = 4
+_Part = TypeVar("_Part", Index, Manifest, Configuration)
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -106,9 +115,9 @@ def read_base(text: str, store: Store) -> Given:
     """
     folder, name = _split(text)
     digest = _find(folder, name, text)
-    manifest = _read(folder, digest, text)
-    config = _read(folder, manifest["config"]["digest"], text)
-    found = f"{config.get('os')}/{config.get('architecture')}"
+    manifest = _read(folder, digest, text, Manifest)
+    config = _read(folder, manifest.config.digest, text, Configuration)
+    found = f"{config.os}/{config.architecture}"
     if found != f"linux/{ARCHITECTURE}":
         hint = f"`skopeo copy --override-arch {ARCHITECTURE} … oci:{folder}` brings the right one"
         raise _faulty("base-architecture", f"`{text}` is for {found}, expected linux/{ARCHITECTURE}", hint)
@@ -118,7 +127,7 @@ def read_base(text: str, store: Store) -> Given:
         name=name or folder.name,
         digest=digest,
         layers=layers,
-        variables=_variables(config),
+        variables=config.variables,
         site=_site(tree, text),
         users=_with_line(tree.texts.get("etc/passwd", ROOT_LINE), USER_LINE),
         groups=_with_line(tree.texts.get("etc/group", ROOT_GROUP_LINE), GROUP_LINE),
@@ -155,68 +164,65 @@ def _split(text: str) -> tuple[Path, str]:
 def _find(folder: Path, name: str, text: str) -> str:
     """Return the digest of the manifest that a name means; of several platforms the one that is built for."""
     try:
-        index = msgspec.json.decode((folder / "index.json").read_bytes(), type=dict[str, Any])
+        index = read_index(folder)
     except (OSError, msgspec.MsgspecError) as error:
         message = f"`{folder}` is no OCI layout: {error}"
         raise _faulty("base-layout", message, f"`skopeo copy … oci:{folder}:NAME` writes one") from error
-    items = [item for item in index.get("manifests", []) if not name or _named(item) == name]
+    items = [item for item in index.manifests if not name or item.name == name]
     if len(items) != 1:
-        names = sorted({_named(item) for item in index.get("manifests", [])} - {""})
-        listed = ", ".join(f"`{folder}:{each}`" for each in names) or "one image without a name"
-        raise _faulty("base-name", f"`{text}` means {len(items)} images, expected one", f"there is {listed}")
-    while items[0]["mediaType"].endswith(("image.index.v1+json", "manifest.list.v2+json")):
-        below = _read(folder, items[0]["digest"], text).get("manifests", [])
-        items = [item for item in below if item.get("platform", {}).get("architecture") == ARCHITECTURE]
-        if not items:
-            has = ", ".join(sorted({item.get("platform", {}).get("architecture", "?") for item in below}))
+        names = sorted({item.name for item in index.manifests} - {""})
+        has = ", ".join(f"`{folder}:{each}`" for each in names)
+        listed = f"there is {has}" if has else f"`skopeo copy … oci:{folder}:NAME` gives a name"
+        raise _faulty("base-name", f"`{text}` means {len(items)} images, expected one", listed)
+    (item,) = items
+    for _ in range(_MOST_INDEXES):
+        if not item.is_index:
+            break
+        below = _read(folder, item.digest, text, Index).manifests
+        platforms = [(each, each.platform or Platform()) for each in below]
+        fitting = [each for each, platform in platforms if platform.architecture == ARCHITECTURE]
+        if not fitting:
+            has = ", ".join(sorted({platform.architecture for _, platform in platforms}))
             message = f"`{text}` is for {has or 'nothing'}, expected linux/{ARCHITECTURE}"
             raise _faulty("base-architecture", message)
-    return str(items[0]["digest"])
+        item = fitting[0]
+    return item.digest
 
 
-def _named(item: Mapping[str, Any]) -> str:
-    return str(item.get("annotations", {}).get(_REF_NAME, ""))
-
-
-def _path(folder: Path, digest: str) -> Path:
-    return folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
-
-
-def _read(folder: Path, digest: str, text: str) -> dict[str, Any]:
+def _read(folder: Path, digest: str, text: str, kind: type[_Part]) -> _Part:
     try:
-        return msgspec.json.decode(_path(folder, digest).read_bytes(), type=dict[str, Any])
+        return read_part(folder, digest, kind)
     except (OSError, msgspec.MsgspecError) as error:
         raise _faulty("base-layout", f"`{text}` is not whole: {digest}: {error}") from error
 
 
 def _layers(
-    folder: Path, manifest: dict[str, Any], config: dict[str, Any], store: Store, tree: Tree, text: str
+    folder: Path, manifest: Manifest, config: Configuration, store: Store, tree: Tree, text: str
 ) -> Iterator[Blob]:
     """Yield the layers, each checked against its digests and brought into the store."""
-    for item, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True):
-        path, digest = _path(folder, item["digest"]), item["digest"]
+    diff_ids = config.rootfs.diff_ids
+    if len(manifest.layers) != len(diff_ids):
+        message = (
+            f"`{text}` is damaged: {len(manifest.layers)} layers, and {len(diff_ids)} in its configuration"
+        )
+        raise _faulty("base-layout", message)
+    for digest, diff_id in zip((item.digest for item in manifest.layers), diff_ids, strict=True):
         try:
-            data = path.read_bytes()
+            data = blob_path(folder, digest).read_bytes()
         except OSError as error:
             raise _faulty("base-layout", f"`{text}` is not whole: {error}") from error
-        plain = decompress(data)
-        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest or (
-            f"sha256:{hashlib.sha256(plain).hexdigest()}" != diff_id
-        ):
+        plain = decompress(data) if digest_of(data) == digest else b""
+        if not plain or digest_of(plain) != diff_id:
             raise _faulty("base-layout", f"`{text}` is damaged: {digest} has other bytes")
-        total = tree.add(plain)
+        try:
+            total = tree.add(plain)
+        except tarfile.TarError as error:
+            raise _faulty("base-layout", f"`{text}` is damaged: {digest} is no archive: {error}") from error
         target = store.path_of(digest)
         if not target.exists():
-            partial = target.with_name(f".new-{os.getpid()}-{target.name}")
-            shutil.copyfile(path, partial)
-            partial.replace(target)
+            write_whole(target, data)
         kind = "+zstd" if data[:4] == b"\x28\xb5\x2f\xfd" else "+gzip" if data[:2] == b"\x1f\x8b" else ""
         yield Blob(f"{_LAYER}{kind}", digest, len(data), diff_id, total)
-
-
-def _variables(config: dict[str, Any]) -> dict[str, str]:
-    words = config.get("config", {}).get("Env") or []
-    return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def _site(tree: Tree, text: str) -> str:

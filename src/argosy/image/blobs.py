@@ -10,7 +10,6 @@ import hashlib
 import io
 import os
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from argosy.fault import Fault, MissingError
+from argosy.image.whole import scratch_folder, write_whole
 
 try:
     import zstandard
@@ -103,8 +103,8 @@ class Store:
         found = self.known(key)
         if found is not None:
             return found
-        with tempfile.TemporaryDirectory(prefix="argosy-layer-") as name:
-            plain, unpacked = pack(entries(Path(name)))
+        with scratch_folder(self.folder) as folder:
+            plain, unpacked = pack(entries(folder))
         packed = compress(plain, self.compression)
         suffix = "+zstd" if self.compression == "zstd" else "+gzip"
         made = self.add(packed, f"{_LAYER_TYPE}{suffix}")
@@ -131,15 +131,6 @@ class Store:
 def digest_of(data: bytes) -> str:
     """Return `sha256:` and the digest of some bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    os.chmod(name, 0o644)
-    os.replace(name, path)
 
 
 def pack(entries: Iterable[Entry]) -> tuple[bytes, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -50,6 +49,7 @@ from argosy.image.owntests import used_tests
 from argosy.image.plan import Image
 from argosy.image.sbom import bill_of_materials
 from argosy.image.wheels import Wheel, WheelHouse, unpack
+from argosy.image.whole import write_whole
 
 LayOut = Callable[[Path], None]
 SITE: Final = f"usr/local/lib/python{PYTHON}/dist-packages"
@@ -287,15 +287,23 @@ def write_layout(folder: Path, store: Store, built: list[Built], named: list[str
         name = {"org.opencontainers.image.ref.name": reference} if item.image.name in named else {}
         annotations = {IMAGE_ANNOTATION: item.image.name, **name}
         manifests.append({**item.manifest.descriptor(), "annotations": annotations})
-    wanted: set[str] = set()
-    for descriptor in manifests:
-        wanted |= _carry(descriptor["digest"], store, blobs)
-    for path in blobs.iterdir():
-        if path.name not in wanted:
-            path.unlink()
-    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    before = {each.name for each in blobs.iterdir()}
+    try:
+        wanted = {name for item in manifests for name in _carry(item["digest"], store, blobs)}
+    except OSError:
+        _keep_only(before, blobs)
+        raise
+    write_whole(folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}
-    (folder / "index.json").write_bytes(_encoded(index))
+    write_whole(folder / "index.json", _encoded(index))
+    # Last: until the index is another one, it means what is there.
+    _keep_only(wanted, blobs)
+
+
+def _keep_only(names: set[str], blobs: Path) -> None:
+    for path in blobs.iterdir():
+        if path.name not in names:
+            path.unlink()
 
 
 def _kept(folder: Path, names: set[str]) -> list[dict[str, Any]]:
@@ -326,7 +334,7 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:  # another file system
-        shutil.copyfile(source, target)
+        write_whole(target, source.read_bytes())
 
 
 def _encoded(value: object) -> bytes:

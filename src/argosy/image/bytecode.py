@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from argosy.image.blobs import write_whole
 from argosy.image.commands import run_program
 from argosy.image.debian import PYTHON
 from argosy.image.inside import APP
 from argosy.image.marshalled import canonical
+from argosy.image.whole import scratch_folder, write_whole
 
 _TAG = f"cpython-{PYTHON.replace('.', '')}"
 # Reads pairs of a source and where an image has it; writes beside each source `.pyc`, or nothing.
@@ -54,19 +54,15 @@ class BytecodeCache:
         return whole.hexdigest()
 
     def make(self, root: Path, keys: dict[str, str]) -> None:
-        work = self.folder / f".work-{os.getpid()}"
-        lines = (f"{root / name}\t{self.folder / f'.{key}'}\t{APP}/{name}" for name, key in keys.items())
-        work.write_text("\n".join(lines) + "\n")
         env = {"PYTHONHOME": f"{self.tree}/usr", "PATH": os.defpath, "PYTHONHASHSEED": "0"}
-        try:
+        with scratch_folder(self.folder) as folder:
+            lines = (f"{root / name}\t{folder / key}\t{APP}/{name}" for name, key in keys.items())
+            work = folder / "work"
+            work.write_text("\n".join(lines) + "\n")
             run_program([*self.python, "-S", "-c", _COMPILE, str(work)], env=env)
-        finally:
-            work.unlink()
-        for key in keys.values():
-            made = self.folder / f".{key}"
-            data = made.read_bytes()
-            write_whole(self.folder / key, canonical(data) if data else b"")
-            made.unlink()
+            for key in keys.values():
+                data = (folder / key).read_bytes()
+                write_whole(self.folder / key, canonical(data) if data else b"")
 
 
 def cached_name(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 import shutil
 import subprocess
@@ -21,15 +23,28 @@ def need_program(name: str, hint: str) -> str:
     return found
 
 
-def run_program(
+def call_program(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> str:
-    """Run a command and return its output. Raises RefusedError: it failed; with its last lines."""
-    done = subprocess.run(
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, without a stdin, and return how it ended."""
+    return subprocess.run(
         command, cwd=cwd, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
+
+
+def run_program(
+    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, hint: str = ""
+) -> str:
+    """Run a command and return its output. hint: what to do when it fails.
+
+    Raises RefusedError: it failed; with its last lines. Raises OSError: it found no space on a disk.
+    """
+    done = call_program(command, cwd=cwd, env=env)
+    full = os.strerror(errno.ENOSPC)
+    if done.returncode and full in done.stderr:
+        raise OSError(errno.ENOSPC, f"`{shlex.join(command[:2])}`: {full}")
     if done.returncode:
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_TAIL:])
         message = f"`{shlex.join(command)[:160]}` ended with code {done.returncode}:\n{said}"
-        raise RefusedError(Fault("", "program-failed", message))
+        raise RefusedError(Fault("", "program-failed", message, hint))
     return done.stdout

@@ -6,9 +6,9 @@ some file is taken. Bytecode is made by the very Python that will read it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ import msgspec
 
 from argosy.fault import Fault, RefusedError
 from argosy.image.blobs import Entry, entries_below
-from argosy.image.commands import need_program, run_program
+from argosy.image.commands import call_program, need_program, run_program
 from argosy.image.elf import needed_libraries
 from argosy.image.inside import (
     APP,
@@ -33,6 +33,7 @@ from argosy.image.inside import (
     USER_LINE,
 )
 from argosy.image.marshalled import canonical
+from argosy.image.whole import growing_folder, scratch_folder
 
 PYTHON: Final = "3.13"
 _PYTHON_PACKAGES: Final = (
@@ -68,6 +69,7 @@ _WITHOUT: Final = (
     "turtle.py",
 )
 _HINT: Final = "`apt-get update` first; where there is no apt, `argosy image containerfile` is the way"
+_GONE_HINT: Final = "`apt-get update`; `argosy image lock` writes a new lock where versions are gone"
 # Raised when the recipe changes: what an older one made is not used.
 _RECIPE: Final = "7"
 # What `ctypes.util.find_library` asks for the libraries that there are.
@@ -79,6 +81,8 @@ for name in sorted(os.listdir(folder)):
     if ".so" in name:
         print(f"\\t{name} (libc6,x86-64) => {folder}/{name}")
 """
+# How compileall tells of an error of the system, in the line below the module.
+_NOT_WRITTEN: Final = re.compile(r"^\w+Error: \[Errno (\d+)\]", re.MULTILINE)
 # Modules from which on it pays to compile on all processors.
 _MANY: Final = 200
 
@@ -146,15 +150,13 @@ def fetch_packages(packages: tuple[Package, ...], cache: Path) -> Fetched:
     archives.mkdir(parents=True, exist_ok=True)
     lacking = [package for package in packages if not (archives / package.sha256).exists()]
     if lacking:
-        fetch = archives / f".fetch-{os.getpid()}"
-        fetch.mkdir(mode=0o777, exist_ok=True)
-        try:
+        with scratch_folder(archives) as fetch:
+            fetch.chmod(0o755)
             wanted = [f"{package.name}={package.version}" for package in lacking]
-            run_program([need_program("apt-get", _HINT), "-qq", "download", *wanted], cwd=fetch)
+            command = [need_program("apt-get", _HINT), "-qq", "download", *wanted]
+            run_program(command, cwd=fetch, hint=_GONE_HINT)
             for file in fetch.iterdir():
                 file.replace(archives / hashlib.sha256(file.read_bytes()).hexdigest())
-        finally:
-            shutil.rmtree(fetch)
     for package in packages:
         if not (archives / package.sha256).exists():
             message = f"`{package.name}={package.version}` came with another digest than the lock has"
@@ -164,15 +166,10 @@ def fetch_packages(packages: tuple[Package, ...], cache: Path) -> Fetched:
     key = hashlib.sha256("\n".join(package.sha256 for package in packages).encode()).hexdigest()[:24]
     tree = cache / "trees" / key
     if not tree.exists():
-        partial = tree.with_name(f".{key}-{os.getpid()}")
-        partial.mkdir(parents=True)
-
-        def extract(package: Package) -> None:
-            run_program(["dpkg-deb", "-x", str(archives / package.sha256), str(partial)])
-
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            list(pool.map(extract, packages))
-        partial.rename(tree)
+        tree.parent.mkdir(exist_ok=True)
+        with growing_folder(tree) as partial, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            commands = (["dpkg-deb", "-x", str(archives / each.sha256), str(partial)] for each in packages)
+            list(pool.map(run_program, commands))
     return Fetched(packages, str(tree))
 
 
@@ -309,9 +306,10 @@ def compile_below(python: list[str], tree: str, folder: Path) -> None:
     words = ["-q", "-j", "0" if is_large else "1", "--invalidation-mode", "unchecked-hash"]
     command = [*python, "-m", "compileall", *words, "-s", str(folder), "-p", "/", str(folder)]
     env = {"PYTHONHOME": f"{tree}/usr", "PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1"}
+    done = call_program(command, env=env)
     # What does not compile (a template, a test of a parser) has no bytecode; Python says so again when
-    # somebody imports it, and the proof imports everything.
-    with contextlib.suppress(RefusedError):
-        run_program(command, env=env)
+    # somebody imports it, and the proof imports everything. What could not be written is another matter.
+    if done.returncode and (lost := _NOT_WRITTEN.search(done.stdout)):
+        raise OSError(int(lost[1]), os.strerror(int(lost[1])), str(folder))
     for path in folder.rglob("*.pyc"):
         path.write_bytes(canonical(path.read_bytes()))

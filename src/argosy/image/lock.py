@@ -12,10 +12,10 @@ from typing import Final
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.image.blobs import write_whole
 from argosy.image.debian import PYTHON, Package, base_packages, find_packages
 from argosy.image.plan import RUNTIME, ImagePlan, runtime_packages
 from argosy.image.wheels import Wheel, WheelHouse, closure
+from argosy.image.whole import write_whole
 
 FILE: Final = "images.lock"
 _VERSION: Final = "image-lock/1"

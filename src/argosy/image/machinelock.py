@@ -10,11 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.image.blobs import write_whole
 from argosy.image.debian import PYTHON, Package
 from argosy.image.lock import Lock
 from argosy.image.plan import Image, ImagePlan
 from argosy.image.wheels import Wheel
+from argosy.image.whole import write_whole
 
 
 class MachineLock(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ from argosy.image.build import Built
 from argosy.image.containers import Containers, Service
 from argosy.image.inside import ALIVE, APP, HEALTH, START, USER_ID
 from argosy.image.sandbox import Cell, command_of
+from argosy.image.whole import growing_folder, scratch_folder
 
 _HEALTHY_WITHIN_S: Final = 60.0
 _ASK_EVERY_S: Final = 0.05
@@ -79,8 +80,8 @@ class Prover:
     """Runs images from a store. cache: where their layers are unpacked, each once."""
 
     def __init__(self, store: Store, cache: Path, containers: Containers) -> None:
-        if os.geteuid() != 0 or shutil.which("unshare") is None:
-            message = "an image is proven in namespaces, which needs root and `unshare`"
+        if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "setpriv", "nsenter"))):
+            message = "an image is proven in namespaces, which needs root and `unshare` of util-linux"
             hint = "run as root, or `--no-proof`: then no image gets a name"
             raise MissingError(Fault("", "no-namespaces", message, hint))
         self.store = store
@@ -196,22 +197,19 @@ class Prover:
         upper = dict.fromkeys(str(self.unpacked(layer)) for layer in reversed(built.layers))
         layers = tuple(reversed(upper))
         variables = {**built.variables, "ARGOSY_MACHINE": service}
-        with tempfile.TemporaryDirectory(prefix="argosy-root-") as root:
+        with scratch_folder(self.cache) as root:
             hosts = {service: "127.0.0.1"} if service else {}
-            cell = Cell(layers, root, command, variables, APP, hosts=hosts)
+            cell = Cell(layers, str(root), command, variables, APP, hosts=hosts)
             yield command_of(cell)
 
     def unpacked(self, layer: Blob) -> Path:
         """Return a folder with what a layer holds."""
         target = self.cache / layer.diff_id.removeprefix("sha256:")[:24]
         if not target.exists():
-            partial = target.with_name(f".{target.name}-{os.getpid()}")
-            with tarfile.open(
-                fileobj=io.BytesIO(decompress(self.store.path_of(layer.digest).read_bytes()))
-            ) as archive:
+            plain = io.BytesIO(decompress(self.store.path_of(layer.digest).read_bytes()))
+            with growing_folder(target) as partial, tarfile.open(fileobj=plain) as archive:
                 archive.extractall(partial, filter="fully_trusted")
-            _white_out(partial)
-            partial.rename(target)
+                _white_out(partial)
         return target
 
 

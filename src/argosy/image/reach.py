@@ -120,6 +120,8 @@ def _unread(agent: AgentSpec, sources: Sources, reader: _Reader, root: str) -> s
         return f"runs the command `{agent.run[0] if agent.run else ''}`, which is no script of Python"
     if sources.closure is None:
         return f"`{agent.run}` is of an installed package" if agent.kind == "class" else "there is no script"
+    if agent.kind != "class" and not _is_below(sources.closure.entry.path, root):
+        return f"`{sources.closure.entry.path}` is outside of the fleet file's folder, and in no image"
     if agent.kind != "class" and not os.path.isfile(sources.closure.entry.path):
         return f"there is no script `{_relative(sources.closure.entry.path, root)}`"
     failed = [reader.failed[path] for path in sources.closure.nodes if path in reader.failed]

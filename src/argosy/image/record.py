@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from argosy.image.blobs import write_whole
 from argosy.image.build import Built
 from argosy.image.proof import Proof
+from argosy.image.whole import write_whole
 
 FOLDER: Final = Path(".argosy") / "images"
 FILE: Final = "images.json"

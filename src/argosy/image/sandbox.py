@@ -51,10 +51,23 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 def command_of(cell: Cell, *, is_alone: bool = True) -> list[str]:
-    """Return the command that runs a cell. is_alone: without any network but its own loopback."""
+    """Return the command that runs a cell, for as long as who runs it is there.
+
+    is_alone: without any network but its own loopback.
+    """
+    # `--kill-child` ends the cell with `unshare`, and this ends `unshare` with a builder that was killed.
+    bound = ["setpriv", "--pdeathsig", "KILL"]
     unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
     own = ["--net"] if is_alone else []
-    return [*unshare, *own, sys.executable, "-m", "argosy.image.sandbox", msgspec.json.encode(cell).decode()]
+    return [
+        *bound,
+        *unshare,
+        *own,
+        sys.executable,
+        "-m",
+        "argosy.image.sandbox",
+        msgspec.json.encode(cell).decode(),
+    ]
 
 
 def main(words: Sequence[str]) -> None:

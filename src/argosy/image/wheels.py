@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
 import shutil
 import sys
@@ -19,6 +18,7 @@ from argosy.fault import Fault, MissingError, RefusedError
 from argosy.image.commands import run_program
 from argosy.image.debian import PYTHON
 from argosy.image.owntests import unneeded_files, used_tests
+from argosy.image.whole import scratch_folder
 from argosy.source.distributions import normalized
 
 try:
@@ -106,12 +106,9 @@ class WheelHouse:
     def download(self, requirements: list[str]) -> tuple[Wheel, ...]:
         if not requirements:
             return ()
-        folder = self.folder / f".fetch-{os.getpid()}"
-        try:
+        with scratch_folder(self.folder) as folder:
             run_program([*_pip(), "download", *_TARGET, "--dest", str(folder), *requirements])
             return tuple(self.keep(path) for path in sorted(folder.glob("*.whl")))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, path: Path) -> Wheel:
         """Move a wheel into the cache."""
@@ -126,17 +123,14 @@ class WheelHouse:
         lacking = [wheel for wheel in wheels if not self.path_of(wheel).is_file()]
         if not lacking:
             return
-        folder = self.folder / f".fetch-{os.getpid()}"
-        folder.mkdir(exist_ok=True)
-        lines = [wheel.requirement for wheel in lacking]
-        (folder / "lock.txt").write_text("\n".join(lines) + "\n")
-        try:
+        with scratch_folder(self.folder) as folder:
+            lines = [wheel.requirement for wheel in lacking]
+            (folder / "lock.txt").write_text("\n".join(lines) + "\n")
             command = [*_pip(), "download", *_TARGET, "--no-deps", "--require-hashes", "--dest", str(folder)]
-            run_program([*command, "-r", str(folder / "lock.txt")])
+            hint = "`argosy image lock` writes a new lock where versions are gone"
+            run_program([*command, "-r", str(folder / "lock.txt")], hint=hint)
             for path in folder.glob("*.whl"):
                 self.keep(path)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 _TARGET: Final = (

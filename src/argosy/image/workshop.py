@@ -14,12 +14,14 @@ from argosy.image.base import read_base
 from argosy.image.blobs import Compression, Store
 from argosy.image.build import Builder, Built, write_layout
 from argosy.image.containers import lay_out
+from argosy.image.disk import on_disk
 from argosy.image.lock import FILE as LOCK_FILE
 from argosy.image.lock import Lock, check_lock, make_lock, read_lock, write_lock
 from argosy.image.machinelock import MachineLock, lock_machines, write_machine_locks
 from argosy.image.plan import ImagePlan
 from argosy.image.proof import Proof, Prover
 from argosy.image.record import FOLDER, Record, write_record
+from argosy.image.whole import held, sweep
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -63,6 +65,13 @@ def cache_folder() -> Path:
     return Path(base) / "argosy" / "images"
 
 
+def _swept(cache: Path) -> Path:
+    """Take away what killed builds left half made in the cache."""
+    for folder in (cache, *cache.glob("*/"), cache / "blobs" / "sha256"):
+        sweep(folder)
+    return cache
+
+
 def lock_path(plan: ImagePlan) -> Path:
     """Return where a fleet's lock stands: beside its file."""
     return Path(plan.fleet.path).parent / LOCK_FILE
@@ -71,11 +80,12 @@ def lock_path(plan: ImagePlan) -> Path:
 def lock_images(plan: ImagePlan, only: tuple[str, ...] = ()) -> Locked:
     """Write the lock of a plan anew, and that of each machine; raises as apt and pip do."""
     check_names(plan, only)
-    lock = make_lock(plan, cache_folder(), only)
     path = lock_path(plan)
-    write_lock(lock, path)
-    machines = lock_machines(plan, lock, only)
-    write_machine_locks(machines)
+    with on_disk(cache_folder(), path.parent):
+        lock = make_lock(plan, _swept(cache_folder()), only)
+        write_lock(lock, path)
+        machines = lock_machines(plan, lock, only)
+        write_machine_locks(machines)
     return Locked(path, lock, machines)
 
 
@@ -86,7 +96,27 @@ def build_images(plan: ImagePlan, order: Order, tell: Callable[[str], None]) -> 
     MissingError for programs, RefusedError for what cannot be fetched.
     """
     check_names(plan, order.only)
-    store = Store(cache_folder(), order.compression)
+    folder = order.folder or Path(plan.fleet.path).parent / FOLDER
+    _check_folder(folder)
+    with on_disk(cache_folder(), folder):
+        return _build_images(plan, order, folder, tell)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise InputError: a layout cannot be written there; told before anything is built."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink())
+    if not there.is_dir():
+        message = f"`{folder}` cannot be a folder: `{there}` is none"
+        raise InputError(Fault("-o", "layout-folder", message, "`-o DIR` names another"))
+    if not os.access(there, os.W_OK):
+        message = f"`{folder}` cannot be written: no right to write to `{there}`"
+        raise InputError(Fault("-o", "layout-folder", message, "`-o DIR` names another"))
+
+
+def _build_images(plan: ImagePlan, order: Order, folder: Path, tell: Callable[[str], None]) -> Outcome:
+    store = Store(_swept(cache_folder()), order.compression)
+    containers = lay_out(plan)
+    prover = Prover(store, cache_folder(), containers) if order.is_proven else None
     given = read_base(order.base, store) if order.base else None
     path = lock_path(plan)
     if not path.exists():
@@ -94,10 +124,8 @@ def build_images(plan: ImagePlan, order: Order, tell: Callable[[str], None]) -> 
         lock_images(plan, order.only)
     lock = read_lock(path)
     check_lock(lock, plan, path, order.only)
-    containers = lay_out(plan)
     builder = Builder(containers, lock, store, cache_folder(), given)
     images = [image for image in plan.images.values() if not order.only or image.name in order.only]
-    prover = Prover(store, cache_folder(), containers) if order.is_proven else None
     built = []
     proofs: dict[str, Proof] = {}
     for image in images:
@@ -107,10 +135,13 @@ def build_images(plan: ImagePlan, order: Order, tell: Callable[[str], None]) -> 
         if prover is not None:
             proofs[image.name] = prover.prove(item)
             tell(f"{image.name}: {told_proof(proofs[image.name])}")
-    folder = order.folder or Path(plan.fleet.path).parent / FOLDER
     named = [item for item in built if item.image.name in proofs and proofs[item.image.name].is_good]
-    write_layout(folder, store, built, [item.image.name for item in named], order.tag)
-    return Outcome(folder, tuple(built), proofs, write_record(folder, built, proofs))
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder):
+        sweep(folder)
+        write_layout(folder, store, built, [item.image.name for item in named], order.tag)
+        record = write_record(folder, built, proofs)
+    return Outcome(folder, tuple(built), proofs, record)
 
 
 def told_proof(proof: Proof) -> str:

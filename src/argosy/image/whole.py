@@ -1,0 +1,117 @@
+"""What is there whole or not at all: files and folders that are made beside their place and then moved there.
+
+What is half made is locked by who makes it. A process that was killed leaves it unlocked; who comes next
+takes it away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_PREFIX: Final = ".new-"
+# Between its making and its lock something half made is nobody's.
+_YOUNG_S: Final = 5.0
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_PREFIX)
+    with _locked(descriptor), _removed_unless_done(name):
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+
+
+@contextmanager
+def scratch_folder(beside: Path) -> Iterator[Path]:
+    """Give an empty folder in another, for as long as the block runs."""
+    name = tempfile.mkdtemp(dir=beside, prefix=_PREFIX)
+    with _locked(os.open(name, os.O_RDONLY | os.O_DIRECTORY)), _removed(name):
+        yield Path(name)
+
+
+@contextmanager
+def growing_folder(target: Path) -> Iterator[Path]:
+    """Give an empty folder that is `target` once the block has ended well.
+
+    When somebody else has made it meanwhile, theirs stays: both made the same.
+    """
+    with scratch_folder(target.parent) as folder:
+        folder.chmod(0o755)
+        yield folder
+        try:
+            folder.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Wait until nobody else holds a folder, and hold it."""
+    with _locked(os.open(folder, os.O_RDONLY | os.O_DIRECTORY)):
+        yield
+
+
+def sweep(folder: Path) -> None:
+    """Take away what killed processes left half made in a folder."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _YOUNG_S and not _is_locked(path):
+                _remove(str(path))
+
+
+def _is_locked(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _removed(name: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        _remove(name)
+
+
+@contextmanager
+def _removed_unless_done(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _remove(name)
+        raise
+
+
+def _remove(name: str) -> None:
+    if os.path.isdir(name):
+        shutil.rmtree(name, ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
