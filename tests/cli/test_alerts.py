@@ -7,15 +7,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rig.fleet import free_ports, is_alive
+from rig.receiver import Receiver
 
 if TYPE_CHECKING:
     from .conftest import Rig
@@ -48,45 +47,6 @@ NOTE = """#!/bin/sh
 cat > told.json
 echo "freed for $ARGOSY_AGENT"
 """
-
-
-class Receiver:
-    """A local receiver of webhooks that can be away."""
-
-    def __init__(self) -> None:
-        self.taken: list[dict[str, Any]] = []
-        self.keys: list[str] = []
-        self._server: HTTPServer | None = None
-        self.port = 0
-
-    def open(self) -> None:
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.taken.append(json.loads(body))
-                receiver.keys.append(self.headers["idempotency-key"])
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, args=(0.05,)).start()
-
-    def close(self) -> None:
-        if self._server:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
-
-    def said(self) -> list[tuple[str, str]]:
-        """Return what was told, each once: what a hub was killed over comes again, with the same key."""
-        told = dict(zip(self.keys, self.taken, strict=True))
-        return [(each["kind"], each["subject"]) for each in told.values()]
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""A hub's keeper on a disk that runs full; `python full_disk.py FOLDER`, in a mount namespace of its own.
+"""A hub's keeper, and its alerts, on a disk that runs full; `python full_disk.py FOLDER`, in a mount
+namespace of its own.
 
 Prints an account of what was acknowledged, said and found, as JSON.
 """
@@ -12,14 +13,25 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from argosy.engine.folder import folder_of
 from argosy.fault import ArgosyError
+from argosy.fleet.load import load_fleet
+from argosy.hub import delivery as delivering
 from argosy.hub import keeper as keeping
+from argosy.hub import unkept as keeping_alerts
+from argosy.hub import watch as watching
+from argosy.hub.acts import Acts
 from argosy.hub.keeper import BOUNDS, Bounds, Keeper
 from argosy.hub.record import Event
 from argosy.hub.store import Store
+from argosy.hub.watch import Watch
+from rig.receiver import Receiver
 
 PATIENCE_S: Final = 60.0
 TEXT: Final = "x" * 2000
@@ -31,6 +43,13 @@ BOUND_BYTES: Final = 6 << 20
 
 def event(number: int) -> Event:
     return Event(int(time.time() * 1000), "said", "A", {"number": number, "text": TEXT})
+
+
+FLEET: Final = """
+fleet: toy
+hub: {{alerts: {{webhook: "http://127.0.0.1:{port}/", after: 50ms, clear: 50ms}}}}
+agents: {{A: {{run: a.py}}, B: {{run: a.py, needs: [A]}}, C: {{run: a.py}}}}
+"""
 
 
 class Trial:
@@ -134,6 +153,103 @@ async def ends_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
     return account
 
 
+class Watched:
+    """One life of a hub on the small disk: its keeper, and its watch."""
+
+    def __init__(self, trial: Trial, elsewhere: Path) -> None:
+        fleet = elsewhere / "fleet.yaml"
+        self.fleet = load_fleet(fleet)
+        self.keeper = trial.open()
+        self.acts = Acts(self.keeper, folder_of(fleet))
+        self.watch = Watch(self.keeper, "mainpc", self.fleet, [], self.acts)
+
+    async def begin(self) -> None:
+        await self.watch.remember()
+        self.keeper.on_said = self.watch.hear
+        self.watch.settle()
+        self.running = asyncio.create_task(self.watch.run())
+
+    def say(self, state: str, *agents: str) -> None:
+        now_ms = int(time.time() * 1000)
+        self.keeper.hand_in([Event(now_ms, "state", agent, {"state": state}) for agent in agents])
+
+    def open(self) -> list[str]:
+        return [each["key"] for each in self.watch.raised()]
+
+    async def alerts(self) -> list[dict[str, Any]]:
+        return [each.event.body for each in await self.keeper.read(lambda reading: reading.alerts("mainpc"))]
+
+    async def end(self) -> None:
+        self.running.cancel()
+        await asyncio.gather(self.running, return_exceptions=True)
+        await self.keeper.close()
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():
+            await asyncio.sleep(0.002)
+
+
+async def tells_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
+    """Let agents fail and come back while a hub's disk is full, and a receiver be away meanwhile."""
+    receiver = Receiver()
+    receiver.open()
+    (elsewhere / "a.py").touch()
+    (elsewhere / "fleet.yaml").write_text(FLEET.format(port=receiver.port))
+    trial = Trial(disk)
+    trial.let_another_take_the_rest()
+    hub = Watched(trial, elsewhere)
+    await hub.begin()
+    hub.say("ready", "A", "B", "C")
+    waiting = await trial.fill(hub.keeper)
+    await until(lambda: len(receiver.said()) == 1)
+    hub.say("failing", "A", "B")
+    await until(lambda: hub.open() == ["store:mainpc", "agent:A"])
+    account: dict[str, Any] = {"shown_and_not_kept": [each["key"] for each in await hub.alerts()] == []}
+    await until(lambda: len(receiver.said()) == 2)
+    receiver.close()
+    hub.say("ready", "A", "B")
+    await until(lambda: hub.open() == ["store:mainpc"])
+    hub.say("failing", "C")
+    await until(lambda: hub.watch.deliveries[0].waiting == 2 and hub.watch.deliveries[0].failure != "")
+    hub.watch.take(hub.fleet)  # a fleet file that is applied: receivers are begun anew
+    receiver.open()
+    await until(lambda: len(receiver.said()) == 4)
+    try:
+        await hub.acts.note("restart", ["A"], "somebody")
+    except ArgosyError as error:
+        account["action"] = str(error)
+    account["failure"] = hub.keeper.failure
+    trial.ballast.unlink()
+    await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE_S)
+    await until(lambda: len(receiver.said()) == 5)
+    hub.say("ready", "C")
+    await until(lambda: len(receiver.said()) == 6)
+    account["text"] = receiver.taken[0]["text"].replace(str(disk), "DISK")
+    await hub.end()
+
+    hub = Watched(trial, elsewhere)  # its next life tells only what is new
+    await hub.begin()
+    account["open_in_next_life"] = hub.open()
+    before = len(receiver.taken)
+    hub.say("failing", "B")
+    await until(lambda: len(receiver.said()) >= 7)
+    alerts = await hub.alerts()
+    account["told"] = receiver.said()
+    account["told_by_next_life"] = [each["subject"] for each in receiver.taken[before:]]
+    account["kept_as_told"] = [each["id"] for each in alerts] == list(dict.fromkeys(receiver.keys))
+    account["named_in_those_of_the_full_disk"] = [each.get("had") for each in alerts[:4]]
+    trial.let_another_take_the_rest()
+    waiting = await trial.fill(hub.keeper)
+    await until(lambda: len(receiver.said()) == 8)
+    await asyncio.wait_for(hub.end(), PATIENCE_S)  # while it is full
+    account["at_last"] = receiver.said()[-1]
+    await asyncio.gather(*waiting, return_exceptions=True)
+    receiver.close()
+    return account
+
+
 async def keeps_its_bound(disk: Path, elsewhere: Path) -> dict[str, Any]:
     """Let a hub write, and another one pull, many times what they may keep, and more than the disk has."""
     bounds = BOUNDS._replace(size_bytes=BOUND_BYTES)
@@ -172,7 +288,7 @@ def fill_up(ballast: Path) -> None:
 def main(folder: Path) -> None:
     """Run each trial on a disk of its own, and print what came of it."""
     accounts = {}
-    for trial in (runs_full, ends_when_full, keeps_its_bound):
+    for trial in (runs_full, ends_when_full, tells_when_full, keeps_its_bound):
         disk, elsewhere = folder / "disk", folder / trial.__name__
         disk.mkdir(exist_ok=True)
         elsewhere.mkdir()
@@ -183,5 +299,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    keeping._RETRY_S = 0.05  # it is asked again soon, here
+    # It is asked again soon, here, and nobody waits long.
+    keeping._RETRY_S = keeping_alerts.WITHIN_S = delivering._FIRST_PAUSE_S = watching.EVERY_S = 0.05
     main(Path(sys.argv[1]))

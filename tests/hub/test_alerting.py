@@ -242,6 +242,57 @@ def test_a_machine_that_was_never_seen_has_the_time_to_start() -> None:
     assert [notice.subject for notice in told(made, UNSEEN_S)] == ["pc2"]
 
 
+def test_a_store_that_takes_nothing_is_an_alert_of_its_own_until_it_takes_what_comes() -> None:
+    made = alerting()
+    made.hear_store("pc1", "the store of pc1 takes nothing: database or disk is full")
+    assert told(made, 0, 2) == []
+    (raised,) = told(made, 3, 4)
+    assert (raised.key, raised.subject, raised.about) == ("store:pc1", "pc1", "store")
+    assert "database or disk is full" in raised.text
+    assert made.holds(raised.key)
+    made.hear_state("Root", "failing", "")  # which is told beside it
+    assert [notice.subject for notice in told(made, 5, 8)] == ["Root"]
+    made.hear_store("pc1", "")
+    assert told(made, 9, 18) == []
+    assert [(each.kind, each.text) for each in told(made, 19)] == [
+        ("cleared", "the store of pc1 takes what comes again")
+    ]
+
+
+def test_a_disk_that_is_full_for_a_moment_wakes_nobody_and_one_that_comes_and_goes_is_damped() -> None:
+    made = alerting(after_s=1.0, clear_s=1.0)
+    now, notices = 0.0, []
+    for lasts in (0.5, *[2.0] * (FLAPS + 3)):
+        for text in ("it takes nothing", ""):
+            made.hear_store("", text)
+            notices += told(made, now, now + lasts)
+            now += 5
+    assert [notice.is_flapping for notice in notices if notice.kind == "raised"] == [False] * (FLAPS - 1) + [
+        True
+    ]
+    assert notices[1].text == "the store of this machine takes what comes again"
+
+
+def test_the_engine_does_not_quiet_a_store_and_a_person_does() -> None:
+    for key, agents, by, subjects in (
+        ("apply", None, "argosy", ["pc1"]),
+        ("pc1", ("Root",), "somebody", []),
+    ):
+        made = alerting()
+        if by == "argosy":
+            made.open_quiet(key, agents, until_s=50)
+        else:
+            made.hear_quiet(Word(Asked(machines=(key,)), agents, said_s=0, until_s=50, by=by))
+        made.hear_store("pc1", "it takes nothing")
+        assert [notice.subject for notice in told(made, 0, 4)] == subjects
+
+
+def test_a_store_that_was_told_by_an_earlier_life_is_cleared_by_this_one() -> None:
+    made = alerting()
+    made.restore("store:pc1", since_s=0.0, dependents=())
+    assert [(each.kind, each.key) for each in told(made, 1, 11)] == [("cleared", "store:pc1")]
+
+
 STATES = ("waiting", "starting", "ready", "degraded", "failing", "restart-pending", "given-up", "blocked")
 NAMES = st.sampled_from([f"A{number}" for number in range(6)])
 HAPPENED = st.tuples(NAMES, st.sampled_from((*STATES, "stopping", "exited")), st.integers(0, 20))

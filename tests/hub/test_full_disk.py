@@ -62,6 +62,33 @@ def test_a_hub_that_ends_on_a_full_disk_has_what_it_acknowledged_and_its_next_li
     }
 
 
+def test_alerts_are_told_while_the_disk_is_full_that_one_too_and_each_once_when_there_is_room(
+    accounts: dict[str, Any],
+) -> None:
+    found = accounts["tells_when_full"]
+    assert found == {
+        "shown_and_not_kept": True,
+        "failure": "database or disk is full",
+        "action": "hub: the store takes nothing: database or disk is full",
+        "text": "the store of mainpc takes nothing: database or disk is full; make room on the disk of DISK "
+        "(what happens until then is told, and kept once there is room)",
+        "open_in_next_life": [],
+        "told": [
+            ["raised", "mainpc"],
+            ["raised", "A"],
+            ["cleared", "A"],
+            ["raised", "C"],
+            ["cleared", "mainpc"],
+            ["cleared", "C"],
+            ["raised", "B"],
+        ],
+        "told_by_next_life": ["B"],
+        "kept_as_told": True,
+        "named_in_those_of_the_full_disk": [["the webhook"]] * 4,
+        "at_last": ["raised", "mainpc"],
+    }
+
+
 def test_hubs_that_write_and_pull_more_than_the_disk_has_keep_their_bound(accounts: dict[str, Any]) -> None:
     found = accounts["keeps_its_bound"]
     assert found["written_over_bound"] > 3

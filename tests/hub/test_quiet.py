@@ -69,6 +69,7 @@ class Machine:
         hearing = await self.keeper.read(lambda reading: Hearing(Standings(), reading, lambda _: None))
         hearing.on_action = self.watch.hear_action
         self.keeper.on_taken = hearing.hear_batch
+        await self.watch.remember()
         self.running = asyncio.create_task(self.watch.run())
 
     async def pull(self, other: Machine) -> None:

@@ -29,7 +29,12 @@ def test_it_is_tried_again_after_its_pause_and_no_more_than_its_budget() -> None
 
 def test_others_alerts_are_not_meant() -> None:
     made = Recovery([RULE, Rule(1, "run", run=("x",), figure="lag")])
-    assert made.attempts([alert("B"), alert("pc2", "machine"), alert("B", "threshold", "load")], 0) == []
+    assert (
+        made.attempts(
+            [alert("B"), alert("pc2", "machine"), alert("B", "store"), alert("B", "threshold", "load")], 0
+        )
+        == []
+    )
     assert [each.rule.number for each in made.attempts([alert("B", "threshold", "lag")], 0)] == [1]
 
 

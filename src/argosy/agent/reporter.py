@@ -24,7 +24,6 @@ from argosy.wire.peer import Peer
 
 EVERY_S: Final = 1.0
 MOST_WAITING: Final = 300
-_AT_ONCE: Final = 100  # samples of one report
 _DEADLINE_S: Final = 5.0
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -79,7 +78,7 @@ class Reporter:
     async def _send(self) -> None:
         """Hand over what waits, oldest first; what is not acknowledged stays."""
         first = self._measured - len(self._waiting)
-        some = [self._waiting[at] for at in range(min(_AT_ONCE, len(self._waiting)))]
+        some = list(self._waiting)  # the newest too: a hub judges by what its disk does not take yet
         dropped = self._dropped
         try:
             await self._peer().call(

@@ -7,6 +7,7 @@ disk before it is, and how it went after; nothing here deletes anything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -17,7 +18,7 @@ from argosy.engine.client import connect
 from argosy.engine.folder import Folder
 from argosy.engine.messages import Answer, Message, Restart, Restarted, Stop, Stopped
 from argosy.fault import ArgosyError, Fault, RefusedError
-from argosy.hub.keeper import Keeper
+from argosy.hub.keeper import FullError, Keeper
 from argosy.hub.record import Event
 
 MOST_AT_ONCE: Final = 8  # each holds a thread while the supervisor is at it
@@ -52,12 +53,17 @@ class Acts:
         return {"stopped": answer.stopped, "killed": answer.killed, "seconds": round(answer.seconds, 3)}
 
     async def note(self, do: str, agents: Sequence[str], by: str, **more: Any) -> Event:
-        """Leave a record of something that is done here, and return it. Raises FullError."""
-        body = {"do": do, "agents": list(agents), "by": by, **more}
-        subject = agents[0] if len(agents) == 1 else ""
-        event = Event(int(time.time() * 1000), "action", subject, body)
-        await self._keeper.keep([event], soon=True)
+        """Leave a record of something that is done here, and return it.
+
+        Raises FullError: the disk does not take it, so it is not to be done.
+        """
+        event = _event(do, agents, by, more)
+        await self._keeper.keep_first([event])
         return event
+
+    async def _note_after(self, do: str, agents: Sequence[str], by: str, **more: Any) -> None:
+        with contextlib.suppress(FullError):  # it is done, and who asked for it is to be answered
+            await self._keeper.keep_soon([_event(do, agents, by, more)])
 
     async def _order(self, do: str, agents: Sequence[str], by: str, request: Message) -> Answer:
         if self._under_way >= MOST_AT_ONCE:
@@ -69,9 +75,9 @@ class Acts:
             try:
                 answer = await asyncio.to_thread(self._ask, request)
             except ArgosyError as error:
-                await self.note(do, agents, by, outcome="refused", text=str(error))
+                await self._note_after(do, agents, by, outcome="refused", text=str(error))
                 raise
-            await self.note(do, agents, by, outcome="done", result=msgspec.to_builtins(answer))
+            await self._note_after(do, agents, by, outcome="done", result=msgspec.to_builtins(answer))
             return answer
         finally:
             self._under_way -= 1
@@ -84,3 +90,8 @@ class Acts:
         with client:
             client.send(request)
             return client.receive(None)
+
+
+def _event(do: str, agents: Sequence[str], by: str, more: dict[str, Any]) -> Event:
+    body = {"do": do, "agents": list(agents), "by": by, **more}
+    return Event(int(time.time() * 1000), "action", agents[0] if len(agents) == 1 else "", body)

@@ -6,7 +6,8 @@ alerts, and their dependents are listed under them.
 An alert is raised when its trouble has lasted, and cleared when it has been over for a while. The third raise
 within ten minutes says that it flaps, and nothing more is said of it until it has been calm for five. In a
 quiet window (`quiet.py`) nothing is raised, and its time does not count. A machine that cannot be seen has
-been waited for already, and is told at once; one that was never seen yet gets the time to start.
+been waited for already, and is told at once; one that was never seen yet gets the time to start. The store
+of this machine's hub is an alert of its own while it takes nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ FLAPS: Final = 3
 FLAP_WITHIN_S: Final = 600.0
 CALM_S: Final = 300.0
 UNSEEN_S: Final = 15.0  # that another machine may take to be seen for the first time
+About = Literal["trouble", "threshold", "machine", "slow-start", "store"]
 _AT_REST: Final = frozenset(("stopping", "exited"))
 
 
@@ -42,7 +44,7 @@ class Notice(msgspec.Struct, frozen=True):
     text: str
     dependents: tuple[str, ...] = ()
     is_flapping: bool = False
-    about: Literal["trouble", "threshold", "machine", "slow-start"] = "trouble"
+    about: About = "trouble"
     figure: str = ""
 
     def body(self) -> dict[str, Any]:
@@ -85,7 +87,7 @@ class _Held(msgspec.Struct, frozen=True):
 
     subject: str
     text: str
-    about: Literal["trouble", "threshold", "machine", "slow-start"]
+    about: About
     after_s: float
     clear_s: float
     dependents: tuple[str, ...] = ()
@@ -122,6 +124,7 @@ class Alerting:
         self._alerts: dict[str, _Alert] = {}
         self._blind: dict[str, str] = {}
         self._seen: set[str] = set()
+        self._stores: dict[str, str] = {}  # machines whose store takes nothing, and what is told of it
         self._slow: dict[str, tuple[str, ...]] = {}  # alerts of slow starts, with the agents of each
         self._held_back: dict[str, float] = {}  # until when a quiet window covered what holds
 
@@ -161,6 +164,13 @@ class Alerting:
             self._blind.pop(machine, None)
             self._seen.add(machine)
 
+    def hear_store(self, machine: str, text: str) -> None:
+        """Take what is to be told of a machine's store that takes nothing; empty: it takes what comes."""
+        if text:
+            self._stores[machine] = text
+        else:
+            self._stores.pop(machine, None)
+
     def open_quiet(self, key: str, agents: Iterable[str] | None, until_s: float) -> None:
         """Begin the quiet window of an order: of some agents and all that need them; None for everything."""
         self.quiet.open(Window(key, self._with_dependents(agents), until_s))
@@ -191,11 +201,17 @@ class Alerting:
 
     def look(self, now_s: float) -> list[Notice]:
         """Return what is to be told now; to be called about once a second."""
-        held = {**self._troubles(now_s), **self._passed(), **self._sights(), **self._slow_starts(now_s)}
+        held = {
+            **self._troubles(now_s),
+            **self._passed(),
+            **self._sights(),
+            **self._full_stores(),
+            **self._slow_starts(now_s),
+        }
         subjects = {
             key: held[key].subject if key in held else key.split(":")[1] for key in {**held, **self._alerts}
         }
-        machines = {key for key in subjects if key.startswith("machine:")}
+        machines = {key for key in subjects if key.startswith(("machine:", "store:"))}
         agents = self.quiet.covered({subjects[key] for key in subjects.keys() - machines}, now_s)
         unseen = self.quiet.covered_machines({subjects[key] for key in machines}, now_s)
         notices = []
@@ -255,6 +271,12 @@ class Alerting:
                 self._clear_s,
             )
             for machine, reason in self._blind.items()
+        }
+
+    def _full_stores(self) -> dict[str, _Held]:
+        return {
+            f"store:{machine}": _Held(machine, text, "store", self._after_s, self._clear_s)
+            for machine, text in self._stores.items()
         }
 
     def _slow_starts(self, now_s: float) -> dict[str, _Held]:
@@ -342,6 +364,7 @@ class Alerting:
         about, subject = key.split(":")[:2]
         text = {
             "machine": f"{subject} can be seen again",
+            "store": f"the store of {subject or 'this machine'} takes what comes again",
             "slow-start": f"the slow start of {subject} is over",
             "threshold": f"{key.split(':', 2)[-1]} of {subject} is over",
         }.get(about, f"{subject} is well again")

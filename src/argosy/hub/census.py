@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from array import array
 from collections.abc import Callable
@@ -52,10 +53,8 @@ class Census:
                     for name, agent in report.agents.items()
                     if self._is_here(agent.machine)
                 ]
-                try:
-                    await self._keeper.keep((), figures)
-                except FullError:
-                    pass  # a sample that is measured again
+                with contextlib.suppress(FullError):  # a sample that is measured again
+                    self._keeper.hand_in((), figures)
             await asyncio.sleep(EVERY_S)
 
     def _ask(self) -> Report | None:

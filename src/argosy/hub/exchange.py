@@ -9,6 +9,7 @@ the same.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import sqlite3
@@ -18,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from argosy.hub.keeper import Keeper
+from argosy.hub.keeper import FullError, Keeper
 from argosy.hub.record import Batch, Event, Position, Stream
 from argosy.wire.errors import WireError
 from argosy.wire.peer import Peer
@@ -82,7 +83,7 @@ class Puller:
                 await self._pull()
                 self._pause_s = _FIRST_PAUSE_S
             except (WireError, msgspec.DecodeError, ValueError) as error:
-                await self._see(is_blind=True, reason=str(error))
+                self._see(is_blind=True, reason=str(error))
                 await self._rest()
             except sqlite3.Error as error:
                 _log.warning("what `%s` says cannot be kept: %s", self.sight.machine, error)
@@ -103,7 +104,7 @@ class Puller:
                 taken = await self._keeper.take(batches)
                 self.sight.taken += taken
                 if gaps := [_gap(batch) for batch in batches if batch.is_lost]:
-                    await self._keeper.keep(gaps)
+                    self._note(*gaps)
                 if taken != len(batches):  # another hub has handed over some of it meanwhile
                     return
                 batches = await following
@@ -126,10 +127,10 @@ class Puller:
                 self.sight.skew_s = _decode_clock(part) - time.time()
             parts.append(part)
         batches = _decode(b"".join(parts[1:]))
-        await self._see(is_blind=False, reason="")
+        self._see(is_blind=False, reason="")
         return batches
 
-    async def _see(self, *, is_blind: bool, reason: str) -> None:
+    def _see(self, *, is_blind: bool, reason: str) -> None:
         sight = self.sight
         sight.reason = reason
         if is_blind == sight.is_blind:
@@ -137,8 +138,11 @@ class Puller:
         sight.is_blind, sight.since = is_blind, time.time()
         kind = "blind" if is_blind else "sighted"
         _log.warning("`%s` is %s: %s", sight.machine, kind, reason or "its hub answers")
-        event = Event(int(sight.since * 1000), kind, "", {"machine": sight.machine, "reason": reason})
-        await self._keeper.keep([event])
+        self._note(Event(int(sight.since * 1000), kind, "", {"machine": sight.machine, "reason": reason}))
+
+    def _note(self, *events: Event) -> None:
+        with contextlib.suppress(FullError):  # whether a machine can be seen is told all the same
+            self._keeper.hand_in(events)
 
 
 def _after(positions: list[Position], batches: list[Batch]) -> list[Position]:

@@ -18,7 +18,7 @@ _decode_event = msgspec.msgpack.Decoder(Event).decode
 
 
 class Hearing:
-    """Tells standings what was kept. home: the machine that an agent is declared on, None if unknown.
+    """Tells standings what is said. home: the machine that an agent is declared on, None if unknown.
 
     on_action: is told each action that another machine's hub handed over.
     """
@@ -35,7 +35,7 @@ class Hearing:
             self.hear(happened.origin.machine, [happened.event], ())
 
     def hear(self, machine: str, events: Sequence[Event], figures: Iterable[Figures]) -> None:
-        """Tell events and figures that a machine's hub has kept."""
+        """Tell events and figures of a machine's hub."""
         for event in events:
             self._standings.hear(self._home(event.subject) or machine, [event])
         for each in figures:

@@ -80,7 +80,7 @@ class Hub(Agent):
         self.standings.tell = self.viewers.tell
         hearing = await self.keeper.read(lambda reading: Hearing(self.standings, reading, self._home))
         self._hearing = hearing
-        self.keeper.on_kept = lambda events, figures: hearing.hear(self.machine, events, figures)
+        self.keeper.on_said = lambda events, figures: hearing.hear(self.machine, events, figures)
         self.keeper.on_taken = hearing.hear_batch
         others = [each for each in self._directory.book.hubs if each != self.machine]
         self.pullers = {each: Puller(self.keeper, self.peer(hub_name(each)), each) for each in others}
@@ -102,7 +102,8 @@ class Hub(Agent):
         past = await asyncio.to_thread(lambda: list(read_diary(folder.diary)))
         self.watch = Watch(self.keeper, self.machine, fleet, sights, self.acts, past)
         self._hearing.on_action = self.watch.hear_action
-        hear = self.keeper.on_kept
+        await self.watch.remember()
+        hear = self.keeper.on_said
 
         def hear_and_watch(events: Sequence[Event], figures: Sequence[Figures]) -> None:
             hear(events, figures)
@@ -110,7 +111,7 @@ class Hub(Agent):
             if any(event.kind == "account" for event in events):
                 self._renew()
 
-        self.keeper.on_kept = hear_and_watch
+        self.keeper.on_said = hear_and_watch
         self._server = PageServer(self, self.options.bind, self.options.page)
         if self.options.lock:
             say_hub(Path(self.options.lock), self._server.url)
@@ -248,8 +249,11 @@ class Hub(Agent):
         said = _decode_figures(figures)
         if any(len(each.values) != 8 * len(each.names) for each in said):
             raise ValueError(f"`{agent}` reports figures whose values are not eight bytes for each name")
+        heard_life, heard = self.keeper.heard(agent)
+        missed = number - len(said) - (heard if heard_life == life else 0)
         new, last = self._unheard(agent, life, number, said)
-        gap = _gap(agent, dropped) if dropped and new else []
+        # What it dropped while it waited for an answer may have come for all that.
+        gap = _gap(agent, min(dropped, missed)) if min(dropped, missed) > 0 and new else []
         await self.keeper.keep(gap, new, (agent, life, last))
         return last
 

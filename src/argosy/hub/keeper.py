@@ -1,7 +1,7 @@
 """The keeper: takes what comes in at any time, and commits it in one go per interval.
 
-What is handed in is acknowledged when it is on the disk, not before. All writing is done in one thread of its
-own, so the loop that answers never waits for the disk.
+What is handed in is told at once to who shows and judges it, and acknowledged when it is on the disk, not
+before. All writing is done in one thread of its own, so the loop that answers never waits for the disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from argosy.hub.reading import Reading
 from argosy.hub.record import Batch, Event, Figures, Position
 from argosy.hub.store import DETAIL_S, Store
 
-MOST_WAITING: Final = 50_000  # records that are not on the disk yet; more are refused
+MOST_WAITING: Final = 50_000  # events, and figures, that the disk does not take; more are refused
+FIRST_WITHIN_S: Final = 5.0
 TRIM_EVERY_S: Final = 30.0
 _TRIM_S: Final = 0.5  # of work at a time, before what came meanwhile is written
 _RETRY_S: Final = 1.0  # after a write that failed
@@ -54,8 +55,8 @@ class Keeper:
     more. Raises StoreError where the store cannot be opened.
     """
 
-    # Told what has been kept: this machine's own, and what other hubs handed over.
-    on_kept: Callable[[Sequence[Event], Sequence[Figures]], object] = staticmethod(lambda *_: None)
+    # Told what this machine says as it is handed in, and what other hubs handed over once it is kept.
+    on_said: Callable[[Sequence[Event], Sequence[Figures]], object] = staticmethod(lambda *_: None)
     on_taken: Callable[[Batch], object] = staticmethod(lambda _: None)
 
     def __init__(self, path: Path, machine: str, flush_s: float = 1.0, bounds: Bounds = BOUNDS) -> None:
@@ -63,6 +64,7 @@ class Keeper:
         self._reader = ThreadPoolExecutor(1, "argosy_reading")
         self._store = Store(path, machine, bounds.detail_s)
         self._reading = Reading(path)
+        self.folder = path.parent
         self.origin = self._store.origin
         self.failure = ""  # why nothing can be written, empty while it can
         self._flush_s = flush_s
@@ -111,13 +113,46 @@ class Keeper:
         *,
         soon: bool = False,
     ) -> None:
-        """Return when all of it is on the disk.
+        """Return when all of it is on the disk; otherwise as `hand_in`."""
+        await self.hand_in(events, figures, source, soon=soon)
+
+    async def keep_first(self, events: Sequence[Event]) -> None:
+        """Return when events are on the disk that have to be there before something is done.
+
+        Raises FullError: they are not within `FIRST_WITHIN_S`; they may get there later.
+        """
+        if self.failure or not await self.keep_soon(events):
+            raise self._full()
+
+    async def keep_soon(
+        self, events: Sequence[Event] = (), source: tuple[str, str, int] | None = None
+    ) -> bool:
+        """Hand in, and return whether it is on the disk within `FIRST_WITHIN_S`; a disk that is known to take
+        nothing is not waited for. Raises FullError.
+        """
+        waiter = self.hand_in(events, (), source, soon=True)
+        await asyncio.wait([waiter], timeout=0.0 if self.failure else FIRST_WITHIN_S)
+        return waiter.done() and not waiter.exception()
+
+    def hand_in(
+        self,
+        events: Sequence[Event] = (),
+        figures: Sequence[Figures] = (),
+        source: tuple[str, str, int] | None = None,
+        *,
+        soon: bool = False,
+    ) -> asyncio.Future[None]:
+        """Take what this machine says, and return what is done once all of it is on the disk.
 
         source: (name, life, number), how far that source has handed in with this. soon: somebody waits for
-        it, so it is written now, with all that waits. Raises FullError.
+        it, so it is written now, with all that waits. Raises FullError, as what is returned does when the
+        keeper is closed before there is room.
         """
-        if self.failure and len(self._events) + len(self._figures) > MOST_WAITING:
-            raise FullError(Fault("hub", "store-full", f"the store takes nothing: {self.failure}"))
+        has_room = (not events or len(self._events) <= MOST_WAITING) and (
+            not figures or len(self._figures) <= MOST_WAITING
+        )
+        if self.failure and not has_room:
+            raise self._full()
         self._events += events
         self._figures += figures
         if source:
@@ -128,11 +163,16 @@ class Keeper:
         self._wake.set()
         if soon:
             self._soon.set()
-        await waiter
+        self.on_said(events, figures)
+        return waiter
+
+    def _full(self) -> FullError:
+        failure = self.failure or f"it has not written for {FIRST_WITHIN_S:.0f} s"
+        return FullError(Fault("hub", "store-full", f"the store takes nothing: {failure}"))
 
     async def _flush_on(self) -> None:
         last_s = -self._flush_s
-        while not (self._is_closed and not self._waiters):
+        while self._has_waiting() or not self._is_closed:
             await self._wake.wait()
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
@@ -140,10 +180,13 @@ class Keeper:
             if not self._hurry.is_set():
                 self._soon.clear()
             last_s = time.monotonic()
-            if self._waiters:
+            if self._has_waiting():
                 await self._flush()
             else:
                 await self._in(self._writer, self._seal)
+
+    def _has_waiting(self) -> bool:
+        return bool(self._events or self._figures or self._sources or self._waiters)
 
     async def _flush(self) -> None:
         events, figures, sources = self._events, self._figures, self._sources
@@ -156,7 +199,9 @@ class Keeper:
                 _log.error("nothing can be written to the store: %s", error)
             self.failure = str(error)
             self._events, self._figures = events + self._events, figures + self._figures
-            self._sources, self._waiters = sources | self._sources, waiters + self._waiters
+            self._sources = sources | self._sources
+            # Who has gone meanwhile, as agents do that ask again, waits no more.
+            self._waiters = [each for each in waiters if not each.done()] + self._waiters
             if self._is_closed:
                 self._give_up()
                 return
@@ -169,15 +214,14 @@ class Keeper:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        self.on_kept(events, figures)
         self._tell()
 
     def _give_up(self) -> None:
-        error = FullError(Fault("hub", "store-full", f"the store takes nothing: {self.failure}"))
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(error)
-        self._waiters = []
+                waiter.set_exception(self._full())
+                waiter.exception()  # not everybody waits for it
+        self._events, self._figures, self._sources, self._waiters = [], [], {}, []
 
     def _write(
         self, events: list[Event], figures: list[Figures], sources: dict[str, tuple[str, int]]

@@ -30,7 +30,7 @@ class News:
         try:
             while True:
                 if self._has_changed():
-                    await self._read()
+                    self._read()
                 await asyncio.sleep(EVERY_S)
         finally:
             self._tail.close()
@@ -43,7 +43,7 @@ class News:
         before, self._seen = self._seen, (stat.st_ino, stat.st_size)
         return before != self._seen
 
-    async def _read(self) -> None:
+    def _read(self) -> None:
         """Keep what is new; a diary that begins anew (its folder was deleted) is read from its beginning."""
         entries = self._tail.read()
         life, number = self._keeper.heard(SOURCE)
@@ -55,7 +55,7 @@ class News:
         for first in range(0, len(new), _AT_ONCE):
             some = new[first : first + _AT_ONCE]
             try:
-                await self._keeper.keep(
+                self._keeper.hand_in(
                     # Its own machine's hub tells what became of a distant agent.
                     [_event(each) for each in some if each.kind != DISTANT],
                     (),

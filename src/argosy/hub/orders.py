@@ -21,6 +21,7 @@ from argosy.engine.folder import folder_of
 from argosy.fault import ArgosyError, Fault, InputError, MissingError
 from argosy.fleet.spelling import suggestion
 from argosy.hub.gate import GateError, admit, fault_response
+from argosy.hub.keeper import FullError
 from argosy.hub.quiet import Asked, word_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ MOST_BYTES: Final = 64 * 1024
 _CODES: Final[dict[type[ArgosyError], int]] = {
     InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     MissingError: HTTPStatus.SERVICE_UNAVAILABLE,
+    FullError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -53,7 +54,11 @@ class Recovering:
             self._recovery.remember(event.body["rule"], event.subject, event.time_ms / 1000)
 
     def look(self, open_: Iterable[Mapping[str, Any]], now_s: float) -> None:
-        """Begin what is due; nothing about agents that somebody works on, nor while something is at it."""
+        """Begin what is due; nothing about agents that somebody works on, nor while something is at it, nor
+        while nothing can be recorded.
+        """
+        if self._keeper.failure:
+            return
         alerts = {str(alert["key"]): alert for alert in open_}
         covered = self._alerting.quiet.covered((str(each["subject"]) for each in alerts.values()), now_s)
         due = [
@@ -86,7 +91,7 @@ class Recovering:
             await self._note(attempt, "budget spent", text)
             return
         try:
-            await self._note(attempt, "begun", str(alert.get("text", "")))
+            await self._keeper.keep_first([_event(attempt, "begun", str(alert.get("text", "")))])
         except FullError:
             return  # what cannot be counted is not done
         try:
@@ -109,8 +114,13 @@ class Recovering:
         return "done", f"{', '.join(done['restarted'])} ready again after {done['seconds']:.2f} s"
 
     async def _note(self, attempt: Attempt, outcome: str, text: str) -> None:
-        body = {**attempt.body(), "outcome": outcome, "text": text}
-        await self._keeper.keep([Event(int(time.time() * 1000), "recovery", attempt.agent, body)], soon=True)
+        with contextlib.suppress(FullError):  # it is done all the same
+            await self._keeper.keep_soon([_event(attempt, outcome, text)])
+
+
+def _event(attempt: Attempt, outcome: str, text: str) -> Event:
+    body = {**attempt.body(), "outcome": outcome, "text": text}
+    return Event(int(time.time() * 1000), "recovery", attempt.agent, body)
 
 
 async def _run(words: Sequence[str], folder: str, agent: str, alert: Mapping[str, Any]) -> tuple[str, str]:

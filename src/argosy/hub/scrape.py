@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import urllib.request
@@ -43,10 +44,8 @@ class Scraper:
         while True:
             began_s = time.monotonic()
             events, figures = await asyncio.to_thread(self.ask)
-            try:
-                await self._keeper.keep(events, figures)
-            except FullError:
-                pass  # it is asked again
+            with contextlib.suppress(FullError):  # it is asked again
+                self._keeper.hand_in(events, figures)
             await asyncio.sleep(max(0.0, began_s + every_s - time.monotonic()))
 
     def ask(self) -> tuple[list[Event], list[Figures]]:

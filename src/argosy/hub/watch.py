@@ -14,11 +14,12 @@ import msgspec
 from argosy.fleet.units import duration_s
 from argosy.hub.alerting import Alerting, Threshold
 from argosy.hub.delivery import Delivery, by_command, by_webhook
-from argosy.hub.keeper import FullError, Keeper
+from argosy.hub.keeper import Keeper
 from argosy.hub.quiet import MOST_ASKED_S, MOST_S, Word, word_of
 from argosy.hub.reading import Happened, Reading
 from argosy.hub.record import Event, Figures
 from argosy.hub.recovering import Recovering
+from argosy.hub.unkept import Unkept
 
 if TYPE_CHECKING:
     from argosy.engine.diary import Entry
@@ -52,6 +53,8 @@ class Watch:
         self._began_s = time.time()
         self._clock_s = self._began_s - time.monotonic()  # one that nobody can set back
         self.alerting = Alerting()
+        self._unkept = Unkept(keeper)
+        self._unkept.on_kept = self._wake
         self.recovering = Recovering(keeper, acts, self.alerting)
         self.deliveries: list[Delivery] = []
         self.open: dict[str, dict[str, Any]] = {}  # alerts that are raised, by key
@@ -75,7 +78,7 @@ class Watch:
         folder = str(Path(fleet.path).parent)
         self.recovering.take(fleet.hub.recovery, folder)
         self.deliveries = [
-            Delivery(self._keeper, self._machine, name, send, {"fleet": fleet.name})
+            Delivery(self._keeper, self._unkept, self._machine, name, send, {"fleet": fleet.name})
             for name, send in _receivers(alerts, folder)
         ]
         if self._is_running:
@@ -85,6 +88,10 @@ class Watch:
         for task in self._delivering:
             task.cancel()  # what was on its way is sent again, with the same key
         self._delivering = [asyncio.ensure_future(each.run()) for each in self.deliveries]
+
+    def _wake(self) -> None:
+        for delivery in self.deliveries:
+            delivery.wake()
 
     def now_s(self) -> float:
         """Return epoch seconds by a clock that goes on evenly."""
@@ -157,21 +164,22 @@ class Watch:
 
     async def run(self) -> None:
         """Judge and deliver until cancelled."""
-        await self._remember()
         self._is_running = True
         self._deliver()
         try:
             while True:
                 await asyncio.sleep(EVERY_S)
                 if self._is_settled or self.now_s() > self._began_s + SETTLE_S:
-                    await self._look()
+                    self._look()
         finally:
             for task in self._delivering:
                 task.cancel()
             self.recovering.cancel()
 
-    async def _remember(self) -> None:
-        """Go on where an earlier life of this hub was: what was told is not told again."""
+    async def remember(self) -> None:
+        """Go on where an earlier life of this hub was: what was told is not told again. To be called before
+        anything new is heard.
+        """
 
         now_ms = int(time.time() * 1000)
         week_ms = int(MOST_ASKED_S * 1000)
@@ -198,15 +206,16 @@ class Watch:
         for event in alerts:
             key = str(event.body["key"])
             if event.body["kind"] == "raised":
-                self.open[key] = event.body
+                self.open[key] = {name: event.body[name] for name in event.body if name not in ("id", "had")}
             else:
                 self.open.pop(key, None)
         for key, body in self.open.items():
             self.alerting.restore(key, body["since_s"], body.get("dependents", ()))
 
-    async def _look(self) -> None:
+    def _look(self) -> None:
         for sight in self._sights:
             self.alerting.hear_sight(sight.machine, is_blind=sight.is_blind, reason=sight.reason)
+        self.alerting.hear_store(self._machine, self._trouble_of_store())
         self._note_skews()
         now_s = self.now_s()
         notices = self.alerting.look(now_s)
@@ -216,15 +225,21 @@ class Watch:
             else:
                 self.open.pop(notice.key, None)
         self.recovering.look(self.open.values(), now_s)
-        if not notices:
-            return
-        events = [Event(int(each.at_s * 1000), "alert", each.subject, each.body()) for each in notices]
-        try:
-            await self._keeper.keep(events, soon=True)
-        except FullError:
-            return  # the page shows what is open; nothing can be delivered that is not kept
+        self._unkept.add(
+            [Event(int(each.at_s * 1000), "alert", each.subject, each.body()) for each in notices]
+        )
         for delivery in self.deliveries:
-            delivery.wake()
+            delivery.look()
+
+    def _trouble_of_store(self) -> str:
+        failure = self._keeper.failure
+        if not failure:
+            return ""
+        do = "make room on" if "full" in failure else "see to"
+        return (
+            f"the store of {self._machine or 'this machine'} takes nothing: {failure}; {do} the disk of "
+            f"{self._keeper.folder} (what happens until then is told, and kept once there is room)"
+        )
 
     def raised(self) -> list[dict[str, Any]]:
         """Return the alerts that are open, each with who hangs on it now, and who needs it and runs on."""

@@ -35,7 +35,7 @@ export async function draw(found = null) {
 }
 
 function alert(each, attempts) {
-  const about = fleet.declared.has(each.subject) ? agentLink(each.subject) : element("b", {}, each.subject);
+  const about = fleet.declared.has(each.subject) ? agentLink(each.subject) : element("b", {}, each.subject || "this machine");
   const made = element("article", { class: "card bad" }, element("h3", {}, "■ ", about), element("p", {}, each.text),
     element("p", {}, element("span", { class: "soft" }, `since ${clock(each.since_s)}, ${span(Date.now() / 1000 - each.since_s)}`, each.is_flapping ? "; it comes and goes, and is told again when it has been calm" : "")));
   if (each.dependents.length) made.append(element("p", {}, `On it hang ${each.dependents.length}: `, ...spaced(each.dependents.map((name) => agentLink(name)))));
