@@ -18,8 +18,9 @@ def _oras() -> None:
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _oras: None) -> Path:
     """A fleet with images, for somebody of whom no file says anything: see `rig.layout.write_yard`."""
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     for name in (
-        *("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"),
+        *("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     ):
         monkeypatch.delenv(name, raising=False)

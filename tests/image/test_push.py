@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from argosy.fault import InputError
 from argosy.image.blobs import MANIFEST_TYPE
-from argosy.image.credentials import find_credentials
+from argosy.image.credentials import credential_files, find_credentials
 from argosy.image.target import read_target
 from rig.fleet import free_ports
 from rig.layout import log_in, manifests, push
@@ -136,6 +137,7 @@ def test_a_full_or_faulty_place_is_named(
         (("--to", "https://host/x"), 2, "found `https://host/x`, expected HOST[:PORT][/PREFIX]"),
         (("--to", "host.lan", "--tag", "-x"), 2, "found `-x`, expected letters"),
         (("--to", "host.lan", "--only", "lihgt"), 2, "did you mean `light`?"),
+        (("--to", "host.lan", "--only", ""), 2, "the layout has no image ``"),
         (("--to", "host.lan", "--only", "broken"), 1, "`broken` has no name in the layout"),
         (("--to", "host.lan", "-o", "nowhere"), 2, "there is no layout in `nowhere`"),
     ],
@@ -171,6 +173,20 @@ def test_a_target_is_read_or_refused_by_name(text: str) -> None:
         assert text in (target.host, f"{target.host}/{target.prefix}", f"{target.host}/")
 
 
+def test_files_of_credentials_are_those_of_podman_and_then_of_docker() -> None:
+    def files(**environ: str) -> list[str]:
+        return [str(path) for path in credential_files({"HOME": "/home/ann", **environ})]
+
+    kept = ["/home/ann/.config/containers/auth.json", "/home/ann/.docker/config.json"]
+    assert files() == [f"/run/containers/{os.getuid()}/auth.json", *kept]
+    assert files(XDG_RUNTIME_DIR="/run/user/7") == ["/run/user/7/containers/auth.json", *kept]
+    assert files(XDG_CONFIG_HOME="/c", DOCKER_CONFIG="/d")[1:] == [
+        "/c/containers/auth.json",
+        "/d/config.json",
+    ]
+    assert files(REGISTRY_AUTH_FILE="/one") == ["/one"]
+
+
 def test_credentials_come_from_the_first_file_that_has_them_or_its_helper(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
     assert find_credentials(("yard.example",), environ) is None
@@ -183,6 +199,15 @@ def test_credentials_come_from_the_first_file_that_has_them_or_its_helper(tmp_pa
     assert found is not None
     assert (found.user, found.password) == ("ann", "a:b")
     assert "a:b" not in repr(found)
+    narrow = base64.b64encode(b"team:c").decode()
+    auths = {"yard.example/team": {"auth": narrow}, "yard.example": {"auth": auth}}
+    file.write_text(json.dumps({"auths": auths}))
+    users = {
+        place: found.user
+        for place in ("yard.example", "yard.example/team/a", "yard.example/teams")
+        if (found := find_credentials(read_target(place).known_as, environ)) is not None
+    }
+    assert users == {"yard.example": "ann", "yard.example/team/a": "team", "yard.example/teams": "ann"}
     file.write_text('{"credHelpers": {"yard.example": "none-such"}}')
     with pytest.raises(InputError, match="`docker-credential-none-such` keeps the password"):
         find_credentials(names, environ)

@@ -12,7 +12,7 @@ import pytest
 from argosy.fault import InputError, RefusedError
 from argosy.image.target import Target
 from argosy.image.trust import authority_files, tls_context
-from rig.authority import Authority
+from rig.authority import Authority, Shown
 from rig.layout import log_in, manifests, push
 from rig.registry import registry
 from rig.tokens import PASSWORD, USER, TokenService
@@ -58,6 +58,19 @@ def test_the_variable_of_openssl_names_whom_to_trust(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     with registry(tmp_path / "registry", shows=authority.sign(HERE)) as port:
+        assert push(tree, "--to", f"127.0.0.1:{port}", "--only", "light") == 0
+
+
+def test_a_certificate_that_signs_itself_is_trusted_by_itself(
+    tree: Path, tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with registry(tmp_path / "registry", shows=Shown(authority.certificate, authority.key)) as port:
+        assert push(tree, "--to", f"127.0.0.1:{port}", "--only", "light") == 1
+        said = (
+            "from nobody trusted here (self-signed certificate): it is for `127.0.0.1`, issued by `Yard CA`"
+        )
+        assert said in capsys.readouterr().err
+        trust(tmp_path, f"127.0.0.1:{port}", authority)
         assert push(tree, "--to", f"127.0.0.1:{port}", "--only", "light") == 0
 
 

@@ -32,7 +32,7 @@ class Shown(NamedTuple):
 
 
 class Authority:
-    """Signs certificates. certificate: its own, which signs itself."""
+    """Signs certificates. certificate: its own, which signs itself and may be shown on this machine."""
 
     def __init__(self, folder: Path, name: str = "Yard CA") -> None:
         if shutil.which("openssl") is None:
@@ -41,6 +41,7 @@ class Authority:
         folder.mkdir()
         self.certificate, self.key = folder / "ca.crt", folder / "ca.key"
         made = ("-x509", "-keyout", "ca.key", "-out", "ca.crt", "-subj", f"/CN={name}", "-days", "2")
+        made += ("-addext", "subjectAltName=IP:127.0.0.1")
         self._openssl("req", *_KEY, *made)
         (folder / "ca.cnf").write_text(_CONFIGURATION)
         (folder / "index").touch()

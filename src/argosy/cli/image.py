@@ -155,7 +155,7 @@ def _tell(line: str) -> None:
 
 
 def _only(args: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(args.only.split(",")) if args.only else ()
+    return tuple(args.only.split(",")) if args.only is not None else ()
 
 
 _ACTIONS: Final[dict[str, Callable[[ImagePlan, argparse.Namespace], int]]] = {

@@ -59,7 +59,7 @@ class _File(msgspec.Struct, rename="camel"):
 def find_credentials(names: tuple[str, ...], environ: Mapping[str, str]) -> Credentials | None:
     """Return what is known for a registry, under the first of its names; None for a stranger.
 
-    Read are `REGISTRY_AUTH_FILE` alone where it is set, else podman's file, else docker's.
+    Read are `REGISTRY_AUTH_FILE` alone where it is set, else podman's files, else docker's.
     Raises InputError: a file is none of that kind, or a helper program is not there or fails.
     """
     for path in credential_files(environ):
@@ -85,9 +85,12 @@ def credential_files(environ: Mapping[str, str]) -> Iterator[Path]:
     if chosen := environ.get("REGISTRY_AUTH_FILE"):
         yield Path(chosen)
         return
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
     if runtime := environ.get("XDG_RUNTIME_DIR"):
         yield Path(runtime) / "containers" / "auth.json"
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    else:
+        yield Path("/run/containers") / str(os.getuid()) / "auth.json"
+    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
     yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
 
 

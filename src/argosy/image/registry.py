@@ -263,14 +263,14 @@ class Registry:
 
     def _strange(self, said: str = "") -> RefusedError:
         """Return the error of who is not let in."""
-        host = self.target.known_as[0]
+        host = self.target.host
         if self.credentials is None:
             message = f"the registry wants credentials, and there are none for `{host}`"
         else:
             found = self.credentials
             message = f"the registry does not let in `{found.user}` (from {found.where})"
         hint = f"`podman login {host}` or `docker login {host}`"
-        return RefusedError(Fault(self.target.host, "registry-credentials", f"{message}{said}", hint))
+        return RefusedError(Fault(host, "registry-credentials", f"{message}{said}", hint))
 
 
 _FULL_HINT: Final = "the registry's own log says more; blobs that arrived are not sent again"

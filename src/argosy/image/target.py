@@ -31,8 +31,13 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def known_as(self) -> tuple[str, ...]:
-        """The names under which files of credentials have it; docker's older ones are addresses."""
-        return (self.host, f"https://{self.host}", f"https://{self.host}/v1/")
+        """The names under which files of credentials have it, the narrowest first.
+
+        podman's may be for a part of a registry; docker's older ones are addresses.
+        """
+        parts = self.prefix.split("/") if self.prefix else []
+        narrow = ("/".join((self.host, *parts[:count])) for count in range(len(parts), 0, -1))
+        return (*narrow, self.host, f"https://{self.host}", f"https://{self.host}/v1/")
 
     def repository_of(self, reference: str) -> str:
         """Return the name of an image's repository there."""
