@@ -198,6 +198,21 @@ def test_a_build_that_is_ended_leaves_nothing_running_and_the_next_one_ends_well
     assert not [*cache.glob("*/.new-*"), *cache.glob(".new-*")]
 
 
+def test_a_layout_on_a_full_disk_is_named_and_stays_what_it_was(yard: Path) -> None:
+    small = yard / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(small)], check=True)
+    try:
+        done = argosy(yard, "build", "--only", "light", "--no-proof", "-o", str(small), "--json")
+        assert done.returncode == 1
+        (error,) = json.loads(done.stdout)["errors"]
+        assert error["code"] == "disk-full"
+        assert f"`{small}` has " in error["message"]
+        assert [path for path in small.rglob("*") if path.is_file()] == []
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
 def cells(folder: Path) -> set[int]:
     """Return the processes that hold images of a folder, and those inside."""
     found: set[int] = set()
