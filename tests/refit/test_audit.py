@@ -6,11 +6,14 @@ import ast
 import os
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from argosy.refit.audit import Report, audit
 
@@ -211,6 +214,40 @@ def test_only_what_changed_is_read_again(tree: Path, cache: Path) -> None:
     assert changed.verdict == audit(tree).verdict
 
 
+EDITS: tuple[tuple[str, str], ...] = (
+    ("user.py", "from near import it\nprint(it, missing)\n"),
+    ("user.py", "from near import it\nprint(it)  # argosy: ignore\nimport zmq\nzmq.Context()\n"),
+    ("user.py", "from near import other\nimport zmq\nzmq.Context()  # argosy: ignore[Z301]\n"),
+    ("user.py", ""),
+    ("near.py", "other = 1\n"),
+    ("near.py", "def f(:\n"),
+    ("near.py", "return 1\n"),
+    ("near.py", "it = 1\nclass A:\n    def run(self):\n        return self.lost\n"),
+    ("more/near.py", "it = other = 2\n"),
+    ("more/near.py", ""),
+    ("requirements.txt", "numpy\npyzmq\n"),
+    ("requirements.txt", ""),
+    ("Dockerfile", "FROM python\nCOPY gone.py .\n"),
+    ("gone.py", "x = 1\n"),
+    ("gone.py", ""),
+)
+
+
+@given(st.lists(st.sampled_from(EDITS), min_size=2, max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_after_any_edits_it_says_what_an_audit_without_memory_says(edits: list[tuple[str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree, cache = Path(folder, "tree"), Path(folder, "cache")
+        for name, text in (*EDITS[:1], *EDITS[7:8], *edits):
+            path = tree / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if text or not path.exists():
+                path.write_text(text)
+            else:
+                path.unlink()
+            assert audit(tree, cache=cache, processes=1).verdict == audit(tree, processes=1).verdict
+
+
 def test_a_touched_file_is_looked_at_and_kept(tree: Path, cache: Path) -> None:
     (tree / "a.py").write_text(UNDEFINED)
     age(tree)
@@ -248,7 +285,7 @@ def test_what_others_say_is_asked_again_when_they_change(tree: Path, cache: Path
     assert places(audit(tree, cache=cache)) == []
 
 
-@pytest.mark.parametrize("name", ["seen", "records"])
+@pytest.mark.parametrize("name", ["seen", "ledger"])
 def test_a_spoilt_memory_is_as_none(tree: Path, cache: Path, name: str) -> None:
     (tree / "a.py").write_text(UNDEFINED)
     (tree / "b.py").write_text(UNDEFINED)

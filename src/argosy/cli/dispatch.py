@@ -96,6 +96,8 @@ def _run(words: list[str]) -> int:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     # Options may stand between FLEET and the agents; argparse's help, however, suffers from looking for them.
     is_help = not {"-h", "--help"}.isdisjoint(words)
+    if not is_help:
+        parser.usage = ""  # it is shown nowhere else, and to write it loads what unpacks archives
     args = (parser.parse_args if is_help else parser.parse_intermixed_args)(words[1:])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code: int = module.run(args)

@@ -90,7 +90,7 @@ def _audit(
         seen = None
         from argosy.refit.inquiry import make_catalogue  # noqa: PLC0415
 
-        catalogue = make_catalogue()
+        catalogue = make_catalogue(has_fleet=fleet is not None)
     else:
         catalogue = seen.catalogue
     taken_ns = time.time_ns()
@@ -103,12 +103,14 @@ def _audit(
         from argosy.refit.inquiry import Inquiry  # noqa: PLC0415
 
         compared = None if fleet is None else recall_fleet(memory, fleet, key)
-        inquiry = Inquiry(whole, snapshot, compared, key)
+        inquiry = Inquiry(whole, snapshot, compared, key, catalogue)
         read = inquiry.read(memory, seen, processes or os.cpu_count() or 1, progress)
         verdict = inquiry.verdict()
-        memory.store("records", inquiry.known)
+        # The one is of use only with the other: a process may die between the two.
+        twin = os.urandom(8)
+        memory.store("ledger", inquiry.stored(twin))
         unsettled = find_unsettled(snapshot, taken_ns)
-        memory.store("seen", Seen(key, catalogue, snapshot, unsettled, inquiry.asked, verdict))
+        memory.store("seen", Seen(key, twin, catalogue, snapshot, unsettled, inquiry.asked, verdict))
     return Report(
         root=whole,
         verdict=verdict,

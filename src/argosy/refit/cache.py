@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sys
-import uuid
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,8 +14,9 @@ import msgspec
 
 import argosy
 from argosy.refit.finding import Failure, Finding
-from argosy.refit.record import Record
+from argosy.refit.sketch import KindSketch, RuleSketch
 from argosy.refit.walk import Snapshot, is_there
+from argosy.source.digest import blake2b
 from argosy.source.text import Unparsed
 
 T = TypeVar("T")
@@ -42,23 +41,27 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, array_like=True):
-    """What is to be known of the rules when none of them has to be asked.
+    """What is to be known of the rules before they are loaded.
 
-    names: globs of the files that they read beside `*.py`. titles: by code.
+    names: globs of the files that they read beside `*.py`. titles: by code. rules: those that can be asked.
+    kinds: of the facts that these read of Python files.
     """
 
     names: tuple[str, ...]
     titles: dict[str, str]
+    rules: tuple[RuleSketch, ...]
+    kinds: tuple[KindSketch, ...]
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
     """A tree as it was, and the verdict on it.
 
-    unsettled: files that may have changed since unnoticed. asked: what rules asked the disk for beside the
-    files that are read, and the answers.
+    twin: of the ledger that was kept with it. unsettled: files that may have changed since unnoticed. asked:
+    what rules asked the disk for beside the files that are read, and the answers.
     """
 
     key: bytes
+    twin: bytes
     catalogue: Catalogue
     snapshot: Snapshot
     unsettled: frozenset[str]
@@ -80,14 +83,6 @@ class Linked(msgspec.Struct, frozen=True, array_like=True):
     asked: dict[str, bool] = {}
 
 
-class Records(msgspec.Struct, array_like=True):
-    """The files of a tree by path. linked: by the rule's code and the path; none for the whole tree."""
-
-    key: bytes
-    records: dict[str, Record]
-    linked: dict[str, dict[str, Linked]]
-
-
 class Cache:
     """The memory of one tree, audited in one way.
 
@@ -96,7 +91,7 @@ class Cache:
     """
 
     def __init__(self, folder: Path | None, root: str, exclude: Iterable[str]) -> None:
-        name = hashlib.blake2b(repr((root, sorted(exclude))).encode(), digest_size=10).hexdigest()
+        name = blake2b(repr((root, sorted(exclude))).encode(), digest_size=10).hexdigest()
         self._shelf = folder
         self._folder = None if folder is None else folder / name
 
@@ -117,7 +112,9 @@ class Cache:
             if not self._folder.is_dir():
                 self._folder.mkdir(parents=True, mode=0o700)
                 _forget_oldest(self._shelf)
-            path = self._folder / uuid.uuid4().hex  # `tempfile` would take longer to load than this to write
+            path = (
+                self._folder / os.urandom(16).hex()
+            )  # `tempfile` would take longer to load than this to write
             try:
                 with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                     file.write(msgspec.msgpack.encode(value))
@@ -138,7 +135,7 @@ def code_key() -> bytes:
 
     Taken from the stamps of the files: reading them all would take longer than looking at a tree.
     """
-    made = hashlib.blake2b(sys.version.encode(), digest_size=16)
+    made = blake2b(sys.version.encode(), digest_size=16)
     todo = [str(Path(argosy.__file__).parent / room) for room in ("fleet", "refit", "source")]
     while todo:
         with os.scandir(todo.pop()) as listing:
@@ -157,7 +154,7 @@ def digest_of(parts: Iterable[bytes]) -> bytes:
     """Return what tells these parts, in this order, from any others."""
     held = list(parts)
     # The lengths first: so there is one copy and one pass, where a call for each part would cost more.
-    made = hashlib.blake2b(array("Q", [len(held), *map(len, held)]).tobytes(), digest_size=16)
+    made = blake2b(array("Q", [len(held), *map(len, held)]).tobytes(), digest_size=16)
     made.update(b"".join(held))
     return made.digest()
 

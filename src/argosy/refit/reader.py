@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
@@ -19,6 +18,7 @@ from argosy.refit.record import Record
 from argosy.refit.rule import Rule, fact_kinds
 from argosy.refit.walk import Names
 from argosy.source.collector import collector_paused
+from argosy.source.digest import blake2b
 from argosy.source.parse import build, parse
 from argosy.source.text import Source, Unparsed, read_data, take_source
 
@@ -30,11 +30,13 @@ T = TypeVar("T")
 
 
 class Reader:
-    """Reads files by the rules that there are; one for each process."""
+    """Reads files by the rules that there are; one for each process. kinds: those of the rules, if None."""
 
-    def __init__(self, root: str, rules: Sequence[Rule]) -> None:
+    def __init__(
+        self, root: str, rules: Sequence[Rule], kinds: Sequence[FactKind[Any]] | None = None
+    ) -> None:
         self.root = root
-        self.kinds = fact_kinds(rules)
+        self.kinds = fact_kinds(rules) if kinds is None else kinds
         self.file_rules = [(rule, rule.file) for rule in rules if rule.file is not None]
         self.broken_rules = [(rule, rule.broken) for rule in rules if rule.broken is not None]
         self.text_rules = [(rule, rule.text, Names(rule.names)) for rule in rules if rule.text is not None]
@@ -49,7 +51,7 @@ class Reader:
         data = read_data(os.path.join(self.root, path))
         if isinstance(data, Unparsed):
             return self.refuse(path, data.message)
-        digest = hashlib.blake2b(data, digest_size=16).digest()
+        digest = blake2b(data, digest_size=16).digest()
         if digest == known:
             return None
         with collector_paused():

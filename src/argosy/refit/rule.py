@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 import re
@@ -15,6 +16,7 @@ from argosy.refit import rules as shelf
 from argosy.refit.fact import FactKind
 from argosy.refit.file import BrokenFile, PythonFile, TextFile
 from argosy.refit.finding import Action, Finding
+from argosy.refit.sketch import RuleSketch, sketch_rule
 from argosy.refit.tree import Tree
 
 NO_FLEET = "no fleet file"
@@ -112,6 +114,12 @@ def load_askable(*, has_fleet: bool) -> tuple[Rule, ...]:
     return tuple(rule for rule in load_rules() if not rule.refusal(has_fleet=has_fleet))
 
 
+def sketch_askable(*, has_fleet: bool) -> tuple[RuleSketch, ...]:
+    """Return what is to be known of every rule that can be asked here, in the order of their codes."""
+    modules = {module.RULE.code: module.__name__ for module in _modules()}
+    return tuple(sketch_rule(rule, modules[rule.code]) for rule in load_askable(has_fleet=has_fleet))
+
+
 def load_references() -> tuple[Ruled, ...]:
     """Return every rule with its docstring and its cases, in the order of their codes.
 
@@ -130,6 +138,7 @@ def fact_kinds(rules: Iterable[Rule]) -> tuple[FactKind[Any], ...]:
     return tuple(kinds.values())
 
 
+@functools.cache
 def _modules() -> list[ModuleType]:
     names = [item.name for item in pkgutil.iter_modules(shelf.__path__)]
     modules = [importlib.import_module(f"{shelf.__name__}.{name}") for name in names]

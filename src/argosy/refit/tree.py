@@ -19,16 +19,18 @@ T = TypeVar("T")
 class Tree:
     """What a rule of the tree may know.
 
-    root: absolute. paths: the Python files that have a tree, sorted, relative to it. unparsed: those that
-    Python cannot run, and why; the compiler refuses some that have a tree. fleet: the fleet that the tree is
-    audited with, None without one: address rules then have nothing to compare with. fleet_faults: what is
-    wrong with the fleet file in itself. entries: what each folder holds, name to is-a-folder.
+    root: absolute. paths: the Python files that have a tree, sorted, relative to it. kept: returns the facts
+    of a kind as they are kept, by path. unparsed: the files that Python cannot run, and why; the compiler
+    refuses some that have a tree. fleet: the fleet that the tree is audited with, None without one: address
+    rules then have nothing to compare with. fleet_faults: what is wrong with the fleet file in itself.
+    entries: what each folder holds, name to is-a-folder.
     """
 
     def __init__(
         self,
         root: str,
-        kept: Mapping[str, Mapping[str, bytes]],
+        paths: Iterable[str],
+        kept: Callable[[str], Mapping[str, bytes]],
         unparsed: Mapping[str, Unparsed],
         entries: Mapping[str, Mapping[str, bool]],
         compared: FleetFile | None,
@@ -38,7 +40,7 @@ class Tree:
         self.fleet = None if compared is None else compared.fleet
         self.fleet_faults = () if compared is None else compared.faults
         treeless = {path for path, fault in unparsed.items() if fault.stage != "compile"}
-        self.paths = tuple(sorted(path for path in kept if path.endswith(".py") and path not in treeless))
+        self.paths = tuple(sorted(path for path in paths if path.endswith(".py") and path not in treeless))
         self.asked: dict[str, bool] = {}
         self._kept = kept
         self._decoded: dict[str, Mapping[str, Any]] = {}
@@ -49,18 +51,15 @@ class Tree:
     def facts(self, kind: FactKind[T]) -> Mapping[str, T]:
         """Return the facts of one kind by path; only of files that have any. Decoded once."""
         if kind.name not in self._decoded:
-            self._decoded[kind.name] = {
-                path: kind.decode(held[kind.name])
-                for path, held in sorted(self._kept.items())
-                if kind.name in held
-            }
+            kept = self._kept(kind.name)
+            self._decoded[kind.name] = {path: kind.decode(data) for path, data in sorted(kept.items())}
         return self._decoded[kind.name]
 
     def fact(self, kind: FactKind[T], path: str) -> T | None:
         """Return one file's fact of one kind, None when it has none."""
         if kind.name in self._decoded:
             return self._decoded[kind.name].get(path)
-        data = self._kept.get(path, {}).get(kind.name)
+        data = self._kept(kind.name).get(path)
         return None if data is None else kind.decode(data)
 
     def has(self, path: str) -> bool:

@@ -130,17 +130,36 @@ class Names:
     """Globs of files: one without a `/` is held against the name, one with against the end of the path."""
 
     def __init__(self, globs: Iterable[str]) -> None:
-        whole = sorted(set(globs))
-        self._name = _union(fnmatch.translate(item) for item in whole if "/" not in item)
-        self._path = _union(f"(?:.*/)?{fnmatch.translate(item)}" for item in whole if "/" in item)
+        self._plain: set[str] = set()
+        self._ends: list[tuple[str, str, int]] = []
+        left = []
+        for item in sorted(set(globs)):
+            first, star, last = item.partition("*")
+            if "/" in item or any(char in first + last for char in "*?["):
+                left.append(item)
+            elif star:
+                self._ends.append((first, last, len(first) + len(last)))
+            else:
+                self._plain.add(item)
+        # Most are a beginning and an end: to make a pattern of them all takes longer than to use it.
+        self._name = _union(fnmatch.translate(item) for item in left if "/" not in item)
+        self._path = _union(f"(?:.*/)?{fnmatch.translate(item)}" for item in left if "/" in item)
 
     def fit(self, path: str, name: str) -> bool:
         """Return whether a file fits one of the globs. name: the last part of `path`."""
-        return self._name.match(name) is not None or self._path.match(path) is not None
+        if name in self._plain:
+            return True
+        for first, last, least in self._ends:
+            if name.endswith(last) and name.startswith(first) and len(name) >= least:
+                return True
+        return any(
+            each is not None and each.match(found) for each, found in ((self._name, name), (self._path, path))
+        )
 
 
-def _union(patterns: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(patterns) or r"(?!)")
+def _union(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    whole = "|".join(patterns)
+    return re.compile(whole) if whole else None
 
 
 def _excluder(globs: Iterable[str]) -> re.Pattern[str] | None:

@@ -234,6 +234,7 @@ _BRINGS: Mapping[str, tuple[str, ...]] = {
 _SHARED = frozenset({"azure", "backports", "google", "jaraco", "opentelemetry", "sphinxcontrib", "zope"})
 
 
+@functools.cache
 def normalized(name: str) -> str:
     """Return a distribution's name as pip compares it: `Flask_Cors` is `flask-cors`."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -9,7 +9,6 @@ is needed, since the compiler has been asked already whether it takes the file.
 from __future__ import annotations
 
 import ast
-import hashlib
 from collections.abc import Iterator
 from types import CodeType
 from typing import Literal
@@ -19,6 +18,7 @@ import msgspec
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
 from argosy.source.bytecode import normal_form
+from argosy.source.digest import blake2b
 
 Kind = Literal["file", "class", "function"]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -101,9 +101,9 @@ def prints_of(file: PythonFile) -> Iterator[tuple[Definition, str, bytes]]:
 def _take(code: CodeType) -> _Print:
     within = [_take(item) for item in code.co_consts if isinstance(item, CodeType)]
     operations = normal_form(code.co_code)
-    shape = hashlib.blake2b(operations.shape, digest_size=8)
+    shape = blake2b(operations.shape, digest_size=8)
     constants = [item for item in code.co_consts if not isinstance(item, CodeType)]
-    exact = hashlib.blake2b(operations.shape, digest_size=8)
+    exact = blake2b(operations.shape, digest_size=8)
     exact.update(repr((code.co_names, code.co_varnames, constants[1:])).encode("utf-8", "surrogatepass"))
     for inner in within:
         shape.update(inner.shape)

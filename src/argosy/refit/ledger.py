@@ -1,0 +1,246 @@
+"""What is known of a tree's files from one audit to the next, decoded only where it is asked for.
+
+What a file tells alone is kept by file, facts are kept by kind, since a rule reads one kind of all files, and
+what rules said of several files is kept by rule. After one edit most of it is handed on as the bytes it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, KeysView, Mapping
+from typing import Final
+
+import msgspec
+
+from argosy.refit.cache import Linked, digest_of
+from argosy.refit.finding import Failure, Finding, Ignore
+from argosy.refit.record import Record
+from argosy.source.digest import blake2b
+from argosy.source.text import Unparsed
+
+Raw = msgspec.Raw
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """One file.
+
+    digest: of its content. findings: of rules that look at it alone. marks: of its facts, by kind.
+    """
+
+    digest: bytes
+    findings: tuple[Finding, ...]
+    marks: dict[str, bytes]
+
+
+class Stored(msgspec.Struct, array_like=True):
+    """A ledger between two audits.
+
+    twin: of the verdict that was kept with it. rows, ignores, failures: by path. facts: by kind, each a map
+    of path to bytes; marks: of each. linked: by the rule's code, each a map of path to `Linked`; asked: what
+    the disk was asked for, by the rule's code. failed: codes of rules to ask again. base: what all rules of
+    several files were asked about. silenced: findings that comments silence. is_single: none comes from two
+    places.
+    """
+
+    key: bytes
+    twin: bytes
+    rows: dict[str, Raw]
+    facts: dict[str, Raw]
+    marks: dict[str, bytes]
+    linked: dict[str, Raw]
+    asked: dict[str, dict[str, bool]]
+    failed: tuple[str, ...]
+    base: bytes
+    ignores: dict[str, tuple[Ignore, ...]]
+    failures: dict[str, tuple[Failure, ...]]
+    silenced: tuple[Finding, ...]
+    is_single: bool
+
+
+def _nothing(key: bytes) -> Stored:
+    return Stored(key, b"", {}, {}, {}, {}, {}, (), b"", {}, {}, (), True)
+
+
+_ROW: Final = msgspec.msgpack.Decoder(Row)
+_FACTS: Final = msgspec.msgpack.Decoder(dict[str, bytes])
+_LINKED: Final = msgspec.msgpack.Decoder(dict[str, Linked])
+
+
+def _mark(facts: Mapping[str, bytes]) -> bytes:
+    held = dict(sorted(facts.items()))
+    return digest_of(["\0".join(held).encode("utf-8", "surrogatepass"), *held.values()])
+
+
+_NO_FACTS: Final = _mark({})
+
+
+class Ledger:
+    """The files of a tree, and what rules said of them.
+
+    stored: the ledger of the audit before, None for an empty one. unparsed: the files that Python could not
+    run then. findings: all that was told then. changed: the kinds of which some file has other facts now.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        stored: Stored | None = None,
+        unparsed: Mapping[str, Unparsed] | None = None,
+        findings: Collection[Finding] = (),
+    ) -> None:
+        self._was = _nothing(key) if stored is None else stored
+        self._known = (*findings, *self._was.silenced) if stored is not None else ()
+        self.unparsed = dict(unparsed or {}) if stored is not None else {}
+        self.ignores = dict(self._was.ignores)
+        self.failures = dict(self._was.failures)
+        self.changed: set[str] = set()
+        self._rows: dict[str, Raw | Row] = dict(self._was.rows)
+        self._facts: dict[str, Raw | dict[str, bytes]] = dict(self._was.facts)
+        self._marks: dict[str, bytes] = dict(self._was.marks)
+        self._linked: dict[str, Raw | dict[str, Linked]] = dict(self._was.linked)
+        self._gone: list[Finding] = []
+        self._came: list[Finding] = []
+        self._is_single = self._was.is_single
+
+    # -- files -----------------------------------------------------------------------------------------
+
+    @property
+    def paths(self) -> KeysView[str]:
+        """The files, relative to the tree's root."""
+        return self._rows.keys()
+
+    def known(self, path: str) -> bytes:
+        """Return the digest of a file as it was, empty for one that is new."""
+        row = self._row(path)
+        return b"" if row is None else row.digest
+
+    def put(self, path: str, record: Record) -> None:
+        """Take in what was read of a file."""
+        marks = {kind: blake2b(fact, digest_size=16).digest() for kind, fact in record.facts.items()}
+        self._replace(path, marks, record.facts)
+        self._rows[path] = Row(record.digest, record.findings, marks)
+        self._came += record.findings
+        if record.unparsed is not None:
+            self.unparsed[path] = record.unparsed
+        if record.ignores:
+            self.ignores[path] = record.ignores
+        if record.failures:
+            self.failures[path] = record.failures
+
+    def drop(self, path: str) -> None:
+        """Forget a file that has gone."""
+        self._replace(path, {}, {})
+        del self._rows[path]
+
+    def _replace(self, path: str, marks: Mapping[str, bytes], facts: Mapping[str, bytes]) -> None:
+        row = self._row(path)
+        old = {} if row is None else row.marks
+        for kind in old.keys() | marks.keys():
+            if old.get(kind) != marks.get(kind):
+                self.changed.add(kind)
+                held = self.facts(kind)
+                held.pop(path, None)
+                if kind in facts:
+                    held[path] = facts[kind]
+        self._gone += () if row is None else row.findings
+        for kept in (self.unparsed, self.ignores, self.failures):
+            kept.pop(path, None)
+
+    def _row(self, path: str) -> Row | None:
+        found = self._rows.get(path)
+        if isinstance(found, Raw):
+            found = self._rows[path] = _ROW.decode(found)
+        return found
+
+    # -- facts -----------------------------------------------------------------------------------------
+
+    def facts(self, kind: str) -> dict[str, bytes]:
+        """Return the facts of one kind by path, as they are kept."""
+        found = self._facts.setdefault(kind, {})
+        if isinstance(found, Raw):
+            found = self._facts[kind] = _FACTS.decode(found)
+        return found
+
+    def mark(self, kind: str) -> bytes:
+        """Return what tells the facts of one kind, of all files, from others."""
+        if kind in self.changed or kind not in self._marks:
+            self._marks[kind] = _mark(self.facts(kind))
+            self.changed.discard(kind)
+        return self._marks[kind]
+
+    # -- what rules said -------------------------------------------------------------------------------
+
+    def is_as_it_was(self, code: str, base: bytes, kinds: Iterable[str]) -> bool:
+        """Return whether all that a rule was asked about is as it was; the disk may say otherwise."""
+        was = self._was
+        if base != was.base or code not in was.linked or code in was.failed:
+            return False
+        return all(self.mark(kind) == was.marks.get(kind, _NO_FACTS) for kind in kinds)
+
+    def asked(self, code: str) -> Mapping[str, bool]:
+        """Return what a rule asked the disk for, and the answers."""
+        return self._was.asked.get(code, {})
+
+    def linked(self, code: str) -> dict[str, Linked]:
+        """Return what a rule said by path, under an empty path what it said of the whole tree."""
+        found = self._linked.setdefault(code, {})
+        if isinstance(found, Raw):
+            found = self._linked[code] = _LINKED.decode(found)
+        return found
+
+    def link(self, code: str, now: dict[str, Linked]) -> None:
+        """Take in what a rule says now."""
+        was = self.linked(code)
+        for path, old in was.items():
+            self._gone += () if now.get(path) is old else old.findings
+        for path, new in now.items():
+            self._came += () if was.get(path) is new else new.findings
+        self._linked[code] = now
+
+    # -- all of it -------------------------------------------------------------------------------------
+
+    def findings(self) -> list[Finding]:
+        """Return every finding once, those that were told before first."""
+        if self._is_single:
+            gone = set(self._gone)
+            every = [item for item in self._known if item not in gone] if gone else list(self._known)
+            every += self._came
+        else:
+            every = [item for path in self._rows for item in self._own(path)]
+            every += [
+                item for code in self._linked for held in self.linked(code).values() for item in held.findings
+            ]
+        single = dict.fromkeys(every)
+        self._is_single = len(single) == len(every)
+        return list(single)
+
+    def _own(self, path: str) -> tuple[Finding, ...]:
+        row = self._row(path)
+        return () if row is None else row.findings
+
+    def stored(
+        self,
+        twin: bytes,
+        base: bytes,
+        silenced: Iterable[Finding],
+        asked: Mapping[str, Mapping[str, bool]],
+        failed: Iterable[str],
+    ) -> Stored:
+        """Return what is to be kept; `findings` has been asked before."""
+        for kind in self._facts:
+            self.mark(kind)
+        return Stored(
+            key=self._was.key,
+            twin=twin,
+            # Each is written as the bytes that it was, or those that it has now.
+            rows=self._rows,  # type: ignore[arg-type]
+            facts=self._facts,  # type: ignore[arg-type]
+            marks=self._marks,
+            linked=self._linked,  # type: ignore[arg-type]
+            asked={code: dict(answers) for code, answers in asked.items() if answers},
+            failed=tuple(failed),
+            base=base,
+            ignores=self.ignores,
+            failures=self.failures,
+            silenced=tuple(silenced),
+            is_single=self._is_single,
+        )

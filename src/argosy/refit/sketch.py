@@ -1,0 +1,66 @@
+"""Rules and kinds of facts before they are loaded: an edit of one file concerns few of them.
+
+To load them all takes longer than to read a file by those that it is about.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from argosy.refit.fact import FactKind
+    from argosy.refit.rule import Rule
+
+
+class RuleSketch(msgspec.Struct, frozen=True, array_like=True):
+    """What is to be known of a rule.
+
+    module: holds it as RULE. words: as the rule has them; is_file: whether it looks at Python files alone.
+    is_joint: whether it looks at several files; kinds: the facts that it reads for that.
+    """
+
+    code: str
+    module: str
+    words: tuple[bytes, ...]
+    is_file: bool
+    is_joint: bool
+    kinds: tuple[str, ...]
+
+    def load(self) -> Rule:
+        """Return the rule."""
+        rule: Rule = importlib.import_module(self.module).RULE
+        return rule
+
+
+class KindSketch(msgspec.Struct, frozen=True, array_like=True):
+    """Where a kind of facts that Python files yield is: a module and its attribute."""
+
+    module: str
+    attribute: str
+
+    def load(self) -> FactKind[Any]:
+        """Return the kind of facts."""
+        kind: FactKind[Any] = getattr(importlib.import_module(self.module), self.attribute)
+        return kind
+
+
+def sketch_rule(rule: Rule, module: str) -> RuleSketch:
+    """Return what is to be known of a rule that `module` holds."""
+    is_joint = rule.link is not None or rule.tree is not None
+    kinds = tuple(kind.name for kind in (*rule.needs, *rule.sees))
+    return RuleSketch(rule.code, module, rule.words, rule.file is not None, is_joint, kinds)
+
+
+def sketch_kinds(kinds: Iterable[FactKind[Any]]) -> tuple[KindSketch, ...]:
+    """Return where the kinds are that Python files yield: each is an attribute where its `collect` is."""
+    found = []
+    for kind in kinds:
+        if kind.collect is not None:
+            module = importlib.import_module(kind.collect.__module__)
+            (attribute,) = (name for name, value in vars(module).items() if value is kind)
+            found.append(KindSketch(module.__name__, attribute))
+    return tuple(found)
