@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.refit.audit import Report, audit
+from argosy.refit.walk import Names
 
 UNDEFINED = "def f():\n    return missing\n"
 
@@ -234,7 +236,7 @@ EDITS: tuple[tuple[str, str], ...] = (
 
 
 @given(st.lists(st.sampled_from(EDITS), min_size=2, max_size=8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_after_any_edits_it_says_what_an_audit_without_memory_says(edits: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree, cache = Path(folder, "tree"), Path(folder, "cache")
@@ -285,7 +287,7 @@ def test_what_others_say_is_asked_again_when_they_change(tree: Path, cache: Path
     assert places(audit(tree, cache=cache)) == []
 
 
-@pytest.mark.parametrize("name", ["seen", "ledger"])
+@pytest.mark.parametrize("name", ["seen", "ledger", "facts-*", "linked-*"])
 def test_a_spoilt_memory_is_as_none(tree: Path, cache: Path, name: str) -> None:
     (tree / "a.py").write_text(UNDEFINED)
     (tree / "b.py").write_text(UNDEFINED)
@@ -346,3 +348,13 @@ def test_the_real_code_base_is_read_whole(corpus: Path, cache: Path) -> None:
     told = [item.path for item in report.findings if item.code == "S101"]
     assert sorted(told) == sorted(report.verdict.unparsed)
     assert audit(corpus, cache=cache).read == 0
+
+
+@given(st.text("ab/.*", max_size=7), st.text("ab/.*?[]", max_size=5))
+def test_globs_fit_as_fnmatch_says(path: str, item: str) -> None:
+    name = path.rpartition("/")[2]
+    if "/" in item:
+        expected = fnmatch.fnmatchcase(f"/{path}", f"*/{item}")
+    else:
+        expected = fnmatch.fnmatchcase(name, item)
+    assert Names([item]).fit(path, name) == expected

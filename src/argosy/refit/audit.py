@@ -101,14 +101,22 @@ def _audit(
         # The rules and all that they read with cost more to load than an unchanged tree to look at.
         from argosy.refit.fleetfile import recall_fleet  # noqa: PLC0415
         from argosy.refit.inquiry import Inquiry  # noqa: PLC0415
+        from argosy.refit.ledger import SpoiltError  # noqa: PLC0415
 
         compared = None if fleet is None else recall_fleet(memory, fleet, key)
-        inquiry = Inquiry(whole, snapshot, compared, key, catalogue)
-        read = inquiry.read(memory, seen, processes or os.cpu_count() or 1, progress)
-        verdict = inquiry.verdict()
+        at_once = processes or os.cpu_count() or 1
+
+        def inquire(past: Seen | None) -> tuple[Inquiry, int, Verdict]:
+            inquiry = Inquiry(whole, snapshot, compared, key, catalogue, memory)
+            return inquiry, inquiry.read(past, at_once, progress), inquiry.verdict()
+
+        try:
+            inquiry, read, verdict = inquire(seen)
+        except SpoiltError:
+            inquiry, read, verdict = inquire(None)
         # The one is of use only with the other: a process may die between the two.
         twin = os.urandom(8)
-        memory.store("ledger", inquiry.stored(twin))
+        inquiry.keep(twin)
         unsettled = find_unsettled(snapshot, taken_ns)
         memory.store("seen", Seen(key, twin, catalogue, snapshot, unsettled, inquiry.asked, verdict))
     return Report(

@@ -123,6 +123,17 @@ class Cache:
                 path.unlink(missing_ok=True)
                 raise
 
+    def store_anew(self, name: str, value: object) -> str:
+        """Keep a value under a new name that begins with `name`, and return that; earlier ones go."""
+        made = f"{name}-{os.urandom(8).hex()}"
+        self.store(made, value)
+        if self._folder is not None:
+            with contextlib.suppress(OSError):
+                for path in self._folder.glob(f"{name}-*"):
+                    if path.name != made:
+                        path.unlink(missing_ok=True)
+        return made
+
 
 def default_folder() -> Path:
     """Return where audits keep what they remember."""

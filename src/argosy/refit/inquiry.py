@@ -48,26 +48,36 @@ class Inquiry:
     """
 
     def __init__(
-        self, root: str, snapshot: Snapshot, fleet: FleetFile | None, key: bytes, catalogue: Catalogue
+        self,
+        root: str,
+        snapshot: Snapshot,
+        fleet: FleetFile | None,
+        key: bytes,
+        catalogue: Catalogue,
+        memory: Cache,
     ) -> None:
         self.root = root
         self.snapshot = snapshot
         self.fleet = fleet
         self.catalogue = catalogue
         self.key = key
-        self.ledger = Ledger(key)
+        self.memory = memory
+        self.ledger = Ledger(key, memory)
         self.failures: list[Failure] = []
         self.asked: dict[str, bool] = {}
         # None where a rule may be refused for the sake of other files than before.
         self.past_refused: Mapping[str, str] | None = None
 
-    def read(self, memory: Cache, past: Seen | None, processes: int, progress: Progress | None) -> int:
-        """Read what has changed since `past`, and return how many files that were."""
-        stored = memory.load("ledger", Stored) if past is not None else None
+    def read(self, past: Seen | None, processes: int, progress: Progress | None) -> int:
+        """Read what has changed since `past`, and return how many files that were.
+
+        Raises SpoiltError: what was kept of the audit before is not to be had; so may `verdict`.
+        """
+        stored = self.memory.load("ledger", Stored) if past is not None else None
         stamps: Mapping[str, Stamp] = {}
         unsettled = frozenset[str]()
         if past is not None and stored is not None and (stored.key, stored.twin) == (self.key, past.twin):
-            self.ledger = Ledger(self.key, stored, past.verdict.unparsed, past.verdict.findings)
+            self.ledger = Ledger(self.key, self.memory, stored, past.verdict.unparsed, past.verdict.findings)
             stamps, unsettled = past.snapshot.stamps, past.unsettled
             if stamps.keys() == self.snapshot.stamps.keys():
                 self.past_refused = past.verdict.refused
@@ -153,9 +163,9 @@ class Inquiry:
             refused=dict(self.refused()),
         )
 
-    def stored(self, twin: bytes) -> Stored:
-        """Return what is to be kept beside the verdict. twin: what the two are known by."""
-        return self.ledger.stored(twin, self.base, self.silenced, self.answers, self.failed)
+    def keep(self, twin: bytes) -> None:
+        """Write down what is known beside the verdict. twin: what the two are known by."""
+        self.ledger.keep(twin, self.base, self.silenced, self.answers, self.failed)
 
     def refused(self) -> Iterator[tuple[str, str]]:
         """Yield the rules that were not asked, and why: those that something of this tree is for."""

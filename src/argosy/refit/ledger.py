@@ -1,23 +1,26 @@
 """What is known of a tree's files from one audit to the next, decoded only where it is asked for.
 
 What a file tells alone is kept by file, facts are kept by kind, since a rule reads one kind of all files, and
-what rules said of several files is kept by rule. After one edit most of it is handed on as the bytes it was.
+what rules said of several files is kept by rule. After one edit most of it is not even read: facts, and what
+was said of several files, are kept aside, each in a file that is named anew whenever something in it is.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, KeysView, Mapping
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from argosy.refit.cache import Linked, digest_of
+from argosy.refit.cache import Cache, Linked, digest_of
 from argosy.refit.finding import Failure, Finding, Ignore
 from argosy.refit.record import Record
 from argosy.source.digest import blake2b
 from argosy.source.text import Unparsed
 
 Raw = msgspec.Raw
+T = TypeVar("T")
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -34,19 +37,20 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 class Stored(msgspec.Struct, array_like=True):
     """A ledger between two audits.
 
-    twin: of the verdict that was kept with it. rows, ignores, failures: by path. facts: by kind, each a map
-    of path to bytes; marks: of each. linked: by the rule's code, each a map of path to `Linked`; asked: what
-    the disk was asked for, by the rule's code. failed: codes of rules to ask again. base: what all rules of
-    several files were asked about. silenced: findings that comments silence. is_single: none comes from two
-    places.
+    twin: of the verdict that was kept with it. rows, ignores, failures: by path. facts: the name of what is
+    kept of them; marks: of each kind. linked: the name of what rules said of several files, of those in
+    codes; asked: what the disk was asked for, by the rule's code. failed: codes of rules to ask again. base:
+    what all rules of several files were asked about. silenced: findings that comments silence. is_single: no
+    finding comes from two places.
     """
 
     key: bytes
     twin: bytes
     rows: dict[str, Raw]
-    facts: dict[str, Raw]
+    facts: str
     marks: dict[str, bytes]
-    linked: dict[str, Raw]
+    linked: str
+    codes: tuple[str, ...]
     asked: dict[str, dict[str, bool]]
     failed: tuple[str, ...]
     base: bytes
@@ -57,12 +61,19 @@ class Stored(msgspec.Struct, array_like=True):
 
 
 def _nothing(key: bytes) -> Stored:
-    return Stored(key, b"", {}, {}, {}, {}, {}, (), b"", {}, {}, (), True)
+    return Stored(key, b"", {}, "", {}, "", (), {}, (), b"", {}, {}, (), True)
 
 
 _ROW: Final = msgspec.msgpack.Decoder(Row)
 _FACTS: Final = msgspec.msgpack.Decoder(dict[str, bytes])
 _LINKED: Final = msgspec.msgpack.Decoder(dict[str, Linked])
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[T], raw: Raw) -> T:
+    try:
+        return decoder.decode(raw)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise SpoiltError(str(error)) from error
 
 
 def _mark(facts: Mapping[str, bytes]) -> bytes:
@@ -73,16 +84,22 @@ def _mark(facts: Mapping[str, bytes]) -> bytes:
 _NO_FACTS: Final = _mark({})
 
 
+class SpoiltError(Exception):
+    """What was kept aside is not there, or not as it was written; its text is the name."""
+
+
 class Ledger:
     """The files of a tree, and what rules said of them.
 
-    stored: the ledger of the audit before, None for an empty one. unparsed: the files that Python could not
-    run then. findings: all that was told then. changed: the kinds of which some file has other facts now.
+    memory: where it is kept. stored: the ledger of the audit before, None for an empty one. unparsed: the
+    files that Python could not run then. findings: all that was told then.
+    Whatever asks for facts, or for what rules said, may raise SpoiltError.
     """
 
     def __init__(
         self,
         key: bytes,
+        memory: Cache,
         stored: Stored | None = None,
         unparsed: Mapping[str, Unparsed] | None = None,
         findings: Collection[Finding] = (),
@@ -92,11 +109,11 @@ class Ledger:
         self.unparsed = dict(unparsed or {}) if stored is not None else {}
         self.ignores = dict(self._was.ignores)
         self.failures = dict(self._was.failures)
-        self.changed: set[str] = set()
+        self._memory = memory
+        self._changed: set[str] = set()
         self._rows: dict[str, Raw | Row] = dict(self._was.rows)
-        self._facts: dict[str, Raw | dict[str, bytes]] = dict(self._was.facts)
         self._marks: dict[str, bytes] = dict(self._was.marks)
-        self._linked: dict[str, Raw | dict[str, Linked]] = dict(self._was.linked)
+        self._are_facts_new = self._is_linked_new = stored is None
         self._gone: list[Finding] = []
         self._came: list[Finding] = []
         self._is_single = self._was.is_single
@@ -136,7 +153,8 @@ class Ledger:
         old = {} if row is None else row.marks
         for kind in old.keys() | marks.keys():
             if old.get(kind) != marks.get(kind):
-                self.changed.add(kind)
+                self._changed.add(kind)
+                self._are_facts_new = True
                 held = self.facts(kind)
                 held.pop(path, None)
                 if kind in facts:
@@ -148,7 +166,21 @@ class Ledger:
     def _row(self, path: str) -> Row | None:
         found = self._rows.get(path)
         if isinstance(found, Raw):
-            found = self._rows[path] = _ROW.decode(found)
+            found = self._rows[path] = _decoded(_ROW, found)
+        return found
+
+    @functools.cached_property
+    def _facts(self) -> dict[str, Raw | dict[str, bytes]]:
+        return self._aside(self._was.facts)
+
+    @functools.cached_property
+    def _linked(self) -> dict[str, Raw | dict[str, Linked]]:
+        return self._aside(self._was.linked)
+
+    def _aside(self, name: str) -> dict[str, Any]:
+        found = self._memory.load(name, dict[str, Raw]) if name else {}
+        if found is None:
+            raise SpoiltError(name)
         return found
 
     # -- facts -----------------------------------------------------------------------------------------
@@ -157,14 +189,14 @@ class Ledger:
         """Return the facts of one kind by path, as they are kept."""
         found = self._facts.setdefault(kind, {})
         if isinstance(found, Raw):
-            found = self._facts[kind] = _FACTS.decode(found)
+            found = self._facts[kind] = _decoded(_FACTS, found)
         return found
 
     def mark(self, kind: str) -> bytes:
         """Return what tells the facts of one kind, of all files, from others."""
-        if kind in self.changed or kind not in self._marks:
+        if kind in self._changed or kind not in self._marks:
             self._marks[kind] = _mark(self.facts(kind))
-            self.changed.discard(kind)
+            self._changed.discard(kind)
         return self._marks[kind]
 
     # -- what rules said -------------------------------------------------------------------------------
@@ -172,7 +204,7 @@ class Ledger:
     def is_as_it_was(self, code: str, base: bytes, kinds: Iterable[str]) -> bool:
         """Return whether all that a rule was asked about is as it was; the disk may say otherwise."""
         was = self._was
-        if base != was.base or code not in was.linked or code in was.failed:
+        if base != was.base or code not in was.codes or code in was.failed:
             return False
         return all(self.mark(kind) == was.marks.get(kind, _NO_FACTS) for kind in kinds)
 
@@ -184,12 +216,14 @@ class Ledger:
         """Return what a rule said by path, under an empty path what it said of the whole tree."""
         found = self._linked.setdefault(code, {})
         if isinstance(found, Raw):
-            found = self._linked[code] = _LINKED.decode(found)
+            found = self._linked[code] = _decoded(_LINKED, found)
         return found
 
     def link(self, code: str, now: dict[str, Linked]) -> None:
         """Take in what a rule says now."""
         was = self.linked(code)
+        self._is_linked_new = self._is_linked_new or now.keys() != was.keys()
+        self._is_linked_new = self._is_linked_new or any(was[path] is not new for path, new in now.items())
         for path, old in was.items():
             self._gone += () if now.get(path) is old else old.findings
         for path, new in now.items():
@@ -217,30 +251,39 @@ class Ledger:
         row = self._row(path)
         return () if row is None else row.findings
 
-    def stored(
+    def keep(
         self,
         twin: bytes,
         base: bytes,
         silenced: Iterable[Finding],
         asked: Mapping[str, Mapping[str, bool]],
         failed: Iterable[str],
-    ) -> Stored:
-        """Return what is to be kept; `findings` has been asked before."""
-        for kind in self._facts:
-            self.mark(kind)
-        return Stored(
-            key=self._was.key,
-            twin=twin,
-            # Each is written as the bytes that it was, or those that it has now.
-            rows=self._rows,  # type: ignore[arg-type]
-            facts=self._facts,  # type: ignore[arg-type]
-            marks=self._marks,
-            linked=self._linked,  # type: ignore[arg-type]
-            asked={code: dict(answers) for code, answers in asked.items() if answers},
-            failed=tuple(failed),
-            base=base,
-            ignores=self.ignores,
-            failures=self.failures,
-            silenced=tuple(silenced),
-            is_single=self._is_single,
+    ) -> None:
+        """Write down all that is known; `findings` has been asked before."""
+        facts, linked, codes = self._was.facts, self._was.linked, self._was.codes
+        if self._are_facts_new:
+            for kind in self._facts:
+                self.mark(kind)
+            facts = self._memory.store_anew("facts", self._facts)
+        if self._is_linked_new:
+            linked, codes = self._memory.store_anew("linked", self._linked), tuple(self._linked)
+        self._memory.store(
+            "ledger",
+            Stored(
+                key=self._was.key,
+                twin=twin,
+                # Each is written as the bytes that it was, or those that it has now.
+                rows=self._rows,  # type: ignore[arg-type]
+                facts=facts,
+                marks=self._marks,
+                linked=linked,
+                codes=codes,
+                asked={code: dict(answers) for code, answers in asked.items() if answers},
+                failed=tuple(failed),
+                base=base,
+                ignores=self.ignores,
+                failures=self.failures,
+                silenced=tuple(silenced),
+                is_single=self._is_single,
+            ),
         )

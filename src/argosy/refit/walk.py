@@ -130,31 +130,39 @@ class Names:
     """Globs of files: one without a `/` is held against the name, one with against the end of the path."""
 
     def __init__(self, globs: Iterable[str]) -> None:
-        self._plain: set[str] = set()
-        self._ends: list[tuple[str, str, int]] = []
-        left = []
-        for item in sorted(set(globs)):
-            first, star, last = item.partition("*")
-            if "/" in item or any(char in first + last for char in "*?["):
-                left.append(item)
-            elif star:
-                self._ends.append((first, last, len(first) + len(last)))
-            else:
-                self._plain.add(item)
-        # Most are a beginning and an end: to make a pattern of them all takes longer than to use it.
+        whole = sorted(set(globs))
+        # To make one pattern of them all takes longer than to use it: few need one.
+        stars = [item for item in whole if "?" not in item and "[" not in item]
+        left = [item for item in whole if item not in stars]
+        self._names = [item.split("*") for item in stars if "/" not in item]
+        self._ends = [f"*/{item}".split("*") for item in stars if "/" in item]
         self._name = _union(fnmatch.translate(item) for item in left if "/" not in item)
         self._path = _union(f"(?:.*/)?{fnmatch.translate(item)}" for item in left if "/" in item)
 
     def fit(self, path: str, name: str) -> bool:
         """Return whether a file fits one of the globs. name: the last part of `path`."""
-        if name in self._plain:
+        if any(_has_parts(name, parts) for parts in self._names):
             return True
-        for first, last, least in self._ends:
-            if name.endswith(last) and name.startswith(first) and len(name) >= least:
-                return True
-        return any(
-            each is not None and each.match(found) for each, found in ((self._name, name), (self._path, path))
-        )
+        if any(_has_parts(f"/{path}", parts) for parts in self._ends):
+            return True
+        pairs = ((self._name, name), (self._path, path))
+        return any(pattern is not None and pattern.match(text) for pattern, text in pairs)
+
+
+def _has_parts(text: str, parts: list[str]) -> bool:
+    """Return whether a text fits a glob of stars, given as what is between them."""
+    first, last = parts[0], parts[-1]
+    if not text.endswith(last) or not text.startswith(first):
+        return False
+    if len(parts) == 1:
+        return text == first
+    at, end = len(first), len(text) - len(last)
+    for part in parts[1:-1]:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return at <= end
 
 
 def _union(patterns: Iterable[str]) -> re.Pattern[str] | None:
