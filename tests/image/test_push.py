@@ -178,7 +178,8 @@ def test_files_of_credentials_are_those_of_podman_and_then_of_docker() -> None:
         return [str(path) for path in credential_files({"HOME": "/home/ann", **environ})]
 
     kept = ["/home/ann/.config/containers/auth.json", "/home/ann/.docker/config.json"]
-    assert files() == [f"/run/containers/{os.getuid()}/auth.json", *kept]
+    own = f"/run/containers/{os.getuid()}"  # podman's where a login has no runtime folder
+    assert files() == [*([f"{own}/auth.json"] if os.path.isdir(own) else []), *kept]
     assert files(XDG_RUNTIME_DIR="/run/user/7") == ["/run/user/7/containers/auth.json", *kept]
     assert files(XDG_CONFIG_HOME="/c", DOCKER_CONFIG="/d")[1:] == [
         "/c/containers/auth.json",

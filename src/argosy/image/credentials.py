@@ -88,8 +88,8 @@ def credential_files(environ: Mapping[str, str]) -> Iterator[Path]:
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
     if runtime := environ.get("XDG_RUNTIME_DIR"):
         yield Path(runtime) / "containers" / "auth.json"
-    else:
-        yield Path("/run/containers") / str(os.getuid()) / "auth.json"
+    elif os.path.isdir(own := f"/run/containers/{os.getuid()}"):  # False, too, for who may not look
+        yield Path(own) / "auth.json"
     yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
     yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
 

@@ -7,6 +7,7 @@ Trusted is what this machine trusts (`SSL_CERT_FILE`, `SSL_CERT_DIR`), what requ
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -76,7 +77,7 @@ def authority_folders(host: str, environ: Mapping[str, str]) -> tuple[Path, ...]
 def authority_files(host: str, environ: Mapping[str, str]) -> Iterator[Path]:
     """Yield the files of certificates for one registry."""
     for folder in authority_folders(host, environ):
-        if folder.is_dir():
+        if os.path.isdir(folder):  # False, too, for who may not look
             yield from sorted(folder.glob("*.crt"))
 
 
