@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,36 @@ def test_what_is_declared_is_found_in_a_registrys_words() -> None:
 def test_callers_that_take_the_result_for_the_answer_are_served_too() -> None:
     told = discovery.discover_service("Voice")
     assert told
+    assert isinstance(told, dict)
     assert told.get("status") == "SUCCESS"
+    assert "payload" in told
     assert told["payload"]["port"] == 5595
-    assert told[0] is True
+    assert told.get("payload", {}).get("host") == "10.0.0.4"
     unknown = discovery.discover_service("Nobody")
     assert not unknown
+    assert isinstance(unknown, dict)
+    assert unknown.get("status") == "error"
     assert unknown.get("payload") is None
+
+
+def test_callers_that_look_for_the_place_at_the_top_find_it_there() -> None:
+    told = discovery.discover_service("Voice")
+    assert (told.get("host", "0.0.0.0"), told.get("port", 5588)) == ("10.0.0.4", 5595)
+    assert (told["ip"], told["port"]) == ("10.0.0.4", 5595)
+    assert discovery.discover_service("Nobody").get("port", 5588) == 5588
+
+
+@pytest.mark.parametrize(("name", "is_found"), [("Voice", True), ("Nobody", False)])
+def test_callers_that_take_the_pair_get_it(name: str, is_found: bool) -> None:
+    told = discovery.discover_service(name)
+    found, answer = told
+    assert (told[0], told[1]) == (found, answer) == tuple(told)  # type: ignore[index]
+    assert found is is_found
+    assert type(answer) is dict
+    assert answer == told == dict(told) == {**told}
+    assert json.loads(json.dumps(told)) == answer
+    with pytest.raises(KeyError, match="2"):
+        told[2]  # type: ignore[index]
 
 
 def test_an_interface_never_becomes_a_peer() -> None:

@@ -8,6 +8,7 @@ waited for: what is declared is found, what is not declared is said to be unknow
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any, Final
 
 import zmq
@@ -31,26 +32,30 @@ _EVERYWHERE: Final = ("*", "0.0.0.0", "::", "")
 _log = logging.getLogger("argosy.agent")
 
 
-class Answer(tuple[bool, dict[str, Any]]):
-    """What a lookup returns: (found, answer), as its signature says, for callers that unpack it.
+class Answer(dict[str, Any]):
+    """What a lookup returns: a registry's answer as a dict, which unpacks into (found, answer).
 
-    As many callers take it for the answer itself: they get its keys.
+    The lookup's signature says it returns a pair, and some callers unpack one or take its first item. Most
+    take the result for the answer: they ask for its keys, or whether it is a dict. Where the agent is stands
+    under `payload`, and at the top for those who look there. False where nothing was found. Iterating gives
+    the pair, so that the keys are `keys()`.
     """
 
-    __slots__ = ()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return what the answer has under a key."""
-        _, answer = self
-        return answer.get(key, default)
-
-    def __getitem__(self, key: Any) -> Any:
-        _, answer = self
-        return answer[key] if isinstance(key, str) else super().__getitem__(key)
+    @property
+    def is_found(self) -> bool:
+        """Whether the agent is declared."""
+        return self.get("status") == SUCCESS
 
     def __bool__(self) -> bool:
-        found, _ = self
-        return found
+        return self.is_found
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.is_found, dict(self)))
+
+    def __missing__(self, key: Any) -> Any:
+        if key in (0, 1):
+            return tuple(self)[key]
+        raise KeyError(key)
 
 
 class ServiceDiscoveryClient:
@@ -101,7 +106,7 @@ def get_service_discovery_client() -> ServiceDiscoveryClient:
 
 
 def discover_service(service_name: str, machine: str | None = None) -> Answer:
-    """Return (found, answer): the answer as a registry gave it, with `ip`, `host` and `port` under `payload`.
+    """Return the answer as a registry gave it, with `ip`, `host` and `port` under `payload`; see `Answer`.
 
     machine: where the agent has to be; one of the fleet's names for machines counts, any other word does not.
     """
@@ -115,17 +120,17 @@ def discover_service(service_name: str, machine: str | None = None) -> Answer:
         return _unknown(f"service `{service_name}` not found on `{machine}`: it is declared on `{place}`")
     host = "127.0.0.1" if host in _EVERYWHERE else host
     payload = {"name": service_name, "ip": host, "host": host, "port": port, "location": place}
-    return Answer((True, {"status": SUCCESS, "payload": payload}))
+    return Answer(payload, status=SUCCESS, payload=payload)
 
 
 def _unknown(message: str) -> Answer:
-    return Answer((False, {"status": "error", "message": message}))
+    return Answer(status="error", message=message)
 
 
 def get_service_address(service_name: str, machine: str | None = None) -> str | None:
     """Return what to connect to, such as `tcp://10.0.0.4:5595`; None for an agent that is not declared."""
-    found, answer = discover_service(service_name, machine)
-    return f"tcp://{answer['payload']['ip']}:{answer['payload']['port']}" if found else None
+    answer = discover_service(service_name, machine)
+    return f"tcp://{answer['ip']}:{answer['port']}" if answer else None
 
 
 def connect_to_service(
@@ -143,9 +148,9 @@ def register_service(
     additional_info: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Tell whether others find `name`: the fleet file says where it is, and not this call."""
-    found, answer = discover_service(name)
-    if not found:
-        return answer
+    answer = discover_service(name)
+    if not answer:
+        return dict(answer)
     declared = answer["payload"]["port"]
     if port is not None and str(port) != str(declared):
         _log.warning("`%s` registers port %s, and its fleet declares %s, which holds", name, port, declared)
