@@ -37,8 +37,10 @@ LAST_S = 18.0
 METHOD = [
     "each command is a process of its own, as a user runs it; seconds from its start to its end",
     "audit.cold: all rules, nothing remembered; warm: nothing changed; one_file: a line was added to one",
+    "audit.moved: a line was added behind the first of one, and all that stands in it has moved",
     "audit.rss: the largest resident size of any process of a cold audit",
     "refit.plan: every rewrite and every gate, nothing written; the fleet file is the tree's, or imported",
+    "refit.apply: the same, and written as a run; once",
     "pyflakes: one process over the tree; ruff: `--select F821,F822,F823,E9 --no-cache` over the tree",
     "refit.contexts/libcst: Z301 over the same files in a folder of their own, processes' starts included",
     "contexts.migrated: of all sites of Z301 in files that parse",
@@ -148,7 +150,11 @@ def audit_round(yard: Yard, number: int, findings: Findings) -> None:
     edited.write_bytes(edited.read_bytes() + b"# an edit\n")
     time.sleep(SETTLE_S)
     one = argosy("audit", str(yard.work), "--json", cache=cache)
-    for label, done in (("cold", cold), ("warm", warm), ("one_file", one)):
+    first, _, rest = edited.read_bytes().partition(b"\n")
+    edited.write_bytes(b"%s\n# an edit\n%s" % (first, rest))
+    time.sleep(SETTLE_S)
+    moved = argosy("audit", str(yard.work), "--json", cache=cache)
+    for label, done in (("cold", cold), ("warm", warm), ("one_file", one), ("moved", moved)):
         findings.series[f"audit.{label}_s"].append(done.seconds)
     findings.series["audit.rss_mib"].append(cold.rss_bytes / 2**20)
     findings.counts["audit.findings"] = len(told(cold)["findings"])
@@ -197,7 +203,9 @@ def apply_once(yard: Yard, findings: Findings) -> None:
     names = {path: undefined_names(tree / path) for path in parses}
     words = [str(tree), "--json"]
     audited = told(argosy("audit", *words, "--select", "A402", cache=cache))
-    done = told(argosy("refit", *words, "--apply", cache=cache))
+    applied = argosy("refit", *words, "--apply", cache=cache)
+    findings.series["refit.apply_s"].append(applied.seconds)
+    done = told(applied)
     changed = done["changed"]
     findings.counts["refit.changed_files"] = len(changed)
     findings.counts["refit.newly_broken"] = sum(
@@ -274,6 +282,7 @@ GOALS = {
     "audit.warm_s": 0.3,
     "audit.one_file_s": 0.15,
     "refit.plan_s": 5.0,
+    "refit.apply_s": 5.0,
     "audit.rss_mib": 100.0,
     "audit.failures": 0,
     "refit.newly_broken": 0,

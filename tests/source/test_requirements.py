@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.source import requirements
-from argosy.source.distributions import gives, may_give, normalized
+from argosy.source.distributions import given_by, givers, gives, may_give, normalized
 
 
 def names(asked: requirements.Requirements) -> list[str]:
@@ -94,5 +94,17 @@ def test_what_gives_a_module() -> None:
     assert gives("tts", ["TTS"])
     assert gives("google-cloud-pubsub", ["google"])
     assert not gives("numpy", ["scipy"])
+
+
+NAMES = st.sampled_from(["opencv-python", "tts", "google-cloud-pubsub", "flask-cors", "numpy", "azure-core"])
+TOPS = st.sampled_from(
+    ["cv2", "opencv_python", "TTS", "google", "azure", "flask_cors", "Flask.Cors", "scipy"]
+)
+
+
+@given(st.sets(NAMES), st.sets(TOPS))
+def test_many_are_told_as_each_is(names: set[str], tops: set[str]) -> None:
+    assert givers(names, tops) == {name for name in names if gives(name, tops)}
+    assert given_by(names, tops) == {top for top in tops if any(gives(name, [top]) for name in names)}
     assert may_give("python-odd-name", "odd_name")
     assert normalized("Flask_Cors") == "flask-cors"

@@ -16,7 +16,7 @@ import msgspec
 from argosy.refit.facts.imported import IMPORTED, Imported
 from argosy.refit.facts.installs import INSTALLS
 from argosy.refit.tree import Tree
-from argosy.source.distributions import gives
+from argosy.source.distributions import givers
 from argosy.source.installs import Installs
 from argosy.source.requirements import Requirements
 
@@ -135,7 +135,8 @@ class _Finder:
             inside = [item for item in self.python if item.startswith(f"{folder}/")]
             found = self.closure(inside)
             taken, _ = imports_of(self.imported, found)
-            if inside and sum(gives(name, taken) for name in names) * _SHARE >= len(names):
+            used = givers(names, taken)
+            if inside and sum(name in used for name in names) * _SHARE >= len(names):
                 return found
             folder = posixpath.dirname(folder)
         return frozenset(self.python)

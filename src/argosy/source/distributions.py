@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 # Distribution, as pip normalises its name: the modules at its top.
 _MODULES: Mapping[str, tuple[str, ...]] = {
@@ -256,18 +256,42 @@ def inverse() -> Mapping[str, tuple[str, ...]]:
     return {module: tuple(names) for module, names in found.items()}
 
 
-def gives(distribution: str, modules: Collection[str]) -> bool:
-    """Return whether a distribution, by its normalised name, gives one of some modules.
+def givers(distributions: Iterable[str], modules: Collection[str]) -> set[str]:
+    """Return the distributions, by their normalised names, that give one of some modules.
 
     modules: at the top; where the table is silent, upper and lower case are the same.
     """
+    words = {normalized(module) for module in modules}
+    return {name for name in distributions if _is_given(name, modules, words)}
+
+
+def gives(distribution: str, modules: Collection[str]) -> bool:
+    """Return whether a distribution gives one of some modules, as `givers` has them."""
+    return bool(givers((distribution,), modules))
+
+
+def _is_given(distribution: str, modules: Collection[str], words: Collection[str]) -> bool:
     known = _MODULES.get(distribution)
     if known is not None:
         return any(module in modules for module in known)
     first = distribution.partition("-")[0]
-    if first in _SHARED:
-        return first in modules
-    return any(normalized(module) == distribution for module in modules)
+    return first in modules if first in _SHARED else distribution in words
+
+
+def given_by(distributions: Iterable[str], modules: Iterable[str]) -> set[str]:
+    """Return the modules, at the top, that one of some distributions gives."""
+    whole: set[str] = set()
+    words: set[str] = set()
+    for name in distributions:
+        known = _MODULES.get(name)
+        first = name.partition("-")[0]
+        if known is not None:
+            whole.update(known)
+        elif first in _SHARED:
+            whole.add(first)
+        else:
+            words.add(name)
+    return {module for module in modules if module in whole or normalized(module) in words}
 
 
 def may_give(distribution: str, module: str) -> bool:

@@ -23,7 +23,16 @@ from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
 from argosy.refit.supply import Supply, find_supplies, imports_of, local_tops
 from argosy.refit.tree import Tree
-from argosy.source.distributions import brought_by, gives, is_tool, loaders_of, may_give, modules_of
+from argosy.source.distributions import (
+    brought_by,
+    given_by,
+    givers,
+    gives,
+    is_tool,
+    loaders_of,
+    may_give,
+    modules_of,
+)
 
 
 def check(tree: Tree) -> Iterator[Finding]:
@@ -41,9 +50,9 @@ def _unused(
     supply: Supply, taken: set[str], named: set[str], projects: set[str], local: frozenset[str]
 ) -> Iterator[Finding]:
     names = {item.name for item in supply.asked.packages}
-    used = {name for name in names if gives(name, taken | named)}
+    used = givers(names, taken | named)
     # What nothing gives may be what a package is called inside that the table does not know.
-    open_ = [top for top in taken - local if not any(gives(name, [top]) for name in names)]
+    open_ = taken - local - given_by(names, taken)
     # A version that is held for another package's sake is installed anyway.
     brought = {module for name in names for module in brought_by(name)}
     told: set[str] = set()
