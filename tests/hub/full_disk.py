@@ -87,7 +87,7 @@ class Trial:
 
     async def numbers(self, keeper: Keeper) -> list[int]:
         found = await keeper.read(lambda reading: reading.events(most=10**6))
-        return sorted(happened.event.body["number"] for happened in found)
+        return sorted(each.event.body["number"] for each in found if each.event.kind == "said")
 
     def refused_by(self) -> str:
         """Return what a hub says that is started now."""
@@ -250,6 +250,54 @@ async def tells_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
     return account
 
 
+async def starts_when_full(disk: Path, elsewhere: Path) -> list[dict[str, Any]]:
+    """Let a hub begin on a full disk: on the store of one that was closed, and without any."""
+    receiver = Receiver()
+    receiver.open()
+    (elsewhere / "a.py").touch()
+    (elsewhere / "fleet.yaml").write_text(FLEET.format(port=receiver.port))
+    accounts = []
+    for is_new in (False, True):
+        trial = Trial(disk)
+        if not is_new:
+            keeper = trial.open()
+            for _ in range(20):
+                await trial.keep(keeper)
+            await keeper.close()
+        fill_up(trial.ballast)
+        accounts.append(await one_that_starts(trial, elsewhere, receiver))
+        for path in disk.iterdir():
+            path.unlink()
+    receiver.close()
+    return accounts
+
+
+async def one_that_starts(trial: Trial, elsewhere: Path, receiver: Receiver) -> dict[str, Any]:
+    told_before = len(receiver.said())
+    hub = Watched(trial, elsewhere)
+    failure = hub.keeper.failure
+    await hub.begin()
+    hub.say("ready", "A")
+    account: dict[str, Any] = {"there": await trial.numbers(hub.keeper)}
+    other = Keeper(elsewhere / f"other{told_before}.db", "pc2", 0.005)
+    await other.take(await hub.keeper.after([], 1 << 30, 0.0))
+    account["served"] = await trial.numbers(other) == trial.acknowledged
+    waiting = asyncio.create_task(trial.keep(hub.keeper))
+    await until(lambda: len(receiver.said()) == told_before + 1)
+    account["says_why"] = bool(failure) and hub.keeper.failure == failure in receiver.taken[-1]["text"]
+    trial.ballast.unlink()
+    await asyncio.wait_for(waiting, PATIENCE_S)
+    await until(lambda: len(receiver.said()) == told_before + 2)
+    account["told"] = receiver.said()[told_before:]
+    account["kept"] = await trial.numbers(hub.keeper)
+    account["alerts"] = [each["kind"] for each in await hub.alerts()]
+    await other.take(await hub.keeper.after(await other.positions(), 1 << 30, 0.0))
+    account["served_at_last"] = await trial.numbers(other) == trial.acknowledged
+    await hub.end()
+    await other.close()
+    return account
+
+
 async def keeps_its_bound(disk: Path, elsewhere: Path) -> dict[str, Any]:
     """Let a hub write, and another one pull, many times what they may keep, and more than the disk has."""
     bounds = BOUNDS._replace(size_bytes=BOUND_BYTES)
@@ -288,7 +336,7 @@ def fill_up(ballast: Path) -> None:
 def main(folder: Path) -> None:
     """Run each trial on a disk of its own, and print what came of it."""
     accounts = {}
-    for trial in (runs_full, ends_when_full, tells_when_full, keeps_its_bound):
+    for trial in (runs_full, ends_when_full, tells_when_full, starts_when_full, keeps_its_bound):
         disk, elsewhere = folder / "disk", folder / trial.__name__
         disk.mkdir(exist_ok=True)
         elsewhere.mkdir()

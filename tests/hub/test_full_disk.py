@@ -89,6 +89,21 @@ def test_alerts_are_told_while_the_disk_is_full_that_one_too_and_each_once_when_
     }
 
 
+def test_a_hub_that_starts_on_a_full_disk_serves_and_tells_and_keeps_once_there_is_room(
+    accounts: dict[str, Any],
+) -> None:
+    for found, before in zip(accounts["starts_when_full"], (20, 0), strict=True):
+        assert found == {
+            "there": list(range(1, before + 1)),
+            "served": True,
+            "says_why": True,
+            "told": [["raised", "mainpc"], ["cleared", "mainpc"]],
+            "kept": list(range(1, before + 2)),
+            "alerts": ["raised", "cleared"],
+            "served_at_last": True,
+        }
+
+
 def test_hubs_that_write_and_pull_more_than_the_disk_has_keep_their_bound(accounts: dict[str, Any]) -> None:
     found = accounts["keeps_its_bound"]
     assert found["written_over_bound"] > 3

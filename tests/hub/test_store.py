@@ -167,10 +167,10 @@ def test_what_a_life_that_ended_left_unsealed_goes_too(tmp_path: Path) -> None:
     second.close()
 
 
-def test_what_a_source_repeats_can_be_known(store: Store) -> None:
+def test_what_a_source_repeats_can_be_known(store: Store, reading: Reading) -> None:
     store.write([event(1)], sources={"A": ("life", 3)})
     store.write([event(2)], sources={"A": ("life", 4), "B": ("other", 1)})
-    assert store.heard() == {"A": ("life", 4), "B": ("other", 1)}
+    assert reading.heard() == {"A": ("life", 4), "B": ("other", 1)}
 
 
 def test_a_store_that_was_closed_goes_on_in_its_epoch_and_one_that_was_not_begins_another(

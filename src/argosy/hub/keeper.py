@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import sqlite3
 import time
@@ -18,8 +19,8 @@ from typing import Final, NamedTuple, TypeVar
 
 from argosy.fault import ArgosyError, Fault
 from argosy.hub.reading import Reading
-from argosy.hub.record import Batch, Event, Figures, Position
-from argosy.hub.store import DETAIL_S, Store
+from argosy.hub.record import Batch, Event, Figures, Origin, Position
+from argosy.hub.store import DETAIL_S, NoRoomError, Store, StoreError
 
 MOST_WAITING: Final = 50_000  # events, and figures, that the disk does not take; more are refused
 FIRST_WITHIN_S: Final = 5.0
@@ -52,7 +53,8 @@ class Keeper:
     """One store, for one event loop. Times in seconds.
 
     path: the store's file. flush_s: how long what comes in may wait for others; a loss of power takes no
-    more. Raises StoreError where the store cannot be opened.
+    more. Raises StoreError where the store cannot be opened, and not for want of room: until there is some,
+    it is only read.
     """
 
     # Told what this machine says as it is handed in, and what other hubs handed over once it is kept.
@@ -62,15 +64,20 @@ class Keeper:
     def __init__(self, path: Path, machine: str, flush_s: float = 1.0, bounds: Bounds = BOUNDS) -> None:
         self._writer = ThreadPoolExecutor(1, "argosy_store")
         self._reader = ThreadPoolExecutor(1, "argosy_reading")
-        self._store = Store(path, machine, bounds.detail_s)
-        self._reading = Reading(path)
-        self.folder = path.parent
-        self.origin = self._store.origin
+        self._path = path
+        self._machine = machine
         self.failure = ""  # why nothing can be written, empty while it can
+        self._store: Store | None = None  # as long as there is no room to open it
         self._flush_s = flush_s
         self._bounds = bounds
         self._next_trim_s = 0.0
-        self._heard = self._store.heard()
+        try:
+            self._open()
+        except NoRoomError as error:
+            self.failure = error.faults[0].message
+            _log.error("%s", error)
+            self._read_alone(error)
+        self._heard = self._reading.heard()
         self._events: list[Event] = []
         self._figures: list[Figures] = []
         self._sources: dict[str, tuple[str, int]] = {}
@@ -81,6 +88,36 @@ class Keeper:
         self._soon = asyncio.Event()
         self._is_closed = False
         self._flusher = asyncio.ensure_future(self._flush_on())
+
+    def _open(self) -> None:
+        self._store = Store(self._path, self._machine, self._bounds.detail_s)
+        self._reading = Reading(self._path)
+
+    def _open_again(self) -> None:
+        """Open the store if there is room by now; in the thread that reads, so that nobody does meanwhile."""
+        self._reading.close()
+        try:
+            self._open()
+        except StoreError as error:
+            self._read_alone(error)
+            raise
+
+    def _read_alone(self, error: StoreError) -> None:
+        try:
+            self._reading = Reading(self._path, is_alone=True)
+        except sqlite3.Error:
+            raise error from None
+
+    @property
+    def folder(self) -> Path:
+        """Where the store is."""
+        return self._path.parent
+
+    @property
+    def origin(self) -> Origin:
+        """Whose records this machine's are; there is none before the store is open."""
+        assert self._store, "there is room for the store"
+        return self._store.origin
 
     def hurry(self) -> None:
         """Write what waits, and from now on whatever comes, at once; leave no question waiting."""
@@ -94,7 +131,8 @@ class Keeper:
         self._is_closed = True
         self._wake.set()
         await self._flusher
-        await self._in(self._writer, self._store.close)
+        if self._store:
+            await self._in(self._writer, self._store.close)
         await self._in(self._reader, self._reading.close)
         for pool in (self._writer, self._reader):
             pool.shutdown()
@@ -182,8 +220,8 @@ class Keeper:
             last_s = time.monotonic()
             if self._has_waiting():
                 await self._flush()
-            else:
-                await self._in(self._writer, self._seal)
+            elif store := self._store:
+                await self._in(self._writer, functools.partial(self._seal, store))
 
     def _has_waiting(self) -> bool:
         return bool(self._events or self._figures or self._sources or self._waiters)
@@ -193,11 +231,13 @@ class Keeper:
         waiters = self._waiters
         self._events, self._figures, self._sources, self._waiters = [], [], {}, []
         try:
+            if self._store is None:
+                await self._in(self._reader, self._open_again)
             await self._in(self._writer, lambda: self._write(events, figures, sources))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreError) as error:
             if not self.failure:
                 _log.error("nothing can be written to the store: %s", error)
-            self.failure = str(error)
+            self.failure = error.faults[0].message if isinstance(error, StoreError) else str(error)
             self._events, self._figures = events + self._events, figures + self._figures
             self._sources = sources | self._sources
             # Who has gone meanwhile, as agents do that ask again, waits no more.
@@ -226,33 +266,34 @@ class Keeper:
     def _write(
         self, events: list[Event], figures: list[Figures], sources: dict[str, tuple[str, int]]
     ) -> None:
+        assert self._store, "it was opened"
         self._store.write(events, figures, sources)
-        self._tidy()
+        self._tidy(self._store)
 
-    def _tidy(self) -> None:
-        self._seal()
-        self._trim()
+    def _tidy(self, store: Store) -> None:
+        self._seal(store)
+        self._trim(store)
 
-    def _trim(self) -> None:
+    def _trim(self, store: Store) -> None:
         """Drop what is too much as fast as it comes, and what is too old a little at a time, so that nobody
         waits long for it.
         """
         now_s = time.monotonic()
         try:
-            while self._store.used_bytes() > self._bounds.size_bytes and (oldest := self._store.oldest_ms()):
-                if not self._store.drop_before(oldest) or time.monotonic() > now_s + _TRIM_S:
+            while store.used_bytes() > self._bounds.size_bytes and (oldest := store.oldest_ms()):
+                if not store.drop_before(oldest) or time.monotonic() > now_s + _TRIM_S:
                     break
             if now_s >= self._next_trim_s:
                 before_ms = int((time.time() - self._bounds.age_s) * 1000)
-                dropped = self._store.drop_before(before_ms)
+                dropped = store.drop_before(before_ms)
                 self._next_trim_s = now_s + (0.0 if dropped else TRIM_EVERY_S)
         except sqlite3.Error as error:
             _log.warning("what is too old or too much stays for now: %s", error)
 
-    def _seal(self) -> None:
+    def _seal(self, store: Store) -> None:
         """Do a piece of what is due; the next one with the next flush."""
         try:
-            self._store.seal()
+            store.seal()
         except sqlite3.Error as error:  # sealing needs room before it gives some back
             _log.warning("ticks stay as they are for now: %s", error)
 
@@ -263,12 +304,15 @@ class Keeper:
 
         Raises sqlite3.Error: the disk is full.
         """
-        taken = await self._in(self._writer, lambda: self._store.take(batches))
+        store = self._store
+        if store is None:
+            raise sqlite3.OperationalError(self.failure)
+        taken = await self._in(self._writer, lambda: store.take(batches))
         for batch in taken:
             self.on_taken(batch)
         if taken:
             self._tell()
-            await self._in(self._writer, self._tidy)
+            await self._in(self._writer, lambda: self._tidy(store))
         return len(taken)
 
     async def read(self, look: Callable[[Reading], _Result]) -> _Result:

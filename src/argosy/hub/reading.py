@@ -28,7 +28,7 @@ from argosy.hub.record import (
     segment_of,
     ticks_of,
 )
-from argosy.hub.tables import block_id, columns_of, run_with, shapes_of
+from argosy.hub.tables import block_id, columns_of, run_with, schema, shapes_of
 from argosy.hub.tail import Figure, Tails
 
 Part = Literal["middle", "least", "greatest"]
@@ -55,10 +55,14 @@ class _Piece(NamedTuple):
 
 
 class Reading:
-    """A read-only look at a store. Raises sqlite3.Error where the file cannot be read."""
+    """A read-only look at a store. Raises sqlite3.Error where the file cannot be read.
 
-    def __init__(self, path: Path) -> None:
-        self._base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+    is_alone: nobody else reads or writes the file as long as this does, which takes no room on the disk; a
+    file that has no tables yet reads as an empty store.
+    """
+
+    def __init__(self, path: Path, *, is_alone: bool = False) -> None:
+        self._base = _open_alone(path) if is_alone else _open(path, "ro")
         self._base.execute("PRAGMA cache_size = -2048")
         self._tails = Tails(self._base)
 
@@ -235,6 +239,10 @@ class Reading:
             )
         ]
 
+    def heard(self) -> dict[str, tuple[str, int]]:
+        """Return how far each source has been heard: name to (life, number)."""
+        return {name: (life, number) for name, life, number in self._base.execute("SELECT * FROM source")}
+
     def last_states(self) -> list[Happened]:
         """Return the last `state` event of each agent that each origin tells of, oldest first."""
         return [
@@ -304,6 +312,29 @@ class Reading:
         at, values = _within(*_in_order(*self._tails.samples(figure, from_ms, to_ms)), from_ms, to_ms)
         if at:
             yield _Piece(at, values)
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False)
+
+
+def _open_alone(path: Path) -> sqlite3.Connection:
+    """Open a store without the index that connections share, which is a file that needs room."""
+    base = _open(path, "rw")
+    try:
+        base.execute("PRAGMA locking_mode = EXCLUSIVE")
+        if base.execute(
+            "SELECT name FROM sqlite_master WHERE name = 'source'"
+        ).fetchone():  # the last one made
+            base.execute("PRAGMA query_only = ON")
+            return base
+    except sqlite3.Error:
+        base.close()
+        raise
+    base.close()
+    base = sqlite3.connect(":memory:", check_same_thread=False)
+    base.executescript(schema())
+    return base
 
 
 def _in_order(at: array[float], values: array[float]) -> tuple[array[float], array[float]]:

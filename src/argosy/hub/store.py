@@ -11,11 +11,11 @@ import itertools
 import logging
 import operator
 import secrets
+import shutil
 import sqlite3
 import time
 from array import array
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +24,14 @@ import msgspec
 from argosy.fault import ArgosyError, Fault
 from argosy.hub.record import Batch, Event, EventHead, Figures, Origin, Position, Shape, Stream, Tick
 from argosy.hub.seal import Sealer
-from argosy.hub.tables import add_run, add_shape, drop_runs, runs_of, shapes_of, transaction
+from argosy.hub.tables import add_run, add_shape, drop_runs, runs_of, schema, shapes_of, transaction
 
 _LOG_BYTES: Final = 8 << 20  # that stay when the log was once longer
 _VERSION: Final = "2"
 _LAST: Final = {Stream.EVENTS: "last_event", Stream.TICKS: "last_tick"}
 _GONE: Final = {Stream.EVENTS: "gone_event", Stream.TICKS: "gone_tick"}
 DETAIL_S: Final = 3 * 86400.0
+_LEAST_BYTES: Final = 1 << 20
 
 _log = logging.getLogger("argosy.hub")
 _encode = msgspec.msgpack.Encoder().encode
@@ -40,6 +41,10 @@ _decode_head = msgspec.msgpack.Decoder(EventHead).decode
 
 class StoreError(ArgosyError):
     """The store cannot be opened, or is of another version."""
+
+
+class NoRoomError(StoreError):
+    """The store cannot be opened because its disk is full."""
 
 
 class Store:
@@ -57,7 +62,7 @@ class Store:
         self._ids: dict[Origin, int] = {}
         self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}  # of own shapes
         try:
-            self._base.executescript(resources.files("argosy.hub").joinpath("schema.sql").read_text())
+            self._base.executescript(schema())
             self._check_version(path)
             self.origin = self._own_origin(machine)
         except sqlite3.Error as error:
@@ -109,10 +114,6 @@ class Store:
             )
         self._numbers = numbers  # now that they are on the disk
         return Position(self.origin, last_event, last_tick)
-
-    def heard(self) -> dict[str, tuple[str, int]]:
-        """Return how far each source has been heard: name to (life, number)."""
-        return {name: (life, number) for name, life, number in self._base.execute("SELECT * FROM source")}
 
     # -- others' records --------------------------------------------------------------------
 
@@ -347,18 +348,29 @@ def _tick_of(figures: Sequence[Figures], numbers: dict[tuple[str, tuple[str, ...
 
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    base = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        base = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         base.execute("PRAGMA journal_mode = WAL")
         base.execute("PRAGMA synchronous = FULL")  # a commit is on the disk, not only in its cache
         base.execute("PRAGMA wal_autocheckpoint = 500")
         base.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         base.execute("PRAGMA cache_size = -4096")
     except sqlite3.DatabaseError as error:
+        base.close()
         raise _unopened(path, error) from None
     return base
 
 
+def is_full(folder: Path) -> bool:
+    """Return whether the disk of a folder has no room for a store to work."""
+    return shutil.disk_usage(folder).free < _LEAST_BYTES
+
+
 def _unopened(path: Path, error: sqlite3.Error) -> StoreError:
-    hint = f"make room on the disk of `{path.parent}`" if "full" in str(error) else ""
-    return StoreError(Fault(str(path), "store", f"the store cannot be opened: {error}", hint))
+    """Return why a store cannot be opened. Of the file that its connections share, SQLite says on a full disk
+    that it cannot be read.
+    """
+    message = f"the store cannot be opened: {error}"
+    if "full" in str(error) or is_full(path.parent):
+        return NoRoomError(Fault(str(path), "store", message, f"make room on the disk of `{path.parent}`"))
+    return StoreError(Fault(str(path), "store", message))

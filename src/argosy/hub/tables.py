@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import resources
 from typing import Final, NamedTuple
 
 import msgspec
@@ -32,6 +33,11 @@ class Stored(NamedTuple):
 def block_id(series: int, segment: int) -> int:
     """Return the id of the block that a series has in the run that begins with a segment."""
     return series << _SEGMENT_BITS | segment
+
+
+def schema() -> str:
+    """Return the statements that make the tables which are missing."""
+    return resources.files("argosy.hub").joinpath("schema.sql").read_text()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from argosy.hub.quiet import MOST_ASKED_S, MOST_S, Word, word_of
 from argosy.hub.reading import Happened, Reading
 from argosy.hub.record import Event, Figures
 from argosy.hub.recovering import Recovering
+from argosy.hub.store import is_full
 from argosy.hub.unkept import Unkept
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ class Watch:
         failure = self._keeper.failure
         if not failure:
             return ""
-        do = "make room on" if "full" in failure else "see to"
+        do = "make room on" if "full" in failure or is_full(self._keeper.folder) else "see to"
         return (
             f"the store of {self._machine or 'this machine'} takes nothing: {failure}; {do} the disk of "
             f"{self._keeper.folder} (what happens until then is told, and kept once there is room)"
