@@ -179,6 +179,16 @@ class Watched:
     async def alerts(self) -> list[dict[str, Any]]:
         return [each.event.body for each in await self.keeper.read(lambda reading: reading.alerts("mainpc"))]
 
+    async def until_noted(self, count: int) -> None:
+        """Return when the disk knows that so many alerts have been delivered."""
+        source = f"delivered to the webhook of {self.keeper.origin.epoch}"
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                alerts, heard = await self.keeper.read(lambda each: (each.alerts("mainpc"), each.heard()))
+                if len(alerts) == count and heard.get(source, ("", 0))[1] == alerts[-1].number:
+                    return
+                await asyncio.sleep(0.002)
+
     async def end(self) -> None:
         self.running.cancel()
         await asyncio.gather(self.running, return_exceptions=True)
@@ -215,7 +225,7 @@ async def tells_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
     await until(lambda: hub.watch.deliveries[0].waiting == 2 and hub.watch.deliveries[0].failure != "")
     hub.watch.take(hub.fleet)  # a fleet file that is applied: receivers are begun anew
     receiver.open()
-    await until(lambda: len(receiver.said()) == 4)
+    await until(lambda: len(receiver.said()) == 4 and hub.watch.deliveries[0].waiting == 0)
     try:
         await hub.acts.note("restart", ["A"], "somebody")
     except ArgosyError as error:
@@ -226,6 +236,7 @@ async def tells_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
     await until(lambda: len(receiver.said()) == 5)
     hub.say("ready", "C")
     await until(lambda: len(receiver.said()) == 6)
+    await hub.until_noted(6)
     account["text"] = receiver.taken[0]["text"].replace(str(disk), "DISK")
     await hub.end()
 

@@ -254,8 +254,8 @@ def test_a_store_that_takes_nothing_is_an_alert_of_its_own_until_it_takes_what_c
     assert [notice.subject for notice in told(made, 5, 8)] == ["Root"]
     made.hear_store("pc1", "")
     assert told(made, 9, 18) == []
-    assert [(each.kind, each.text) for each in told(made, 19)] == [
-        ("cleared", "the store of pc1 takes what comes again")
+    assert [(each.kind, each.about, each.text) for each in told(made, 19)] == [
+        ("cleared", "store", "the store of pc1 takes what comes again")
     ]
 
 

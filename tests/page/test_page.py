@@ -232,6 +232,21 @@ def test_a_token_in_the_address_is_taken_and_leaves_it(toy: Rig, browser: Any) -
         page.locator("#outcome").get_by_text("the quiet window is closed").wait_for()
 
 
+def test_a_group_is_made_quiet_by_the_keyboard_with_the_token(toy: Rig, browser: Any) -> None:
+    token = toy.argosy("hub", "--token").stdout.strip()
+    for page in open_page(toy, browser):
+        look(page, "alerts")
+        button = page.get_by_role("button", name="Group core quiet for 10 min")
+        button.focus()
+        page.keyboard.press("Enter")
+        page.locator("#token").fill(token)  # it is asked for, as for each action
+        page.keyboard.press("Enter")
+        page.locator("#outcome").get_by_text("group core is quiet until").wait_for()
+        page.locator("#alerts li").get_by_text("group core, Leaf, Root, until").wait_for()
+        page.get_by_role("button", name="End it").click()
+        page.locator("#outcome").get_by_text("the quiet window is closed").wait_for()
+
+
 @pytest.mark.soak
 def test_who_wants_less_motion_gets_none(toy: Rig, browser: Any) -> None:
     name = """() => { const one = document.querySelector('.tile'); one.classList.add('changed');

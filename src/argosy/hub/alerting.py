@@ -27,6 +27,13 @@ FLAP_WITHIN_S: Final = 600.0
 CALM_S: Final = 300.0
 UNSEEN_S: Final = 15.0  # that another machine may take to be seen for the first time
 About = Literal["trouble", "threshold", "machine", "slow-start", "store"]
+_ABOUT: Final[dict[str, About]] = {  # by how a key begins
+    "agent": "trouble",
+    "threshold": "threshold",
+    "machine": "machine",
+    "slow-start": "slow-start",
+    "store": "store",
+}
 _AT_REST: Final = frozenset(("stopping", "exited"))
 
 
@@ -370,4 +377,4 @@ class Alerting:
         }.get(about, f"{subject} is well again")
         if about == "agent" and self.causes.is_in_trouble(subject):
             text = f"{subject} is counted under {self.causes.of(subject)} now"
-        return Notice("cleared", key, subject, now_s, since_s, text)
+        return Notice("cleared", key, subject, now_s, since_s, text, about=_ABOUT[about])

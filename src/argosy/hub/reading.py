@@ -323,9 +323,8 @@ def _open_alone(path: Path) -> sqlite3.Connection:
     base = _open(path, "rw")
     try:
         base.execute("PRAGMA locking_mode = EXCLUSIVE")
-        if base.execute(
-            "SELECT name FROM sqlite_master WHERE name = 'source'"
-        ).fetchone():  # the last one made
+        last_made = base.execute("SELECT name FROM sqlite_master WHERE name = 'source'").fetchone()
+        if last_made:
             base.execute("PRAGMA query_only = ON")
             return base
     except sqlite3.Error:

@@ -47,9 +47,11 @@ function alert(each, attempts) {
 }
 
 function quiet(windows) {
-  const row = (each) => element("li", {}, `${each.agents === null ? "everything" : [...each.asked.machines, ...each.agents].join(", ")}, until ${clock(each.until)}, by ${each.by} `,
+  const row = (each) => element("li", {}, `${each.agents === null ? "everything" : [...each.asked.groups.map((name) => `group ${name}`), ...each.asked.machines, ...each.agents].join(", ")}, until ${clock(each.until)}, by ${each.by} `,
     ...(each.by === "argosy" ? [] : [element("button", { onclick: () => act("loud", [], 0, each.asked) }, "End it")]));
-  const all = element("p", { class: "actions" }, element("button", { onclick: () => act("quiet", [], 10) }, "Everything quiet for 10 min"));
+  const groups = [...new Set([...fleet.declared.values()].map((each) => each.group).filter(Boolean))].sort();
+  const all = element("p", { class: "actions" }, element("button", { onclick: () => act("quiet", [], 10) }, "Everything quiet for 10 min"),
+    ...groups.flatMap((name) => [" ", element("button", { onclick: () => act("quiet", [`group ${name}`], 10, { groups: [name] }) }, `Group ${name} quiet for 10 min`)]));
   return element("div", {}, ...(windows.length ? [element("ul", {}, ...windows.map(row))] : [element("p", {}, "None is open.")]), all);
 }
 
