@@ -9,6 +9,7 @@ has.
 from __future__ import annotations
 
 import asyncio
+import http.client
 import logging
 import os
 import sqlite3
@@ -38,9 +39,12 @@ def by_webhook(url: str) -> Send:
 
     def send(body: bytes, key: str) -> None:
         headers = {"content-type": "application/json", "idempotency-key": key}
-        request = urllib.request.Request(url, body, headers, method="POST")
-        with urllib.request.urlopen(request, timeout=_WITHIN_S):
-            pass
+        try:
+            request = urllib.request.Request(url, body, headers, method="POST")
+            with urllib.request.urlopen(request, timeout=_WITHIN_S):
+                pass
+        except (http.client.HTTPException, ValueError) as error:  # no HTTP that answers, or no URL
+            raise OSError(f"{type(error).__name__}: {error}") from error
 
     return send
 
@@ -62,7 +66,7 @@ def by_command(words: Sequence[str], folder: str) -> Send:
                 cwd=folder,
                 env={**os.environ, "ARGOSY_ALERT_KEY": key},
             )
-        except subprocess.SubprocessError as error:
+        except (subprocess.SubprocessError, ValueError) as error:
             raise OSError(str(error)) from error
 
     return send

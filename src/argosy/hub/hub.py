@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +31,7 @@ from argosy.hub.otlp import Export, by_protobuf
 from argosy.hub.outcry import Outcry
 from argosy.hub.record import Event, Figures
 from argosy.hub.standing import Standing, Standings
+from argosy.hub.tasks import Tasks
 from argosy.hub.viewers import Viewers
 from argosy.hub.watch import Watch
 from argosy.wire.book import HUB, Directory, hub_name
@@ -84,7 +85,9 @@ class Hub(Agent):
         self.keeper.on_taken = hearing.hear_batch
         others = [each for each in self._directory.book.hubs if each != self.machine]
         self.pullers = {each: Puller(self.keeper, self.peer(hub_name(each)), each) for each in others}
-        self._tasks = [asyncio.ensure_future(puller.run()) for puller in self.pullers.values()]
+        self._tasks = Tasks()
+        for machine, puller in self.pullers.items():
+            self._tasks.begin(f"the puller of `{machine}`", puller.run)
         self._server: PageServer | None = None
         if self.options.fleet:
             await self._follow(folder_of(Path(self.options.fleet)))
@@ -117,21 +120,26 @@ class Hub(Agent):
             say_hub(Path(self.options.lock), self._server.url)
         news = News(self.keeper, folder.diary)
         outcry = Outcry(self.keeper, folder)
-        for running in (news.run(), outcry.run(), census.run(), self.watch.run(), self._server.run()):
-            self._tasks.append(asyncio.ensure_future(running))
-        self._tasks += map(asyncio.ensure_future, self._outside(fleet))
+        self._tasks.begin("the news", news.run)
+        self._tasks.begin("the outcry", outcry.run)
+        self._tasks.begin("the census", census.run)
+        self._tasks.begin("the watch", self.watch.run)
+        self._tasks.begin("the page", self._server.run)
+        self._begin_outside(fleet)
 
-    def _outside(self, fleet: Fleet) -> Iterator[Coroutine[Any, Any, None]]:
-        """Yield what deals with those who know nothing of argosy: scripts that are scraped, a receiver."""
+    def _begin_outside(self, fleet: Fleet) -> None:
+        """Begin what deals with those who know nothing of argosy: scripts that are scraped, a receiver."""
         if fleet.hub.scrape:
             from argosy.hub.scrape import Scraper  # noqa: PLC0415 - its library is for it alone
 
             for scrape in fleet.hub.scrape:
                 spec = fleet.agents.get(scrape.agent)
                 if self.is_here(spec.machine if spec else None):
-                    yield Scraper(self.keeper, scrape).run()
+                    scraper = Scraper(self.keeper, scrape)
+                    self._tasks.begin(f"the scraper of {scrape.url} of `{scrape.agent}`", scraper.run)
         if fleet.hub.otlp:
-            yield Export(fleet.hub.otlp, fleet.name, self._own_agents, by_protobuf()).run()
+            export = Export(fleet.hub.otlp, fleet.name, self._own_agents, by_protobuf())
+            self._tasks.begin("the export", export.run)
 
     def _own_agents(self) -> list[Standing]:
         return [each for each in self.standings.agents.values() if self.is_here(each.machine)]
@@ -219,6 +227,11 @@ class Hub(Agent):
         entry = self._directory.book.agents.get(agent)
         return entry.machine if entry else None
 
+    def failure(self) -> str:
+        """Return why nothing can be kept, and what ended by an error not long ago; empty if all is well."""
+        failures = self.keeper.failure, self._tasks.failure(), self.watch.tasks.failure()
+        return "; ".join(filter(None, failures))
+
     def stopping(self) -> None:
         """Acknowledge at once what has come, and leave nobody waiting for more."""
         self.viewers.end()
@@ -228,9 +241,7 @@ class Hub(Agent):
         """Write what waits, and close the store."""
         if self._server:
             await self._server.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self.keeper.close()
 
     @request

@@ -27,6 +27,7 @@ class News:
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        self._seen = None
         try:
             while True:
                 if self._has_changed():

@@ -117,9 +117,10 @@ class Outcry:
                 keeping = [self._keep(name, events, at) for name, (events, at) in heard.items()]
                 await asyncio.gather(*keeping)
                 await asyncio.sleep(EVERY_S)
-        finally:
+        except asyncio.CancelledError:  # after another error it is gone on with
             for reader in self._readers.values():
                 reader.close()
+            raise
 
     async def _keep(self, name: str, events: list[Event], at: tuple[str, int]) -> None:
         try:

@@ -35,11 +35,12 @@ class PageServer:
 
     def __init__(self, hub: Hub, bind: str, port: int) -> None:
         self._socket = _listen(bind, port)
-        number = self._socket.getsockname()[1]
+        self._bind = bind
+        self._number = number = self._socket.getsockname()[1]
         self.url = f"http://{f'[{bind}]' if ':' in bind else bind}:{number}"
         if number != port:
             _log.warning("port %d is taken: the hub's page is at %s", port, self.url)
-        config = uvicorn.Config(
+        self._config = uvicorn.Config(
             app_of(hub),
             log_level="warning",
             lifespan="off",
@@ -47,11 +48,16 @@ class PageServer:
             timeout_graceful_shutdown=1,
             forwarded_allow_ips="127.0.0.1",  # whatever the environment says: who is near may act
         )
-        self._server = _Server(config)
+        self._server = _Server(self._config)
         self._ended = asyncio.Event()
+        self._ended.set()
 
     async def run(self) -> None:
-        """Serve until `stop`."""
+        """Serve until `stop`, at the same address each time that it is run."""
+        if self._socket.fileno() < 0:
+            self._socket = _listen(self._bind, self._number)
+            self._server = _Server(self._config)
+        self._ended.clear()
         try:
             await self._server.serve([self._socket])
         finally:

@@ -20,6 +20,7 @@ from argosy.hub.reading import Happened, Reading
 from argosy.hub.record import Event, Figures
 from argosy.hub.recovering import Recovering
 from argosy.hub.store import is_full
+from argosy.hub.tasks import Tasks
 from argosy.hub.unkept import Unkept
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Watch:
         self.recovering = Recovering(keeper, acts, self.alerting)
         self.deliveries: list[Delivery] = []
         self.open: dict[str, dict[str, Any]] = {}  # alerts that are raised, by key
+        self.tasks = Tasks()
         self._delivering: list[asyncio.Task[None]] = []
         self._is_settled = self._is_running = False
         for entry in past:
@@ -88,7 +90,9 @@ class Watch:
     def _deliver(self) -> None:
         for task in self._delivering:
             task.cancel()  # what was on its way is sent again, with the same key
-        self._delivering = [asyncio.ensure_future(each.run()) for each in self.deliveries]
+        self._delivering = [
+            self.tasks.begin(f"the delivery to {each.name}", each.run) for each in self.deliveries
+        ]
 
     def _wake(self) -> None:
         for delivery in self.deliveries:
@@ -225,10 +229,10 @@ class Watch:
                 self.open[notice.key] = notice.body()
             else:
                 self.open.pop(notice.key, None)
-        self.recovering.look(self.open.values(), now_s)
         self._unkept.add(
             [Event(int(each.at_s * 1000), "alert", each.subject, each.body()) for each in notices]
         )
+        self.recovering.look(self.open.values(), now_s)
         for delivery in self.deliveries:
             delivery.look()
 

@@ -108,8 +108,8 @@ class _Pages:
         )
 
     async def healthz(self, request: Request) -> Response:
-        """Say whether what comes in is kept."""
-        failure = self._hub.keeper.failure
+        """Say whether what comes in is kept, and all of the hub runs."""
+        failure = self._hub.failure()
         return PlainTextResponse(failure or "ok", 503 if failure else 200)
 
     async def metrics(self, request: Request) -> Response:

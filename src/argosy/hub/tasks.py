@@ -1,0 +1,71 @@
+"""Tasks: what a hub does all its life, begun again when it ends by an error that nobody expected.
+
+A task of asyncio that dies is silent: its error is told when it is collected, and a hub holds its tasks as
+long as it lives. Here each is named, its error is logged with where it came from and shown by `/healthz`, and
+it is begun anew after a pause, which grows while it keeps ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NamedTuple
+
+FIRST_PAUSE_S: Final = 1.0
+MOST_PAUSE_S: Final = 60.0
+CALM_S: Final = 60.0  # after which an error is over
+
+_log = logging.getLogger("argosy.hub")
+
+
+class _Failure(NamedTuple):
+    """Why a task ended. until_s: as long as it is told, monotonic."""
+
+    text: str
+    until_s: float
+
+
+class Tasks:
+    """Some tasks of one event loop. first_pause_s: before the first that ends is begun again."""
+
+    def __init__(self, first_pause_s: float = FIRST_PAUSE_S) -> None:
+        self._first_pause_s = first_pause_s
+        self._running: set[asyncio.Task[None]] = set()
+        self._failures: dict[str, _Failure] = {}
+
+    def begin(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Run until cancelled or at its end; whenever it raises, run it anew. name: unique, for people."""
+        task = asyncio.ensure_future(self._run(name, run))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    def failure(self) -> str:
+        """Return what ended not long ago, and why; empty where all goes well."""
+        now_s = time.monotonic()
+        return "; ".join(each.text for each in self._failures.values() if now_s < each.until_s)
+
+    async def cancel(self) -> None:
+        """End all, and return when they have ended."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _run(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        pause_s = self._first_pause_s
+        while True:
+            began_s = time.monotonic()
+            try:
+                await run()
+                return
+            except Exception as error:  # one that is expected is caught where it is
+                if time.monotonic() > began_s + CALM_S:
+                    pause_s = self._first_pause_s
+                text = f"{name} ended by {type(error).__name__}: {error}"
+                _log.exception("%s; it is begun again in %.0f s", text, pause_s)
+                self._failures[name] = _Failure(text, time.monotonic() + pause_s + CALM_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(MOST_PAUSE_S, 2 * pause_s)
