@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -45,6 +45,19 @@ FIGURES = st.dictionaries(
 
 
 @contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve by a handler of requests."""
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.server_port}"
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+@contextmanager
 def server(answer: Callable[[http.server.BaseHTTPRequestHandler], tuple[str, bytes]]) -> Iterator[str]:
     """Serve what `answer` returns, a content type and a body; an empty type is a failure."""
 
@@ -62,14 +75,26 @@ def server(answer: Callable[[http.server.BaseHTTPRequestHandler], tuple[str, byt
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.server_port}"
-        finally:
-            listening.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield url
+
+
+@contextmanager
+def raw_server(answer: bytes) -> Iterator[str]:
+    """Answer each request with these bytes, whatever they are."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.wfile.write(answer)
+
+        do_POST = do_GET  # noqa: N815 - as http.server calls it
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Handler) as url:
+        yield url
 
 
 def standings() -> list[Standing]:
@@ -123,6 +148,54 @@ def test_what_answers_and_what_does_not_are_told_and_so_much_is_kept() -> None:
         [],
         ["scraped"],
     ]
+
+
+HISTOGRAM = '# TYPE h histogram\nh_bucket{le="1"} 1\nh_bucket{xx="1"} 1\nh_count 1\nh_sum 1\n# EOF\n'
+PIECES = st.sampled_from(
+    [PLAIN, OPEN, HISTOGRAM, "# TYPE h histogram\n", "h_bucket", *'{},=" \n1a', "# EOF\n"]
+)
+
+
+@given(st.text() | st.lists(PIECES).map("".join), st.booleans())
+@example('a{, ="x"} 1\n', False)
+@example(' {b="c"} 1\n# EOF\n', True)
+@example(HISTOGRAM, True)
+def test_whatever_is_no_exposition_is_told_as_such(text: str, is_open: bool) -> None:
+    try:
+        samples = samples_of(text, is_open)
+    except ValueError:
+        return
+    assert all(isinstance(value, float) for value in samples.values())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"what?\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 9\r\n\r\na",
+        b'HTTP/1.0 200 OK\r\n\r\na{, ="x"} 1\n',
+        b"HTTP/1.0 200 OK\r\n\r\n\xff\xfe",
+        b"HTTP/1.0 200 OK\r\ncontent-type: application/openmetrics-text\r\n\r\n" + HISTOGRAM.encode(),
+    ],
+    ids=["no-http", "cut-off", "no-exposition", "no-text", "bad-histogram"],
+)
+def test_an_answer_that_cannot_be_read_is_a_scrape_that_failed(answer: bytes) -> None:
+    with raw_server(answer) as url:
+        scraper = Scraper(None, Scrape("A", url))  # type: ignore[arg-type] - not asked
+        (event,), (figures,) = scraper.ask()
+        assert event.kind == "unscraped"
+        assert event.body["reason"]
+        assert dict(zip(figures.names, array("d", figures.values), strict=True))[UP] == 0
+
+
+def test_a_receiver_that_answers_oddly_is_told() -> None:
+    with raw_server(b"what?\r\n\r\n") as url:
+        export = Export(url, "fleet", standings)
+        export.send(request_of(standings(), "fleet", 1))
+        assert export.failure
+    export = Export("nowhere", "fleet", standings)
+    export.send(request_of(standings(), "fleet", 1))
+    assert "unknown url type" in export.failure
 
 
 @given(FIGURES)

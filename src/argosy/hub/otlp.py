@@ -7,6 +7,7 @@ What is sent are last values and running totals, so that nothing has to wait her
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import logging
 import math
@@ -80,12 +81,12 @@ class Export:
     def send(self, said: dict[str, Any]) -> None:
         """Post a request; a failure, and its end, are told once."""
         headers = {"content-type": self._kind}
-        request = urllib.request.Request(self._url, self._encode(said), headers, method="POST")
         failure = ""
         try:
+            request = urllib.request.Request(self._url, self._encode(said), headers, method="POST")
             with urllib.request.urlopen(request, timeout=_WITHIN_S):
                 pass
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             failure = str(error) or type(error).__name__
         if bool(failure) != bool(self.failure):
             _log.warning("OTLP to %s: %s", self._url, failure or "taken again")

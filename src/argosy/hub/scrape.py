@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import logging
 import time
 import urllib.request
@@ -53,7 +54,7 @@ class Scraper:
         now_ms = int(time.time() * 1000)
         try:
             found, reason = samples_of(*_fetch(self._scrape.url)), ""
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             found, reason = {}, str(error) or type(error).__name__
         kept = dict(list(found.items())[: self._scrape.most])
         kept |= {UP: float(not reason), LEFT_OUT: float(max(0, len(found) - self._scrape.most))}
@@ -72,13 +73,18 @@ def samples_of(text: str, is_open: bool) -> dict[str, float]:
 
     is_open: OpenMetrics, else Prometheus's own format. Raises ValueError: it is not what it is said to be.
     """
-    families = (openmetrics if is_open else plain).text_string_to_metric_families(text)
-    samples: Iterable[tuple[str, float]] = (
-        (sample.name + _labels(sample.labels), float(sample.value))
-        for family in families
-        for sample in family.samples
-    )
-    return dict(sorted(samples))
+    try:
+        families = (openmetrics if is_open else plain).text_string_to_metric_families(text)
+        samples: Iterable[tuple[str, float]] = (
+            (sample.name + _labels(sample.labels), float(sample.value))
+            for family in families
+            for sample in family.samples
+        )
+        return dict(sorted(samples))
+    except ValueError:
+        raise
+    except Exception as error:  # of a text that is none, the parser raises whatever it stumbles over
+        raise ValueError(f"what it answers cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _labels(labels: dict[str, str]) -> str:
