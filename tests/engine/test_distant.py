@@ -37,7 +37,7 @@ class Eye:
     words: str = "machine `two` has not been seen"
 
 
-def status(state: State) -> AgentStatus:
+def status(state: State, order: str = "") -> AgentStatus:
     return AgentStatus(
         state=state,
         health=None,
@@ -52,6 +52,7 @@ def status(state: State) -> AgentStatus:
         rss_bytes=None,
         pss_bytes=None,
         sampled_s=None,
+        order=order,
     )
 
 
@@ -63,7 +64,7 @@ def test_one_that_was_never_heard_of_may_come_until_its_machine_is_lost() -> Non
     assert (distant.state, distant.reason) == (State.BLOCKED, eye.words)
     eye.is_linked, eye.is_lost = True, False
     assert distant.state is State.EXITED
-    distant.is_awaited = True
+    distant.await_order("second")
     assert distant.state is State.WAITING
 
 
@@ -92,14 +93,28 @@ def test_what_was_on_a_machine_that_is_gone_has_exited() -> None:
 
 def test_what_was_before_it_was_asked_for_says_nothing() -> None:
     distant = Distant("B", SPEC, Eye(is_linked=True))
-    distant.hear(status(State.EXITED), 1.0)
-    distant.is_awaited = True
+    distant.hear(status(State.EXITED, "first"), 1.0)
+    distant.await_order("second")
     assert distant.state is State.WAITING
     distant.hear(status(State.STARTING), 2.0)
     distant.hear(status(State.READY), 3.0)
     assert (distant.started_at, distant.ready_at) == (2.0, 3.0)
     distant.hear(status(State.EXITED), 4.0)
     assert distant.state is State.EXITED
+
+
+@pytest.mark.parametrize("is_heard_first", [True, False])
+def test_what_became_of_it_by_the_order_itself_is_final(is_heard_first: bool) -> None:
+    distant = Distant("B", SPEC, Eye(is_linked=True))
+    said = [status(State.WAITING, "second"), status(State.BLOCKED, "second")]
+    distant.hear(status(State.EXITED, "first"), 1.0)
+    if is_heard_first:
+        for each in said:
+            distant.hear(each, 2.0)
+    distant.await_order("second")
+    if not is_heard_first:
+        distant.hear(said[-1], 2.0)
+    assert distant.state is State.BLOCKED
 
 
 def test_links_are_to_the_other_machines_that_have_agents(tmp_path: Path) -> None:

@@ -113,6 +113,28 @@ def test_a_machine_that_is_not_there_is_named_and_the_others_go_on(duo: Duo) -> 
     assert up(duo)["ready"] == [*NAMES, "E"]
 
 
+def test_a_need_that_fails_is_told_across_the_cable_and_back(duo: Duo) -> None:
+    duo.write(
+        """
+        A0: {machine: one}
+        A1: {machine: two, run: broken.py, restart: never}
+        A2: {machine: one, needs: [A1]}
+        A3: {machine: two, needs: [A2]}
+        """
+    )
+    (duo.root / "broken.py").write_text("raise SystemExit(3)\n")
+    duo.make_keys()
+    duo.serve("two")
+    for machine in ("one", "two"):
+        account = up(duo, machine=machine, code=1)
+        assert account["ready"] == ["A0"]
+        reasons: dict[str, str] = account["not_ready"]  # type: ignore[assignment]
+        assert list(reasons) == ["A1", "A2", "A3"]
+        assert reasons["A1"].startswith("exited with code 3")
+        assert reasons["A2"].startswith("blocked, needs `A1`: exited")
+        assert reasons["A3"].startswith("blocked, needs `A2`, blocked by `A1`: exited")
+
+
 def test_strangers_are_refused_and_told(duo: Duo) -> None:
     duo.write(CHAIN)
     duo.make_keys()

@@ -33,8 +33,8 @@ class Sight(Protocol):
 class Distant:
     """One agent elsewhere.
 
-    started_at, ready_at: loop time at which that was heard, of its last start. is_awaited: it has been
-    asked for, and what was heard of it before that says nothing yet.
+    started_at, ready_at: loop time at which that was heard, of its last start. awaited: the order
+    by which it has been asked for, while a final state that was heard may be from before; empty else.
     """
 
     def __init__(self, name: str, spec: Foreign, sight: Sight) -> None:
@@ -42,7 +42,7 @@ class Distant:
         self.spec = spec
         self.sight = sight
         self.status: AgentStatus | None = None
-        self.is_awaited = False
+        self.awaited = ""
         self.started_at = 0.0
         self.ready_at: float | None = None
         self._noted: tuple[State, int | None] = (State.WAITING, None)
@@ -55,8 +55,8 @@ class Distant:
         if self.status is None:
             if not self.sight.is_linked:
                 return State.BLOCKED if self.sight.is_lost else State.WAITING
-            return State.WAITING if self.is_awaited else State.EXITED
-        is_old = self.is_awaited and self.status.state in FINAL_STATES
+            return State.WAITING if self.awaited else State.EXITED
+        is_old = bool(self.awaited) and self.status.state in FINAL_STATES
         if is_old:
             return State.BLOCKED if self.sight.is_lost else State.WAITING
         return self.status.state
@@ -104,12 +104,17 @@ class Distant:
         """Return the names of the agents that must be ready first."""
         return self.spec.need_names()
 
+    def await_order(self, order: str) -> None:
+        """Take note that it has been asked for by this order: what it was before says nothing."""
+        if self.status is None or self.status.order != order:
+            self.awaited = order
+
     def hear(self, status: AgentStatus, now: float) -> None:
         """Take its status as its machine tells it, at loop time `now`."""
         before = self.state
         self.status = status
-        if status.state not in FINAL_STATES:
-            self.is_awaited = False
+        if status.state not in FINAL_STATES or status.order == self.awaited:
+            self.awaited = ""
         if self.state is State.STARTING and before is not State.STARTING:
             self.started_at, self.ready_at = now, None
         if self.is_ready and before not in READY_STATES:

@@ -71,7 +71,7 @@ class Federation:
     ) -> Part:
         """Have the machines of the agents `abroad` bring them up; `answered` is called for each machine."""
         names = list(abroad)
-        self._links.await_agents(names)
+        self._links.await_agents(names, request.order)
         if request.origin or self._links.plan is None:
             return Part(())
         machines = dict.fromkeys(self._links.distants[name].spec.machine for name in names)

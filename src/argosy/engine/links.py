@@ -128,17 +128,17 @@ class Links:
             for machine, dial in self.dials.items()
         }
 
-    def await_agents(self, names: Iterable[str]) -> None:
-        """Take note that these have been asked for: what they were before says nothing."""
+    def await_agents(self, names: Iterable[str], order: str) -> None:
+        """Take note that these have been asked for by this order: what they were before says nothing."""
         for name in names:
             if name in self.distants:
-                self.distants[name].is_awaited = True
+                self.distants[name].await_order(order)
 
     def await_no_more(self) -> None:
         """Take what was heard last for what is."""
         for distant in self.distants.values():
             before = distant.state
-            distant.is_awaited = False
+            distant.awaited = ""
             if distant.state is not before:
                 self._on_heard(distant, before)
 

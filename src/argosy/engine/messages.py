@@ -42,6 +42,7 @@ class Apply(Message, frozen=True):
     only: names to start, with their needs; None for all. skip: names that are left out, with the reason.
     hub: whether the machine's hub is to run as well, once agents are ready. origin: the machine that
     hands it on, empty when it comes from a client; its `path` and `environ` are then not of this machine.
+    order: its name among the machines, given by the one that the client has asked.
     """
 
     fleet: Fleet
@@ -53,6 +54,7 @@ class Apply(Message, frozen=True):
     timeout_s: float = 300.0
     hub: bool = False
     origin: str = ""
+    order: str = ""
 
 
 class Stop(Message, frozen=True):
@@ -239,7 +241,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     cell: whose process it shares; its proportional memory is then an equal share. since_s: epoch
     seconds of its state. Memory is sampled; sampled_s is the age of the sample.
     last_lines: what it printed last, of one that was given up. version: of the tree when its process
-    was started, empty where none was noted.
+    was started, empty where none was noted. order: of the Apply that began it last.
     """
 
     state: State
@@ -258,6 +260,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_lines: list[str] = []
     cell: str | None = None
     version: str = ""
+    order: str = ""
 
 
 class Farewell(Message, frozen=True):

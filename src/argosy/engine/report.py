@@ -64,4 +64,5 @@ def status_of(unit: Unit, crew: Crew) -> AgentStatus:
         last_lines=unit.last_lines,
         cell=unit.spec.cell,
         version=unit.version,
+        order=unit.order,
     )

@@ -41,7 +41,7 @@ class Intent(NamedTuple):
     """An apply that has been checked and written down.
 
     scope: the agents of this machine that it is about; abroad: those of linked ones. began: loop time of
-    the request.
+    the request. order: its name among the machines.
     """
 
     plan: Plan
@@ -51,6 +51,7 @@ class Intent(NamedTuple):
     change: Change
     timeout_s: float
     began: float
+    order: str
 
 
 class Rollout:
@@ -109,7 +110,7 @@ class Rollout:
         self._crew.environ = variables
         self._crew.diary.note("apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {pid}")
         abroad = [name for name in everywhere if name in elsewhere]
-        return Intent(plan, scope, abroad, request.skip, change, request.timeout_s, began)
+        return Intent(plan, scope, abroad, request.skip, change, request.timeout_s, began, request.order)
 
     async def carry_out(self, intent: Intent, machines: Iterable[str] = ()) -> Account:
         """Make the fleet so, and return how it came out once it has settled or its time is over.
@@ -169,7 +170,7 @@ class Rollout:
             for name in change.move:
                 settling.exchange(self._crew.exchange(name))
             if not settling.is_interrupted:
-                self._begin(change, plan)
+                self._begin(change, plan, intent.order)
             in_time = await settling.wait(intent.timeout_s)
         finally:
             self._settling = None
@@ -180,7 +181,9 @@ class Rollout:
             await self._end_the_late(late, intent.timeout_s)
         return in_time
 
-    def _begin(self, change: Change, plan: Plan) -> None:
+    def _begin(self, change: Change, plan: Plan, order: str) -> None:
+        for name in {*change.restart, *change.start, *change.adopted, *change.move}:
+            self._crew.units[name].order = order
         for name in change.restart:
             self._crew.units[name].restart(plan.processes[name])
         begun = {*change.start, *change.adopted, *change.move}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -277,6 +278,8 @@ class Supervisor:
     async def _apply(self, session: Asker, request: Apply) -> None:
         if request.origin:
             request = self._made_local(request)
+        else:
+            request = msgspec.structs.replace(request, order=secrets.token_hex(8))
         intent = self._rollout.prepare(request, session.pid)
         session.send(intent.change.told(len(intent.plan.declared)))
         was_subscribed, session.is_subscribed = session.is_subscribed, True

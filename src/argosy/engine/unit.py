@@ -39,7 +39,7 @@ class Unit:
     waits_for_room: it may start but for what is scarce. started_at, ready_at: loop time of the last
     spawn and of the readiness that followed. since_s: epoch seconds of the last change of state.
     log_start: the size of its log when its process was ordered. last_lines: what it printed last, of
-    one that is given up.
+    one that is given up. order: name of the Apply that began it last.
     """
 
     def __init__(self, spec: ProcessSpec, crew: Surroundings) -> None:
@@ -47,6 +47,7 @@ class Unit:
         self.name = spec.name
         self.state = State.EXITED
         self.wanted = False
+        self.order = ""
         self.reason = "not started"
         self.last_end = ""  # how its last process ended, until one is ready
         self.since_s = time.time()
