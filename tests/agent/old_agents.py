@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import queue
 import socket
 import sys
 import threading
@@ -123,6 +124,22 @@ class OnlyHealthCheck(BaseAgent):
 
     def health_check(self) -> dict[str, Any]:
         return {"status": "warning", "queue": 3}
+
+
+class BeginsTooEarly(BaseAgent):
+    """Begins a loop before it calls its base: the loop asks for `running` at once."""
+
+    def __init__(self) -> None:
+        self.rounds: queue.Queue[bool] = queue.Queue()
+        threading.Thread(target=self.look, daemon=True).start()
+        self.first = self.rounds.get(timeout=20)
+        super().__init__()
+
+    def look(self) -> None:
+        self.rounds.put(self.running)
+
+    def _get_health_status(self) -> dict[str, Any]:
+        return {"first": self.first}
 
 
 class SlowConstructor(BaseAgent):

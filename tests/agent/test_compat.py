@@ -187,6 +187,10 @@ def test_a_payload_by_health_check_alone(start: Start) -> None:
     assert (said["status"], said["status_word"], said["queue"]) == ("degraded", "warning", 3)
 
 
+def test_a_loop_that_begins_before_the_base_does_runs(start: Start) -> None:
+    assert health(start("BeginsTooEarly"))["first"] is True
+
+
 # -- where the main thread is -------------------------------------------------------------------------
 
 

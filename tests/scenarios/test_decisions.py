@@ -27,6 +27,7 @@ def entry(number: int = 0, **more: object) -> dict[str, object]:
         ([entry(number) for number in range(17)], "17 decisions, and 16"),
         ([entry(number, shared=True) for number in range(4)], "4 shared decisions, and 3"),
         ([{"file": f"{n}.py", "why": "w", "adapter": "x\n"} for n in range(5)], "5 adapters, and 4"),
+        ([{"file": "a.py", "why": "w", "adapter": "x\n" * 41}], "41 lines, and 40"),
         ([entry(), entry()], "two entries about one file"),
         ([{"file": "a.py", "why": "w"}], "says nothing"),
         ([entry(adapter="x\n")], "says nothing, or two things"),
@@ -59,12 +60,20 @@ def test_a_doubled_body_goes(tmp_path: Path) -> None:
 
 
 def test_methods_come_back_from_another_file_and_are_counted_apart(tmp_path: Path) -> None:
-    (tmp_path / "old.py").write_text("class B:\n    def g(self):\n        return self.x\n")
+    body = "    def g(self):\n        return self.x + self.xs + self.x.x\n"
+    (tmp_path / "old.py").write_text(f"class B:\n{body}")
     text, told = apply(
-        tmp_path, restore={"source": "old.py", "into": "A", "names": ["B.g"], "renamed": {"x": "y"}}
+        tmp_path,
+        replace=[{"old": "one()", "new": "three()"}],
+        restore={"source": "old.py", "into": "A", "names": ["B.g"], "renamed": {"x": "y"}},
     )
-    assert "    def g(self):\n        return self.y\n" in text
-    assert told.restored == told.added == 3
+    assert "    def g(self):\n        return self.y + self.xs + self.y.x\n" in text
+    assert (told.restored, told.added, told.removed) == (3, 4, 1)
+
+
+def test_an_adapter_of_forty_lines_is_let_through(tmp_path: Path) -> None:
+    told = read(tmp_path, [{"file": "a.py", "why": "w", "adapter": "x\n" * 40}])
+    assert decisions.apply(tmp_path, told.decisions)[0].added == 40
 
 
 @pytest.mark.parametrize(
@@ -128,3 +137,18 @@ def test_the_last_traceback_is_part_of_the_account() -> None:
     assert account.last_error(log) == "KeyError: 1 (/t/a.py:3 in go)"
     assert account.last_error("A | all is well\nA | ERROR no device\n") == "ERROR no device"
     assert account.last_error("A | all is well\n") == ""
+
+
+@pytest.mark.parametrize(
+    ("health", "said"),
+    [
+        ({"status": "ok", "reason": "x"}, []),
+        ({"status": "degraded", "reason": "x", "peer_reachable": False}, ["it says so itself: x"]),
+        ({"status": "degraded", "peer_reachable": False}, ["it says so itself: peer_reachable: False"]),
+        ({"status": "degraded"}, ["it says so itself: no reason given"]),
+    ],
+)
+def test_the_own_word_of_an_agent_is_its_reason_or_what_it_denies(
+    health: dict[str, object], said: list[str]
+) -> None:
+    assert account.own_word(Look(7, "ready", "", health)) == said

@@ -13,7 +13,7 @@ from realfleet.look import Look
 _GOOD: Final = frozenset({"ok", "degraded"})
 _OLD_GOOD: Final = frozenset({"ok", "healthy", "degraded", "running", "success", "online", "active"})
 _TRACEBACK: Final = "Traceback (most recent call last):"
-_RAISED: Final = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning|Again)\b.*")
+RAISED: Final = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning|Again)\b.*")
 _FRAME: Final = re.compile(r'^\s*File "([^"]+)", line (\d+), in (.+)$')
 _PACKAGES: Final = re.compile(r"/[^'\"()]*?/site-packages/")
 _LOUD: Final = re.compile(r"\b(?:error|critical|fatal|failed|exception)\b", re.IGNORECASE)
@@ -46,7 +46,7 @@ def close(
     ready = [name for name in looks if name not in not_ready]
     degraded = {}
     for name in ready:
-        told = [*lacking.get(name, ()), *_own_word(looks[name])]
+        told = [*lacking.get(name, ()), *own_word(looks[name])]
         if told:
             degraded[name] = told
     main_port = [name for name in ready if looks[name].main is not None]
@@ -95,13 +95,14 @@ def _joined(reason: str, error: str) -> str:
     return error if not reason or reason in error else f"{error}; {reason}" if error else reason
 
 
-def _own_word(look: Look) -> list[str]:
+def own_word(look: Look) -> list[str]:
     """Return what an agent says of itself when it calls itself degraded."""
     health = look.health or {}
     if str(health.get("status", "")).lower() != "degraded":
         return []
     told = [health.get("reason"), health.get("error"), *_listed(health.get("warnings")), *_causes(health)]
-    return [f"it says so itself: {'; '.join(map(str, filter(None, told))) or 'no reason given'}"]
+    told = list(filter(None, told)) or [f"{key}: {each}" for key, each in health.items() if each is False]
+    return [f"it says so itself: {'; '.join(map(str, told)) or 'no reason given'}"]
 
 
 def _listed(value: object) -> list[object]:
@@ -124,9 +125,9 @@ def last_error(log: str) -> str:
             text = line.strip()
             if frame := _FRAME.match(line.strip()):
                 place = f"{frame[1]}:{frame[2]} in {frame[3]}"
-            elif _RAISED.match(text):
+            elif RAISED.match(text):
                 return f"{text[:300]} ({place})" if place else text[:300]
-    raised = [line.strip() for line in lines if _RAISED.match(line.strip())]
+    raised = [line.strip() for line in lines if RAISED.match(line.strip())]
     if raised:
         return raised[-1][:300]
     loud = [line.strip() for line in lines if _LOUD.search(line)]

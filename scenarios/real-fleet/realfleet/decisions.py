@@ -5,7 +5,7 @@ An entry is about one file, says why, and is one of
     replace: [{old: text that stands there once, new: text}, ...]   at most ten lines come
     delete: [{first: a line, until: a line}, ...]                   a doubled body
     restore: {source: another file of the tree, names: [Class.method, ...], into: Class}   counted apart
-    adapter: the text of a module that the tree lacks
+    adapter: the text of a module that the tree lacks; at most forty lines
     settings: {agent: {env: …, args: …}, ...}   of the fleet file, which is then `fleet.yaml`
 
 Beside the entries stands what agents go without here and do not say themselves (`lacking`): it changes
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -29,6 +30,7 @@ MOST: Final = 16
 MOST_SHARED: Final = 3
 MOST_ADAPTERS: Final = 4
 MOST_ADDED: Final = 10
+MOST_IN_ADAPTER: Final = 40
 FLEET_FILE: Final = "fleet.yaml"
 
 
@@ -124,11 +126,11 @@ def read_decisions(path: Path) -> Decisions:
     if len(set(files)) < len(files):
         raise ScenarioError(f"`{path}` has two entries about one file")
     for each in told.decisions:
-        _require_one_kind(each)
+        _require_sound(each)
     return told
 
 
-def _require_one_kind(each: Decision) -> None:
+def _require_sound(each: Decision) -> None:
     whole = [each.adapter is not None, bool(each.settings)]
     kinds = [bool(each.replace), bool(each.delete), each.restore is not None, *whole]
     if not any(kinds) or (any(whole) and sum(kinds) > 1):
@@ -141,6 +143,9 @@ def _require_one_kind(each: Decision) -> None:
         )
     if not each.why.strip():
         raise ScenarioError(f"the decision on `{each.file}` has no reason")
+    lines = len((each.adapter or "").splitlines())
+    if lines > MOST_IN_ADAPTER:
+        raise ScenarioError(f"the adapter `{each.file}` has {lines} lines, and {MOST_IN_ADAPTER} are allowed")
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -249,7 +254,7 @@ def _restored(root: Path, each: Decision, text: str) -> str:
     source = (root / wanted.source).read_text(encoding="utf-8")
     taken = [_body(source, wanted.source, name) for name in wanted.names]
     for old, new in wanted.renamed.items():
-        taken = [body.replace(f"self.{old}", f"self.{new}") for body in taken]
+        taken = [re.sub(rf"\bself\.{re.escape(old)}\b", f"self.{new}", body) for body in taken]
     end = _end_of_class(text, each.file, wanted.into)
     lines = text.splitlines(keepends=True)
     return "".join(lines[:end]) + "".join(f"\n{body}" for body in taken) + "".join(lines[end:])

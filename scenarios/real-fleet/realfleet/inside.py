@@ -15,11 +15,14 @@ import msgspec
 import yaml
 
 from realfleet.account import why_not
-from realfleet.look import Look, look_at
+from realfleet.again import settled
+from realfleet.look import Look, ask_health, look_at
+from realfleet.said import goes_without
 from realfleet.telling import ScenarioError, tell
 from realfleet.verbs import Argosy
 
 LINES: Final = 400
+_START_IS_OVER: Final = 2.0  # of the time that the fleet is left to settle
 _ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -57,15 +60,19 @@ def run(job: Job) -> dict[str, Any]:
         up = argosy.ask(
             "up", str(fleet), "-d", "--no-hub", "--timeout", str(job.timeout_s), within_s=job.timeout_s + 60
         )
-        seconds = time.monotonic() - began_s
+        up_s = time.monotonic()
+        seconds = up_s - began_s
         tell(
             f"{job.name}: {len(up['ready'])} of {up['declared']} ready for `up` in {seconds:.1f} s; settling"
         )
         if any(row["pid"] for row in argosy.ask("status", str(fleet))["agents"].values()):
             time.sleep(job.settle_s)
         looks = look_at(fleet, lambda: argosy.ask("status", str(fleet)))
+        if not job.is_counted_only:
+            until_s = up_s + _START_IS_OVER * job.settle_s
+            looks = settled(looks, lambda names: ask_health(fleet, names), until_s)
         unready = [name for name, look in looks.items() if why_not(name, look, "")]
-        logs = _last_lines(argosy, fleet, unready)
+        lines = _lines(argosy, fleet, unready if job.is_counted_only else list(looks))
         is_whole = True
     finally:
         began_s = time.monotonic()
@@ -77,19 +84,20 @@ def run(job: Job) -> dict[str, Any]:
         "stop_seconds": round(time.monotonic() - began_s, 1),
         "killed": down["killed"],
         "looks": {name: msgspec.to_builtins(each) for name, each in looks.items()},
-        "logs": logs,
+        "logs": {name: "\n".join(lines[name][-LINES:]) for name in unready},
+        "said": {name: told for name, each in lines.items() if (told := goes_without(each))},
         "written": _written(Path(job.tree), room / "upper"),
     }
 
 
-def _last_lines(argosy: Argosy, fleet: Path, names: list[str]) -> dict[str, str]:
-    """Return the last lines that each of these agents has written."""
+def _lines(argosy: Argosy, fleet: Path, names: list[str]) -> dict[str, list[str]]:
+    """Return what each of these agents has written so far, by line and without its name."""
     found: dict[str, list[str]] = {name: [] for name in names}
     for line in argosy.say("logs", str(fleet), *names).splitlines() if names else ():
-        name = line.partition("|")[0].strip()
-        if name in found:
-            found[name].append(line)
-    return {name: "\n".join(lines[-LINES:]) for name, lines in found.items()}
+        name, _, text = line.partition("|")
+        if name.strip() in found:
+            found[name.strip()].append(text.removeprefix(" "))
+    return found
 
 
 def surroundings(room: Path, without: str = "") -> dict[str, str]:

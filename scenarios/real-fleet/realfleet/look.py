@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,6 +81,13 @@ def look_at(fleet: Path, ask_status: Callable[[], Mapping[str, Any]]) -> dict[st
             **weight,
         )
     return looks
+
+
+def ask_health(fleet: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the health that these agents of a running fleet tell now, of those that answer."""
+    declared = yaml.safe_load(fleet.read_text(encoding="utf-8"))["agents"]
+    answers = _ask_all({(_HEALTH, name): declared[name]["health_port"] for name in names})
+    return {name: told for (_, name), answer in answers.items() if (told := _as_document(answer))}
 
 
 def _ask_all(ports: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], bytes]:

@@ -233,7 +233,8 @@ class Rounds:
             raise ScenarioError(
                 f"the decisions tell what `{unknown[0]}` goes without, and there is no such agent"
             )
-        closed = account.shortened(account.close(looks, seen["logs"], lacks), str(room / "seen"))
+        without = {name: [*lacks.get(name, ()), *seen["said"].get(name, ())] for name in looks}
+        closed = account.shortened(account.close(looks, seen["logs"], without), str(room / "seen"))
         told = self._told(made, checked, closed, looks, seen)
         told["seconds"] = round(time.monotonic() - began_s, 1)
         (self._room / f"{name}.json").write_text(

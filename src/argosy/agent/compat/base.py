@@ -35,6 +35,7 @@ class BaseAgent:
     name: str
     port: int
     health_check_port: int
+    running: bool = True  # also for loops that a constructor begins before it calls this class's
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
