@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.engine.folder import folder_of
+from argosy.fleet.load import load_fleet
+from argosy.hub.acts import Acts
+from argosy.hub.keeper import Keeper
+from argosy.hub.reading import Happened, Reading
+from argosy.hub.record import Event
 from argosy.hub.recovery import Recovery, Rule
+from argosy.hub.watch import Watch
 
 RULE = Rule(0, "restart", agents=frozenset({"A"}), times=2, within_s=100.0, pause_s=10.0)
 
@@ -63,3 +74,83 @@ def test_never_more_than_the_budget_in_any_stretch_of_its_time(
         begun += [now for each in made.attempts([alert()], now) if not each.is_last_word]
     for first in begun:
         assert sum(first <= at < first + within_s for at in begun) <= times
+
+
+FLEET = """fleet: toy
+agents: {A: {run: a.py}}
+hub: {recovery: [{do: run, run: ["true"], times: 2, within: 1h, pause: 30s}]}
+"""
+
+
+class Scene:
+    """A hub's keeper and watch, of a fleet whose recovery is a command that does nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "a.py").touch()
+        (folder / "fleet.yaml").write_text(FLEET)
+        self.keeper = Keeper(folder / "hub.db", "pc1", 0.0)
+        acts = Acts(self.keeper, folder_of(folder / "fleet.yaml"))
+        self.watch = Watch(self.keeper, "pc1", load_fleet(folder / "fleet.yaml"), [], acts)
+        self.now_s = time.time()
+
+    async def say(self, kind: str, *bodies: dict[str, Any], ago_s: float = 0.0) -> None:
+        at_ms = int((self.now_s - ago_s) * 1000)
+        await self.keeper.keep([Event(at_ms, kind, "A", body) for body in bodies])
+
+    def raise_alert(self) -> dict[str, Any]:
+        self.watch.alerting.restore("agent:A", self.now_s, ())
+        self.watch.alerting.hear_state("A", "failing", "")
+        return {**alert(), "key": "agent:A"}
+
+    async def recoveries(self, count: int) -> list[str]:
+        """Return how recoveries went, newest first, as soon as so much is told of them."""
+        async with asyncio.timeout(30):
+            while len(found := await self.keeper.read(_recoveries)) < count:
+                await asyncio.sleep(0.005)
+        return [each.event.body["outcome"] for each in found]
+
+    async def close(self) -> None:
+        self.watch.recovering.cancel()
+        await self.keeper.close()
+
+
+def _recoveries(reading: Reading) -> list[Happened]:
+    return reading.of_kinds(("recovery",), 0, 1 << 62)
+
+
+def test_a_budget_and_a_state_are_remembered_whatever_was_told_since(tmp_path: Path) -> None:
+    async def go() -> None:
+        scene = Scene(tmp_path)
+        await scene.say("recovery", *2 * [{"rule": 0, "outcome": "begun"}], ago_s=600.0)
+        await scene.say("state", {"state": "ready"})
+        await scene.say("log", *6000 * [{"text": "x"}])
+        await scene.watch.remember()
+        assert scene.watch.alerting.causes.stand("A").state == "ready"
+        scene.watch.recovering.look([scene.raise_alert()], scene.watch.now_s())
+        assert (await scene.recoveries(3))[0] == "budget spent"
+        await scene.close()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("step_s", [86_400.0, -86_400.0], ids=["forward", "back"])
+def test_a_clock_that_is_set_stops_no_recovery(
+    step_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def go() -> None:
+        scene, wall = Scene(tmp_path), time.time
+        recovering, raised = scene.watch.recovering, scene.raise_alert()
+        monkeypatch.setattr(time, "time", lambda: wall() + step_s)
+        recovering.look([raised], scene.watch.now_s())
+        assert sorted(await scene.recoveries(2)) == ["begun", "done"]
+        async with asyncio.timeout(30):
+            while not recovering.is_at_rest:
+                await asyncio.sleep(0.005)
+        recovering.look([raised], scene.watch.now_s() + 25)
+        assert recovering.is_at_rest  # for its pause
+        recovering.look([raised], scene.watch.now_s() + 61)
+        assert not recovering.is_at_rest
+        await scene.recoveries(4)
+        await scene.close()
+
+    asyncio.run(go())

@@ -210,16 +210,25 @@ class Reading:
                 found.append(Happened(Origin(machine, epoch, began), number, _decode_event(body)))
         return found
 
-    def of_kinds(self, kinds: Collection[str], from_ms: int, to_ms: int, most: int) -> list[Happened]:
-        """Return the events of some kinds, newest first, at most `most`."""
+    def of_kinds(
+        self,
+        kinds: Collection[str],
+        from_ms: int,
+        to_ms: int,
+        most: int | None = None,
+        subject: str | None = None,
+    ) -> list[Happened]:
+        """Return the events of some kinds, newest first, at most `most`; of one agent where one is named."""
+        which, arguments = ("AND subject = ? ", [subject]) if subject is not None else ("", [])
+        limit = -1 if most is None else most
         marks = ", ".join("?" * len(kinds))
         return [
             Happened(Origin(machine, epoch, began), number, _decode_event(row))
             for machine, epoch, began, number, row in self._base.execute(
                 "SELECT machine, epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
-                f"WHERE time_ms BETWEEN ? AND ? AND kind IN ({marks}) "
+                f"WHERE time_ms BETWEEN ? AND ? AND kind IN ({marks}) {which}"
                 "ORDER BY time_ms DESC, origin, number DESC LIMIT ?",
-                (from_ms, to_ms, *kinds, most),
+                [from_ms, to_ms, *kinds, *arguments, limit],
             )
         ]
 

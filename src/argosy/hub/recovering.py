@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -32,12 +32,13 @@ _log = logging.getLogger("argosy.hub")
 
 
 class Recovering:
-    """One machine's recoveries."""
+    """One machine's recoveries. now_s: returns epoch seconds by a clock that goes on evenly."""
 
-    def __init__(self, keeper: Keeper, acts: Acts, alerting: Alerting) -> None:
+    def __init__(self, keeper: Keeper, acts: Acts, alerting: Alerting, now_s: Callable[[], float]) -> None:
         self._keeper = keeper
         self._acts = acts
         self._alerting = alerting
+        self._now_s = now_s
         self._recovery = Recovery()
         self._folder = ""
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by alert
@@ -51,7 +52,14 @@ class Recovering:
     def remember(self, event: Event) -> None:
         """Count an attempt of an earlier life of this hub."""
         if event.body.get("outcome") == "begun":
-            self._recovery.remember(event.body["rule"], event.subject, event.time_ms / 1000)
+            at_s = min(
+                event.time_ms / 1000, self._now_s()
+            )  # ahead: its clock was set back
+            self._recovery.remember(event.body["rule"], event.subject, at_s)
+
+    def within_s(self) -> float:
+        """Return how far back attempts count."""
+        return max((rule.within_s for rule in self._recovery.rules), default=0.0)
 
     def look(self, open_: Iterable[Mapping[str, Any]], now_s: float) -> None:
         """Begin what is due; nothing about agents that somebody works on, nor while something is at it, nor
@@ -77,7 +85,12 @@ class Recovering:
     def _on_made(self, attempt: Attempt, _: asyncio.Task[None]) -> None:
         """Give it the time to show, also where it took long."""
         del self._tasks[attempt.key]
-        self._rests_until_s[attempt.key] = time.time() + attempt.rule.pause_s
+        self._rests_until_s[attempt.key] = self._now_s() + attempt.rule.pause_s
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._tasks
 
     def cancel(self) -> None:
         """Leave what is under way."""

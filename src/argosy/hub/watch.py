@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 0.5
 SETTLE_S: Final = 5.0  # without a supervisor's word nothing is judged for so long
-_REMEMBERED: Final = 5000  # events that are looked at again when a hub begins
+_ACTIONS: Final = 5000  # that are looked at again when a hub begins
+_STATES: Final = 50  # of each agent, likewise
 
 
 class Watch:
@@ -57,7 +58,7 @@ class Watch:
         self.alerting = Alerting()
         self._unkept = Unkept(keeper)
         self._unkept.on_kept = self._wake
-        self.recovering = Recovering(keeper, acts, self.alerting)
+        self.recovering = Recovering(keeper, acts, self.alerting, self.now_s)
         self.deliveries: list[Delivery] = []
         self.open: dict[str, dict[str, Any]] = {}  # alerts that are raised, by key
         self.tasks = Tasks()
@@ -71,6 +72,7 @@ class Watch:
     def take(self, fleet: Fleet) -> None:
         """Go by this fleet from now on."""
         alerts = fleet.hub.alerts
+        self._agents = tuple(fleet.agents)
         self._is_pace_told = alerts.slow_start
         self.alerting.take(
             needs_of_specs(fleet.agents),
@@ -190,23 +192,19 @@ class Watch:
         week_ms = int(MOST_ASKED_S * 1000)
 
         def look(reading: Reading) -> tuple[list[Event], list[Event], list[Happened]]:
-            events = [
-                each.event
-                for each in reading.events(most=_REMEMBERED)
-                if each.origin.machine == self._machine
-            ]
-            actions = reading.of_kinds(("action",), now_ms - week_ms, now_ms + week_ms, _REMEMBERED)
-            return events[::-1], [each.event for each in reading.alerts(self._machine)], actions[::-1]
+            alerts = [each.event for each in reading.alerts(self._machine)]
+            actions = reading.of_kinds(("action",), now_ms - week_ms, now_ms + week_ms, _ACTIONS)
+            return self._told_of_agents(reading), alerts, actions[::-1]
 
-        events, alerts, actions = await self._keeper.read(look)
+        told, alerts, actions = await self._keeper.read(look)
         for action in actions:
             self.hear_action(action.origin.machine, action.event)
-        for event in events:
+        for event in told:
             if event.kind == "state":
                 self.alerting.hear_state(
                     event.subject, event.body.get("state", ""), event.body.get("text", "")
                 )
-            elif event.kind == "recovery":
+            else:
                 self.recovering.remember(event)
         for event in alerts:
             key = str(event.body["key"])
@@ -216,6 +214,17 @@ class Watch:
                 self.open.pop(key, None)
         for key, body in self.open.items():
             self.alerting.restore(key, body["since_s"], body.get("dependents", ()))
+
+    def _told_of_agents(self, reading: Reading) -> list[Event]:
+        """Return this machine's last states of each agent, and all recoveries that count for a budget, oldest
+        first; whatever else has been told since, as log lines are by the thousand, pushes none of them out.
+        """
+        since_ms = int((time.time() - self.recovering.within_s()) * 1000)
+        found = reading.of_kinds(("recovery",), since_ms, 1 << 62)
+        for agent in self._agents:
+            found += reading.of_kinds(("state",), 0, 1 << 62, _STATES, agent)
+        found.sort(key=lambda each: (each.event.time_ms, each.origin.began_ms, each.number))
+        return [each.event for each in found if each.origin.machine == self._machine]
 
     def _look(self) -> None:
         for sight in self._sights:
