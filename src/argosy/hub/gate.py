@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from argosy.fault import Fault
+from argosy.fault import Fault, RefusedError
 from argosy.hub.token import is_token
 
 _POLICY: Final = (
@@ -117,11 +117,29 @@ def check_token(request: Request, token: Path) -> None:
     """Raise GateError where a request does not carry the token."""
     scheme, _, word = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not word.strip():
-        fault = Fault("Authorization", "no-token", "an action needs the hub's token", _TOKEN_HINT)
+        fault = Fault("Authorization", "no-token", "this needs the hub's token", _TOKEN_HINT)
         raise GateError(HTTPStatus.UNAUTHORIZED, fault)
     if not is_token(token, word.strip()):
         fault = Fault("Authorization", "wrong-token", "this is not the hub's token", _TOKEN_HINT)
         raise GateError(HTTPStatus.UNAUTHORIZED, fault)
+
+
+def check_sight(request: Request, token: Path) -> None:
+    """Let who asks see what agents printed: this machine, or one with the token. Raises GateError.
+
+    It may be confidential, and is not for whoever reaches the port.
+    """
+    if not is_near(request):
+        check_token(request, token)
+
+
+def has_sight(request: Request, token: Path) -> bool:
+    """Return whether `check_sight` lets who asks through."""
+    try:
+        check_sight(request, token)
+    except (GateError, RefusedError):
+        return False
+    return True
 
 
 def is_near(request: Request) -> bool:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from argosy.engine.diary import Entry
 from argosy.engine.timeline import Timeline, last_starts
 from argosy.fleet.graph import graph_of
+from argosy.hub.gate import check_sight, has_sight
 from argosy.hub.reading import Happened
 from argosy.hub.watch import needs_of_specs
 
@@ -28,6 +29,7 @@ _START_EVENTS: Final = 60_000
 _OF_STARTS: Final = ("apply", "account", "order", "state", "adopted", "supervisor")
 _WORTH_A_MARK: Final = ("alert", "apply", "restart", "action", "recovery", "blind", "sighted", "supervisor")
 _MOST_MARKS: Final = 400
+_MOST_NUMBER: Final = 1 << 62
 
 
 class History:
@@ -60,19 +62,26 @@ class History:
         return answered({"agent": agent, "figure": figure, "times": list(at), "values": list(values)})
 
     async def events(self, request: Request) -> Response:
-        """Return events, newest first: `from`, `to`, `agent`, `kind`, `most`."""
+        """Return events, newest first: `from`, `to`, `agent`, `kind`, `most`.
+
+        Log lines are asked for by their kind as those of `/api/agents/NAME/log` are: by others than this
+        machine with the token. Among other events they stay, without what was printed.
+        """
         query = request.query_params
+        sees_lines = has_sight(request, self._hub.token_file)
         from_ms, to_ms = number(query.get("from"), 0), number(query.get("to"), 1 << 62)
         most = min(_MOST_EVENTS, max(1, number(query.get("most"), 200)))
-        kinds = query.getlist("kind")
+        kinds, agent = query.getlist("kind"), query.get("agent")
+        if "log" in kinds:
+            check_sight(request, self._hub.token_file)
         happened = await self._hub.keeper.read(
             lambda reading: (
-                reading.of_kinds(kinds, from_ms, to_ms, most)
+                reading.of_kinds(kinds, from_ms, to_ms, most, agent)
                 if kinds
-                else reading.events(from_ms, to_ms, query.get("agent"), most)
+                else reading.events(from_ms, to_ms, agent, most)
             )
         )
-        return answered({"events": [told(each) for each in happened]})
+        return answered({"events": [told(each, sees_lines=sees_lines) for each in happened]})
 
     async def at(self, request: Request) -> Response:
         """Return all agents as they were at a `time` (epoch milliseconds)."""
@@ -124,9 +133,11 @@ class History:
         return answered({"first": first / 1000, "now": now / 1000, "marks": marks})
 
 
-def told(happened: Happened) -> dict[str, Any]:
-    """Return an event as it is told."""
+def told(happened: Happened, *, sees_lines: bool) -> dict[str, Any]:
+    """Return an event as it is told; without `sees_lines` what an agent printed is named as withheld."""
     event = happened.event
+    printed = {name for name in event.body if name == "lines" or (name == "text" and event.kind == "log")}
+    withheld = set() if sees_lines else printed
     return {
         "machine": happened.origin.machine,
         "epoch": happened.origin.epoch,
@@ -134,7 +145,8 @@ def told(happened: Happened) -> dict[str, Any]:
         "time": event.time_ms / 1000,
         "kind": event.kind,
         "agent": event.subject,
-        **{name: value for name, value in event.body.items() if name != "mono"},
+        **{name: value for name, value in event.body.items() if name != "mono" and name not in withheld},
+        **({"withheld": sorted(withheld)} if withheld else {}),
     }
 
 
@@ -145,13 +157,16 @@ def answered(value: Mapping[str, Any], code: int = 200) -> Response:
 
 
 def number(text: str | None, otherwise: int) -> int:
-    """Return a number of a query. Raises HTTPException: it is none."""
+    """Return a number of a query. Raises HTTPException: it is none, or one that no record can have."""
     if text is None:
         return otherwise
     try:
-        return int(float(text))
+        found = int(float(text))
     except (ValueError, OverflowError):
         raise HTTPException(400, f"`{text}` is no number") from None
+    if abs(found) > _MOST_NUMBER:
+        raise HTTPException(400, f"`{text}` is out of range: numbers go from -2^62 to 2^62")
+    return found
 
 
 def _entry(happened: Happened) -> Entry:

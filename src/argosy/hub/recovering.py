@@ -52,9 +52,7 @@ class Recovering:
     def remember(self, event: Event) -> None:
         """Count an attempt of an earlier life of this hub."""
         if event.body.get("outcome") == "begun":
-            at_s = min(
-                event.time_ms / 1000, self._now_s()
-            )  # ahead: its clock was set back
+            at_s = min(event.time_ms / 1000, self._now_s())  # ahead: its clock was set back
             self._recovery.remember(event.body["rule"], event.subject, at_s)
 
     def within_s(self) -> float:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from argosy.fault import Fault, InputError
 from argosy.hub.exposition import CONTENT_TYPE, exposition
-from argosy.hub.gate import Gate, GateError, check_token, fault_response, is_near
+from argosy.hub.gate import Gate, GateError, check_sight, fault_response, has_sight
 from argosy.hub.history import History, answered, number, told
 from argosy.hub.orders import Orders
 from argosy.hub.standing import said
@@ -141,12 +141,13 @@ class _Pages:
         name = request.path_params["agent"]
         found = self._standings(name)
         happened = await self._hub.keeper.read(lambda reading: reading.events(subject=name, most=50))
+        sees_lines = has_sight(request, self._hub.token_file)
         return answered(
             {
                 "agents": [
                     {**said(each), "figures": each.figures, "figures_ms": each.figures_ms} for each in found
                 ],
-                "events": [told(each) for each in happened],
+                "events": [told(each, sees_lines=sees_lines) for each in happened],
             }
         )
 
@@ -167,14 +168,10 @@ class _Pages:
         return answered({"agent": name, "health": answer})
 
     async def log(self, request: Request) -> Response:
-        """Return the last `n` lines of an agent of this machine; to others than this machine with the token.
-
-        What agents print may be confidential, and is not for whoever reaches the port.
-        """
+        """Return the last `n` lines of an agent of this machine; to other machines with the token."""
         name = request.path_params["agent"]
         self._standings(name)
-        if not is_near(request):
-            check_token(request, self._hub.token_file)
+        check_sight(request, self._hub.token_file)
         most = min(_MOST_LINES, max(1, number(request.query_params.get("n"), 40)))
         lines = await asyncio.to_thread(self._hub.last_lines, name, most)
         return answered({"agent": name, "lines": lines})

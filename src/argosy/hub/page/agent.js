@@ -1,5 +1,5 @@
 // One agent: what it says of itself, its figures over time, restarts, last lines, needs and dependents.
-import { $, agentLink, clock, element, fetched, mark, size, spaced, span } from "./dom.js";
+import { $, agentLink, clock, element, fetched, headers, mark, size, spaced, span } from "./dom.js";
 import { dependents, fleet, needs, nowS, standing } from "./fleet.js";
 import { act, canAct } from "./actions.js";
 import { line } from "./events.js";
@@ -73,8 +73,7 @@ async function drawHealth() {
 export async function drawLog() {
   const mine = name;
   if (fleet.momentS !== null) { parts.log.textContent = "argosy logs has the lines of then."; return; }
-  const token = sessionStorage.getItem("token"), headers = token ? { authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(`api/agents/${encodeURIComponent(mine)}/log?n=40`, { headers }), told = await answer.json();
+  const answer = await fetch(`api/agents/${encodeURIComponent(mine)}/log?n=40`, { headers: headers() }), told = await answer.json();
   if (mine !== name) return;
   const text = answer.ok ? told.lines.join("\n") || "It has printed nothing on this machine." : told.errors[0].message;
   if (parts.log.textContent !== text) parts.log.textContent = text;

@@ -46,8 +46,14 @@ export function agentLink(name, text = name) {
 
 export const spaced = (nodes) => nodes.flatMap((node, at) => (at ? [", ", node] : [node]));
 
+// Nothing but this page knows the token; to a hub elsewhere it shows what agents printed.
+export function headers() {
+  const token = sessionStorage.getItem("token");
+  return token ? { authorization: `Bearer ${token}` } : {};
+}
+
 export async function fetched(path) {
-  const answer = await fetch(path);
+  const answer = await fetch(path, { headers: headers() });
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.errors?.[0]?.message ?? `${path}: ${answer.status}`);
   return body;

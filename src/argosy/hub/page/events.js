@@ -6,7 +6,7 @@ const KINDS = ["", "state", "alert", "action", "recovery", "restart", "apply", "
 let kind = "";
 
 export function line(event) {
-  const what = [event.kind, event.do, event.state, event.outcome, event.text].filter(Boolean).join(" · ");
+  const what = [event.kind, event.do, event.state, event.outcome, event.text, event.withheld && "what it printed is shown with the token"].filter(Boolean).join(" · ");
   return element("li", {}, element("time", {}, `${clock(event.time)} `), event.machine ? `${event.machine} · ` : "",
     ...(fleet.declared.has(event.agent) ? [agentLink(event.agent), " · "] : []), what);
 }
