@@ -53,8 +53,9 @@ class Sshd:
     def ssh(self, *options: str, key: str = "user", known: str = "known") -> list[str]:
         """Return the words of the ssh command for it. key, known: files of its folder."""
         words = ["ssh", "-F", "none", "-p", str(PORT), "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"]
-        words += ["-o", f"UserKnownHostsFile={self.root / known}", "-i", str(self.root / key), *options]
-        return words
+        words += ["-o", f"UserKnownHostsFile={self.root / known}", "-i", str(self.root / key)]
+        # By name: inside a network of a plain user, ssh takes its user for root.
+        return [*words, "-l", pwd.getpwuid(os.getuid()).pw_name, *options]
 
 
 def _as_user() -> list[str]:
