@@ -116,6 +116,7 @@ def test_a_pause_of_our_own_is_not_held_against_the_peer(clock: Clock) -> None:
 
 def test_who_owes_nothing_is_not_watched(clock: Clock) -> None:
     watched, frozen = watch(clock, look=False)
+    watched.is_awaited = False  # the answer came
     clock.advance(10)
     assert (frozen, clock.pending) == ([], [])
     watched.begin(was_idle=True)

@@ -151,6 +151,37 @@ def test_a_stopped_peer_is_frozen_and_works_again_when_continued(fleet: LittleFl
     assert seconds < 2.5  # 1.5 by the rule, the rest for a busy machine
 
 
+def test_a_stopped_peer_is_found_by_calls_with_short_deadlines(fleet: LittleFleet) -> None:
+    echo = fleet.start("Echo")
+
+    async def use(peer: Peer) -> set[str]:
+        await peer.echo(text="dialled")
+        echo.process.send_signal(signal.SIGSTOP)
+        names: set[str] = set()
+        ends_at = time.monotonic() + 30
+        while "NotSent" not in names and time.monotonic() < ends_at:  # no lane carries it
+            names |= set(await ends([peer.call("echo", text="x", timeout=0.3)]))
+        echo.process.send_signal(signal.SIGCONT)
+        assert await peer.echo(text="again") == "again"
+        return names
+
+    assert "NotSent" in with_peer(fleet, use)
+
+
+def test_a_living_peer_whose_calls_are_all_cancelled_is_not_frozen(fleet: LittleFleet) -> None:
+    fleet.start("Echo")
+
+    async def use(peer: Peer) -> tuple[set[str], int]:
+        await peer.echo(text="dialled")
+        names: set[str] = set()
+        for _ in range(5):  # none of them in flight when the half second of a beat is over
+            names |= set(await ends([peer.call("wait", seconds=60, timeout=0.2)]))
+            await asyncio.sleep(0.35)
+        return names, peer._channel.statistics()["lanes"]
+
+    assert with_peer(fleet, use) == ({"DeadlineExceeded"}, 1)
+
+
 def test_a_long_call_of_a_living_peer_is_not_frozen(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:

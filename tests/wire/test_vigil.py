@@ -61,7 +61,7 @@ class Watched:
         self.is_owed = True
 
     def hear(self, *, is_owed: bool) -> None:
-        self.vigil.heard_us = self.clock.now_us
+        self.vigil.heard_us, self.vigil.is_awaited = self.clock.now_us, False
         self.is_owed = is_owed
 
 
@@ -86,3 +86,41 @@ def test_a_send_does_not_excuse_the_silence_before_it(monkeypatch: pytest.Monkey
     on.send()
     on.clock.pass_s(0.26)
     assert on.frozen == [pytest.approx(SILENCE_S, abs=0.01)]
+
+
+def test_requests_that_are_over_do_not_excuse_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers with a second of time, or none waiting any more, found the dead lane by TCP's own patience."""
+    on = Watched(monkeypatch)
+    for _ in range(2):
+        on.send()
+        on.clock.pass_s(0.6)
+        on.is_owed = False
+    on.clock.pass_s(0.1)
+    assert on.frozen == [pytest.approx(SILENCE_S, abs=0.01)]
+
+
+def test_a_sign_of_life_ends_the_silence_of_cancelled_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = Watched(monkeypatch)
+    for _ in range(10):
+        on.send()
+        on.clock.pass_s(0.3)
+        on.hear(is_owed=False)
+        on.clock.pass_s(0.8)
+    on.clock.pass_s(10)
+    assert (on.frozen, on.clock.timers) == ([], [])
+
+
+def test_pauses_between_calls_are_excused_once_in_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = Watched(monkeypatch)
+
+    def call_after(pause_s: float) -> None:
+        on.clock.now_us += int(pause_s * 1e6)  # no timer is looked at
+        on.send()
+        on.clock.pass_s(0.1)
+        on.is_owed = False
+
+    call_after(0)
+    call_after(10)
+    assert on.frozen == []
+    call_after(10)
+    assert len(on.frozen) == 1

@@ -261,6 +261,7 @@ class Callee:
             if inquiry:
                 self.in_flight -= 1
                 inquiry.drop()
+                caller.owes_beat = True
             else:
                 self._counts["late"] += 1
 

@@ -49,7 +49,10 @@ class Callers:
         self.known[caller.key] = caller
 
     def keep_beating(self, caller: Caller) -> None:
-        """Tell it regularly that the work loop turns, for as long as it has something in flight."""
+        """Tell it regularly that the work loop turns, for as long as it has something in flight.
+
+        What was cancelled is followed by one beat more: each request gets a sign of life.
+        """
         self._busy[caller.key] = caller
         if not self._beat:
             self._beat = self._reactor.later(BEAT_S, self._on_beat)
@@ -81,7 +84,7 @@ class Callers:
     def _on_beat(self) -> None:
         self._beat = None
         for key, caller in list(self._busy.items()):
-            if not caller.inquiries:
+            if not caller.inquiries and not caller.owes_beat:
                 del self._busy[key]
             elif not caller.due and self._beat_to(caller) is False:  # with messages due it is full
                 self.forget(caller)
@@ -92,4 +95,5 @@ class Callers:
     def _beat_to(self, caller: Caller) -> bool | None:
         since_us = min((i.since_us for i in caller.inquiries.values()), default=0)
         oldest_s = (now_us() - since_us) / 1e6 if since_us else 0.0
+        caller.owes_beat = False
         return caller.way.send(self._make_beat(oldest_s))

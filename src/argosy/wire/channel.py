@@ -276,7 +276,8 @@ class Channel:
         if head is None:
             return
         kind, _, state, _, _ = head
-        self._vigil.heard_us = now_us()
+        vigil = self._vigil
+        vigil.heard_us, vigil.is_awaited = now_us(), False
         if state != self._standing.code:
             self._standing.take(state)
         if kind == frame.REPLY:

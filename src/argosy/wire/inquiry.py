@@ -95,11 +95,12 @@ class Caller:
     fastest journey; a deadline plus that can only err towards executing.
     batch: how many replies make a full message.
     due: whole messages that could not leave yet.
+    owes_beat: a request was cancelled, so no answer will tell the caller that this agent lives.
     """
 
     __slots__ = (
         *("batch", "due", "full_since_s", "heard_s", "inquiries", "is_routed", "key", "least_us", "name"),
-        *("outbox", "way"),
+        *("outbox", "owes_beat", "way"),
     )
 
     def __init__(self, key: Key, way: Way, name: str, least_us: int) -> None:
@@ -114,6 +115,7 @@ class Caller:
         self.due: list[tuple[bytes, Sequence[frame.Bytes]]] = []
         self.heard_s = time.monotonic()
         self.full_since_s = 0.0
+        self.owes_beat = False
 
 
 class ArgosyInquiry(msgspec.Struct, eq=False, weakref=False):
