@@ -484,7 +484,7 @@ import select, socket, sys
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as cable:
     cable.bind((sys.argv[1], 3))
     print("ready", flush=True)
-    while sys.stdin not in select.select([cable, sys.stdin], [], [])[0]:
+    while cable in select.select([cable, sys.stdin], [], [])[0]:  # what was heard before the end too
         sys.stdout.buffer.write(cable.recv(65536))
 """
 
