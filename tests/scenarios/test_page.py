@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from realfleet.page import as_page
 
 _SIDE = {
@@ -28,7 +30,9 @@ _SIDE = {
     "rules_only": 1,
     "shared_only": 1,
     "decisions": 1,
+    "fleet_files": 2,
     "made": {
+        "refit": {"sites": {"A401": {"migrated": 0, "refused": 663}, "A402": {"migrated": 0, "refused": 7}}},
         "decisions": [
             {
                 "file": "a.py",
@@ -39,14 +43,30 @@ _SIDE = {
                 "why": "it is gone",
                 "shared": True,
             }
-        ]
+        ],
     },
 }
 
 
+_AUDITS = {
+    "all": {
+        "before": {"unparseable": 194, "health": 36, "implementations": 30, "addresses": 498},
+        "after": {"unparseable": 18, "health": 58, "implementations": 32, "addresses": 750},
+    },
+    "both": {
+        "before": {"unparseable": 194, "health": 35, "implementations": 29, "addresses": 497},
+        "after": {"unparseable": 18, "health": 24, "implementations": 22, "addresses": 493},
+    },
+}
+
+
+def _told(before: dict[str, Any]) -> dict[str, Any]:
+    sides = {"before": before, "after": _SIDE, "audits": _AUDITS}
+    return {**sides, "ablation": {"bind-arbiter": 0}, "seconds": 61.5}
+
+
 def test_the_page_has_all_of_the_account() -> None:
-    told = {"before": _SIDE, "after": _SIDE, "ablation": {"bind-arbiter": 0}, "seconds": 61.5}
-    page = as_page(told)
+    page = as_page(_told(_SIDE))
     for row in (
         "| **ready** | **2** | **2** |",
         "| complete | 1 | 1 |",
@@ -60,7 +80,29 @@ def test_the_page_has_all_of_the_account() -> None:
         "| A | whisper |",
         "| B | refit left its own: it forks |",
         "| holds the main thread | 2 |",
+        "| B | holds the main thread, reads the command line |",
+        "194 files do not parse as found, 18 made over",
+        "| loops of their own that answer for health (H201) | 36 | 58 |",
+        "| addresses written out (A401, A402) | 498 | 750 |",
+        "| addresses written out (A401, A402), files of both | 497 | 493 |",
+        "`fleet.files` names the 2 that are taken",
+        "Addresses that are written out stay as they are",
+        "(670 sites refused)",
         "With the 1 shared decisions: **1**",
         "The whole run took 61.5 s.",
     ):
         assert row in page
+
+
+def test_the_page_says_what_it_has_not_measured() -> None:
+    said = "none comes up the old\nway, so there is no start time of old"
+    assert said not in as_page(_told(_SIDE))
+    assert said in as_page(_told({**_SIDE, "ready": []}))
+
+
+def test_addresses_that_have_moved_are_counted() -> None:
+    sites = {"A401": {"migrated": 5, "refused": 1}}
+    after = {**_SIDE, "made": {"decisions": [], "refit": {"sites": sites}}}
+    page = as_page({**_told(_SIDE), "after": after})
+    assert "5 became the fleet's, and 1 were refused" in page
+    assert "stay as they are" not in page

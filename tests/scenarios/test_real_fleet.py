@@ -64,6 +64,8 @@ def test_a_small_old_tree_from_nothing_to_what_can_start(tmp_path: Path) -> None
     assert after["most_contexts"] == 1
     assert after["killed"] == []
     assert after["decisions"] == 1
+    audits = told["audits"]["both"]
+    assert audits["before"]["health"] > audits["after"]["health"]
     assert after["written"]["new"] >= 1  # in the overlay
     assert not (tmp_path / "old tree" / "written.txt").exists()
     found = {str(path.relative_to(tmp_path / "old tree")) for path in (tmp_path / "old tree").rglob("*")}
@@ -77,7 +79,7 @@ def test_the_real_fleet_comes_up(corpus: Path) -> None:
     told = run(f"--tree={corpus}", "--quick", within_s=1150)["after"]
     assert len(told["ready"]) + len(told["not_ready"]) == 84
     assert len(told["ready"]) >= 76
-    assert len(told["ready"]) - len(told["degraded"]) >= 61
+    assert len(told["ready"]) - len(told["degraded"]) >= 60
     assert len(told["main_port"]) >= 66
     assert told["decisions"] <= 16
     assert told["contexts"] <= told["processes"] + 6
@@ -90,9 +92,12 @@ def test_each_part_of_what_brings_the_real_fleet_up_is_worth_something(corpus: P
     told = run(f"--tree={corpus}", "--full", within_s=3500)
     before, after = told["before"], told["after"]
     assert before["ready"] == []
-    assert after["rules_only"] >= 50
-    assert after["shared_only"] >= 64
-    assert len(after["ready"]) >= 78
+    assert after["rules_only"] >= 30
+    assert after["shared_only"] >= 66
+    assert len(after["ready"]) >= 80
+    assert len(after["ready"]) - len(after["degraded"]) >= 63
+    assert len(after["main_port"]) >= 68
+    assert after["decisions"] <= 16
     assert all(count <= len(after["ready"]) - 3 for count in told["ablation"].values())
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import yaml
 
 from realfleet.account import why_not
 from realfleet.again import settled
+from realfleet.audited import figures
 from realfleet.look import Look, ask_health, look_at
 from realfleet.said import goes_without
 from realfleet.telling import ScenarioError, tell
@@ -31,7 +33,7 @@ class Job(msgspec.Struct, frozen=True):
 
     without: the part of the base that this round does without. patience_s: how long an agent may take to
     start, 0 for what the fleet file says. is_counted_only: the fleet is not stopped in order, the end of the
-    chamber ends it.
+    chamber ends it. is_audited: `argosy audit` looks at the tree while the fleet settles, which is a wait.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Job(msgspec.Struct, frozen=True):
     without: str = ""
     patience_s: float = 0.0
     is_counted_only: bool = False
+    is_audited: bool = False
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -56,38 +59,45 @@ def run(job: Job) -> dict[str, Any]:
     fleet = seen / "fleet.yaml"
     _count_one_defect_once(fleet, job.patience_s)
     began_s, is_whole = time.monotonic(), False
-    try:
-        up = argosy.ask(
-            "up", str(fleet), "-d", "--no-hub", "--timeout", str(job.timeout_s), within_s=job.timeout_s + 60
-        )
-        up_s = time.monotonic()
-        seconds = up_s - began_s
-        tell(
-            f"{job.name}: {len(up['ready'])} of {up['declared']} ready for `up` in {seconds:.1f} s; settling"
-        )
-        if any(row["pid"] for row in argosy.ask("status", str(fleet))["agents"].values()):
-            time.sleep(job.settle_s)
-        looks = look_at(fleet, lambda: argosy.ask("status", str(fleet)))
-        if not job.is_counted_only:
-            until_s = up_s + _START_IS_OVER * job.settle_s
-            looks = settled(looks, lambda names: ask_health(fleet, names), until_s)
-        unready = [name for name, look in looks.items() if why_not(name, look, "")]
-        lines = _lines(argosy, fleet, unready if job.is_counted_only else list(looks))
-        is_whole = True
-    finally:
-        began_s = time.monotonic()
-        down = {"killed": []} if is_whole and job.is_counted_only else argosy.ask("down", str(fleet))
-        redis.terminate()
+    with ThreadPoolExecutor(1) as aside:
+        try:
+            words = ("up", str(fleet), "-d", "--no-hub", "--timeout", str(job.timeout_s))
+            up = argosy.ask(*words, within_s=job.timeout_s + 60)
+            seconds = time.monotonic() - began_s
+            ready = f"{len(up['ready'])} of {up['declared']} ready for `up`"
+            tell(f"{job.name}: {ready} in {seconds:.1f} s; settling")
+            audit = aside.submit(argosy.ask, "audit", job.tree) if job.is_audited else None
+            looks = _looks(job, argosy, fleet)
+            unready = [name for name, look in looks.items() if why_not(name, look, "")]
+            lines = _lines(argosy, fleet, unready if job.is_counted_only else list(looks))
+            is_whole = True
+        finally:
+            began_s = time.monotonic()
+            down = {"killed": []} if is_whole and job.is_counted_only else argosy.ask("down", str(fleet))
+            stop_s = time.monotonic() - began_s
+            redis.terminate()
     return {
         "up": up,
         "start_seconds": round(seconds, 1),
-        "stop_seconds": round(time.monotonic() - began_s, 1),
+        "stop_seconds": round(stop_s, 1),
         "killed": down["killed"],
         "looks": {name: msgspec.to_builtins(each) for name, each in looks.items()},
         "logs": {name: "\n".join(lines[name][-LINES:]) for name in unready},
         "said": {name: told for name, each in lines.items() if (told := goes_without(each))},
         "written": _written(Path(job.tree), room / "upper"),
+        "audit": figures(audit.result()) if audit else None,
     }
+
+
+def _looks(job: Job, argosy: Argosy, fleet: Path) -> dict[str, Look]:
+    """Return a look at each agent when the fleet has settled, and the start is over for who watches it."""
+    until_s = time.monotonic() + _START_IS_OVER * job.settle_s
+    if any(row["pid"] for row in argosy.ask("status", str(fleet))["agents"].values()):
+        time.sleep(job.settle_s)
+    looks = look_at(fleet, lambda: argosy.ask("status", str(fleet)))
+    if job.is_counted_only:
+        return looks
+    return settled(looks, lambda names: ask_health(fleet, names), until_s)
 
 
 def _lines(argosy: Argosy, fleet: Path, names: list[str]) -> dict[str, list[str]]:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from realfleet.audited import ADDRESSES
+
 _MIB: Final = 2**20
 
 _HEAD = """\
@@ -28,10 +30,34 @@ is measured, and what *ready*, *degraded* and *complete* mean:
 _MEANS = """\
 What makes it over: `argosy repair --apply` (files that do not parse, names, what ends every start; packages
 that are not installed here are told by `--absent`), `argosy refit --apply` (the tree's own base class and
-lookups give way to argosy's, contexts become leases, addresses the fleet's), then
-`scenarios/real-fleet/decisions.yaml`. No file outside the manifests and the decisions changed, and a start
-changes none: what the agents write lands in an overlay ({new} new files, {over} of the tree's own written
-over).
+lookups give way to argosy's, contexts become leases, health loops that it can take over go), then
+`scenarios/real-fleet/decisions.yaml`. {addresses}
+
+No file outside the manifests and the decisions changed, and a start changes none: what the agents write
+lands in an overlay ({new} new files, {over} of the tree's own written over).
+"""
+
+_STAY = (
+    "Addresses that are written out stay as they are: the fleet file that `argosy import` makes has no "
+    "environments with addresses of their own, so that refit has nothing to move them to "
+    "({refused} sites refused)."
+)
+_MOVED = "Of the addresses that are written out, {migrated} became the fleet's, and {refused} were refused."
+
+_INPUT = """\
+The decision file also says which fleet is meant, which is an input and no decision: the tree describes
+several, and `fleet.files` names the {files} that are taken.
+"""
+
+_OLD_START = """\
+The `argosy up` of the tree as found is the time until the last of its agents has ended: none comes up the old
+way, so there is no start time of old to compare with.
+"""
+
+_AUDITED = """\
+## What `argosy audit` tells, before and after
+An audit counts what it can read: {before} files do not parse as found, {after} made over. The lower rows are
+of the files that parse on both sides.
 """
 
 _CELLS = """\
@@ -48,10 +74,15 @@ def as_page(told: dict[str, Any]) -> str:
     parts = [
         _HEAD.format(declared=after["declared"]),
         _table(("", "as found", "made over"), [(label, of(before), of(after)) for label, of in _ROWS]),
+        *([] if before["ready"] else [_OLD_START]),
         _without_decisions(after),
-        _MEANS.format(new=after["written"]["new"], over=len(after["written"]["changed"])),
+        _MEANS.format(
+            new=after["written"]["new"], over=len(after["written"]["changed"]), addresses=_addresses(after)
+        ),
         f"The whole run took {told['seconds']} s.\n",
+        *_audits(told["audits"]),
         "## Decisions",
+        *([_INPUT.format(files=after["fleet_files"])] if after["fleet_files"] else []),
         _table(
             ("file", "kind", "lines added", "removed", "why"),
             [_decision(each) for each in after["made"]["decisions"]],
@@ -70,6 +101,7 @@ def as_page(told: dict[str, Any]) -> str:
         _table(("agent", "why"), after["more_contexts"].items()),
         _CELLS.format(ready=len(after["ready"])),
         _table(("what an agent takes of its process", "agents"), _taken(after)),
+        _table(("agent", "why no cell"), [(name, ", ".join(why)) for name, why in after["apart"].items()]),
     ]
     return "\n".join(part if part.startswith("#") or part.endswith("\n") else f"{part}\n" for part in parts)
 
@@ -82,6 +114,24 @@ def _without_decisions(after: dict[str, Any]) -> str:
         f"With the {shared} shared decisions: **{after['shared_only']}**. "
         f"With all {after['decisions']}: **{len(after['ready'])}**.\n"
     )
+
+
+def _addresses(after: dict[str, Any]) -> str:
+    sites = after["made"]["refit"]["sites"]
+    found = [sites[code] for code in ADDRESSES if code in sites]
+    migrated, refused = (sum(each[word] for each in found) for word in ("migrated", "refused"))
+    return (_MOVED if migrated else _STAY).format(migrated=migrated, refused=refused)
+
+
+def _audits(told: dict[str, Any]) -> tuple[str, str]:
+    every, both = told["all"], told["both"]
+    rows = [
+        (f"{label}{more}", sides["before"][key], sides["after"][key])
+        for more, sides in (("", every), (", files of both", both))
+        for label, key in _COUNTED
+    ]
+    unread = {name: each["unparseable"] for name, each in every.items()}
+    return _AUDITED.format(**unread), _table(("", "as found", "made over"), rows)
 
 
 def _decision(each: dict[str, Any]) -> tuple[object, ...]:
@@ -98,6 +148,11 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
+_COUNTED: Final = (
+    ("loops of their own that answer for health (H201)", "health"),
+    ("their implementations, copies up to names and constants (C701) counted once", "implementations"),
+    ("addresses written out (A401, A402)", "addresses"),
+)
 _ROWS: Final = (
     ("agents declared", lambda each: each["declared"]),
     ("scripts that parse", lambda each: each["parse"]),

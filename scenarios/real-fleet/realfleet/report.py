@@ -13,6 +13,11 @@ def as_text(told: dict[str, Any]) -> str:
     for label, of in _ROWS:
         left = str(of(before)) if before else "-"
         lines.append(f"{label:<28}{left:>10}{of(after)!s:>10}")
+    for files, sides in (told["audits"] or {}).items():
+        lines += [
+            f"audit, {files} files: {key} {count} before, {sides['after'][key]} after"
+            for key, count in sides["before"].items()
+        ]
     lines.append(f"decisions: {after['decisions']}")
     if after["rules_only"] is not None:
         lines.append(

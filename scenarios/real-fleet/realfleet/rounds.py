@@ -18,6 +18,7 @@ import yaml
 
 from realfleet import account, decisions, tree
 from realfleet.apart import reasons_apart
+from realfleet.audited import compared, figures
 from realfleet.chamber import end_chambers, require_chamber, run_inside
 from realfleet.inside import surroundings
 from realfleet.look import Look
@@ -82,7 +83,7 @@ class Rounds:
         if with_before:
             before = self._measure("before", Made(self._copy(self._pristine, "before"), {}))
         whole = self._made("all")
-        after = self._measure("after", whole)
+        after = self._measure("after", whole, is_audited=self._with_audit)
         rules_only = shared_only = None
         ablation: dict[str, int] = {}
         if is_full:
@@ -100,8 +101,16 @@ class Rounds:
             "rules_only": rules_only,
             "shared_only": shared_only,
             "decisions": len(self._decisions.decisions),
+            "fleet_files": len(self._decisions.fleet.files) if self._decisions.fleet else 0,
         }
-        return {"argosy": "scenario/1", "before": before, "after": after, "ablation": ablation}
+        audits = compared(whole.facts["audit"], after["audit"]) if self._with_audit else None
+        return {
+            "argosy": "scenario/1",
+            "before": before,
+            "after": after,
+            "audits": audits,
+            "ablation": ablation,
+        }
 
     # -- the tree made over ------------------------------------------------------------------------
 
@@ -123,9 +132,9 @@ class Rounds:
         facts: dict[str, Any] = {"import": self._import(place)}
         with ThreadPoolExecutor(1) as aside:
             audited = self._copy(place, "audited") if self._with_audit else None  # before it changes
-            counts = aside.submit(self._audit, audited) if audited else None
+            audit = aside.submit(self._audit, audited) if audited else None
             facts["absent"] = self._repair(place)
-            facts["audit"] = counts.result() if counts else None
+            facts["audit"] = audit.result() if audit else None
         refitted = self._argosy.ask("refit", str(place), "--apply", "--dirty")
         facts["refit"] = {key: refitted[key] for key in ("run", "sites", "gates")}
         facts["refit"]["changed"] = len(refitted["changed"])
@@ -133,9 +142,8 @@ class Rounds:
         facts["refit"]["own_contexts"] = {each["path"]: each["reason"] for each in kept}
         return Made(place, facts)
 
-    def _audit(self, place: Path) -> dict[str, int]:
-        counts: dict[str, int] = self._argosy.ask("audit", str(place))["counts"]
-        return counts
+    def _audit(self, place: Path) -> dict[str, Any]:
+        return figures(self._argosy.ask("audit", str(place)))
 
     def _copy(self, source: Path, name: str) -> Path:
         place = self._room / name / "fleet"
@@ -278,6 +286,7 @@ class Rounds:
             "stop_seconds": seen["stop_seconds"],
             "killed": seen["killed"],
             "written": seen["written"],
+            "audit": seen["audit"],
             "made": made.facts,
         }
 

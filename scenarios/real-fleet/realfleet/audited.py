@@ -1,0 +1,75 @@
+"""What `argosy audit` tells of a tree, by file: health of its own making, and addresses written out.
+
+A tree whose files parse shows more than one whose files do not, so that its counts may rise while nothing has
+come. By file, what both sides could read can be told apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+HEALTH: Final = "H201"
+ADDRESSES: Final = ("A401", "A402")
+_COPY: Final = "C701"
+_LINES: Final = re.compile(r"\((\d+) lines\)")
+
+Finding = Mapping[str, Any]
+
+
+def figures(audit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an audit's counts by code, and by file what the account compares.
+
+    implementations: of each loop that answers for health, what it is up to names and constants: loops that
+    are copies of one another have one name.
+    """
+    findings: Sequence[Finding] = audit["findings"]
+    return {
+        "counts": audit["counts"],
+        "unparseable": audit["unparseable"],
+        "health": _by_file(each for each in findings if each["code"] == HEALTH),
+        "addresses": _by_file(each for each in findings if each["code"] in ADDRESSES),
+        "implementations": _implementations(findings),
+    }
+
+
+def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
+    """Return what two audits count, `all` that each could read and `both`: only in files that both could."""
+    unread = {*before["unparseable"], *after["unparseable"]}
+    sides = {"before": before, "after": after}
+    return {
+        "all": {name: _sums(each, ()) for name, each in sides.items()},
+        "both": {name: _sums(each, unread) for name, each in sides.items()},
+    }
+
+
+def _sums(told: Mapping[str, Any], without: Collection[str]) -> dict[str, int]:
+    kept = set(told["health"]) - set(without)
+    return {
+        "unparseable": len(told["unparseable"]),
+        "health": sum(told["health"][path] for path in kept),
+        "implementations": len({name for path in kept for name in told["implementations"][path]}),
+        "addresses": sum(count for path, count in told["addresses"].items() if path not in without),
+    }
+
+
+def _by_file(findings: Iterable[Finding]) -> dict[str, int]:
+    return dict(Counter(each["path"] for each in findings))
+
+
+def _implementations(findings: Sequence[Finding]) -> dict[str, list[str]]:
+    copies: dict[str, list[tuple[range, str]]] = {}
+    for each in findings:
+        if each["code"] == _COPY and (found := _LINES.search(each["message"])):
+            lines = range(each["line"], each["line"] + int(found[1]))
+            copies.setdefault(each["path"], []).append((lines, each["group"]))
+    names: dict[str, list[str]] = {}
+    for each in findings:
+        if each["code"] == HEALTH:
+            around = [group for lines, group in copies.get(each["path"], ()) if each["line"] in lines]
+            method = each["symbol"].rpartition(".")[2]
+            own = f"{around[0]} {method}" if around else f"{each['path']} {each['symbol']}"
+            names.setdefault(each["path"], []).append(own)
+    return names
