@@ -16,7 +16,7 @@ from argosy.engine.diary import Entry
 from argosy.engine.timeline import Timeline, last_starts
 from argosy.fleet.graph import graph_of
 from argosy.hub.gate import check_sight, has_sight
-from argosy.hub.reading import Happened
+from argosy.hub.reading import Happened, Reading
 from argosy.hub.watch import needs_of_specs
 
 if TYPE_CHECKING:
@@ -108,13 +108,14 @@ class History:
         """Return the last starts of a `machine` (this one), newest first: `most` of them."""
         machine = request.query_params.get("machine", self._hub.machine)
         most = min(_MOST_STARTS, max(1, number(request.query_params.get("most"), 5)))
-        happened = await self._hub.keeper.read(
-            lambda reading: reading.of_kinds(_OF_STARTS, 0, 1 << 62, _START_EVENTS)
-        )
-        entries = [_entry(each) for each in reversed(happened) if each.origin.machine == machine]
         graph = graph_of(needs_of_specs(self._hub.declared()))
-        found = last_starts(entries, graph, time.monotonic(), most)
-        return answered({"machine": machine, "starts": [_start(each) for each in found]})
+
+        def look(reading: Reading) -> list[dict[str, Any]]:
+            happened = reading.of_kinds(_OF_STARTS, 0, 1 << 62, _START_EVENTS)
+            entries = [_entry(each) for each in reversed(happened) if each.origin.machine == machine]
+            return [_start(each) for each in last_starts(entries, graph, time.monotonic(), most)]
+
+        return answered({"machine": machine, "starts": await self._hub.keeper.read(look)})
 
     async def marks(self, request: Request) -> Response:
         """Return how far back the records go, and the times that are worth a look."""

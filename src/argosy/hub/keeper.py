@@ -64,10 +64,12 @@ class Keeper:
     def __init__(self, path: Path, machine: str, flush_s: float = 1.0, bounds: Bounds = BOUNDS) -> None:
         self._writer = ThreadPoolExecutor(1, "argosy_store")
         self._reader = ThreadPoolExecutor(1, "argosy_reading")
+        self._peers = ThreadPoolExecutor(1, "argosy_peers")
         self._path = path
         self._machine = machine
         self.failure = ""  # why nothing can be written, empty while it can
         self._store: Store | None = None  # as long as there is no room to open it
+        self._for_peers: Reading | None = None  # likewise: a reading that is alone is the only one
         self._flush_s = flush_s
         self._bounds = bounds
         self._next_trim_s = 0.0
@@ -92,6 +94,7 @@ class Keeper:
     def _open(self) -> None:
         self._store = Store(self._path, self._machine, self._bounds.detail_s)
         self._reading = Reading(self._path)
+        self._for_peers = Reading(self._path)
 
     def _open_again(self) -> None:
         """Open the store if there is room by now; in the thread that reads, so that nobody does meanwhile."""
@@ -134,7 +137,9 @@ class Keeper:
         if self._store:
             await self._in(self._writer, self._store.close)
         await self._in(self._reader, self._reading.close)
-        for pool in (self._writer, self._reader):
+        if self._for_peers:
+            await self._in(self._peers, self._for_peers.close)
+        for pool in (self._writer, self._reader, self._peers):
             pool.shutdown()
 
     # -- what this machine says -------------------------------------------------------------
@@ -321,14 +326,23 @@ class Keeper:
 
     async def positions(self) -> list[Position]:
         """Return how far each origin is known here, on the disk."""
-        return await self.read(lambda reading: reading.positions())
+        return await self._read_for_peers(lambda reading: reading.positions())
+
+    async def _read_for_peers(self, look: Callable[[Reading], _Result]) -> _Result:
+        """Look in a thread of its own: a peer that waited behind what somebody looks at on the page would
+        take this hub for gone.
+        """
+        reading = self._for_peers
+        if reading is None:
+            return await self.read(look)
+        return await self._in(self._peers, lambda: look(reading))
 
     async def after(self, positions: Sequence[Position], most_bytes: int, wait_s: float) -> list[Batch]:
         """Return what follows `positions`; where nothing does, wait for it up to `wait_s`."""
         until_s = time.monotonic() + wait_s
         while True:
             changed = self._changed
-            found = await self.read(lambda reading: reading.after(positions, most_bytes))
+            found = await self._read_for_peers(lambda reading: reading.after(positions, most_bytes))
             left_s = until_s - time.monotonic()
             if found or left_s <= 0 or self._hurry.is_set():
                 return found

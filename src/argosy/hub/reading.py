@@ -5,6 +5,7 @@ A reading never writes, and sees only what is committed, so any process may look
 
 from __future__ import annotations
 
+import heapq
 import operator
 import sqlite3
 from array import array
@@ -219,22 +220,37 @@ class Reading:
         subject: str | None = None,
     ) -> list[Happened]:
         """Return the events of some kinds, newest first, at most `most`; of one agent where one is named."""
-        which, arguments = ("AND subject = ? ", [subject]) if subject is not None else ("", [])
-        limit = -1 if most is None else most
-        marks = ", ".join("?" * len(kinds))
-        return [
-            Happened(Origin(machine, epoch, began), number, _decode_event(row))
-            for machine, epoch, began, number, row in self._base.execute(
-                "SELECT machine, epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
-                f"WHERE time_ms BETWEEN ? AND ? AND kind IN ({marks}) {which}"
-                "ORDER BY time_ms DESC, origin, number DESC LIMIT ?",
-                [from_ms, to_ms, *kinds, *arguments, limit],
-            )
-        ]
+        rows = [self._of_kind(kind, from_ms, to_ms, most, subject) for kind in dict.fromkeys(kinds)]
+        try:
+            newest_first = heapq.merge(*rows, key=lambda row: (-row[0], row[1], -row[2]))
+            return [
+                Happened(Origin(machine, epoch, began), number, _decode_event(body))
+                for _, _, number, body, machine, epoch, began in islice(newest_first, most)
+            ]
+        finally:
+            for cursor in rows:
+                cursor.close()
+
+    def _of_kind(
+        self, kind: str, from_ms: int, to_ms: int, most: int | None, subject: str | None
+    ) -> sqlite3.Cursor:
+        """Return the rows of one kind, newest first; an index has them, unless they are log lines."""
+        by_kind = "" if kind == "log" else "AND kind != 'log' "
+        # A plus keeps a condition from choosing the index: that of an agent has its log lines too.
+        agent = "subject" if kind in ("log", "state") else "+subject"
+        which, arguments = (f"AND {agent} = ? ", [subject]) if subject is not None else ("", [])
+        return self._base.execute(
+            "SELECT time_ms, event.origin, number, row, machine, epoch, began_ms FROM event "
+            f"JOIN origin ON id = event.origin WHERE kind = ? {by_kind}AND time_ms BETWEEN ? AND ? {which}"
+            "ORDER BY time_ms DESC, origin, number DESC LIMIT ?",
+            [kind, from_ms, to_ms, *arguments, -1 if most is None else most],
+        )
 
     def span_ms(self) -> tuple[int, int]:
         """Return the times of the first and the last event, 0 and 0 without any."""
-        first, last = self._base.execute("SELECT min(time_ms), max(time_ms) FROM event").fetchone()
+        first, last = self._base.execute(  # asked for as one, they are looked for through all events
+            "SELECT (SELECT min(time_ms) FROM event), (SELECT max(time_ms) FROM event)"
+        ).fetchone()
         return int(first or 0), int(last or 0)
 
     def alerts(self, machine: str) -> list[Happened]:
@@ -258,7 +274,7 @@ class Reading:
             Happened(Origin(machine, epoch, began), number, _decode_event(row))
             for machine, epoch, began, number, row, _ in self._base.execute(
                 "SELECT machine, epoch, began_ms, number, row, max(time_ms) FROM event "
-                "JOIN origin ON id = event.origin WHERE kind = 'state' AND subject != '' "
+                "JOIN origin ON id = event.origin WHERE kind = 'state' AND subject > '' "
                 "GROUP BY event.origin, subject ORDER BY 6"
             )
         ]

@@ -25,6 +25,9 @@ CREATE TABLE IF NOT EXISTS event (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS event_time ON event (time_ms);
 CREATE INDEX IF NOT EXISTS event_subject ON event (subject, time_ms);
+-- Of all events most are log lines, which nobody looks for by their kind without their agent.
+CREATE INDEX IF NOT EXISTS event_kind ON event (kind, time_ms) WHERE kind != 'log';
+CREATE INDEX IF NOT EXISTS event_state ON event (subject, time_ms) WHERE kind = 'state';
 CREATE INDEX IF NOT EXISTS event_alert ON event (origin, number) WHERE kind = 'alert';
 
 -- Ticks that are not sealed yet.
