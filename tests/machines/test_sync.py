@@ -21,7 +21,12 @@ from rig.duo import ARGOSY, Duo
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
 
 # Does what ssh does, on this machine: the host is named, and the words are a shell's.
-SSH = '#!/bin/sh\ncase $1 in nobody) echo "no such host" >&2; exit 255;; esac\nshift\nexec sh -c "$*"\n'
+SSH = """#!/bin/sh
+[ ! -e "$0.cut" ] || { echo "No route to host" >&2; exit 255; }
+case $1 in nobody) echo "no such host" >&2; exit 255;; esac
+shift
+exec sh -c "$*"
+"""
 AGENT = """
 import os, socket, signal
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
@@ -171,23 +176,32 @@ def test_a_machine_that_cannot_be_reached_is_named(here: Path, ssh: str) -> None
         ship(here, version_of(here), Target("two", "nobody", "/nowhere", [ssh]))
 
 
+AGENTS = """
+A: {machine: one, run: agent.py}
+B: {machine: two, run: agent.py, needs: [A], restart: never}
+C: {machine: two, run: agent.py, needs: [B]}
+"""
+
+
 class Pair:
     """Two machines with a tree each; `two` has its own folder."""
 
-    def __init__(self, duo: Duo, ssh: str) -> None:
+    def __init__(self, duo: Duo, ssh: str, agents: str = AGENTS) -> None:
         self.duo, self.ssh = duo, ssh
         self.here, self.there = duo.root / "tree", duo.root / "tree2"
         self.here.mkdir()
         duo.fleet = self.here / "fleet.yaml"
         (self.here / "agent.py").write_text(AGENT)
-        duo.write(
-            "A: {machine: one, run: agent.py}\n"
-            "B: {machine: two, run: agent.py, needs: [A], restart: never}\n"
-            "C: {machine: two, run: agent.py, needs: [B]}"
-        )
+        duo.write(agents)
         text = duo.fleet.read_text()
         labels = f'two: {{labels: {{tree: "{self.there}", ssh: two-host}}}}'
         duo.fleet.write_text(text.replace("two: {}", labels))
+
+    def serve(self) -> None:
+        """Serve `two` from its own folder."""
+        self.duo.fleet, own = self.there / "fleet.yaml", self.duo.fleet
+        self.duo.serve("two")
+        self.duo.fleet = own
 
     def sync(self, *words: str, code: int = 0) -> dict[str, Any]:
         return self.duo.json("one", "sync", "--ssh", self.ssh, *words, code=code)
@@ -204,9 +218,7 @@ def test_who_runs_which_version_and_a_bad_one_is_taken_back(duo: Duo, ssh: str) 
         "by": "rsync",
         "lock_changed": True,
     }
-    duo.fleet, own = pair.there / "fleet.yaml", duo.fleet
-    duo.serve("two")
-    duo.fleet = own
+    pair.serve()
     duo.argosy("one", "up", "-d", "--no-hub")
     assert set(duo.agents("one", "version").values()) == {(first["version"],)}
 
@@ -230,6 +242,52 @@ def test_who_runs_which_version_and_a_bad_one_is_taken_back(duo: Duo, ssh: str) 
         "C": ("ready", second["version"]),
     }
     assert (pair.there / "agent.py").read_text() == AGENT + "# better\n"
+
+
+def test_a_bad_version_is_taken_back_whoever_brought_it_and_a_good_one_repairs(duo: Duo, ssh: str) -> None:
+    pair = Pair(
+        duo,
+        ssh,
+        "A0: {machine: one, run: agent.py}\n"
+        "A1: {machine: two, run: agent.py, needs: [A0]}\n"
+        "A2: {machine: one, run: agent.py, needs: [A1], restart_limit: {times: 0}}\n"
+        "A3: {machine: two, run: agent.py, needs: [A2]}",
+    )
+    duo.make_keys()
+    first = pair.sync()["version"]
+    pair.serve()
+    duo.argosy("one", "up", "-d", "--no-hub")
+    pid = duo.agents("one", "pid")["A3"]
+
+    cut = Path(f"{ssh}.cut")
+    fails = "import os\nif os.environ['ARGOSY_AGENT'] == 'A2':\n    "
+    (pair.here / "agent.py").write_text(f"{fails}open({str(cut)!r}, 'w')\n    raise SystemExit(3)\n{AGENT}")
+    bad = pair.sync()["version"]
+    told = pair.sync("--restart", code=1)  # while `two` cannot be told to take its tree back
+    assert (told["restarted"], list(told["not_ready"])) == (["A0", "A1"], ["A2"])
+    assert told["rolled_back"] == []
+    assert "No route to host" in told["not_rolled_back"]["two"]
+    assert {name: each["version"] for name, each in told["runs"].items()} == {
+        **dict.fromkeys(["A0", "A1", "A2"], bad),
+        "A3": first,
+    }
+
+    cut.unlink()
+    (pair.here / "agent.py").write_text(f"{fails}raise SystemExit(3)\n{AGENT}")
+    still = pair.sync("--restart", code=1)
+    assert (list(still["not_ready"]), list(still["held_back"])) == (["A2"], ["A3"])
+    assert duo.agents("one", "pid")["A3"] == pid
+    taken = pair.sync("--restart", code=1)
+    assert taken["rolled_back"] == ["two"]
+    assert taken["machines"]["two"]["version"] == bad
+    assert duo.agents("one", "pid", "state")["A3"] == (*pid, "ready")
+
+    (pair.here / "agent.py").write_text(AGENT + "# good\n")
+    good = pair.sync("--restart")
+    assert duo.agents("one", "state", "version") == dict.fromkeys(
+        ["A0", "A1", "A2", "A3"], ("ready", good["version"])
+    )
+    assert not (pair.there / ".argosy/previous").exists()
 
 
 def test_the_verb_names_what_it_could_not_do(duo: Duo) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
-from argosy.cli.rolling import roll
+from argosy.cli.rolling import roll, wanted_up
 from argosy.engine.client import connect_running
 from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
@@ -71,7 +71,9 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             return _foretell(_radius(client, folder, path, names), stale, as_json=args.as_json)
         if args.rolling:
-            answer = _roll(client, path, names or (client.report().running() if stale is None else []))
+            answer = _roll(
+                client, path, names or (wanted_up(client.report().agents) if stale is None else [])
+            )
         elif not names:
             answer = Restarted(restarted=[], not_ready={}, reconnected=[], seconds=0.0)
         else:
@@ -89,7 +91,7 @@ def _roll(client: Client, path: Path, names: list[str]) -> Restarted:
     rolled = roll(client, build_graph(load_fleet(path)), names, 0.0)
     return Restarted(
         restarted=rolled.restarted,
-        not_ready=rolled.failed,
+        not_ready=rolled.not_as_asked,
         reconnected=[],
         seconds=time.monotonic() - began,
     )

@@ -6,43 +6,97 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine.messages import Restart, Restarted
-from argosy.engine.state import READY_STATES
+from argosy.engine.state import READY_STATES, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from argosy.engine.client import Client
+    from argosy.engine.messages import AgentStatus
     from argosy.fleet.graph import Graph
 
 _LOOK_EVERY_S = 0.05
 
 
 class Rolled(NamedTuple):
-    """restarted: in the order in which they were. failed: name to reason, of the one it stopped at."""
+    """How a roll went; agents by name, with the reason.
+
+    restarted: ready again, in the order in which they were. failed: those it stopped at, which were up
+    by what was there before. still_down: were down before it, and are. held_back: left as they are, since
+    restarted they would wait for what is down.
+    """
 
     restarted: list[str]
     failed: dict[str, str]
+    still_down: dict[str, str]
+    held_back: dict[str, str]
+
+    @classmethod
+    def none(cls) -> Rolled:
+        """Return the roll of nothing."""
+        return cls([], {}, {}, {})
+
+    @property
+    def not_as_asked(self) -> dict[str, str]:
+        """Return every agent that does not run anew, with the reason."""
+        return {**self.failed, **self.still_down, **self.held_back}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was asked for was restarted."""
+        return not self.not_as_asked
 
 
-def roll(client: Client, graph: Graph, names: Iterable[str], hold_s: float) -> Rolled:
-    """Restart these, what is needed first; stop at the first that is not ready, or not for long.
+def roll(client: Client, graph: Graph, names: Iterable[str], hold_s: float, version: str = "") -> Rolled:
+    """Restart these, what is needed first; stop at the first that was up and is not again, or not for long.
 
-    hold_s: how long each has to stay ready. An agent that restarts with another (`on_death`, a cell) is not
-    restarted again.
+    hold_s: how long each has to stay ready. version: of the tree that is rolled out; who is down since it
+    was started by this very version counts as one that was up. An agent that restarts with another
+    (`on_death`, a cell) is not restarted again.
     """
     wanted = set(names)
-    restarted: list[str] = []
+    down = {
+        name
+        for name, agent in client.report().agents.items()
+        if agent.state not in READY_STATES and not (version and agent.version == version)
+    }
+    rolled = Rolled.none()
     for name in (each for each in graph.start_order() if each in wanted):
-        if name in restarted:
+        if name in rolled.restarted:
+            continue
+        if lacking := _lacking(client.report().agents, graph, name):
+            told = rolled.still_down if name in down else rolled.held_back
+            told[name] = lacking
             continue
         client.send(Restart(names=[name]))
         answer = client.receive(None)
         assert isinstance(answer, Restarted), "a restart is answered by its outcome"
-        restarted += [each for each in answer.restarted if each not in restarted]
+        rolled.restarted.extend(each for each in answer.restarted if each not in rolled.restarted)
         failed = dict(answer.not_ready) or _fallen(client, answer.restarted, hold_s)
-        if failed:
-            return Rolled(restarted, failed)
-    return Rolled(restarted, {})
+        rolled.still_down.update((each, why) for each, why in failed.items() if each in down)
+        rolled.failed.update((each, why) for each, why in failed.items() if each not in down)
+        if rolled.failed:
+            break
+    return rolled
+
+
+def _lacking(agents: dict[str, AgentStatus], graph: Graph, name: str) -> str:
+    """Return what the agent needs that is not ready, in words; empty when it may start."""
+    lacks = [need for need in graph.needs[name] if need in agents and agents[need].state not in READY_STATES]
+    return ", ".join(f"needs `{need}`, which is {_words(agents[need])}" for need in lacks)
+
+
+def _words(agent: AgentStatus) -> str:
+    return f"{agent.state.value} ({agent.reason})" if agent.reason else agent.state.value
+
+
+def wanted_up(agents: dict[str, AgentStatus]) -> list[str]:
+    """Return the agents that run, and those that shall and do not come up by themselves."""
+    return [
+        name
+        for name, agent in agents.items()
+        if agent.pid is not None or agent.state in (State.GIVEN_UP, State.BLOCKED)
+    ]
 
 
 def _fallen(client: Client, names: Iterable[str], hold_s: float) -> dict[str, str]:

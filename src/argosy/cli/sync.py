@@ -6,7 +6,8 @@ folder on each machine, or to the one that its label `tree` names; to its addres
 it has arrived the tree there is the old one.
 
 `--restart` then restarts agent after agent in the order of their needs, each ready and steady before the
-next. When one is not, the machines get their old tree back, and what was restarted is restarted again.
+next; whose need is down is left as it is. When one that was up is not ready, the other machines get
+their old tree back, and what was restarted there is restarted again. The tree here stays as it is.
 
 example: argosy sync --restart
 """
@@ -19,15 +20,12 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import paint, print_json
-from argosy.cli.rolling import Rolled, roll
-from argosy.engine.client import connect_running
-from argosy.engine.folder import folder_of
+from argosy.cli.syncroll import NOTHING, Outcome, restart_all
 from argosy.engine.remote import SSH, Target
-from argosy.engine.shipping import CARRIERS, Shipment, ship, take_back
+from argosy.engine.shipping import CARRIERS, Shipment, ship
 from argosy.engine.version import version_of, write_note
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environment import here, place
-from argosy.fleet.graph import build_graph
 from argosy.fleet.load import load_fleet
 
 if TYPE_CHECKING:
@@ -67,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
             faults[target.machine] = error.faults[0]
     failed = {machine: f"{fault.message}; {fault.hint}" for machine, fault in faults.items()}
     write_note(path.parent, version)
-    rolled = Rolled([], {})
-    taken_back: list[str] = []
+    outcome = NOTHING
     if args.restart and not failed:
-        rolled, taken_back = _restart(path, fleet, targets, shipments, args.hold)
+        outcome = restart_all(path, fleet, targets, version.tree, args.hold)
+    rolled = outcome.rolled
     told = {
         "argosy": "sync/1",
         "version": version.tree,
@@ -79,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         "machines": {
             machine: {
                 "before": each.before.tree if each.before else None,
-                "version": version.tree if machine not in taken_back else each.before and each.before.tree,
+                "version": outcome.taken_back.get(machine, version.tree) or None,
                 "changed": each.is_new,
                 "by": each.carrier or None,
                 "lock_changed": each.before is None or each.before.lock != version.lock,
@@ -89,14 +87,18 @@ def run(args: argparse.Namespace) -> int:
         "failed": failed,
         "codes": {machine: fault.code for machine, fault in faults.items()},
         "restarted": rolled.restarted,
-        "not_ready": rolled.failed,
-        "rolled_back": taken_back,
+        "not_ready": {**rolled.failed, **rolled.still_down},
+        "held_back": rolled.held_back,
+        "rolled_back": list(outcome.taken_back),
+        "not_rolled_back": outcome.not_taken_back,
+        "not_ready_again": outcome.again.not_as_asked,
+        "runs": outcome.runs,
     }
     if args.as_json:
         print_json(told)
     else:
-        _show(told, shipments, failed, rolled, taken_back)
-    return 1 if failed or rolled.failed else 0
+        _show(told, shipments, failed, outcome)
+    return 0 if rolled.is_whole and not failed else 1
 
 
 def _targets(fleet: Fleet, path: Path, args: argparse.Namespace) -> list[Target]:
@@ -122,32 +124,8 @@ def _targets(fleet: Fleet, path: Path, args: argparse.Namespace) -> list[Target]
     return found
 
 
-def _restart(
-    path: Path, fleet: Fleet, targets: list[Target], shipments: dict[str, Shipment], hold_s: float
-) -> tuple[Rolled, list[str]]:
-    """Restart what runs; return how that went, and the machines that were given their old tree back."""
-    with connect_running(folder_of(path), "sync", path) as client:
-        graph = build_graph(fleet)
-        rolled = roll(client, graph, client.report().running(), hold_s)
-        if not rolled.failed:
-            return rolled, []
-        back = [target for target in targets if shipments[target.machine].is_new]
-        for target in back:
-            take_back(target)
-        machines = {target.machine for target in back}
-        again = [
-            name for name in (*rolled.restarted, *rolled.failed) if fleet.agents[name].machine in machines
-        ]
-        roll(client, graph, again, 0.0)
-        return rolled, [target.machine for target in back]
-
-
 def _show(
-    told: dict[str, object],
-    shipments: dict[str, Shipment],
-    failed: dict[str, str],
-    rolled: Rolled,
-    taken_back: list[str],
+    told: dict[str, object], shipments: dict[str, Shipment], failed: dict[str, str], outcome: Outcome
 ) -> None:
     for machine, each in shipments.items():
         before = each.before.tree if each.before else "unknown"
@@ -157,9 +135,31 @@ def _show(
             print("  its lock has changed too: install from it there before a restart")
     for machine, why in failed.items():
         print(f"{paint('not brought', 'red')}  {machine}: {why}")
+    rolled = outcome.rolled
     for name, why in rolled.failed.items():
         print(f"{paint('not ready', 'red')}  {name}: {why}")
-    if taken_back:
-        print(f"the old tree is back on {', '.join(taken_back)}, and what was restarted there runs it again")
+    for name, why in rolled.still_down.items():
+        print(f"{paint('still down', 'red')}  {name}: {why}")
+    for name, why in rolled.held_back.items():
+        print(f"{paint('left as it is', 'yellow')}  {name}: {why}")
+    if rolled.failed:
+        _show_way_back(outcome)
     restarted = f", {len(rolled.restarted)} restarted" if rolled.restarted else ""
     print(f"version {told['version']} of {told['files']} files{restarted}")
+
+
+def _show_way_back(outcome: Outcome) -> None:
+    for machine, version in outcome.taken_back.items():
+        print(
+            f"{machine}: the tree before is back ({version or 'not noted'}); what was restarted runs it again"
+        )
+    for machine, why in outcome.not_taken_back.items():
+        print(f"{paint('not taken back', 'red')}  {machine}: {why}")
+    for name, why in outcome.again.not_as_asked.items():
+        print(f"{paint('not ready', 'red')}  {name}, by the tree before: {why}")
+    print("the tree on this machine is yours and stays as it is; what runs now:")
+    by_version: dict[tuple[str, str], list[str]] = {}
+    for name, each in outcome.runs.items():
+        by_version.setdefault((each["state"], each["version"]), []).append(name)
+    for (state, version), names in by_version.items():
+        print(f"  {state}, {version or 'version not noted'}: {', '.join(names)}")

@@ -129,9 +129,19 @@ def change(target: Target, version: Version, gone: Iterable[str]) -> None:
     )
 
 
-def change_back(target: Target) -> None:
-    """Make the tree at the target what it was before the last change.
+def change_back(target: Target) -> Version | None:
+    """Make the tree at the target what it was before the last change, where that is kept.
+
+    Returns the version that is noted then.
+    Raises RefusedError: it cannot be reached, or refuses.
+    """
+    folder = shlex.quote(target.folder)
+    return decode_note(run_there(target, f"cd {folder} && {_BACK} && if [ -e {NOTE} ]; then cat {NOTE}; fi"))
+
+
+def forget_previous(target: Target) -> None:
+    """Remove what was there before the last change.
 
     Raises RefusedError: it cannot be reached, or refuses.
     """
-    run_there(target, f"cd {shlex.quote(target.folder)} && {_BACK}")
+    run_there(target, f"rm -rf {shlex.quote(target.folder)}/{_PREVIOUS}")

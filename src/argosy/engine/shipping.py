@@ -10,7 +10,7 @@ import shutil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from argosy.engine import gitcarrier, rsynccarrier
-from argosy.engine.changeover import change, change_back, give_up, look
+from argosy.engine.changeover import change, change_back, forget_previous, give_up, look
 from argosy.fault import Fault, MissingError, RefusedError
 
 if TYPE_CHECKING:
@@ -66,9 +66,18 @@ def ship(root: Path, version: Version, target: Target, by: str = "") -> Shipment
     return Shipment(before, version, carrier)
 
 
-def take_back(target: Target) -> None:
-    """Make the tree at the target what it was before the last shipment.
+def take_back(target: Target) -> Version | None:
+    """Make the tree at the target what it was before the last shipment; it stays where that is settled.
+
+    Returns the version that is there then, None where none is noted.
+    Raises RefusedError: it cannot be reached, or refuses.
+    """
+    return change_back(target)
+
+
+def settle(target: Target) -> None:
+    """Keep the tree that is at the target: what was there before it goes.
 
     Raises RefusedError: it cannot be reached, or refuses.
     """
-    change_back(target)
+    forget_previous(target)
