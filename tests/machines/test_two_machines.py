@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
-from rig.duo import Duo, until
+from rig.duo import ARGOSY, Duo, until
 
 # A chain that crosses the cable three times.
 CHAIN = """
@@ -70,6 +71,12 @@ def test_a_machine_out_of_sight_is_blind_and_nothing_starts_twice(duo: Duo) -> N
     duo.serve("two")
     up(duo)
     running = duo.agents("one", "pid", "state")
+    followed = duo.root / "followed"
+    with open(followed, "wb") as out:
+        follow = duo.machines["one"].popen(
+            [ARGOSY, "logs", "-f", "--fleet", str(duo.fleet)], env=duo.env("one"), stdout=out, stderr=out
+        )
+    until(lambda: all(f"{name} | up {name}\n" in followed.read_text() for name in NAMES))
 
     duo.machines["two"].cut()
     for own, other in (("one", "two"), ("two", "one")):
@@ -95,6 +102,10 @@ def test_a_machine_out_of_sight_is_blind_and_nothing_starts_twice(duo: Duo) -> N
     duo.serve("two")
     duo.until_seen("one", "two", "linked")  # until then it has the last states, which are ready
     until(lambda: set(duo.agents("one", "state").values()) == {("ready",)})
+    until(lambda: all(followed.read_text().count(f"{name} | up {name}\n") == 2 for name in "BD"))
+    assert all(followed.read_text().count(f"{name} | up {name}\n") == 1 for name in "AC")
+    follow.send_signal(signal.SIGINT)
+    assert follow.wait(30) == 0
     again = duo.agents("one", "pid", "state")
     assert [name for name in NAMES if again[name] == running[name]] == ["A", "C"]
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from argosy.engine.logreader import Line
 
 _AT_A_TIME_BYTES: Final = 4 * 2**20
+_AGAIN_AFTER_S: Final = 0.5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -172,6 +173,16 @@ def _show_feed(feed: Feed, show: Callable[[Iterable[Line]], None], loop: asyncio
     show(feed.soon())
     if feed.is_over:
         loop.remove_reader(file)
+    if feed.is_cut:
+        loop.call_later(_AGAIN_AFTER_S, _go_on, feed, show, loop)
+
+
+def _go_on(feed: Feed, show: Callable[[Iterable[Line]], None], loop: asyncio.AbstractEventLoop) -> None:
+    """Take the lines of a machine that went out of sight up again, as soon as it is back."""
+    if feed.go_on():
+        loop.add_reader(feed.fileno(), _show_feed, feed, show, loop)
+    else:
+        loop.call_later(_AGAIN_AFTER_S, _go_on, feed, show, loop)
 
 
 def _print(lines: Iterable[Line], width: int, *, as_json: bool) -> None:

@@ -50,8 +50,8 @@ class Elsewhere:
     def feeds(self, names: Sequence[str], count: int | None, *, is_endless: bool) -> list[Feed]:
         """Return a feed for each machine that has any of these agents (none for all).
 
-        count: the last lines only. is_endless: they go on as lines come. A machine that cannot be asked
-        is told on stderr.
+        count: the last lines only. is_endless: they go on as lines come, also after the machine was out of
+        sight. A machine that cannot be asked is told on stderr.
         """
         by_machine: dict[str, list[str]] = {}
         for name, machine in self.machine_of.items():
@@ -60,27 +60,53 @@ class Elsewhere:
         feeds = []
         for machine, agents in by_machine.items():
             words = ["logs", "--here", "--json", *(["-f"] if is_endless else [])]
-            words += ["-n", str(count)] if count is not None else []
-            client = connect(self._folder, "logs") if self._folder else None
-            if client is None:
+            feed = Feed(self._folder, machine, [*words, *(agents if names else ())], is_endless=is_endless)
+            if feed.open([] if count is None else ["-n", str(count)]):
+                feeds.append(feed)
+            else:
                 _warn(machine, "no supervisor runs here")
-                continue
-            client.send(Relay(machine=machine, words=[*words, *(agents if names else ())]))
-            feeds.append(Feed(machine, client))
         return feeds
 
 
 class Feed:
-    """The lines of one machine, as they come. is_over: no more will."""
+    """The lines of one machine, as they come.
 
-    def __init__(self, machine: str, client: Client) -> None:
-        self.is_over = False
+    is_over: no more will. is_cut: no more will until it is opened again, by `go_on`.
+    """
+
+    def __init__(self, folder: Folder | None, machine: str, words: list[str], *, is_endless: bool) -> None:
+        self.is_over = self.is_cut = False
+        self._folder = folder
         self._machine = machine
-        self._client = client
+        self._words = words
+        self._is_endless = is_endless
+        self._client: Client | None = None
         self._rest = b""
+        self._shown: dict[str, float] = {}  # by agent, when its last line was written
+        self._shown_before: dict[str, float] = {}
+        self._is_missed = False
+
+    def open(self, words: list[str]) -> bool:
+        """Ask for the lines, with these words more; return whether a supervisor runs here."""
+        self._client = connect(self._folder, "logs") if self._folder else None
+        if self._client is None:
+            return False
+        self._client.send(Relay(machine=self._machine, words=[*self._words, *words]))
+        self.is_over = self.is_cut = False
+        self._rest = b""
+        self._shown_before = dict(self._shown)
+        return True
+
+    def go_on(self) -> bool:
+        """Ask for the lines once more, those that were shown left out; return whether anybody was asked."""
+        try:
+            return self.open([])
+        except (OSError, ArgosyError):  # the supervisor here ends just now
+            return False
 
     def fileno(self) -> int:
         """Return the descriptor, for select."""
+        assert self._client is not None, "it is open"
         return self._client.fileno()
 
     def all(self) -> Iterator[Line]:
@@ -99,10 +125,13 @@ class Feed:
         return found
 
     def _take(self, within_s: float) -> list[Line]:
+        assert self._client is not None, "it is open"
         try:
             answer = self._client.receive(within_s)
         except ArgosyError as error:
-            _warn(self._machine, error.faults[0].message)
+            if not self._is_missed:
+                _warn(self._machine, error.faults[0].message)
+            self._is_missed = True
             self.close()
             return []
         if not isinstance(answer, Output):
@@ -110,13 +139,21 @@ class Feed:
         if not answer.data:
             self.close()
             return []
+        self._is_missed = False
         *lines, self._rest = (self._rest + answer.data).split(b"\n")
-        return [_line_of(_decode(line)) for line in lines if line]
+        return [line for line in (_line_of(_decode(line)) for line in lines if line) if self._is_new(line)]
+
+    def _is_new(self, line: Line) -> bool:
+        """Return whether a line was not shown before the machine went out of sight."""
+        before = self._shown_before.get(line.agent)
+        self._shown[line.agent] = max(line.at_s, self._shown.get(line.agent, line.at_s))
+        return before is None or line.at_s > before
 
     def close(self) -> None:
-        """Take no more."""
-        if not self.is_over:
+        """Take no more, of one that is endless for now."""
+        if not self.is_over and self._client is not None:
             self.is_over = True
+            self.is_cut = self._is_endless
             self._client.__exit__()
 
 
