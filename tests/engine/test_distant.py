@@ -34,6 +34,7 @@ class Eye:
     is_linked: bool = False
     is_lost: bool = False
     is_gone: bool = False
+    since_s: float = 3.0
     words: str = "machine `two` has not been seen"
 
 
@@ -88,7 +89,8 @@ def test_what_was_on_a_machine_that_is_gone_has_exited() -> None:
     distant.hear(status(State.READY), 5.0)
     eye.is_linked, eye.is_gone = False, True
     assert (distant.state, distant.reason) == (State.EXITED, eye.words)
-    assert (distant.report().state, distant.report().pid) == (State.EXITED, None)
+    told = distant.report()
+    assert (told.state, told.pid, told.since_s) == (State.EXITED, 7, eye.since_s)
 
 
 def test_what_was_before_it_was_asked_for_says_nothing() -> None:

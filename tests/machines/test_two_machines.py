@@ -59,6 +59,15 @@ def test_a_fleet_on_two_machines_is_one_fleet(duo: Duo) -> None:
     assert duo.argosy("one", "logs", "-n", "1", "B").stdout == "B | up B\n"
     assert list(duo.json("two", "timeline")["agents"]) == NAMES
     assert duo.json("two", "restart", "A", "B")["restarted"] == ["A", "B"]
+    foretold = duo.json("one", "restart", "A", "B", "--dry-run")
+    assert (foretold["restarted"], set(foretold["outages"])) == (["A", "B"], {"A", "B"})
+    assert set(duo.json("one", "restart", "--rolling", "--dry-run")["restarted"]) == set(NAMES)
+    speaker = duo.root / "speaker.py"
+    speaker.write_text(speaker.read_text() + "# newer\n")
+    assert set(duo.json("one", "restart", "--changed", "--dry-run")["changed"]) == set(NAMES)
+    assert list(duo.json("two", "restart", "--changed", "A", "--dry-run")["changed"]) == ["A"]
+    struck = duo.argosy("one", "drill", "--kill", "B", code=2)
+    assert "`B` runs on machine `two`" in struck.stderr
 
     assert sorted(duo.json("one", "down")["stopped"]) == NAMES
     assert duo.status("two")["machines"]["one"]["state"] == "blind"

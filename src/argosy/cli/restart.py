@@ -15,10 +15,11 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
+from argosy.cli.restart_elsewhere import afar, foretold, merged
 from argosy.cli.rolling import roll, wanted_up
 from argosy.engine.client import connect_running
 from argosy.engine.diary import read_diary
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from argosy.engine.client import Client
     from argosy.engine.folder import Folder
+    from argosy.engine.messages import Report
     from argosy.engine.past import Estimate
     from argosy.engine.radius import Outage, Radius
 
@@ -50,6 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="tell who would be touched, and restart nothing"
     )
+    parser.add_argument(
+        "--here", action="store_true", help="with --changed, --rolling: the agents of this machine alone"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,17 +68,22 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(Fault("AGENT", "usage", "no agent is named", hint))
     folder = folder_of(path)
     with connect_running(folder, "restart", path) as client:
+        report = client.report()
+        home = report.at_home()
         stale: dict[str, tuple[str, ...]] | None = None
         if args.changed:
-            stale = _stale(client, path, folder, names)
+            stale = _stale(report, path, folder, names, is_here=args.here)
             names = list(stale)
             _show_stale(stale, is_quiet=args.as_json)
+        elif args.rolling and not names:
+            names = [name for name in wanted_up(report) if not args.here or name in home]
         if args.dry_run:
-            return _foretell(_radius(client, folder, path, names), stale, as_json=args.as_json)
+            parts = afar(report, names, is_all=False)
+            far = {name for part in parts for name in part.names}
+            radius = _radius(report, folder, path, [name for name in names if name not in far])
+            return _foretell(radius, foretold(folder, parts, []), stale, as_json=args.as_json)
         if args.rolling:
-            answer = _roll(
-                client, path, names or (wanted_up(client.report().agents) if stale is None else [])
-            )
+            answer = _roll(client, path, names)
         elif not names:
             answer = Restarted(restarted=[], not_ready={}, reconnected=[], seconds=0.0)
         else:
@@ -104,25 +114,34 @@ def _restart(client: Client, names: list[str]) -> Restarted:
     return answer
 
 
-def _stale(client: Client, path: Path, folder: Folder, names: list[str]) -> dict[str, tuple[str, ...]]:
+def _stale(
+    report: Report, path: Path, folder: Folder, names: list[str], *, is_here: bool
+) -> dict[str, tuple[str, ...]]:
     """Return the running agents (of `names`, when there are any) whose code changed, with the files.
 
-    Raises InputError: there is no such agent here, or the fleet file is faulty.
+    is_here: of this machine alone. Raises InputError: there is no such agent here, or the fleet file is
+    faulty.
     """
     from argosy.engine.staleness import stale_agents, started_at  # noqa: PLC0415 - reads sources
     from argosy.fleet.load import load_fleet  # noqa: PLC0415
 
-    agents = client.report().at_home()
-    unknown = [name for name in names if name not in agents]
+    agents = report.at_home()
+    parts = [] if is_here else afar(report, names, is_all=not names)
+    far = {name for part in parts for name in part.names}
+    own = [name for name in names if name not in far]
+    unknown = [name for name in own if name not in agents]
     if unknown:
         raise _unknown(unknown)
     started: dict[str, float] = {}
-    for name in names or agents:
+    for name in own if names else agents:
         pid = agents[name].pid
         at_s = started_at(pid) if pid is not None else None
         if at_s is not None:
             started[name] = at_s
-    return stale_agents(load_fleet(path), started, read_imprint(folder.imprint), os.environ)
+    stale = stale_agents(load_fleet(path), started, read_imprint(folder.imprint), os.environ)
+    for told in foretold(folder, parts, ["--changed"]).values():
+        stale |= {name: tuple(files) for name, files in told["changed"].items()}
+    return stale
 
 
 def _show_stale(stale: dict[str, tuple[str, ...]], *, is_quiet: bool) -> None:
@@ -170,12 +189,11 @@ def _changed(stale: dict[str, tuple[str, ...]] | None) -> dict[str, object]:
     return {"changed": {name: [displayed(Path(file)) for file in files] for name, files in stale.items()}}
 
 
-def _radius(client: Client, folder: Folder, path: Path, names: list[str]) -> Radius:
+def _radius(report: Report, folder: Folder, path: Path, names: list[str]) -> Radius:
     """Return what a restart of `names` would touch.
 
     Raises InputError: there is no such agent here.
     """
-    report = client.report()
     roster = read_roster(folder)
     if roster is None:
         words = "the plan that this fleet runs by cannot be read"
@@ -190,9 +208,15 @@ def _radius(client: Client, folder: Folder, path: Path, names: list[str]) -> Rad
     return radius_of(names, processes, running, read_past(read_diary(folder.diary)))
 
 
-def _foretell(radius: Radius, stale: dict[str, tuple[str, ...]] | None, *, as_json: bool) -> int:
+def _foretell(
+    radius: Radius,
+    elsewhere: dict[str, dict[str, Any]],
+    stale: dict[str, tuple[str, ...]] | None,
+    *,
+    as_json: bool,
+) -> int:
     if as_json:
-        print_json({**radius_object(radius), **_changed(stale)})
+        print_json({**merged([radius_object(radius), *elsewhere.values()]), **_changed(stale)})
         return 0
     runs_on = [*radius.degraded, *radius.reconnected]
     print(
@@ -206,6 +230,11 @@ def _foretell(radius: Radius, stale: dict[str, tuple[str, ...]] | None, *, as_js
         print(f"  {word:<8} {name}: without what it needs for {radius.waiting_s[name]:.2f} s")
     if radius.through:
         print(f"  through these: {', '.join(radius.through)}")
+    for machine, told in elsewhere.items():
+        print(f"machine {machine}: {len(told['outages'])} would restart, {told['seconds']:.2f} s in all")
+        for name, outage in told["outages"].items():
+            away = f"away from {outage['from']:.2f} to {outage['to']:.2f} s"
+            print(f"  {paint('restart', 'yellow')}  {name}: {outage['why']}; {away}")
     return 0
 
 

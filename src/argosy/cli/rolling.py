@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from argosy.engine.client import Client
-    from argosy.engine.messages import AgentStatus
+    from argosy.engine.messages import AgentStatus, Report
     from argosy.fleet.graph import Graph
 
 _LOOK_EVERY_S = 0.05
@@ -90,13 +90,10 @@ def _words(agent: AgentStatus) -> str:
     return f"{agent.state.value} ({agent.reason})" if agent.reason else agent.state.value
 
 
-def wanted_up(agents: dict[str, AgentStatus]) -> list[str]:
+def wanted_up(report: Report) -> list[str]:
     """Return the agents that run, and those that shall and do not come up by themselves."""
-    return [
-        name
-        for name, agent in agents.items()
-        if agent.pid is not None or agent.state in (State.GIVEN_UP, State.BLOCKED)
-    ]
+    down = [n for n, agent in report.agents.items() if agent.state in (State.GIVEN_UP, State.BLOCKED)]
+    return [*report.running(), *down]
 
 
 def _fallen(client: Client, names: Iterable[str], hold_s: float) -> dict[str, str]:

@@ -46,7 +46,7 @@ def restart_all(path: Path, fleet: Fleet, targets: Iterable[Target], version: st
     """
     with connect_running(folder_of(path), "sync", path) as client:
         graph = build_graph(fleet)
-        names = wanted_up(client.report().agents)
+        names = wanted_up(client.report())
         rolled = roll(client, graph, names, hold_s, version)
         if rolled.is_whole:
             for target in targets:

@@ -17,7 +17,7 @@ class Sight(Protocol):
     """Whether a machine is seen.
 
     is_lost: it was waited for long enough and has not been seen since. is_gone: it is not only out of
-    sight. words: that, for people.
+    sight. since_s: epoch seconds since when it is so. words: that, for people.
     """
 
     @property
@@ -26,6 +26,8 @@ class Sight(Protocol):
     def is_lost(self) -> bool: ...
     @property
     def is_gone(self) -> bool: ...
+    @property
+    def since_s(self) -> float: ...
     @property
     def words(self) -> str: ...
 
@@ -121,18 +123,18 @@ class Distant:
             self.ready_at = now
 
     def report(self) -> AgentStatus:
-        """Return its status for people."""
+        """Return its status for people; of one that went with its machine with the pid that it had last."""
         if self.status is not None and not self.sight.is_gone:
             return self.status
         return AgentStatus(
             state=self.state,
             health=None,
-            pid=None,
+            pid=self.pid,
             machine=self.spec.machine,
             group=self.spec.group,
             port=self.spec.port,
             restarts=0,
-            since_s=0.0,
+            since_s=self.sight.since_s if self.sight.is_gone else 0.0,
             waiting_on=[],
             reason=self.reason,
             rss_bytes=None,

@@ -81,7 +81,13 @@ class Drill:
 
         Raises InputError: there is no such agent here. Raises RefusedError: it is not ready.
         """
-        known = self.agents().at_home()
+        report = self.agents()
+        known = report.at_home()
+        if agent in report.agents and agent not in known:
+            machine = report.agents[agent].machine
+            message = f"`{agent}` runs on machine `{machine}`; a drill strikes where it is typed"
+            hint = f"`argosy drill --{kind} {agent}` on `{machine}`"
+            raise InputError(Fault(agent, "other-machine", message, hint))
         if agent not in known:
             hint = "`argosy status` lists them"
             raise InputError(Fault(agent, "unknown-agent", f"no agent `{agent}` runs here", hint))

@@ -66,7 +66,7 @@ class LinkDial:
     ) -> None:
         self.machine = machine
         self.is_linked = False
-        self.since_s = time.time()
+        self.since_s: float = time.time()
         self.reason = "not answered yet"
         self.version = ""
         self._gone = ""

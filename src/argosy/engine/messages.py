@@ -280,8 +280,12 @@ class Report(Message, frozen=True):
     agents: dict[str, AgentStatus]
 
     def running(self) -> list[str]:
-        """Return the agents that have a process."""
-        return [name for name, agent in self.agents.items() if agent.pid is not None]
+        """Return the agents that have a process; of one that went with its machine the pid is the last."""
+        return [
+            name
+            for name, agent in self.agents.items()
+            if agent.pid is not None and agent.state is not State.EXITED
+        ]
 
     def at_home(self) -> dict[str, AgentStatus]:
         """Return the agents of this machine: a pid of another one's is nobody here, or somebody else."""

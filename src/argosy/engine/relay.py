@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from argosy.engine.control import Asker
 
-_READING: Final = frozenset({"logs"})
+# What each needs beside it to change nothing, and to be about the machine itself alone.
+_READING: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}
 _CHUNK_BYTES: Final = 65536
 
 
@@ -24,9 +25,10 @@ async def run_verb(fleet_path: str, words: Sequence[str], session: Asker) -> Non
 
     Ends the process when it is cancelled. Raises InputError: this verb does more than read.
     """
-    if not words or words[0] not in _READING:
+    if not words or words[0] not in _READING or not _READING[words[0]].issubset(words):
         found = words[0] if words else ""
-        message = f"`{found}` is not run for other machines; expected one of {', '.join(sorted(_READING))}"
+        expected = ", ".join(" ".join([verb, *sorted(needed)]) for verb, needed in _READING.items())
+        message = f"`{found}` is not run for other machines; expected one of: {expected}"
         raise InputError(Fault(found, "usage", message))
     process = subprocess.Popen(
         [sys.executable, "-m", "argosy", *words, "--fleet", fleet_path],
