@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from argosy.engine.raycluster import match_nodes
+from argosy.engine.rayhost import Host, visible_devices
 from argosy.fault import RefusedError
 from rig.duo import until
 from rig.fleet import ARGOSY, SPEAKER
@@ -65,6 +66,35 @@ def test_which_node_a_machine_is(nodes: list[dict[str, Any]], expected: dict[str
 def test_a_machine_without_a_node_is_named() -> None:
     with pytest.raises(RefusedError, match="machine `two`"):
         match_nodes(ADDRESSES, [node(1), node(2, alive=False)])
+
+
+@pytest.mark.parametrize(
+    ("gpus", "raylet", "agents"),
+    [
+        (2, "2,3", "2,3"),
+        (1, "2,3", "2"),
+        (2, None, "0,1"),
+        (2, "", "0,1"),
+        (1, "GPU-5ac0,GPU-77b1", "GPU-5ac0"),
+        (0, "2,3", "2,3"),
+        (0, None, None),
+    ],
+)
+def test_a_node_s_agents_see_the_devices_that_its_raylet_has(
+    gpus: int, raylet: str | None, agents: str | None
+) -> None:
+    assert visible_devices(gpus, raylet) == agents
+
+
+def test_a_host_that_stays_knows_the_nodes_of_the_last_start() -> None:
+    host = Host("/fleet.yaml", "rayed", "one")
+    host.meet({"one": "n1", "two": "n2"})
+    assert host.gone(["n1", "n2"]) == set()
+    assert host.gone(["n1", "n3"]) == {"two"}
+    host.meet({"one": "n1", "two": "n3"})  # its node was replaced
+    assert host.gone(["n1", "n3"]) == set()
+    assert host.gone(["n1", "n2"]) == {"two"}
+    assert host.gone(["n3"]) == set()  # it is alive that asks
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")

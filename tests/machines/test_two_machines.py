@@ -30,6 +30,17 @@ socket.send(encode_frame(Watch(protocol=LINK_PROTOCOL, fleet="duo", environment=
 sys.stdin.read()
 print("answered" if socket.poll(0) else "silence", flush=True)
 """
+# Says of `two` that it is gone, and waits until that was taken note of.
+CONDEMN = """
+import sys
+from pathlib import Path
+from argosy.engine.client import connect
+from argosy.engine.folder import folder_of
+from argosy.engine.messages import Condemn
+with connect(folder_of(Path(sys.argv[1])), "test") as client:
+    client.send(Condemn(machine="two", reason="its node has left"))
+    client.report()
+"""
 
 
 def up(duo: Duo, *words: str, machine: str = "one", code: int = 0) -> dict[str, object]:
@@ -72,6 +83,29 @@ def test_a_fleet_on_two_machines_is_one_fleet(duo: Duo) -> None:
     assert sorted(duo.json("one", "down")["stopped"]) == NAMES
     assert duo.status("two")["machines"]["one"]["state"] == "blind"
     assert {each for (each,) in duo.agents("two", "state").values()} == {"exited"}
+
+
+def test_a_word_against_a_machine_counts_only_where_it_is_not_seen(duo: Duo) -> None:
+    def condemn() -> tuple[str, str]:
+        subprocess.run(
+            [sys.executable, "-c", CONDEMN, str(duo.fleet)], env=duo.env("one"), check=True, timeout=30
+        )
+        state, reason = duo.agents("one", "state", "reason")["B"]
+        return state, reason
+
+    duo.write("A: {machine: one}\nB: {machine: two}")
+    duo.make_keys()
+    duo.serve("two")
+    up(duo)
+    assert condemn()[0] == "ready"
+    duo.kill_supervisor("two")  # its agents run on
+    duo.until_seen("one", "two", "blind")
+    assert duo.agents("one", "state")["B"] == ("ready",)
+    state, reason = condemn()
+    assert (state, "its node has left" in reason) == ("exited", True)
+    duo.serve("two")
+    duo.until_seen("one", "two", "linked")
+    assert duo.agents("one", "state")["B"] == ("ready",)
 
 
 def test_a_machine_out_of_sight_is_blind_and_nothing_starts_twice(duo: Duo) -> None:

@@ -145,7 +145,7 @@ class Links:
     def condemn(self, machine: str, reason: str) -> None:
         """Take a machine that is not seen for gone, since somebody knows; a linked one is what it says."""
         dial = self.dials.get(machine)
-        if dial is None:
+        if dial is None or dial.is_linked:  # nor is it kept for later: it may be old by then
             return
         before = {distant.name: distant.state for distant in self.of_machine(machine)}
         dial.condemn(reason)

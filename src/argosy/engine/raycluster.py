@@ -114,9 +114,9 @@ def _host(
                 num_cpus=0,
                 scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(ids[machine], soft=False),
             )
-            .remote(f"{path}/{Path(fleet.path).name}", fleet.name, machine, ids)
+            .remote(f"{path}/{Path(fleet.path).name}", fleet.name, machine)
         )
-        asked[machine] = actor.serve.remote(environment, _keys_of(keys, machine), list(range(gpus)))
+        asked[machine] = actor.serve.remote(environment, _keys_of(keys, machine), gpus, ids)
     hosted = []
     for machine, answer in asked.items():
         try:

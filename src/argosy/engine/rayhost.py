@@ -7,6 +7,7 @@ a node is dead counts only where the link says blind too: a raylet may die while
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,13 +16,16 @@ import threading
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from argosy.engine.client import connect
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import Condemn
 from argosy.fault import ArgosyError
 from argosy.wire.keys import keys_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _LOOK_EVERY_S: Final = 1.0
 _SERVES_WITHIN_S: Final = 20.0
@@ -38,21 +42,26 @@ _LET_GO: Final = (
 class Host:
     """The actor of one node.
 
-    machine: the one of the fleet that this node is. nodes: machine to the id of its node.
+    machine: the one of the fleet that this node is.
     """
 
-    def __init__(self, fleet_path: str, fleet: str, machine: str, nodes: dict[str, str]) -> None:
+    def __init__(self, fleet_path: str, fleet: str, machine: str) -> None:
         self._path = Path(fleet_path)
         self._fleet = fleet
         self._machine = machine
-        self._nodes = nodes
+        self._nodes: dict[str, str] = {}
+        self._watching: threading.Thread | None = None
 
-    def serve(self, environment: str, keys: dict[str, bytes], gpus: list[int]) -> dict[str, Any]:
+    def serve(
+        self, environment: str, keys: dict[str, bytes], gpus: int, nodes: dict[str, str]
+    ) -> dict[str, Any]:
         """Have the node's supervisor run, and return its `pid`, and whether it was `started`.
 
-        keys: what this machine needs, by file name; written where it has no keys yet. gpus: that Ray gives,
-        what the agents are to see. Raises RuntimeError: it does not serve.
+        keys: what this machine needs, by file name; written where it has no keys yet. gpus: how many Ray
+        counts on this node. nodes: machine to the id of its node, in place of what was said before.
+        Raises RuntimeError: it does not serve.
         """
+        self.meet(nodes)
         self._lay_down(keys)
         client = connect(folder_of(self._path), "ray")
         is_started = client is None
@@ -65,8 +74,19 @@ class Host:
                 time.sleep(0.05)
         with client:
             pid = client.welcome.pid
-        threading.Thread(target=self._watch, daemon=True).start()
+        if self._watching is None or not self._watching.is_alive():
+            self._watching = threading.Thread(target=self._watch, daemon=True)
+            self._watching.start()
         return {"pid": pid, "started": is_started}
+
+    def meet(self, nodes: dict[str, str]) -> None:
+        """Know these nodes by machine, and no others: the actor stays where a node was replaced."""
+        self._nodes = dict(nodes)
+
+    def gone(self, alive: Collection[str]) -> set[str]:
+        """Return the other machines whose nodes are not among these."""
+        left = {machine for machine, node in self._nodes.items() if node not in alive}
+        return left - {self._machine}
 
     def _lay_down(self, keys: dict[str, bytes]) -> None:
         folder = Path(keys_folder(self._fleet))
@@ -82,14 +102,14 @@ class Host:
     def _log(self) -> Path:
         return folder_of(self._path).supervisor_log
 
-    def _start(self, environment: str, gpus: list[int]) -> None:
+    def _start(self, environment: str, gpus: int) -> None:
         words = [sys.executable, "-m", "argosy", "serve", str(self._path)]
         words += ["--machine", self._machine, "--env", environment]
         folder_of(self._path).make()
         env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         env.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides all of them from who asked for none
-        if gpus:
-            env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+        if (devices := visible_devices(gpus, _raylet_devices())) is not None:
+            env["CUDA_VISIBLE_DEVICES"] = devices
         subprocess.run(
             [sys.executable, "-c", _LET_GO, json.dumps(words), str(self._log)], env=env, cwd="/", check=True
         )
@@ -99,25 +119,37 @@ class Host:
         return lines[-1] if lines else "it said nothing"
 
     def _watch(self) -> None:
-        """Tell the supervisor here of machines whose node has left the cluster, once each."""
+        """Tell the supervisor here of machines whose node has left the cluster.
+
+        Again and again: it takes no word against a machine that is linked, and may be a new one.
+        """
         ray = import_module("ray")  # it is there, in the actor alone
-        told: set[str] = set()
         while True:
-            alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-            dead = {machine for machine, node in self._nodes.items() if node not in alive}
-            for machine in dead - told - {self._machine}:
-                if self._tell(machine):
-                    told.add(machine)
-            told &= dead
+            for machine in self.gone({node["NodeID"] for node in ray.nodes() if node["Alive"]}):
+                self._tell(machine)
             time.sleep(_LOOK_EVERY_S)
 
-    def _tell(self, machine: str) -> bool:
-        try:
-            client = connect(folder_of(self._path), "ray")
-            if client is None:
-                return False
-            with client:
-                client.send(Condemn(machine=machine, reason="its node has left the Ray cluster"))
-            return True
-        except ArgosyError:
-            return False
+    def _tell(self, machine: str) -> None:
+        with contextlib.suppress(ArgosyError):  # it is told at the next look
+            if client := connect(folder_of(self._path), "ray"):
+                with client:
+                    client.send(Condemn(machine=machine, reason="its node has left the Ray cluster"))
+
+
+def visible_devices(gpus: int, own: str | None) -> str | None:
+    """Return the CUDA_VISIBLE_DEVICES of a node's agents; None: all devices are theirs.
+
+    gpus: how many Ray counts on the node. own: the variable of its raylet, whose devices Ray gives in this
+    order; without it they are the first ones.
+    """
+    if not gpus:
+        return own
+    devices = own.split(",") if own else map(str, range(gpus))
+    return ",".join(list(devices)[:gpus])
+
+
+def _raylet_devices() -> str | None:
+    """Return the variable as the raylet handed it down; in this process Ray has changed it since."""
+    given = Path("/proc/self/environ").read_bytes().split(b"\0")
+    name = b"CUDA_VISIBLE_DEVICES="
+    return next((entry[len(name) :].decode() for entry in given if entry.startswith(name)), None)
