@@ -13,6 +13,7 @@ import gc
 import os
 import resource
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,12 +82,26 @@ def serve(
 
 def _held(folder: Folder) -> Fault:
     holders = ", ".join(map(str, holders_of_file(str(folder.lock)))) or "unknown"
+    if _listens(folder):
+        message = f"the supervisor of this fleet runs already (pid {holders})"
+        return Fault(
+            str(folder.lock), HELD, message, "`argosy status` shows what it runs; it needs no second one"
+        )
     return Fault(
         str(folder.lock),
         HELD,
         f"another supervisor of this fleet runs (pid {holders}) and does not listen at `{folder.control}`",
         f"`kill {holders}` ends it, its agents run on; then `argosy up` adopts them",
     )
+
+
+def _listens(folder: Folder) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(str(folder.control))
+        except OSError:
+            return False
+    return True
 
 
 def _widen_open_files() -> int:
