@@ -1,8 +1,8 @@
 """Calls agents of the other machine without a pause, and accounts for every request.
 
-Run as `python calls.py DEADLINE AGENT...` where the fleet runs, until its input ends; prints one JSON
-object then. A request that neither was answered nor failed by name before its deadline (and half a second) is
-lost.
+Run as `python calls.py DEADLINE AGENT...` where the fleet runs, until its input ends; prints `calling` when
+every agent has answered once, and one JSON object at the end. A request that neither was answered nor failed
+by name before its deadline (and half a second) is lost.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from argosy.wire import WireError, connect
 
 LATE_S = 0.5
+ANSWERED_WITHIN_S = 30.0
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     counts = {"sent": 0, "answered": 0, "failed_named": 0, "lost": 0}
     lock = threading.Lock()
     is_over = threading.Event()
+    answered = {agent: threading.Event() for agent in sys.argv[2:]}
 
     def call(agent: str) -> None:
         with connect(agent, timeout=deadline_s) as peer:
@@ -35,13 +37,18 @@ def main() -> None:
                     is_over.wait(0.01)
                 if time.monotonic() - began > deadline_s + LATE_S:
                     outcome = "lost"
+                if outcome == "answered":
+                    answered[agent].set()
                 with lock:
                     counts["sent"] += 1
                     counts[outcome] += 1
 
-    threads = [threading.Thread(target=call, args=[agent]) for agent in sys.argv[2:]]
+    threads = [threading.Thread(target=call, args=[agent], daemon=True) for agent in answered]
     for thread in threads:
         thread.start()
+    for agent, event in answered.items():
+        if not event.wait(ANSWERED_WITHIN_S):
+            sys.exit(f"`{agent}` has not answered for {ANSWERED_WITHIN_S:.0f} s")
     print("calling", flush=True)
     sys.stdin.read()
     is_over.set()
