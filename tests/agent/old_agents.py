@@ -142,6 +142,31 @@ class BeginsTooEarly(BaseAgent):
         return {"first": self.first}
 
 
+class InitializesTooEarly(BaseAgent):
+    """Begins its initialisation in a thread, and sets what that needs afterwards."""
+
+    def __init__(self, *, waits_s: float = 0.3) -> None:
+        super().__init__()
+        early = threading.Thread(target=self._perform_initialization, daemon=True)
+        early.start()
+        early.join(waits_s)
+        self.is_late = not early.is_alive()
+        self.address = "there"
+
+    def _perform_initialization(self) -> None:
+        self.found = getattr(self, "address", "nothing")
+
+    def _get_health_status(self) -> dict[str, Any]:
+        return {"found": self.found, "is_late": self.is_late}
+
+
+class WaitsForInitialization(InitializesTooEarly):
+    """Waits in its constructor until its initialisation has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(waits_s=60)
+
+
 class SlowConstructor(BaseAgent):
     def __init__(self) -> None:
         super().__init__(name="SlowConstructor")

@@ -234,6 +234,19 @@ def test_initialisation_runs_once_apart_and_run_waits_for_it(start: Start, gates
     assert (out, err) == ("initialised there\nrun\n", "")
 
 
+def test_an_initialisation_that_the_constructor_begins_finds_the_fields(start: Start) -> None:
+    said = health(start("InitializesTooEarly"))
+    assert (said["status"], said["found"], said["is_late"]) == ("ok", "there", False)
+
+
+@pytest.mark.soak
+def test_a_constructor_that_waits_for_its_initialisation_gets_it(start: Start) -> None:
+    agent = start("WaitsForInitialization", ready=False)
+    agent.told("READY=1")
+    said = health(agent)
+    assert (said["found"], said["is_late"]) == ("nothing", True)
+
+
 def test_a_failed_initialisation_is_degraded_with_its_text(start: Start) -> None:
     agent = start("FailsToInitialize")
     said = health(agent)

@@ -28,6 +28,7 @@ from argosy.agent.compat.work import Stage, Work
 from argosy.wire.lease import Lease, context
 
 _SLOT: Final = "_argosy"
+FIELDS_WITHIN_S: Final = 5.0
 
 _log = logging.getLogger("argosy.agent")
 
@@ -48,6 +49,8 @@ class Core:
         }
         self._initialized = threading.Event()
         self._constructors = 0
+        self._builder = 0  # the thread of the outermost constructor
+        self._built = threading.Event()
         self._runs = 0
         self._readers = Readers(agent)
 
@@ -67,6 +70,7 @@ class Core:
             if _was_terminated:
                 sys.exit(0)
             self._claim_post()
+            self._builder = threading.get_ident()
         self._constructors += 1
         try:
             yield
@@ -78,6 +82,16 @@ class Core:
             raise
         finally:
             self._constructors -= 1
+            if not self._constructors:
+                self._built.set()
+
+    def wait_for_fields(self) -> None:
+        """Let a hook that the constructor has begun in a thread wait until that has set the fields.
+
+        A constructor that itself waits for the hook gets it after a while.
+        """
+        if self._constructors and threading.get_ident() != self._builder:
+            self._built.wait(FIELDS_WITHIN_S)
 
     def _claim_post(self) -> None:
         post = current_post()

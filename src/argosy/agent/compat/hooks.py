@@ -1,7 +1,7 @@
 """The methods that the base has to know of, although subclasses override them.
 
 Each is wrapped where a class first has it, so that the base sees the outermost constructor end,
-`run` and `cleanup` begin, and an initialisation that is begun twice.
+`run` and `cleanup` begin, and an initialisation that is begun twice, or before its fields are there.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def _cleanup(_: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _once(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     def begin(self: Any, *args: Any, **keywords: Any) -> Any:
-        return core_of(self).once[name].call(lambda: method(self, *args, **keywords))
+        core = core_of(self)
+        core.wait_for_fields()
+        return core.once[name].call(lambda: method(self, *args, **keywords))
 
     return begin
 
