@@ -152,6 +152,13 @@ def test_a_machine_out_of_sight_is_blind_and_nothing_starts_twice(duo: Duo) -> N
     again = duo.agents("one", "pid", "state")
     assert [name for name in NAMES if again[name] == running[name]] == ["A", "C"]
 
+    duo.kill_supervisor("two")
+    duo.until_seen("one", "two", "blind")
+    duo.argosy("one", "down", code=1)
+    left = duo.agents("one", "pid", "state")  # no supervisor runs there now
+    assert {name: left[name] for name in "BD"} == {name: again[name] for name in "BD"}
+    assert {left[name] for name in "AC"} == {(None, "exited")}
+
 
 def test_a_machine_that_is_not_there_is_named_and_the_others_go_on(duo: Duo) -> None:
     duo.write(CHAIN + "E: {machine: one}\n")

@@ -15,6 +15,7 @@ from argosy.cli.report import paint, print_json
 from argosy.engine.cellplan import hull_name
 from argosy.engine.client import connect
 from argosy.engine.companion import running_hub
+from argosy.engine.diary import DISTANT, read_diary
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.remains import living_agents
@@ -91,8 +92,34 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
         pid=0,
         started_s=0.0,
         machines=_machines_left(roster),
-        agents=agents,
+        agents={**agents, **_heard_last(folder, roster)},
     )
+
+
+def _heard_last(folder: Folder, roster: Roster | None) -> dict[str, AgentStatus]:
+    """Return the agents of other machines as the last supervisor here heard of them: by its diary."""
+    if roster is None or roster.links is None:
+        return {}
+    last = {entry.agent: entry for entry in read_diary(folder.diary) if entry.kind == DISTANT}
+    agents = {}
+    for name, spec in roster.links.agents.items():
+        heard = last.get(name)
+        agents[name] = AgentStatus(
+            state=State(heard.state) if heard else State.EXITED,
+            health=None,
+            pid=heard.pid if heard else None,
+            machine=spec.machine,
+            group=spec.group,
+            port=spec.port,
+            restarts=0,
+            since_s=heard.at_s if heard else 0.0,
+            waiting_on=[],
+            reason=f"as heard last of machine `{spec.machine}`" if heard else "never heard of",
+            rss_bytes=None,
+            pss_bytes=None,
+            sampled_s=None,
+        )
+    return agents
 
 
 def _machines_left(roster: Roster | None) -> dict[str, MachineStatus]:
