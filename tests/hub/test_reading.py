@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from argosy.hub.keeper import BOUNDS, Keeper
 from argosy.hub.reading import Happened, Reading
-from argosy.hub.record import Event
+from argosy.hub.record import Batch, Event, Origin, Stream
 from argosy.hub.store import Store
 
 KINDS = ("state", "alert", "log", "recovery")
@@ -107,6 +107,23 @@ def test_a_peer_is_answered_while_somebody_looks_at_the_past(tmp_path: Path) -> 
         finally:
             may_end.set()
         assert await looking
+        await keeper.close()
+
+    asyncio.run(go())
+
+
+def test_a_gap_between_hubs_is_on_the_disk_with_what_was_taken_in_its_place_and_shown(tmp_path: Path) -> None:
+    async def go() -> None:
+        keeper = Keeper(tmp_path / "hub.db", "pc1", 60.0)  # nothing else is written in this time
+        shown: list[Event] = []
+        keeper.on_said = lambda events, _: shown.extend(events)
+        lost = Batch(Origin("pc2", "ab", 5), Stream.EVENTS, 1, 7, is_lost=True)
+        assert await keeper.take([lost, lost]) == 1
+        reading = Reading(tmp_path / "hub.db")
+        found = [each.event for each in reading.of_kinds(["gap"], 0, 1 << 62)]
+        reading.close()
+        assert found == shown
+        assert [each.body["last"] for each in found] == [7]
         await keeper.close()
 
     asyncio.run(go())

@@ -103,8 +103,6 @@ class Puller:
             try:
                 taken = await self._keeper.take(batches)
                 self.sight.taken += taken
-                if gaps := [_gap(batch) for batch in batches if batch.is_lost]:
-                    self._note(*gaps)
                 if taken != len(batches):  # another hub has handed over some of it meanwhile
                     return
                 batches = await following
@@ -138,11 +136,9 @@ class Puller:
         sight.is_blind, sight.since = is_blind, time.time()
         kind = "blind" if is_blind else "sighted"
         _log.warning("`%s` is %s: %s", sight.machine, kind, reason or "its hub answers")
-        self._note(Event(int(sight.since * 1000), kind, "", {"machine": sight.machine, "reason": reason}))
-
-    def _note(self, *events: Event) -> None:
+        event = Event(int(sight.since * 1000), kind, "", {"machine": sight.machine, "reason": reason})
         with contextlib.suppress(FullError):  # whether a machine can be seen is told all the same
-            self._keeper.hand_in(events)
+            self._keeper.hand_in([event])
 
 
 def _after(positions: list[Position], batches: list[Batch]) -> list[Position]:
@@ -155,10 +151,3 @@ def _after(positions: list[Position], batches: list[Batch]) -> list[Position]:
             batch.origin, batch.last if is_event else events, ticks if is_event else batch.last
         )
     return list(at.values())
-
-
-def _gap(batch: Batch) -> Event:
-    """Return the event for records that the sender had no more when this hub came for them."""
-    origin = {"machine": batch.origin.machine, "epoch": batch.origin.epoch}
-    body = {**origin, "stream": batch.stream.name.lower(), "first": batch.first, "last": batch.last}
-    return Event(int(time.time() * 1000), "gap", "", body)

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from argosy.fault import ArgosyError, Fault
 from argosy.hub.reading import Reading
-from argosy.hub.record import Batch, Event, Figures, Origin, Position
+from argosy.hub.record import Batch, Event, Figures, Origin, Position, gaps_of
 from argosy.hub.store import DETAIL_S, NoRoomError, Store, StoreError
 
 MOST_WAITING: Final = 50_000  # events, and figures, that the disk does not take; more are refused
@@ -312,9 +312,12 @@ class Keeper:
         store = self._store
         if store is None:
             raise sqlite3.OperationalError(self.failure)
-        taken = await self._in(self._writer, lambda: store.take(batches))
+        at_ms = int(time.time() * 1000)
+        taken = await self._in(self._writer, lambda: store.take(batches, at_ms))
         for batch in taken:
             self.on_taken(batch)
+        if gaps := gaps_of(taken, at_ms):
+            self.on_said(gaps, ())
         if taken:
             self._tell()
             await self._in(self._writer, lambda: self._tidy(store))

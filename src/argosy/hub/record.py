@@ -7,6 +7,7 @@ and its ticks from 1, each on their own; the numbers and the times stay with the
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -142,3 +143,17 @@ def segment_of(number: int) -> int:
 def ticks_of(segment: int) -> tuple[int, int]:
     """Return the first and the last tick of a segment."""
     return segment * SEGMENT_TICKS + 1, (segment + 1) * SEGMENT_TICKS
+
+
+def gaps_of(batches: Iterable[Batch], at_ms: int) -> list[Event]:
+    """Return the events for records that their sender had no more when a hub came for them."""
+    return [
+        Event(at_ms, "gap", "", {**_whose(batch), "first": batch.first, "last": batch.last})
+        for batch in batches
+        if batch.is_lost
+    ]
+
+
+def _whose(batch: Batch) -> dict[str, Any]:
+    origin = batch.origin
+    return {"machine": origin.machine, "epoch": origin.epoch, "stream": batch.stream.name.lower()}

@@ -22,7 +22,18 @@ from typing import Final
 import msgspec
 
 from argosy.fault import ArgosyError, Fault
-from argosy.hub.record import Batch, Event, EventHead, Figures, Origin, Position, Shape, Stream, Tick
+from argosy.hub.record import (
+    Batch,
+    Event,
+    EventHead,
+    Figures,
+    Origin,
+    Position,
+    Shape,
+    Stream,
+    Tick,
+    gaps_of,
+)
 from argosy.hub.seal import Sealer
 from argosy.hub.tables import add_run, add_shape, drop_runs, runs_of, schema, shapes_of, transaction
 
@@ -95,18 +106,13 @@ class Store:
         origin = self._ids[self.origin]
         numbers = dict(self._numbers)
         with transaction(self._base):
-            last_event, last_tick = self._lasts(origin)
-            numbered = enumerate(events, last_event + 1)
-            self._add_events(origin, ((number, event, _encode(event)) for number, event in numbered))
-            last_event += len(events)
+            last_event = self._append(origin, events)
+            _, last_tick = self._lasts(origin)
             if figures:
                 last_tick += 1
                 tick = _tick_of(figures, numbers)
                 self._add_tick(origin, last_tick, tick, _encode(tick))
-            self._base.execute(
-                "UPDATE origin SET last_event = ?, last_tick = ? WHERE id = ?",
-                (last_event, last_tick, origin),
-            )
+                self._base.execute("UPDATE origin SET last_tick = ? WHERE id = ?", (last_tick, origin))
             self._base.executemany(
                 "INSERT INTO source VALUES (?, ?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET life = excluded.life, number = excluded.number",
@@ -115,16 +121,30 @@ class Store:
         self._numbers = numbers  # now that they are on the disk
         return Position(self.origin, last_event, last_tick)
 
+    def _append(self, origin: int, events: Sequence[Event]) -> int:
+        """Add this machine's next events, and return the number of the last one that there is."""
+        last, _ = self._lasts(origin)
+        numbered = enumerate(events, last + 1)
+        self._add_events(origin, ((number, event, _encode(event)) for number, event in numbered))
+        last += len(events)
+        self._base.execute("UPDATE origin SET last_event = ? WHERE id = ?", (last, origin))
+        return last
+
     # -- others' records --------------------------------------------------------------------
 
-    def take(self, batches: Iterable[Batch]) -> list[Batch]:
+    def take(self, batches: Iterable[Batch], at_ms: int | None = None) -> list[Batch]:
         """Keep what other origins said, in one go, and return those batches that were the next of their
         stream.
 
-        A run of which some ticks are here already takes their place.
+        A run of which some ticks are here already takes their place. What the sender had no more is an event
+        of this machine, with what is taken in its place: otherwise nobody would ask for it again, nor know.
+        at_ms: when that is, now if it is left out.
         """
         with transaction(self._base):
-            return [batch for batch in batches if self._take(batch)]
+            taken = [batch for batch in batches if self._take(batch)]
+            if gaps := gaps_of(taken, int(time.time() * 1000) if at_ms is None else at_ms):
+                self._append(self._ids[self.origin], gaps)
+        return taken
 
     def _take(self, batch: Batch) -> bool:
         if batch.origin == self.origin:
