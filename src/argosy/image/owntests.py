@@ -24,20 +24,53 @@ _DOTTED: Final = re.compile(r"\w*(\.\w+)*\.tests?(\.\w+)*|tests?\.\w+(\.\w+)*")
 
 def unneeded_files(archive: zipfile.ZipFile, used: Collection[str] = ()) -> frozenset[str]:
     """Return the files of a wheel that only its own tests are. used: modules of tests that others ask for."""
-    by_folder: dict[str, set[str]] = {}
-    others: list[str] = []
-    for name in archive.namelist():
-        folder = _folder_of(name)
-        if folder:
-            by_folder.setdefault(folder, set()).add(name)
-        elif name.endswith(".py") and not _is_test(name):
-            others.append(name)
-    found = {folder: names for folder, names in by_folder.items() if any(map(_is_test, names))}
-    if not found:
+    folders = _folders_of_tests(archive)
+    if not folders:
         return frozenset()
-    asked = {*used, *(word for name in others for word in asked_tests(archive.read(name), name))}
-    kept = _kept(archive, found, asked)
-    return frozenset().union(*found.values()) - kept
+    return _unneeded(archive, folders, {*used, *_asked_by(archive.namelist(), archive.read)})
+
+
+def tests_of_wheel(archive: zipfile.ZipFile) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return `unneeded_files` and `used_tests` of a wheel, whose modules are read once for both."""
+    names = archive.namelist()
+    asked = _asked_by(names, archive.read)
+    return _unneeded(archive, _folders_of_tests(archive), asked), _of_others(names, asked)
+
+
+def used_tests(names: Iterable[str], read: Callable[[str], bytes]) -> tuple[str, ...]:
+    """Return the modules of other packages' tests that the sources of a tree ask for.
+
+    names: files, from where packages are imported from; tests among them do not ask. read: their content.
+    """
+    listed = list(names)
+    return _of_others(listed, _asked_by(listed, read))
+
+
+def _asked_by(names: Iterable[str], read: Callable[[str], bytes]) -> set[str]:
+    """Return what the sources ask for, those left out that are tests themselves."""
+    sources = [name for name in names if name.endswith(".py") and not _folder_of(name) and not _is_test(name)]
+    return {word for name in sources for word in asked_tests(read(name), name)}
+
+
+def _of_others(names: Iterable[str], asked: Iterable[str]) -> tuple[str, ...]:
+    """Return the modules among what is asked for that are of none of the packages in `names`."""
+    tops = {name.partition("/")[0].removesuffix(".py") for name in names if name.endswith(".py")}
+    return tuple(sorted(word for word in asked if "/" not in word and word.partition(".")[0] not in tops))
+
+
+def _folders_of_tests(archive: zipfile.ZipFile) -> dict[str, set[str]]:
+    """Return the folders that have tests in them, by their names, with all their files."""
+    found: dict[str, set[str]] = {}
+    for name in archive.namelist():
+        if folder := _folder_of(name):
+            found.setdefault(folder, set()).add(name)
+    return {folder: names for folder, names in found.items() if any(map(_is_test, names))}
+
+
+def _unneeded(
+    archive: zipfile.ZipFile, folders: Mapping[str, set[str]], asked: Iterable[str]
+) -> frozenset[str]:
+    return frozenset().union(*folders.values()) - _kept(archive, folders, asked)
 
 
 def _kept(archive: zipfile.ZipFile, found: Mapping[str, set[str]], asked: Iterable[str]) -> set[str]:
@@ -69,23 +102,6 @@ def _is_on_the_way(name: str, path: str) -> bool:
     """Return whether a file is run when a module, or a name in one, is imported by this path."""
     module = name.removesuffix(".py").removesuffix("/__init__")
     return name.endswith(".py") and (f"{path}/".startswith(f"{module}/"))
-
-
-def used_tests(names: Iterable[str], read: Callable[[str], bytes]) -> tuple[str, ...]:
-    """Return the modules of other packages' tests that sources ask for, of a wheel or of a tree.
-
-    names: files, from where packages are imported from; tests among them do not ask. read: their content.
-    """
-    sources = [name for name in names if name.endswith(".py")]
-    tops = {name.partition("/")[0].removesuffix(".py") for name in sources}
-    found = {
-        word
-        for name in sources
-        if not _folder_of(name) and not _is_test(name)
-        for word in asked_tests(read(name), name)
-        if "/" not in word and word.partition(".")[0] not in tops
-    }
-    return tuple(sorted(found))
 
 
 def asked_tests(data: bytes, path: str) -> Iterator[str]:

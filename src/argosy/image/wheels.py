@@ -17,7 +17,7 @@ import msgspec
 from argosy.fault import Fault, MissingError, RefusedError
 from argosy.image.commands import run_program
 from argosy.image.debian import PYTHON
-from argosy.image.owntests import unneeded_files, used_tests
+from argosy.image.owntests import tests_of_wheel, unneeded_files
 from argosy.image.whole import scratch_folder
 from argosy.source.distributions import normalized
 
@@ -173,13 +173,12 @@ def read_wheel(path: Path, digest: str) -> Wheel:
     with zipfile.ZipFile(path) as archive:
         place = next(item for item in archive.namelist() if item.endswith(".dist-info/METADATA"))
         metadata = HeaderParser().parsestr(archive.read(place).decode())
-        left_out = unneeded_files(archive)
+        left_out, tests = tests_of_wheel(archive)
         size = sum(
             item.file_size
             for item in archive.infolist()
             if item.filename not in left_out and _target(item.filename, "") is not None
         )
-        tests = used_tests(archive.namelist(), archive.read)
     needs = tuple(sorted(set(_needs(metadata.get_all("Requires-Dist") or []))))
     return Wheel(normalized(name), version, path.name, digest, needs, size, tests)
 
