@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import http.server
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,31 +12,10 @@ from argosy.hub.delivery import Delivery, by_command, by_webhook
 from argosy.hub.keeper import Keeper
 from argosy.hub.record import Event
 from argosy.hub.unkept import Unkept
+from rig.webserver import raw_server
 
 PATIENCE_S = 30.0
 TAKEN = b"HTTP/1.0 204 No Content\r\n\r\n"
-
-
-@contextmanager
-def webhook(answers: list[bytes]) -> Iterator[str]:
-    """Answer each request with the next of `answers`, byte for byte; the last one is kept to."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            self.wfile.write(answers.pop(0) if len(answers) > 1 else answers[0])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.server_port}/alerts"
-        finally:
-            listening.shutdown()
-            thread.join()
 
 
 ODD = [
@@ -54,7 +29,7 @@ ODD = [
 
 @pytest.mark.parametrize("answer", ODD, ids=["no-http", "bad-code", "nothing", "refused", "too-long"])
 def test_what_a_webhook_does_not_take_is_an_error_of_the_network(answer: bytes) -> None:
-    with webhook([answer]) as url, pytest.raises(OSError):
+    with raw_server([answer]) as url, pytest.raises(OSError):
         by_webhook(url)(b"{}", "key")
 
 
@@ -82,7 +57,7 @@ def test_alerts_wait_for_a_receiver_that_answers_oddly(
         keeper = Keeper(tmp_path / "hub.db", "pc1", 0.0)
         now_ms = int(time.time() * 1000)
         await keeper.keep([Event(now_ms, "alert", "A", {"id": str(number)}) for number in range(3)])
-        with webhook([*ODD, TAKEN]) as url:
+        with raw_server([*ODD, TAKEN]) as url:
             delivery = Delivery(keeper, Unkept(keeper), "pc1", "the webhook", by_webhook(url))
             running = asyncio.ensure_future(delivery.run())
             async with asyncio.timeout(PATIENCE_S):

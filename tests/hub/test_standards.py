@@ -8,7 +8,6 @@ import math
 import shutil
 import subprocess
 import sys
-import threading
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from argosy.hub.grafana import dashboard
 from argosy.hub.otlp import Export, by_protobuf, request_of
 from argosy.hub.scrape import LEFT_OUT, UP, Scraper, samples_of
 from argosy.hub.standing import Standing
+from rig.webserver import raw_server, serving
 
 PLAIN = """# HELP http_requests_total The total.
 # TYPE http_requests_total counter
@@ -45,19 +45,6 @@ FIGURES = st.dictionaries(
 
 
 @contextmanager
-def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Serve by a handler of requests."""
-    with http.server.HTTPServer(("127.0.0.1", 0), handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.server_port}"
-        finally:
-            listening.shutdown()
-            thread.join()
-
-
-@contextmanager
 def server(answer: Callable[[http.server.BaseHTTPRequestHandler], tuple[str, bytes]]) -> Iterator[str]:
     """Serve what `answer` returns, a content type and a body; an empty type is a failure."""
 
@@ -69,24 +56,6 @@ def server(answer: Callable[[http.server.BaseHTTPRequestHandler], tuple[str, byt
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        do_POST = do_GET  # noqa: N815 - as http.server calls it
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with serving(Handler) as url:
-        yield url
-
-
-@contextmanager
-def raw_server(answer: bytes) -> Iterator[str]:
-    """Answer each request with these bytes, whatever they are."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            self.wfile.write(answer)
 
         do_POST = do_GET  # noqa: N815 - as http.server calls it
 
@@ -180,7 +149,7 @@ def test_whatever_is_no_exposition_is_told_as_such(text: str, is_open: bool) -> 
     ids=["no-http", "cut-off", "no-exposition", "no-text", "bad-histogram"],
 )
 def test_an_answer_that_cannot_be_read_is_a_scrape_that_failed(answer: bytes) -> None:
-    with raw_server(answer) as url:
+    with raw_server([answer]) as url:
         scraper = Scraper(None, Scrape("A", url))  # type: ignore[arg-type] - not asked
         (event,), (figures,) = scraper.ask()
         assert event.kind == "unscraped"
@@ -189,7 +158,7 @@ def test_an_answer_that_cannot_be_read_is_a_scrape_that_failed(answer: bytes) ->
 
 
 def test_a_receiver_that_answers_oddly_is_told() -> None:
-    with raw_server(b"what?\r\n\r\n") as url:
+    with raw_server([b"what?\r\n\r\n"]) as url:
         export = Export(url, "fleet", standings)
         export.send(request_of(standings(), "fleet", 1))
         assert export.failure
