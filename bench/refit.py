@@ -127,16 +127,12 @@ def add_fleet(tree: Path, cache: Path) -> None:
     fleet = tree / "fleet.yaml"
     if not configs or fleet.exists():
         return
-    argosy("import", *configs, "-o", str(fleet), "--json", cache=cache)
+    words = ["import", *configs, "-o", str(fleet), "--json"]
+    argosy(*words, cache=cache)
     found = told(argosy("audit", str(tree), "--select", "A402", "--json", cache=cache))["findings"]
     hosts = sorted({item["message"].split("`")[1] for item in found if item["action"] == "auto"})
-    lines = fleet.read_text().splitlines(keepends=True)
-    start = lines.index("environments:\n") + 1
-    for at, environment in enumerate(("development", "production", "container", "testing"), start):
-        own = environment == "development"
-        more = [f"host{n}: {host if own else f'$HOST{n}_IP'}" for n, host in enumerate(hosts)]
-        lines[at] = lines[at].replace("}\n", f", {', '.join(more)}}}\n")
-    fleet.write_text("".join(lines))
+    addresses = [f"--address=host{number}={host}" for number, host in enumerate(hosts)]
+    argosy(*words, "--force", *addresses, cache=cache)
 
 
 def audit_round(yard: Yard, number: int, findings: Findings) -> None:

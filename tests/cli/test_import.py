@@ -92,6 +92,12 @@ def test_a_machine_that_fits_nothing_is_an_error(word: str, capsys: pytest.Captu
     assert capsys.readouterr().err.startswith("error: --machine")
 
 
+@pytest.mark.parametrize("word", ["pc2", "=10.0.0.2", "pc2=", "two words=10.0.0.2", "startup=nowhere at all"])
+def test_an_address_that_is_none_is_an_error(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", "startup.yaml", "--address", word]) == 2
+    assert capsys.readouterr().err.startswith("error: --address")
+
+
 def test_an_output_folder_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "startup.yaml", "-o", "nowhere/out.yaml", "--json"]) == 2
     error = json.loads(capsys.readouterr().out)

@@ -31,6 +31,8 @@ _SIDE = {
     "shared_only": 1,
     "decisions": 1,
     "fleet_files": 2,
+    "addresses": {"main": "10.0.0.1", "second": "10.0.0.2"},
+    "absent_programs": ["espeak-ng"],
     "made": {
         "refit": {"sites": {"A401": {"migrated": 0, "refused": 663}, "A402": {"migrated": 0, "refused": 7}}},
         "decisions": [

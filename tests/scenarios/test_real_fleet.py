@@ -79,7 +79,7 @@ def test_the_real_fleet_comes_up(corpus: Path) -> None:
     told = run(f"--tree={corpus}", "--quick", within_s=1150)["after"]
     assert len(told["ready"]) + len(told["not_ready"]) == 84
     assert len(told["ready"]) >= 76
-    assert len(told["ready"]) - len(told["degraded"]) >= 60
+    assert len(told["ready"]) - len(told["degraded"]) >= (60 if told["absent_programs"] else 63)
     assert len(told["main_port"]) >= 66
     assert told["decisions"] <= 16
     assert told["contexts"] <= told["processes"] + 6
@@ -95,7 +95,7 @@ def test_each_part_of_what_brings_the_real_fleet_up_is_worth_something(corpus: P
     assert after["rules_only"] >= 30
     assert after["shared_only"] >= 66
     assert len(after["ready"]) >= 80
-    assert len(after["ready"]) - len(after["degraded"]) >= 63
+    assert len(after["ready"]) - len(after["degraded"]) >= (63 if after["absent_programs"] else 66)
     assert len(after["main_port"]) >= 68
     assert after["decisions"] <= 16
     assert all(count <= len(after["ready"]) - 3 for count in told["ablation"].values())

@@ -72,11 +72,15 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, dict[str, Any]] = {}
 
 
-class FleetFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which files of the tree say what the fleet is; without any, `argosy import` looks for itself."""
+class Meant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which files of the tree say what the fleet is, and where its machines are at home.
+
+    Without it `argosy import` looks for itself, and knows no address but this machine's.
+    """
 
     files: list[str]
     why: str
+    addresses: dict[str, str] = {}
 
 
 class Lack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,7 +94,7 @@ class Lack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
-    fleet: FleetFiles | None = None
+    fleet: Meant | None = None
     decisions: list[Decision] = []
     lacking: list[Lack] = []
 

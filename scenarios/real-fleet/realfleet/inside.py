@@ -18,6 +18,7 @@ import yaml
 from realfleet.account import why_not
 from realfleet.again import settled
 from realfleet.audited import figures
+from realfleet.beside import beside
 from realfleet.look import Look, ask_health, look_at
 from realfleet.said import goes_without
 from realfleet.telling import ScenarioError, tell
@@ -54,12 +55,12 @@ def run(job: Job) -> dict[str, Any]:
     room = Path(job.room)
     seen = _overlay(Path(job.tree), room)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    redis = _start_redis(room)
-    argosy = Argosy(Path(job.bin), surroundings(room, job.without))
+    around = surroundings(room, job.without)
+    argosy = Argosy(Path(job.bin), around)
     fleet = seen / "fleet.yaml"
     _count_one_defect_once(fleet, job.patience_s)
     began_s, is_whole = time.monotonic(), False
-    with ThreadPoolExecutor(1) as aside:
+    with beside(room, around), ThreadPoolExecutor(1) as aside:
         try:
             words = ("up", str(fleet), "-d", "--no-hub", "--timeout", str(job.timeout_s))
             up = argosy.ask(*words, within_s=job.timeout_s + 60)
@@ -75,7 +76,6 @@ def run(job: Job) -> dict[str, Any]:
             began_s = time.monotonic()
             down = {"killed": []} if is_whole and job.is_counted_only else argosy.ask("down", str(fleet))
             stop_s = time.monotonic() - began_s
-            redis.terminate()
     return {
         "up": up,
         "start_seconds": round(seconds, 1),
@@ -138,18 +138,6 @@ def _overlay(tree: Path, room: Path) -> Path:
     options = f"lowerdir={tree},upperdir={upper},workdir={work}"
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(seen)], check=True)
     return seen
-
-
-def _start_redis(room: Path) -> subprocess.Popen[bytes]:
-    folder = room / "redis"
-    folder.mkdir()
-    log = (folder / "log").open("wb")
-    return subprocess.Popen(
-        ["redis-server", "--port", "6379", "--save", "", "--appendonly", "no", "--dir", str(folder)],
-        stdout=log,
-        stderr=log,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 def _count_one_defect_once(fleet: Path, patience_s: float) -> None:

@@ -46,7 +46,14 @@ _MOVED = "Of the addresses that are written out, {migrated} became the fleet's, 
 
 _INPUT = """\
 The decision file also says which fleet is meant, which is an input and no decision: the tree describes
-several, and `fleet.files` names the {files} that are taken.
+several, and `fleet.files` names the {files} that are taken. Where the machines are at home is told the same
+way: {addresses}.
+"""
+
+_BESIDE = """\
+Beside the fleet stand a redis-server and, where PulseAudio is installed, a sound server with a null sink: it
+plays at the pace of a real device to nobody, and who records from it hears silence. Programs that agents use
+and that were not installed here: {absent}.
 """
 
 _OLD_START = """\
@@ -79,10 +86,15 @@ def as_page(told: dict[str, Any]) -> str:
         _MEANS.format(
             new=after["written"]["new"], over=len(after["written"]["changed"]), addresses=_addresses(after)
         ),
+        _BESIDE.format(absent=", ".join(f"`{each}`" for each in after["absent_programs"]) or "none"),
         f"The whole run took {told['seconds']} s.\n",
         *_audits(told["audits"]),
         "## Decisions",
-        *([_INPUT.format(files=after["fleet_files"])] if after["fleet_files"] else []),
+        *(
+            [_INPUT.format(files=after["fleet_files"], addresses=_homes(after))]
+            if after["fleet_files"]
+            else []
+        ),
         _table(
             ("file", "kind", "lines added", "removed", "why"),
             [_decision(each) for each in after["made"]["decisions"]],
@@ -104,6 +116,11 @@ def as_page(told: dict[str, Any]) -> str:
         _table(("agent", "why no cell"), [(name, ", ".join(why)) for name, why in after["apart"].items()]),
     ]
     return "\n".join(part if part.startswith("#") or part.endswith("\n") else f"{part}\n" for part in parts)
+
+
+def _homes(after: dict[str, Any]) -> str:
+    told = [f"`{name}` is {address}" for name, address in after["addresses"].items()]
+    return " and ".join(told) or "nobody says"
 
 
 def _without_decisions(after: dict[str, Any]) -> str:

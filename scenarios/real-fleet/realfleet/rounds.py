@@ -19,6 +19,7 @@ import yaml
 from realfleet import account, decisions, tree
 from realfleet.apart import reasons_apart
 from realfleet.audited import compared, figures
+from realfleet.beside import absent_programs, hint
 from realfleet.chamber import end_chambers, require_chamber, run_inside
 from realfleet.inside import surroundings
 from realfleet.look import Look
@@ -76,6 +77,8 @@ class Rounds:
         tree.take_tree(source, self._pristine)
         self._before = tree.digests(self._pristine)
         tell(f"tree: {len(self._before)} files")
+        if absent := absent_programs():
+            tell(f"not installed here, who wants it is degraded: {', '.join(absent)} ({hint(absent)})")
 
     def all(self, *, is_full: bool, with_before: bool) -> dict[str, Any]:
         """Run what was asked for and return the scenario's account."""
@@ -102,6 +105,8 @@ class Rounds:
             "shared_only": shared_only,
             "decisions": len(self._decisions.decisions),
             "fleet_files": len(self._decisions.fleet.files) if self._decisions.fleet else 0,
+            "addresses": self._decisions.fleet.addresses if self._decisions.fleet else {},
+            "absent_programs": sorted(absent_programs()),
         }
         audits = compared(whole.facts["audit"], after["audit"]) if self._with_audit else None
         return {
@@ -152,10 +157,10 @@ class Rounds:
         return place
 
     def _import(self, place: Path) -> dict[str, Any]:
-        files = self._decisions.fleet.files if self._decisions.fleet else ["."]
-        found = self._argosy.ask(
-            "import", *(str(place / each) for each in files), "-o", str(place / "fleet.yaml")
-        )
+        meant = self._decisions.fleet
+        files = [str(place / each) for each in meant.files] if meant else [str(place)]
+        homes = [f"--address={name}={host}" for name, host in meant.addresses.items()] if meant else []
+        found = self._argosy.ask("import", *files, *homes, "-o", str(place / "fleet.yaml"))
         return {key: found[key] for key in ("agents", "edges", "machines")}
 
     def _repair(self, place: Path) -> list[str]:

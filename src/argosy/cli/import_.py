@@ -35,6 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=PATH",
         help="the machine of what is found at PATH (default: from the paths; may be given more than once)",
     )
+    parser.add_argument(
+        "--address",
+        action="append",
+        default=[],
+        metavar="NAME=ADDRESS",
+        help="where a machine is in `development`, or a service HOST[:PORT] that nothing here starts; refit "
+        "takes such an address out of the source (default: 127.0.0.1; may be given more than once)",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite another file at FILE")
     add_json(parser)
 
@@ -48,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     if output is not None and output.is_dir():
         output = output / "fleet.yaml"
     folder = output.absolute().parent if output is not None else Path.cwd()
-    plan = plan_import([Path(path).expanduser() for path in args.paths], folder, _machines(args.machine))
+    paths = [Path(path).expanduser() for path in args.paths]
+    plan = plan_import(paths, folder, _machines(args.machine), _addresses(args.address))
     text = emit(plan)
     # What is written must be right in itself; only faults of the scripts are left for `check`.
     load_fleet(output or folder / "fleet.yaml", text)
@@ -73,6 +82,18 @@ def _machines(words: list[str]) -> dict[Path, str]:
             raise InputError(Fault("--machine", "usage", message, "such as `--machine mainpc=main/config`"))
         machines[Path(os.path.normpath(Path(path).expanduser().absolute()))] = name
     return machines
+
+
+def _addresses(words: list[str]) -> dict[str, str]:
+    """Read `NAME=ADDRESS` words."""
+    addresses: dict[str, str] = {}
+    for word in words:
+        name, sign, address = word.partition("=")
+        if not sign or not address or not re.fullmatch(NAME_PATTERN, name):
+            message = f"`{word}` is not NAME=ADDRESS"
+            raise InputError(Fault("--address", "usage", message, "such as `--address pc2=10.0.0.2`"))
+        addresses[name] = address
+    return addresses
 
 
 def write(path: Path, text: str, *, force: bool) -> None:

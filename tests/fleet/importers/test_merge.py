@@ -121,6 +121,47 @@ def test_an_address_that_the_rows_agree_on_is_that_of_their_machine(tree: Tree) 
     assert imported.decision("`host: 10.0.0.7` of `D`", "more than one")
 
 
+def test_an_address_told_by_hand_is_that_of_a_machine_or_makes_a_service(tree: Tree) -> None:
+    tree.write("a/s.yaml", "agents: {A: {script: a.py, host: 10.0.0.5}}\n")
+    tree.write("b/s.yaml", "agents: {B: {script: b.py}}\n")
+    told = {"b": "10.0.0.6", "a": "10.0.0.9", "redis": "10.0.0.7:6379", "llm": "10.0.0.8"}
+    imported = tree.read("a", "b", addresses=told)
+    environments = imported.fleet.environments
+    assert environments["development"] == {
+        "a": "10.0.0.9",
+        "b": "10.0.0.6",
+        "llm": "10.0.0.8",
+        "redis": "10.0.0.7:6379",
+    }
+    assert environments["production"] == {
+        "a": "$A_IP",
+        "b": "$B_IP",
+        "llm": "$LLM_HOST",
+        "redis": "$REDIS_HOST:6379",
+    }
+    assert environments["container"]["redis"] == "redis:6379"
+    assert environments["testing"]["llm"] == "127.0.0.1"
+    assert imported.decision("`redis` is 10.0.0.7:6379")
+    assert imported.decision("`host: 10.0.0.5` of `A`")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.6:80", "0.0.0.0", "a b", "10.0.0.6:$PORT"])
+def test_an_address_that_no_machine_can_have_is_an_error(tree: Tree, address: str) -> None:
+    tree.write("a/s.yaml", "agents: {A: {script: a.py}}\n")
+    with pytest.raises(InputError) as caught:
+        tree.read("a/s.yaml", machines={"m": "a"}, addresses={"m": address})
+    assert caught.value.faults[0].where == "--address"
+
+
+def test_a_service_of_a_source_keeps_its_port_where_a_hand_tells_only_its_host(tree: Tree) -> None:
+    tree.write(
+        "docker-compose.yml",
+        "services: {a: {command: python a.py}, redis: {image: redis, ports: ['6379:6379']}}\n",
+    )
+    environments = tree.read("docker-compose.yml", addresses={"redis": "10.0.0.7"}).fleet.environments
+    assert environments["development"]["redis"] == "10.0.0.7:6379"
+
+
 def test_a_python_path_of_a_container_becomes_the_root_of_the_tree(tree: Tree) -> None:
     tree.write("app/agents/a.py")
     tree.write(

@@ -43,10 +43,15 @@ class Tree:
         self.write(name, text)
         return self.read(name)
 
-    def read(self, *paths: str, machines: dict[str, str] | None = None) -> Imported:
+    def read(
+        self,
+        *paths: str,
+        machines: dict[str, str] | None = None,
+        addresses: dict[str, str] | None = None,
+    ) -> Imported:
         """Import `paths`, and load what was written."""
         named = {self.folder / path: name for name, path in (machines or {}).items()}
-        plan = plan_import([self.folder / path for path in paths], self.folder, named)
+        plan = plan_import([self.folder / path for path in paths], self.folder, named, addresses)
         text = emit(plan)
         return Imported(plan, text, load_fleet(self.folder / "fleet.yaml", text))
 

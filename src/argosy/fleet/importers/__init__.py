@@ -23,13 +23,20 @@ from argosy.fleet.importers.search import find_sources
 __all__ = ["KINDS", "Decision", "Plan", "account", "emit", "plan_import"]
 
 
-def plan_import(paths: Sequence[Path], folder: Path, machines: Mapping[Path, str] | None = None) -> Plan:
+def plan_import(
+    paths: Sequence[Path],
+    folder: Path,
+    machines: Mapping[Path, str] | None = None,
+    addresses: Mapping[str, str] | None = None,
+) -> Plan:
     """Return the fleet that the files and folders at `paths` describe together.
 
     folder: the folder of the fleet file to be; its paths are relative to it.
     machines: names of machines, by the file or folder whose agents run there; others come from the paths.
+    addresses: of machines and services in `development`, by name; others come from the sources.
 
-    Raises InputError: a path is missing, unreadable, of no known shape, or nothing at all was found.
+    Raises InputError: a path is missing, unreadable, of no known shape, an address is none, or nothing at
+        all was found.
     """
     findings = find_sources(tuple(paths))
     if not any(source.agents for source in findings.sources):
@@ -40,4 +47,4 @@ def plan_import(paths: Sequence[Path], folder: Path, machines: Mapping[Path, str
             Fault(str(paths[0]), "nothing-found", message, "understood are: " + "; ".join(KINDS))
         )
     chosen = {path.absolute(): name for path, name in (machines or {}).items()}
-    return merge(findings, folder.absolute(), chosen)
+    return merge(findings, folder.absolute(), chosen, addresses or {})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from argosy.fleet.hosts import is_loopback, is_wildcard, parse_address, variable_of
+from argosy.fault import Fault, InputError
+from argosy.fleet.hosts import Address, is_loopback, is_wildcard, parse_address, variable_of
 from argosy.fleet.importers.found import Decision, Service
 from argosy.fleet.importers.joining import Placed
 from argosy.fleet.importers.names import fleet_name, unlike, variable_name
@@ -22,17 +23,31 @@ class Addresses(msgspec.Struct, frozen=True):
 
 
 def settle_addresses(
-    machines: Sequence[str], agents: Sequence[Placed], services: Sequence[Service], where: str
+    machines: Sequence[str],
+    agents: Sequence[Placed],
+    services: Sequence[Service],
+    where: str,
+    chosen: Mapping[str, str],
 ) -> Addresses:
-    """Return the addresses of machines and services; one that no source tells is never guessed.
+    """Return the addresses of machines and services; one that nobody tells is never guessed.
 
     where: what to name as the place of what is decided for the whole fleet.
+    chosen: addresses in `development`, told by hand; a name that is no machine's is a service's.
+
+    Raises InputError: an address that is none, or that of a machine with a port.
     """
-    named = _services(machines, services)
-    told = {machine: _told_host(agents, machine) for machine in machines}
+    by_hand = {name: _checked(name, text, is_machine=name in machines) for name, text in chosen.items()}
+    named = _with_hands(_services(machines, services), by_hand.keys() - set(machines), by_hand, where)
+    told = {
+        machine: by_hand[machine].host if machine in by_hand else _told_host(agents, machine)
+        for machine in machines
+    }
     development = {machine: told[machine] or _LOOPBACK for machine in machines}
     environments = {
-        "development": {**development, **_with_ports(named, lambda _: _LOOPBACK)},
+        "development": {
+            **development,
+            **_with_ports(named, lambda name: by_hand[name].host if name in by_hand else _LOOPBACK),
+        },
         "production": {
             **{machine: f"${variable_name(machine)}_IP" for machine in machines},
             **_with_ports(named, lambda name: f"${variable_name(name)}_HOST"),
@@ -40,8 +55,33 @@ def settle_addresses(
         "container": {**{one: _host(one) for one in machines}, **_with_ports(named, _host)},
         "testing": {**dict.fromkeys(machines, _LOOPBACK), **_with_ports(named, lambda _: _LOOPBACK)},
     }
-    decisions = (*_tell(environments, told, where), *_tell_hosts(agents, told))
+    known = {machine: host for machine, host in told.items() if host}
+    known |= {name: text for name, text in chosen.items() if name in named}
+    decisions = (*_tell(environments, known, where), *_tell_hosts(agents, told))
     return Addresses(environments, decisions)
+
+
+def _with_hands(
+    named: Mapping[str, Service], names: Iterable[str], by_hand: Mapping[str, Address], where: str
+) -> dict[str, Service]:
+    """Return the services with those that only a hand tells, and with the ports that one tells."""
+    found = dict(named)
+    for name in sorted(names):
+        service = found.get(name, Service(name, where))
+        port = by_hand[name].port
+        found[name] = msgspec.structs.replace(service, port=int(port)) if port else service
+    return found
+
+
+def _checked(name: str, text: str, *, is_machine: bool) -> Address:
+    address = parse_address(text)
+    if address is None or is_wildcard(address.host) or (address.port and not address.port.isdigit()):
+        message, hint = f"`{text}` is no address that a peer can connect to", "such as `10.0.0.2`"
+    elif is_machine and address.port:
+        message, hint = f"`{name}` is a machine, and `{text}` has a port", "leave the port out"
+    else:
+        return address
+    raise InputError(Fault("--address", "usage", message, hint))
 
 
 def _services(machines: Sequence[str], services: Sequence[Service]) -> dict[str, Service]:
@@ -78,18 +118,15 @@ def _is_peer(host: str | None) -> bool:
 
 
 def _tell(
-    environments: Mapping[str, Mapping[str, str]], told: Mapping[str, str | None], where: str
+    environments: Mapping[str, Mapping[str, str]], known: Mapping[str, str], where: str
 ) -> Iterator[Decision]:
-    known = {machine: host for machine, host in told.items() if host}
     rest = (
         "the rest is on this machine (127.0.0.1)"
         if known
         else "every machine and service is this one (127.0.0.1)"
     )
-    what = "".join(f"`{machine}` is {host}, " for machine, host in known.items()) + rest
-    yield Decision(
-        where, f"in `development` {what}", "an address that the source does not tell is not guessed"
-    )
+    what = "".join(f"`{name}` is {address}, " for name, address in known.items()) + rest
+    yield Decision(where, f"in `development` {what}", "an address that nobody tells is not guessed")
     variables = ", ".join(f"`{text.partition(':')[0]}`" for text in environments["production"].values())
     yield Decision(
         where, f"in `production` addresses come from {variables}", "set them, or write the addresses"

@@ -19,14 +19,19 @@ from argosy.fleet.importers.sites import Site, place_sources, usual_folder
 from argosy.fleet.importers.variables import Shared, mend_path, share
 from argosy.fleet.places import displayed
 
+_NONE: Mapping[str, str] = {}
 
-def merge(findings: Findings, folder: Path, chosen: Mapping[Path, str]) -> Plan:
+
+def merge(
+    findings: Findings, folder: Path, chosen: Mapping[Path, str], told: Mapping[str, str] = _NONE
+) -> Plan:
     """Return the plan of the fleet that the sources make together.
 
     folder: the absolute folder of the fleet file to be; its paths are relative to it.
     chosen: machines named by hand, for a source or a folder of sources.
+    told: addresses of machines and services in `development`, told by hand.
 
-    Raises InputError: `chosen` names a path that holds no source.
+    Raises InputError: `chosen` names a path that holds no source, or `told` an address that is none.
     """
     sites = place_sources(findings.sources, chosen)
     cwd = usual_folder(sites)
@@ -36,7 +41,7 @@ def merge(findings: Findings, folder: Path, chosen: Mapping[Path, str]) -> Plan:
     services = [service for site in sites for service in site.source.services]
     edges = settle_edges(agents, {service.name for service in services})
     machines = tuple(dict.fromkeys(site.machine for site in sites))
-    addresses = settle_addresses(machines, agents, services, displayed(sites[0].source.path))
+    addresses = settle_addresses(machines, agents, services, displayed(sites[0].source.path), told)
     decisions = [
         *findings.decisions,
         *_of_sites(sites, agents),
