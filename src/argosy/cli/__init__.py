@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; the entry point of `argosy`."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from argosy.cli.stdout import open_closed  # noqa: PLC0415
+
+        open_closed()
     words = list(sys.argv[1:] if argv is None else argv)
     if words in (["--version"], ["-V"]):
         from argosy import __version__  # noqa: PLC0415

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,6 +35,37 @@ class _Told(msgspec.Struct):
     pid: int | None = None
     lost_bytes: int = 0
     lost_since: float | None = None
+
+
+class Shown:
+    """Which lines were shown, so that those that come once more after a cut are not shown twice.
+
+    An agent's lines come in the order of their times, and several may have the same one.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[float, int]] = {}  # by agent: the last time, and how many lines have it
+        self._before: dict[str, tuple[float, int]] = {}
+        self._again: Counter[str] = Counter()
+
+    def come_again(self) -> None:
+        """Take note that all lines come from the first one on."""
+        self._before = dict(self._last)
+        self._again.clear()
+
+    def is_new(self, line: Line) -> bool:
+        """Return whether a line was not shown yet; from now on it was."""
+        before_s, count = self._before.get(line.agent, (-inf, 0))
+        if line.at_s < before_s:
+            return False
+        if line.at_s == before_s:
+            self._again[line.agent] += 1
+            if self._again[line.agent] <= count:
+                return False
+        last_s, same = self._last.get(line.agent, (-inf, 0))
+        if line.at_s >= last_s:
+            self._last[line.agent] = (line.at_s, same + 1 if line.at_s == last_s else 1)
+        return True
 
 
 _decode = msgspec.json.Decoder(_Told).decode
@@ -82,8 +115,7 @@ class Feed:
         self._is_endless = is_endless
         self._client: Client | None = None
         self._rest = b""
-        self._shown: dict[str, float] = {}  # by agent, when its last line was written
-        self._shown_before: dict[str, float] = {}
+        self._shown = Shown()
         self._is_missed = False
 
     def open(self, words: list[str]) -> bool:
@@ -94,7 +126,7 @@ class Feed:
         self._client.send(Relay(machine=self._machine, words=[*self._words, *words]))
         self.is_over = self.is_cut = False
         self._rest = b""
-        self._shown_before = dict(self._shown)
+        self._shown.come_again()
         return True
 
     def go_on(self) -> bool:
@@ -141,13 +173,8 @@ class Feed:
             return []
         self._is_missed = False
         *lines, self._rest = (self._rest + answer.data).split(b"\n")
-        return [line for line in (_line_of(_decode(line)) for line in lines if line) if self._is_new(line)]
-
-    def _is_new(self, line: Line) -> bool:
-        """Return whether a line was not shown before the machine went out of sight."""
-        before = self._shown_before.get(line.agent)
-        self._shown[line.agent] = max(line.at_s, self._shown.get(line.agent, line.at_s))
-        return before is None or line.at_s > before
+        told = (_line_of(_decode(line)) for line in lines if line)
+        return [line for line in told if self._shown.is_new(line)]
 
     def close(self) -> None:
         """Take no more, of one that is endless for now."""
