@@ -3,13 +3,17 @@
 What is done for the first time fills caches, of types, of attributes, of signatures, and lets the
 interpreter adapt the code that runs; each of these writes to a page, which a child would have to copy. The
 loop is asyncio's own: uvloop would keep a pipe. Nothing else is left: no thread, no context, no descriptor.
+It has a fleet of its own, whose book lies in memory, and no folder: nothing of it is in the file system.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from argosy.agent.agent import Agent
 from argosy.agent.handlers import request
@@ -17,14 +21,25 @@ from argosy.agent.health import Health
 from argosy.agent.life import Life
 from argosy.agent.options import parse_options
 from argosy.agent.settings import read_settings
+from argosy.wire.book import SOCKET_PATH_BYTES, Book, Entry
 from argosy.wire.lease import release_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _TIMES = 2
+_NAME, _MACHINE = "first-life", "here"
+# No socket has a path as long as those below such a folder.
+_NO_FOLDER = "/" + "-" * SOCKET_PATH_BYTES
+_BOOK = Book(
+    fleet=_NAME,
+    environment="development",
+    machines=(_MACHINE,),
+    runtime=_NO_FOLDER,
+    agents={_NAME: Entry(_MACHINE, needs=("another",)), "another": Entry(_MACHINE, port=1, health_port=2)},
+)
 # Bound for a moment, on a port that the kernel chooses; nobody listens at the notify socket.
-_ENVIRON = {"ARGOSY_PORT": "0", "NOTIFY_SOCKET": "@argosy-first-life"}
+_ENVIRON = {"ARGOSY_AGENT": _NAME, "ARGOSY_PORT": "0", "NOTIFY_SOCKET": "@argosy-first-life"}
 
 
 class _Model(Agent):
@@ -49,12 +64,21 @@ class _Model(Agent):
 
 def live_first() -> None:
     """Live it, more than once: code is adapted when it runs again."""
-    options, port = parse_options(_Model.Options, [])
-    settings = read_settings(_Model.__name__, _ENVIRON, port)
-    for _ in range(_TIMES):
-        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            life = Life(_Model, settings, options)
-            _Model.end = staticmethod(partial(Life.end, life))
-            runner.run(life.live(()))
-        del _Model.end, life
+    book = os.memfd_create("argosy-book", os.MFD_CLOEXEC)
+    try:
+        os.write(book, msgspec.json.encode(_BOOK))
+        for _ in range(_TIMES):
+            _live(_ENVIRON | {"ARGOSY_BOOK": f"/proc/self/fd/{book}"})
+    finally:
+        os.close(book)
     release_shared()
+
+
+def _live(environ: Mapping[str, str]) -> None:
+    options, port = parse_options(_Model.Options, [])
+    settings = read_settings(_Model.__name__, environ, port)
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        life = Life(_Model, settings, options)
+        _Model.end = staticmethod(partial(Life.end, life))
+        runner.run(life.live(()))
+    del _Model.end
