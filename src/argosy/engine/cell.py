@@ -141,7 +141,7 @@ class Cell:
 
     def adopt_running(self) -> None:
         """Take over the process of an earlier supervisor, and whom it was told to carry."""
-        if self.hull.identity is not None or not self._crew.adopt(self.hull):
+        if self.hull.pid is not None or not self._crew.adopt(self.hull):
             return
         for member in self.members.values():
             if member.adopt_aboard(self.hull):
@@ -172,6 +172,10 @@ class Cell:
     def adopt(self, unit: Unit) -> bool:
         """Take over the process that the lease records, if that lives."""
         return self._crew.adopt(unit)
+
+    def had_process(self, name: str) -> bool:
+        """Return whether this supervisor has had one of this name."""
+        return self._crew.had_process(name)
 
     def spawn(self, unit: Unit, output: int) -> None:
         """Have the process forked; takes over the descriptor."""

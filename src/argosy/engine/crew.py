@@ -58,12 +58,13 @@ class Crew:
         self.units: dict[str, Unit] = {}
         self.cells: dict[str, Cell] = {}
         self._hulls: dict[str, Unit] = {}
+        self._had_process: set[str] = set()
         self.plan: Plan | None = None
         self.environ: dict[str, str] = dict(os.environ)
         self.on_change: Callable[[Unit], None] = lambda _: None
         self.on_dethroned: Callable[[], None] = lambda: None
         self._reign = Reign(folder, generation)
-        self.diary = Diary(folder.diary)
+        self.diary = Diary(folder.diary, loop.call_soon)
         self._dependents: dict[str, list[str]] = {}
         self.version: NotedVersion | None = None
         self.distants: dict[str, Distant] = {}
@@ -148,11 +149,13 @@ class Crew:
         """Take over what an earlier supervisor started and still runs; return the names."""
         for cell in self.cells.values():
             cell.adopt_running()
-        return [name for name, unit in self.units.items() if unit.has_process or self.adopt(unit)]
+        running = [name for name, unit in self.units.items() if unit.has_process or self.adopt(unit)]
+        self._room.adopt_running()
+        return running
 
     def find_lost(self) -> None:
         """Make leases anew for what runs although the state folder was deleted, and is not adopted."""
-        held = {unit.name for unit in self.hosts() if unit.identity is not None}
+        held = {unit.name for unit in self.hosts() if unit.pid is not None}
         for name, identity in agents_in_proc(self.folder).items():
             if name not in held:
                 self._record_again(name, identity, lease.new_incarnation())
@@ -171,7 +174,7 @@ class Crew:
             case Rule.RENEWED:
                 self.diary.note("folder-lost")
                 self.diary.close()
-                self.diary = Diary(self.folder.diary)
+                self.diary = Diary(self.folder.diary, self.loop.call_soon)
                 self.diary.note("folder-made")
                 self._logs.watch_again()
                 for unit in self.hosts():
@@ -200,6 +203,7 @@ class Crew:
         pidfd = process.open_process(record.identity)
         if pidfd is None:
             return False
+        self._had_process.add(unit.name)
         self.diary.note("adopted", agent=unit.name, pid=record.identity.pid)
         unit.adopt(record.identity, pidfd, record.incarnation)
         return True
@@ -229,7 +233,12 @@ class Crew:
 
     def spawn(self, unit: Unit, output: int) -> None:
         """Have the unit's process forked; takes over the descriptor `output`."""
+        self._had_process.add(unit.name)
         self.nursery.spawn(unit, output)
+
+    def had_process(self, name: str) -> bool:
+        """Return whether a process of this name was ordered or adopted here before."""
+        return name in self._had_process
 
     async def run_beside(self, unit: Unit, command: Sequence[str], within_s: float) -> Outcome:
         """Run a command in the unit's folder and environment."""

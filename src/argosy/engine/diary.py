@@ -1,9 +1,9 @@
 """The diary: what happened to the fleet, a line an event, for the timeline and the hub.
 
-One O_APPEND write a line: `crc32 JSON`. No decision rests on it, so it may fail when the disk is
-full; a torn tail is passed over by readers and cut when it is opened for writing again. A long one
-is put aside as `diary.1`, in place of the one before. Each line tells its version: later versions
-add keys, and readers pass over those that they do not know.
+Each line is `crc32 JSON`; those of one tick of the supervisor go in one O_APPEND write. No decision
+rests on it, so it may fail when the disk is full; a torn tail is passed over by readers and cut when it
+is opened for writing again. A long one is put aside as `diary.1`, in place of the one before. Each line
+tells its version: later versions add keys, and readers pass over those that they do not know.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 # What kind of entry a transition of an agent of another machine is, when it was heard here.
@@ -43,10 +43,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Diary:
-    """Appends events; counts those that could not be written in `lost`."""
+    """Appends events; counts those that could not be written in `lost`.
 
-    def __init__(self, path: Path) -> None:
+    later(call): has `flush` called when the events of a burst are noted; default at once.
+    """
+
+    def __init__(self, path: Path, later: Callable[[Callable[[], None]], object] | None = None) -> None:
         self.lost = 0
+        self._later = later
+        self._unwritten: list[bytes] = []
         self._path = path
         self._is_torn = False
         self._sequence = _cut_torn_tail(path) or _cut_torn_tail(put_aside(path))
@@ -63,7 +68,7 @@ class Diary:
         text: str = "",
         lines: Sequence[str] = (),
     ) -> None:
-        """Append one event, now."""
+        """Append one event, as of now."""
         self._sequence += 1
         entry = Entry(
             sequence=self._sequence,
@@ -77,13 +82,24 @@ class Diary:
             lines=list(lines),
         )
         body = msgspec.json.encode(entry)
-        line = b"%08x %s\n" % (crc32(body), body)
-        if self._is_torn:
-            line = b"\n" + line
-        written = self._write(line)
+        self._unwritten.append(b"%08x %s\n" % (crc32(body), body))
+        if self._later is None:
+            self.flush()
+        elif len(self._unwritten) == 1:
+            self._later(self.flush)
+
+    def flush(self) -> None:
+        """Write what was noted; before somebody is told of it who may look here at once."""
+        lines, self._unwritten = self._unwritten, []
+        if not lines:
+            return
+        before = b"\n" if self._is_torn else b""
+        data = before + b"".join(lines)
+        written = self._write(data)
         self._length += written
-        self.lost += written < len(line)
-        self._is_torn = 0 < written < len(line) or (self._is_torn and not written)
+        self.lost += data.count(b"\n", max(written, len(before)))
+        if written:
+            self._is_torn = data[written - 1] != ord("\n")
         if self._length > _LONG_BYTES and not self._is_torn:
             self._turn_over()
 
@@ -106,7 +122,8 @@ class Diary:
             return 0
 
     def close(self) -> None:
-        """Close the file."""
+        """Write what was noted, and close the file."""
+        self.flush()
         os.close(self._file)
 
 

@@ -80,9 +80,9 @@ class Forker:
             return False
         if not data:
             return False
-        order, output = take_order(descriptors)
+        order, output, sent_ns = take_order(data, descriptors)
         try:
-            obstacle = self.obstacle(order, output, int(data))
+            obstacle = self.obstacle(order, output, sent_ns)
             return self._tell(obstacle) if obstacle else self._bear(order, output)
         finally:
             os.close(output)

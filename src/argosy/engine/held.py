@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from argosy.engine.process import Identity
+
 _STATUS_LOOK_S = 0.01
 _STATUS_LOOKS = 10
 
@@ -27,6 +29,10 @@ class HeldProcess:
         self._pidfd = pidfd
         self._loop = loop
         self._look: asyncio.TimerHandle | None = None
+
+    def identify(self) -> Identity:
+        """Return who it is; once it is dead its start is 0, as of no process."""
+        return process.identify(self._pid, self._pidfd)
 
     def terminate(self) -> None:
         """Ask it to end."""

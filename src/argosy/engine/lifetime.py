@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from argosy.engine import process
 from argosy.engine.departure import Departure
 from argosy.engine.held import HeldProcess
 from argosy.engine.lease import new_incarnation
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 class Lifetime:
     """One agent's process after another; at most one at a time.
 
-    identity: of the process, until nothing of that is left. incarnation: its number, a new one with
+    pid: of the process, until nothing of that is left. incarnation: its number, a new one with
     each order. is_unborn: ordered, and nothing heard of it yet. is_adopted: an earlier supervisor
     started it.
     on_end(wait status): called when it has ended, perhaps twice. on_left(text): told when something
@@ -37,12 +36,13 @@ class Lifetime:
         on_end: Callable[[int | None], None],
         on_left: Callable[[str], None],
     ) -> None:
-        self.identity: Identity | None = None
+        self.pid: int | None = None
         self.incarnation = 0
         self.is_unborn = self.is_adopted = False
         self._name = name
         self._crew = crew
         self._on_end, self._on_left = on_end, on_left
+        self._identity: Identity | None = None
         self._held: HeldProcess | None = None
         self._departure: Departure | None = None
 
@@ -54,7 +54,17 @@ class Lifetime:
     @property
     def is_absent(self) -> bool:
         """Whether there is none, none is to come, and nothing is left of the last."""
-        return self.identity is None and not self.is_unborn
+        return self.pid is None and not self.is_unborn
+
+    @property
+    def identity(self) -> Identity | None:
+        """The process, until nothing of that is left; of one that has ended it is that of no process.
+
+        Found out when it is asked for first: nobody asks in a start, and the number stays its own meanwhile.
+        """
+        if self._identity is None and self._held is not None:
+            self._identity = self._held.identify()
+        return self._identity
 
     @property
     def is_departing(self) -> bool:
@@ -71,20 +81,21 @@ class Lifetime:
     def born(self, birth: Birth, pidfd: int) -> None:
         """Watch the process that was forked; takes over the descriptor."""
         self.is_unborn = self.is_adopted = False
-        self.identity = process.identify(birth.pid, pidfd)
+        self._identity = None
         self._hold(birth.pid, pidfd)
 
     def adopt(self, identity: Identity, pidfd: int, incarnation: int) -> None:
         """Watch a process that an earlier supervisor started; takes over the descriptor."""
-        self.identity, self.incarnation = identity, incarnation
+        self._identity, self.incarnation = identity, incarnation
         self.is_adopted = True
         self._hold(identity.pid, pidfd)
 
     def share(self, other: Lifetime) -> None:
         """Be in the process of another, who watches it."""
-        self.identity, self.incarnation = other.identity, other.incarnation
+        self.pid, self._identity, self.incarnation = other.pid, other.identity, other.incarnation
 
     def _hold(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
         self._held = HeldProcess(pid, pidfd, self._crew.loop)
         self._held.watch(self._on_end)
 
@@ -108,6 +119,7 @@ class Lifetime:
     def let_go(self) -> None:
         """Watch it no more."""
         if self._held is not None:
+            self._identity = self.identity
             self._held.close()
             self._held = None
 
@@ -117,7 +129,14 @@ class Lifetime:
             self._departure.cancel()
         crew = self._crew
         self._departure = Departure(
-            crew.folder, self._name, crew.loop, then, self._on_left, crew.forkers, is_adopted=self.is_adopted
+            crew.folder,
+            self._name,
+            crew.loop,
+            then,
+            self._on_left,
+            crew.forkers,
+            is_adopted=self.is_adopted,
+            is_first=not crew.had_process(self._name),
         )
         self._departure.look()
 
@@ -125,7 +144,7 @@ class Lifetime:
         """Nothing is left of it."""
         if self._departure is not None:
             self._departure.cancel()
-        self.identity = None
+        self.pid = self._identity = None
 
     def close(self) -> None:
         """Let go of it; it runs on."""

@@ -8,6 +8,7 @@ only when it comes from the process that was started.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -33,16 +34,20 @@ class NotifySocket:
         loop: asyncio.AbstractEventLoop,
         on_message: Callable[[int, dict[str, str]], None],
     ) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        self._path = path
+        self._path = str(path)
         self._loop = loop
         self._on_message = on_message
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._socket.bind(str(path))
-        os.chmod(path, 0o600)
-        self._bound = os.stat(path)
+        os.fchmod(self._socket.fileno(), 0o600)  # what is bound has the mode of its socket
+        try:
+            self._socket.bind(self._path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            os.unlink(self._path)  # of a supervisor that was killed
+            self._socket.bind(self._path)
+        self._bound = os.stat(self._path)
         # By its number: asyncio names what it is given in an error, and a socket asks the kernel who it is.
         loop.add_reader(self._socket.fileno(), self.drain)
 

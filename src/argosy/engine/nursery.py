@@ -103,7 +103,7 @@ class Nursery:
 
     def _starts_many(self) -> bool:
         """Return whether more than one agent is to start now or soon."""
-        unborn = (unit for unit in self._crew.units.values() if unit.wanted and unit.identity is None)
+        unborn = (unit for unit in self._crew.units.values() if unit.wanted and unit.pid is None)
         return len(list(itertools.islice(unborn, 2))) == 2
 
     def spawn_bare(self, order: Order) -> None:

@@ -1,9 +1,9 @@
 """What the supervisor tells a forker or zygote and hears from it: start orders, births, exits.
 
-One SEQPACKET message each, descriptors beside it. The order itself travels in a memfd, since an
-environment may be larger than a message may be; its message is the time it was sent. Both are written by
-`marshal`: either end runs the same interpreter, and after a fork every line of Python that a zygote runs
-has it copy pages. Imported by the forker, which must stay small: only the standard library here.
+One SEQPACKET message each, descriptors beside it. An environment may be larger than a message may be: such an
+order travels in a memfd. Both are written by `marshal`: either end runs the same interpreter, and after a
+fork every line of Python that a zygote runs has it copy pages. Imported by the forker, which must stay
+small: only the standard library here.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import marshal
 import os
 import socket
+import struct
 import time
 from typing import NamedTuple
 
 LARGEST_MESSAGE = 65536
+_TIME = struct.Struct("=Q")
 
 # Exit code of a child whose lease cannot be used (a full disk, a deleted folder).
 LEASE_UNUSABLE = 113
@@ -116,22 +118,34 @@ _NAMES = {kind: name for name, kind in _EVENTS.items()}
 
 def send_order(channel: socket.socket, order: Order, output: int) -> None:
     """Send a start order and the descriptor that becomes the child's output."""
+    data = marshal.dumps(tuple(order))
+    sent = _TIME.pack(time.monotonic_ns())
+    if len(data) <= LARGEST_MESSAGE - _TIME.size:
+        socket.send_fds(channel, [sent, data], [output])
+        return
     memory = os.memfd_create("argosy-order", os.MFD_CLOEXEC)
     try:
-        os.write(memory, marshal.dumps(tuple(order)))
-        socket.send_fds(channel, [b"%d" % time.monotonic_ns()], [memory, output])
+        os.write(memory, data)
+        socket.send_fds(channel, [sent], [output, memory])
     finally:
         os.close(memory)
 
 
-def take_order(descriptors: list[int]) -> tuple[Order, int]:
-    """Return the order that came with these descriptors, and the output descriptor."""
-    memory, output = descriptors
+def take_order(message: bytes, descriptors: list[int]) -> tuple[Order, int, int]:
+    """Return the order in a message, the output descriptor beside it, and when it was sent.
+
+    The time is of CLOCK_MONOTONIC, in nanoseconds.
+    """
+    output, *more = descriptors
     os.set_inheritable(output, False)  # socket.recv_fds passes no flags on (CPython before 3.14)
-    try:
-        return Order(*marshal.loads(os.pread(memory, os.fstat(memory).st_size, 0))), output
-    finally:
-        os.close(memory)
+    data = message[_TIME.size :]
+    for memory in more:
+        try:
+            data = os.pread(memory, os.fstat(memory).st_size, 0)
+        finally:
+            os.close(memory)
+    (sent_ns,) = _TIME.unpack_from(message)
+    return Order(*marshal.loads(data)), output, sent_ns
 
 
 def pack_event(event: ForkerEvent) -> bytes:

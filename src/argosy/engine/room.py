@@ -54,6 +54,8 @@ class Room:
         self._most_starting: int | None = None
         self._free: Free | None = None
         self._free_at = 0.0
+        self._begun: list[Unit] = []  # who starts; those that do not any more are dropped at each look
+        self._lately: dict[str, Unit] = {}  # whose start began since the last look at the memory
         self._gpu_budgets: dict[str, int] = {}
         self._chains: dict[str, int] = {}
         self._wanted: dict[str, None] = {}  # in the order of asking
@@ -66,6 +68,10 @@ class Room:
         self._chains = chain_lengths({name: spec.need_names() for name, spec in plan.processes.items()})
         for cell, members in members_of(plan.processes).items():
             self._chains[hull_name(cell)] = max(self._chains[spec.name] for spec in members)
+
+    def adopt_running(self) -> None:
+        """Count those that have begun without asking: an earlier supervisor let them in."""
+        self._begun = [unit for unit in self._each() if _has_begun(unit)]
 
     def ask(self, unit: Unit) -> None:
         """Let the unit start in its turn."""
@@ -88,7 +94,7 @@ class Room:
         waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chains.get(unit.name, 1)))
         self._wanted = {unit.name: None for unit in waiting}
         now = self._loop.time()
-        starting = [unit for unit in self._each() if _has_begun(unit)]
+        starting = self._begun = [unit for unit in self._begun if _has_begun(unit)]
         ages = [now - unit.started_at for unit in starting if unit.spec.cell is None]
         pressure = read_pressure()
         free: Free | None = None
@@ -100,7 +106,7 @@ class Room:
                 return
             if free is None:
                 free = self._look_at_memory(now)
-                unseen = self._unseen()
+                unseen = [unit for unit in self._lately.values() if unit.is_ready]
             if not self._fits(unit, free, starting, unseen):
                 continue
             if is_process:
@@ -110,6 +116,8 @@ class Room:
             unit.spawn_now()
             if _has_begun(unit):
                 starting.append(unit)
+                if is_process:
+                    self._lately[unit.name] = unit
         if self._timer is None:
             self.look_soon(_MEMORY_AGAIN_S)
 
@@ -120,15 +128,8 @@ class Room:
         """Return what is free; in a wave of starts what was, and those that began since count beside it."""
         if self._free is None or now - self._free_at > _FREE_FOR_S:
             self._free, self._free_at = read_free(), now
+            self._lately = {}
         return self._free
-
-    def _unseen(self) -> list[Unit]:
-        """Return who has become ready so soon that the last look at the memory did not see it."""
-        return [
-            unit
-            for unit in self._each()
-            if unit.started_at >= self._free_at and unit.is_ready and unit.spec.cell is None
-        ]
 
     def _fits(self, unit: Unit, free: Free, starting: Sequence[Unit], unseen: Sequence[Unit]) -> bool:
         """Return whether memory suffices beside those that start; says what it waits for when not."""

@@ -181,6 +181,7 @@ class Supervisor:
 
     def say_farewell(self) -> None:
         """Tell every client that this end is meant."""
+        self._crew.diary.flush()
         for session in self._sessions:
             session.send(Farewell(running=len(self._crew.running())))
 
@@ -210,7 +211,7 @@ class Supervisor:
                     await self._end_if_idle()  # also after one that was refused
             case Restart():
                 with self._hold("restart", session):
-                    session.send(await self._restart(request))
+                    self._close_with(session, await self._restart(request))
             case Stop():
                 with self._precede("down", session):
                     # What the hub has not heard of the end, it reads in the diary at its next start.
@@ -218,7 +219,7 @@ class Supervisor:
                     stopped = await self._stop(request)
                     if hub:
                         await hub
-                    session.send(stopped)
+                    self._close_with(session, stopped)
                 await self._end_if_idle()
             case Relay():
                 if session.origin:
@@ -227,6 +228,11 @@ class Supervisor:
                     await self._federation.relay(request, session)
             case _:
                 self._answer_at_once(session, request)
+
+    def _close_with(self, session: Asker, message: Message) -> None:
+        """Answer for the last time; who reads the diary then finds all of it there."""
+        self._crew.diary.flush()
+        session.send(message)
 
     def _answer_at_once(
         self, session: Asker, request: Hello | Status | Subscribe | Condemn | Shutdown
@@ -292,7 +298,7 @@ class Supervisor:
         session.is_subscribed = was_subscribed
         if request.hub and account.ready:
             self._companion.start(intent.plan.path, self._crew.environ)
-        session.send(account)
+        self._close_with(session, account)
 
     def _made_local(self, request: Apply) -> Apply:
         """Return another machine's apply as one of this machine: of its own tree and environment."""
@@ -344,7 +350,7 @@ class Supervisor:
     def _is_idle(self) -> bool:
         if any(distant.has_process for distant in self._links.distants.values()):
             return False
-        return all(u.state in FINAL_STATES and u.identity is None for u in self._crew.units.values())
+        return all(u.state in FINAL_STATES and u.pid is None for u in self._crew.units.values())
 
     # ---- telling
 

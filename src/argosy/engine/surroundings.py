@@ -66,6 +66,9 @@ class Surroundings(Protocol):
     def adopt(self, unit: Unit) -> bool:
         """Give it the process that its lease records, if that lives."""
 
+    def had_process(self, name: str) -> bool:
+        """Return whether this supervisor has ordered or adopted a process of this name before."""
+
     def spawn(self, unit: Unit, output: int) -> None:
         """Have its process forked; takes over the descriptor `output`."""
 

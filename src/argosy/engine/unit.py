@@ -91,7 +91,7 @@ class Unit:
     @property
     def pid(self) -> int | None:
         """The number of its process, None when there is none."""
-        return self.identity.pid if self.identity else None
+        return self._life.pid
 
     @property
     def is_ready(self) -> bool:
@@ -110,7 +110,7 @@ class Unit:
     @property
     def has_process(self) -> bool:
         """Whether it has a process, one is about to be born, or something of one is left."""
-        return self.state in RUNNING_STATES or self.identity is not None
+        return self.state in RUNNING_STATES or self._life.pid is not None
 
     def start(self) -> None:
         """Want it up. A start that a person asks for forgives earlier restarts."""

@@ -95,14 +95,14 @@ class NotedVersion:
     """The version that is noted in a tree, read again when its note has changed."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root, self._note = root, str(root / NOTE)
         self._seen: tuple[int, int] | None = None
         self._tree = ""
 
     def now(self) -> str:
         """Return the tree's digest, empty where none is noted."""
         try:
-            stat = os.stat(self._root / NOTE)
+            stat = os.stat(self._note)
         except OSError:
             return ""
         seen = (stat.st_ino, stat.st_mtime_ns)
