@@ -6,6 +6,7 @@ import ast
 import fnmatch
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -358,3 +359,30 @@ def test_globs_fit_as_fnmatch_says(path: str, item: str) -> None:
     else:
         expected = fnmatch.fnmatchcase(name, item)
     assert Names([item]).fit(path, name) == expected
+
+
+def test_a_number_that_no_word_of_a_machine_holds_is_read(tree: Path) -> None:
+    (tree / "fleet.yaml").write_text("fleet: f\nagents:\n  A: {run: a.py, port: 5501}\n")
+    (tree / "a.py").write_text(f"LARGE = {2**80}\nSMALL = 5501\n")
+    report = audit(tree, fleet=tree / "fleet.yaml")
+    assert report.verdict.failures == ()
+    assert not report.verdict.unparsed
+
+
+def test_what_is_kept_of_a_file_is_the_same_in_every_process(tree: Path) -> None:
+    body = "".join(f"    if word in {{'{n}', 'a', 'b', 'c', 'd', 'e'}}:\n        go({n})\n" for n in range(8))
+    (tree / "a.py").write_text(f"def f(word):\n{body}")
+    look = (
+        "import sys; from argosy.refit.facts.units import UNITS; from argosy.refit.reader import Reader\n"
+        "print(Reader(sys.argv[1], (), [UNITS]).read('a.py').facts['units'].hex())"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", look, str(tree)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert said[0] == said[1] != b""

@@ -124,6 +124,11 @@ class PythonFile:
 
     def segment(self, node: Placed) -> str:
         """Return the source of a node."""
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        if self.parsed.lines is not None or last >= len(self.lines) or node.end_col_offset is None:
+            return ast.get_source_segment(self.text, node) or ""
+        if first == last:
+            return self.lines[first][node.col_offset : node.end_col_offset]
         return ast.get_source_segment(self.text, node) or ""
 
     def finding(

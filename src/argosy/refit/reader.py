@@ -131,12 +131,16 @@ class _Work:
         self.findings += self.attempt(rule.code, lambda: rule.stamp(check(file))) or ()
 
     def collect(self, kind: FactKind[Any], collect: Callable[[T], object], file: T) -> None:
-        fact = self.attempt(kind.name, lambda: collect(file))
-        if fact is not None:
-            self.facts[kind.name] = kind.encode(fact)
+        kept = self.attempt(kind.name, lambda: _encoded(kind, collect(file)))
+        if kept is not None:
+            self.facts[kind.name] = kept
 
     def record(self, digest: bytes, fault: Unparsed | None, ignores: tuple[Ignore, ...]) -> Record:
         return Record(digest, fault, tuple(self.findings), self.facts, ignores, tuple(self.failures))
+
+
+def _encoded(kind: FactKind[Any], fact: object) -> bytes | None:
+    return None if fact is None else kind.encode(fact)
 
 
 def describe(error: Exception) -> str:

@@ -90,6 +90,7 @@ class _Reader:
         self._fleet = fleet
         self._read_file = read
         self._speech: dict[str, Speech | None] = {}
+        self._named: dict[str, frozenset[str]] = {}
         self._ports: dict[int, list[str]] = {}
         for agent in fleet.agents.values():
             for port in (agent.port, agent.health_port):
@@ -114,15 +115,22 @@ class _Reader:
     def named(self, agent: AgentSpec, sources: Sources) -> set[str]:
         """Return whom anything that the agent loads, or is given, might mean."""
         words = {word for text in (*agent.args, *agent.env.values()) for word in _words(text)}
-        numbers: set[int] = set()
+        found = self._fleet.agents.keys() & words
         for path in sources.closure.nodes if sources.closure else ():
-            speech = self._read(path)
-            if speech is not None:
-                words |= speech.words
-                numbers |= speech.numbers
-        found = {name for name in self._fleet.agents if name in words}
-        found.update(name for port, names in self._ports.items() if port in numbers for name in names)
+            found |= self._named_in(path)
         return found - {agent.name}
+
+    def _named_in(self, path: str) -> frozenset[str]:
+        """Return the agents whose name or port is somewhere in a file; many agents load the same ones."""
+        if path not in self._named:
+            speech = self._read(path)
+            found: set[str] = set()
+            if speech is not None:
+                found |= self._fleet.agents.keys() & speech.words
+                for port in self._ports.keys() & speech.numbers:
+                    found.update(self._ports[port])
+            self._named[path] = frozenset(found)
+        return self._named[path]
 
     def _meant(self, agent: AgentSpec, mention: Mention) -> list[str]:
         """Return the agents that a mention means; a port of two machines means the one on the agent's own."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from argosy.source.index import Index
-from argosy.source.nodes import node_fields
+from argosy.source.nodes import children
 from argosy.source.parse import Parsed
 from argosy.source.scopes import Binding, How, Scope, Use, has_lazy_annotations
 
@@ -37,15 +37,22 @@ class _Binder:
 
     def build(self) -> Scope:
         self.push(self.tree.body, self.module)
-        todo, index, visits, push_children = self.todo, self.index, _VISITS, self.push_children
+        todo, push_children, name = self.todo, self.push_children, self.name
+        kept_of, visit_of = self.index.get, _VISITS.get
         while todo:
             place = todo.pop()
             node, scope = place
             kind = type(node)
-            if kind in index:
-                index[kind].append(place)
-            if kind in visits:
-                visits[kind](self, node, scope)
+            # A third of all nodes, of which no index is kept.
+            if kind is ast.Name:
+                name(node, scope)  # type: ignore[arg-type]
+                continue
+            kept = kept_of(kind)
+            if kept is not None:
+                kept.append(place)
+            visit = visit_of(kind)
+            if visit is not None:
+                visit(self, node, scope)
             else:
                 push_children(node, scope)
         _settle_declared(self.module)
@@ -55,14 +62,7 @@ class _Binder:
         self.todo.extend((node, scope) for node in reversed(nodes))
 
     def push_children(self, node: ast.AST, scope: Scope) -> None:
-        todo = self.todo
-        for field in reversed(node_fields(type(node))):
-            value = getattr(node, field, None)
-            if type(value) is list:
-                if value:
-                    todo += [(item, scope) for item in reversed(value) if isinstance(item, ast.AST)]
-            elif isinstance(value, ast.AST):
-                todo.append((value, scope))
+        self.todo += [(item, scope) for item in reversed(children(node))]
 
     def bind(self, scope: Scope, name: str, how: How, line: int, origin: str = "") -> None:
         scope.bindings.setdefault(name, []).append(Binding(how, line, origin))
@@ -216,7 +216,6 @@ class _Binder:
 
 # A table instead of methods looked up by name: an audit spends its time in this loop.
 _VISITS: dict[type[ast.AST], Callable[[_Binder, Any, Scope], None]] = {
-    ast.Name: _Binder.name,
     ast.Attribute: _Binder.attribute,
     ast.Call: _Binder.call,
     ast.Expr: _Binder.expression,

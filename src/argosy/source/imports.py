@@ -63,7 +63,7 @@ def find_imports(parsed: Parsed, index: Index | None = None) -> tuple[Import, ..
     return tuple(sorted(found, key=lambda item: (item.line, item.column)))
 
 
-_CALLS = re.compile(rb"import_module|__import__")
+_CALLS = (re.compile(b"import_module"), re.compile(b"__import__"))
 
 
 class _Walk:
@@ -71,7 +71,7 @@ class _Walk:
 
     def __init__(self, parsed: Parsed, index: Index | None) -> None:
         self.parsed = parsed
-        self.calls = find_marks(parsed.source, _CALLS)
+        self.calls = find_marks(parsed.source.data, *_CALLS)
         self.marks: Marks | None = None
         if index is not None:
             nodes = [*index.of(ast.Import), *index.of(ast.ImportFrom)]

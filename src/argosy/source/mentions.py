@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 
@@ -21,7 +22,9 @@ _REACHING = re.compile(
 )
 _ENDPOINT = re.compile(r"(?:tcp|http)://[^/\s]*:(\d{1,5})(?:/\S*)?")
 _WORD = re.compile(r"[A-Za-z][\w.-]*")
+_NUMBER = re.compile(r"\d{2,5}")
 _LONGEST = 2000
+_MOST_PORT = 65_535
 
 
 class Mention(msgspec.Struct, frozen=True):
@@ -39,7 +42,10 @@ class Mention(msgspec.Struct, frozen=True):
 
 
 class Speech(msgspec.Struct, frozen=True):
-    """All that a file says of others. words, numbers: every word in its texts and every number in it."""
+    """All that a file says of others.
+
+    words: every word in its texts. numbers: every number in it and in them that may be a port.
+    """
 
     mentions: tuple[Mention, ...]
     words: frozenset[str]
@@ -50,28 +56,24 @@ def find_speech(parsed: Parsed, index: Index) -> Speech:
     """Return whom a file speaks to, in the order of its lines. index: filled by `find_scopes`."""
     values = _module_values(parsed.tree)
     found: list[Mention] = []
-    words: set[str] = set()
-    numbers: set[int] = set()
     for call, scope in index.of(ast.Call):
         if is_reaching(_last_name(call.func)):
             found += _of_call(call, scope.qualified_name().partition(".")[0], values, parsed)
-    for constant, _ in index.of(ast.Constant):
-        _count(constant.value, words, numbers)
+    texts = {node.value for node, _ in index.of(ast.Constant) if type(node.value) is str}
+    # One search for all of them: neither a word nor a number goes over the end of a line.
+    whole = "\n".join(text for text in texts if len(text) <= _LONGEST)
+    words = frozenset(_WORD.findall(whole))
+    numbers = {int(digits) for digits in set(_NUMBER.findall(whole))}
+    numbers |= {node.value for node, _ in index.of(ast.Constant) if type(node.value) is int}
+    ports = frozenset(number for number in numbers if number <= _MOST_PORT)
     found.sort(key=lambda mention: (mention.line, mention.column))
-    return Speech(tuple(found), frozenset(words), frozenset(numbers))
+    return Speech(tuple(found), words, ports)
 
 
+@functools.lru_cache(4096)
 def is_reaching(call: str) -> bool:
     """Return whether a function of this name takes the name or the address of another program."""
     return call != "bind" and _REACHING.search(call) is not None
-
-
-def _count(value: object, words: set[str], numbers: set[int]) -> None:
-    if isinstance(value, str) and len(value) <= _LONGEST:
-        words.update(_WORD.findall(value))
-        numbers.update(int(digits) for digits in re.findall(r"\d{2,5}", value))
-    elif isinstance(value, int) and not isinstance(value, bool):
-        numbers.add(value)
 
 
 def _of_call(node: ast.Call, scope: str, values: dict[str, str | int], parsed: Parsed) -> Iterator[Mention]:

@@ -1,13 +1,14 @@
 """The nodes within a node, without the operators and contexts that all nodes share.
 
 `ast.iter_child_nodes` looks at every field of every node and yields from two generators; readers of whole
-trees spend a third of their time in it.
+trees spend a third of their time in it. Here each of the frequent kinds has a function that names its fields.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 # Fields that hold no node with names in it, whichever class has them.
 _PLAIN = frozenset(
@@ -27,8 +28,7 @@ def node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
     return fields
 
 
-def children(node: ast.AST) -> list[ast.AST]:
-    """Return the nodes right below `node`, in the order of its fields."""
+def _any(node: ast.AST) -> list[ast.AST]:
     found: list[ast.AST] = []
     for field in node_fields(type(node)):
         value = getattr(node, field, None)
@@ -37,6 +37,52 @@ def children(node: ast.AST) -> list[ast.AST]:
         elif isinstance(value, ast.AST):
             found.append(value)
     return found
+
+
+def _given(*nodes: ast.AST | None) -> list[ast.AST]:
+    return [node for node in nodes if node is not None]
+
+
+# In the order of the fields, as all of them are.
+_WITHIN: dict[type[ast.AST], Callable[[Any], Sequence[ast.AST]]] = {
+    ast.Assign: lambda node: [*node.targets, node.value],
+    ast.Attribute: lambda node: (node.value,),
+    ast.AugAssign: lambda node: (node.target, node.value),
+    ast.Await: lambda node: (node.value,),
+    ast.BinOp: lambda node: (node.left, node.right),
+    ast.BoolOp: lambda node: node.values,
+    ast.Call: lambda node: (
+        [node.func, *node.args, *node.keywords] if node.keywords else [node.func, *node.args]
+    ),
+    ast.Compare: lambda node: [node.left, *node.comparators],
+    ast.Constant: lambda node: (),
+    ast.Dict: lambda node: [*filter(None, node.keys), *node.values],
+    ast.ExceptHandler: lambda node: node.body if node.type is None else [node.type, *node.body],
+    ast.Expr: lambda node: (node.value,),
+    ast.For: lambda node: [node.target, node.iter, *node.body, *node.orelse],
+    ast.FormattedValue: lambda node: _given(node.value, node.format_spec),
+    ast.If: lambda node: [node.test, *node.body, *node.orelse],
+    ast.IfExp: lambda node: (node.test, node.body, node.orelse),
+    ast.JoinedStr: lambda node: node.values,
+    ast.List: lambda node: node.elts,
+    ast.Name: lambda node: (),
+    ast.Return: lambda node: () if node.value is None else (node.value,),
+    ast.Subscript: lambda node: (node.value, node.slice),
+    ast.Try: lambda node: [*node.body, *node.handlers, *node.orelse, *node.finalbody],
+    ast.Tuple: lambda node: node.elts,
+    ast.UnaryOp: lambda node: (node.operand,),
+    ast.While: lambda node: [node.test, *node.body, *node.orelse],
+    ast.With: lambda node: [*node.items, *node.body],
+    ast.alias: lambda node: (),
+    ast.arg: lambda node: () if node.annotation is None else (node.annotation,),
+    ast.keyword: lambda node: (node.value,),
+    ast.withitem: lambda node: _given(node.context_expr, node.optional_vars),
+}
+
+
+def children(node: ast.AST) -> Sequence[ast.AST]:
+    """Return the nodes right below `node`, in the order of its fields; not to be changed."""
+    return _WITHIN.get(type(node), _any)(node)
 
 
 def walk(root: ast.AST) -> Iterator[ast.AST]:

@@ -53,6 +53,15 @@ def find_ports(parsed: Parsed, index: Index) -> Ports:
     return Ports(literals, frozenset(seen.numbers), seen.is_open)
 
 
+def find_bound(parsed: Parsed, index: Index) -> tuple[LiteralPort, ...]:
+    """Return the literal ports that a file listens on, in the order of its lines."""
+    seen = _Seen(parsed)
+    for call, _ in index.of(ast.Call):
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "bind":
+            seen.bound(call)
+    return tuple(sorted(seen.literals, key=lambda item: (item.line, item.column)))
+
+
 class _Seen:
     def __init__(self, parsed: Parsed) -> None:
         self.parsed = parsed

@@ -17,7 +17,7 @@ from argosy.source import flow
 from argosy.source.parse import Parsed
 from argosy.source.text import find_marks
 
-_ADDS = re.compile(rb"sys\.path|addsitedir")
+_ADDS = (re.compile(rb"sys\.path"), re.compile(b"addsitedir"))
 
 
 class Additions(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class Additions(msgspec.Struct, frozen=True):
 
 def find_additions(parsed: Parsed) -> Additions:
     """Return what a file adds to sys.path, anywhere in it."""
-    marks = find_marks(parsed.source, _ADDS)
+    marks = find_marks(parsed.source.data, *_ADDS)
     if not marks:
         return Additions()
     values = _module_values(parsed.tree)

@@ -88,7 +88,8 @@ class Marks:
     """
 
     def __init__(self, lines: Iterable[int]) -> None:
-        self._lines = sorted(lines)
+        self._each = frozenset(lines)
+        self._lines = sorted(self._each)
 
     def __bool__(self) -> bool:
         return bool(self._lines)
@@ -99,19 +100,24 @@ class Marks:
 
     def touch(self, first: int, last: int | None) -> bool:
         """Return whether one of the lines from `first` to `last` is marked; None is for `first` alone."""
+        if last is None or last == first:
+            return first in self._each
         at = bisect_left(self._lines, first)
-        return at < len(self._lines) and self._lines[at] <= (last or first)
+        return at < len(self._lines) and self._lines[at] <= last
 
 
-def find_marks(source: Source, pattern: re.Pattern[bytes]) -> Marks:
-    """Return the lines of a source in which `pattern` begins a match."""
-    data = source.data
+def find_marks(data: bytes, *patterns: re.Pattern[bytes]) -> Marks:
+    """Return the lines of a source in which one of `patterns` begins a match.
+
+    Several that begin with a literal each are found ten times as fast as one with alternatives.
+    """
     found: list[int] = []
-    line, at = 1, 0
-    for match in pattern.finditer(data):
-        line += _count_ends(data, at, match.start())
-        at = match.start()
-        found.append(line)
+    for pattern in patterns:
+        line, at = 1, 0
+        for match in pattern.finditer(data):
+            line += _count_ends(data, at, match.start())
+            at = match.start()
+            found.append(line)
     return Marks(found)
 
 

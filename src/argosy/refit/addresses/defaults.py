@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 
 import msgspec
 
@@ -46,8 +45,9 @@ def collect(file: PythonFile) -> Defaults | None:
     """Return the defaults of a Python file."""
     if is_test(file):
         return None
-    found = set(_Collector(file).collect())
-    return tuple(sorted(found, key=lambda item: (item.line, item.column, item.name))) or None
+    collector = _Collector(file)
+    collector.collect()
+    return tuple(sorted(collector.found, key=lambda item: (item.line, item.column, item.name))) or None
 
 
 def collect_text(file: TextFile) -> Defaults | None:
@@ -69,52 +69,54 @@ def collect_text(file: TextFile) -> Defaults | None:
 class _Collector:
     def __init__(self, file: PythonFile) -> None:
         self.file = file
+        self.found: set[Default] = set()
 
-    def collect(self) -> Iterator[Default]:
+    def collect(self) -> None:
         for site in self.file.derived(find_sites):
             if site.name and site.address.kind != "wildcard":
-                yield self.made(site.name, site.address.host, site.node)
+                self.add(site.name, site.address.host, site.node)
         for call, scope in self.file.nodes(ast.Call):
-            read = environment_read(call, scope)
-            if read is not None:
-                yield from self.port(read.variable, read.default)
-            else:
-                yield from self.of_call(call)
+            # A port is given by a keyword, or behind a name: most calls have neither.
+            if call.keywords or len(call.args) > 1:
+                read = environment_read(call, scope)
+                if read is not None:
+                    self.port(read.variable, read.default)
+                else:
+                    self.of_call(call)
         for table, _ in self.file.nodes(ast.Dict):
-            yield from self.of_table(table)
+            self.of_table(table)
         for target, value, _ in assignments(self.file):
-            yield from self.port(last_name(target), value)
+            if type(value) is ast.Constant or type(value) is ast.Call:
+                self.port(last_name(target), value)
         for name, default, _ in all_parameter_defaults(self.file):
-            yield from self.port(name, default)
+            self.port(name, default)
 
-    def of_call(self, call: ast.Call) -> Iterator[Default]:
+    def of_call(self, call: ast.Call) -> None:
         name = last_name(call.func)
-        texts = [text_of(item) for item in call.args]
         for item in call.keywords:
-            yield from self.port(item.arg or "", item.value)
+            self.port(item.arg or "", item.value)
         if name in ("get", "getattr", "setdefault", "pop") and len(call.args) > 1:
-            yield from self.port(texts[-2], call.args[-1])
-        elif name == "add_argument" and texts:
-            default = keyword_of(call, "default")
-            yield from self.port(texts[-1].lstrip("-"), default)
-        elif is_reaching(name) and texts and texts[0]:
+            self.port(text_of(call.args[-2]), call.args[-1])
+        elif name == "add_argument" and call.args:
+            self.port(text_of(call.args[-1]).lstrip("-"), keyword_of(call, "default"))
+        elif call.args and is_reaching(name) and (named := text_of(call.args[0])):
             for value in (*call.args[1:], *(item.value for item in call.keywords if item.arg == "port")):
-                yield from self.port(texts[0], value, is_named=True)
+                self.port(named, value, is_named=True)
 
-    def of_table(self, table: ast.Dict) -> Iterator[Default]:
+    def of_table(self, table: ast.Dict) -> None:
         rows = {text_of(key): value for key, value in zip(table.keys, table.values, strict=True)}
         named = text_of(rows.get("name"))
         for key, value in rows.items():
             if isinstance(value, ast.Dict):
                 inner = {text_of(one): held for one, held in zip(value.keys, value.values, strict=True)}
-                yield from self.port(key, inner.get("port"), is_named=True)
+                self.port(key, inner.get("port"), is_named=True)
             elif named and key == "port":
-                yield from self.port(named, value, is_named=True)
+                self.port(named, value, is_named=True)
             elif key:
-                yield from self.port(key, value, is_named=True)
+                self.port(key, value, is_named=True)
 
-    def port(self, name: str, value: ast.expr | None, *, is_named: bool = False) -> Iterator[Default]:
-        """Yield `value` as the port of `name`. is_named: whatever the name is."""
+    def port(self, name: str, value: ast.expr | None, *, is_named: bool = False) -> None:
+        """Take `value` as the port of `name`. is_named: whatever the name is."""
         while isinstance(value, ast.Call) and last_name(value.func) in ("int", "str") and value.args:
             value = value.args[0]
         if not isinstance(value, ast.Constant) or not name:
@@ -126,10 +128,10 @@ class _Collector:
             return
         # A small number beside a name counts something.
         if (is_named and number >= 1024) or name.lower().endswith("port"):
-            yield self.made(name, number, value)
+            self.add(name, number, value)
 
-    def made(self, name: str, value: int | str, node: ast.expr) -> Default:
-        return Default(name, value, node.lineno, self.file.parsed.column(node))
+    def add(self, name: str, value: int | str, node: ast.expr) -> None:
+        self.found.add(Default(name, value, node.lineno, self.file.parsed.column(node)))
 
 
 def _is_digits(text: str) -> bool:

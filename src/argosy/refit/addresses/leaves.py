@@ -11,11 +11,15 @@ from argosy.refit.addresses.environment import Read, environment_read
 from argosy.refit.addresses.shapes import joined_text, last_name, text_of
 from argosy.refit.addresses.text import Address, read_address
 from argosy.source.scopes import Scope
+from argosy.source.text import Marks, Source, find_marks
 
-_LOOK = r"\d\.\d|localhost|//\*|//\[|::"
-_QUICK = re.compile(_LOOK, re.IGNORECASE)
-QUICK = re.compile(_LOOK.encode(), re.IGNORECASE)
-"""What a line must have for one of its texts to be an address."""
+_QUICK = re.compile(r"\d\.\d|localhost|//\*|//\[|::", re.IGNORECASE)
+_MARKS = (re.compile(rb"\.(?<=\d\.)\d"), re.compile(b"localhost"), re.compile(rb"//[*\[]"), re.compile(b"::"))
+
+
+def find_near(source: Source) -> Marks:
+    """Return the lines that have what one must have for one of its texts to be an address."""
+    return find_marks(source.data.lower(), *_MARKS)
 
 
 class Leaf(NamedTuple):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from argosy.refit.addresses import naming
 from argosy.refit.addresses.environment import Read, environment_read
-from argosy.refit.addresses.leaves import QUICK, Leaf, leaves
+from argosy.refit.addresses.leaves import Leaf, find_near, leaves
 from argosy.refit.addresses.shapes import (
     all_parameter_defaults,
     assignments,
@@ -24,11 +24,10 @@ from argosy.refit.addresses.shapes import (
     text_of,
 )
 from argosy.refit.addresses.testing import is_test
-from argosy.refit.addresses.text import HINT, Address
+from argosy.refit.addresses.text import Address, may_hold_address
 from argosy.refit.file import PythonFile
 from argosy.source.mentions import is_reaching
 from argosy.source.scopes import Scope
-from argosy.source.text import find_marks
 
 _LOOKUPS = frozenset({"get", "getattr", "pop", "setdefault", "getenv"})
 _OPTIONS = frozenset({"add_argument", "option", "add_option", "Option"})
@@ -65,7 +64,7 @@ class Site(NamedTuple):
 
 def find_sites(file: PythonFile) -> tuple[Site, ...]:
     """Return the literal addresses of a file, in the order of its lines."""
-    if HINT.search(file.source.data) is None:
+    if not may_hold_address(file.source.data):
         return ()
     return _Finder(file).find()
 
@@ -101,7 +100,7 @@ class _Finder:
     def __init__(self, file: PythonFile) -> None:
         self.file = file
         self.sites: dict[ast.expr, Site] = {}
-        self.marks = find_marks(file.source, QUICK)
+        self.marks = find_near(file.source)
 
     @cached_property
     def asks_own_address(self) -> set[Scope]:
@@ -123,9 +122,11 @@ class _Finder:
             if self.is_near(value):
                 self.assigned(target, value, scope)
         for name, default, scope in all_parameter_defaults(self.file):
-            self.named(name, default, scope, Role.PARAMETER)
+            if self.is_near(default):
+                self.named(name, default, scope, Role.PARAMETER)
         for result, scope in self.file.nodes(ast.Return):
-            self.returned(result.value, scope)
+            if self.is_near(result):
+                self.returned(result.value, scope)
         return tuple(sorted(self.sites.values(), key=lambda site: (site.node.lineno, site.node.col_offset)))
 
     def in_calls(self, calls: list[tuple[ast.Call, Scope]]) -> None:

@@ -13,9 +13,7 @@ from argosy.fleet.hosts import is_loopback, is_wildcard
 
 Kind = Literal["machine", "loopback", "wildcard"]
 
-# What a source must hold for any of its texts to be an address; a quick look before the long one.
-HINT = re.compile(rb"\d\.\d{1,3}\.\d{1,3}\.\d|localhost|tcp://|::1", re.IGNORECASE)
-
+_DOTS = re.compile(rb"\.(?<=\d\.)\d{1,3}\.\d{1,3}\.\d")
 _HOST = r"\d{1,3}(?:\.\d{1,3}){3}|localhost|\*|\[[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*\]"
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:[^@/\s\"']*@)?")
 # `{…}` is the rest of a template: a port that is filled in later.
@@ -46,6 +44,13 @@ class Address(msgspec.Struct, frozen=True):
     port: int | None
     scheme: str
     start: int
+
+
+def may_hold_address(data: bytes) -> bool:
+    """Return whether any text in `data` may be an address; a quick look before the long one."""
+    folded = data.lower()
+    words = (b"localhost", b"tcp://", b"::1")
+    return any(word in folded for word in words) or _DOTS.search(data) is not None
 
 
 def read_address(text: str) -> Address | None:

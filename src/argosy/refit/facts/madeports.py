@@ -10,7 +10,7 @@ import msgspec
 from argosy.refit.addresses.shapes import last_name, text_of
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
-from argosy.source.ports import find_ports
+from argosy.source.ports import find_bound
 
 # What looks for a free port: what is added there is tried, not taken.
 _SEARCH = re.compile(r"free|find|available|scan", re.IGNORECASE)
@@ -48,11 +48,7 @@ class MadePorts(msgspec.Struct, frozen=True, array_like=True):
 def collect(file: PythonFile) -> MadePorts | None:
     found = MadePorts(
         tuple(_made(file)),
-        tuple(
-            BoundPort(item.port, item.line, item.column)
-            for item in find_ports(file.parsed, file.index).literals
-            if item.how == "bind"
-        ),
+        tuple(BoundPort(item.port, item.line, item.column) for item in find_bound(file.parsed, file.index)),
         tuple(dict.fromkeys(_bases(file))),
         _gives_health(file),
     )

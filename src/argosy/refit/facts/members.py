@@ -11,6 +11,7 @@ from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
 from argosy.source import flow
 from argosy.source.nodes import children
+from argosy.source.scopes import Scope
 
 
 class Read(msgspec.Struct, frozen=True, array_like=True):
@@ -49,9 +50,10 @@ _ASKS = frozenset({"hasattr", "getattr", "setattr", "delattr", "vars"})
 
 def collect(file: PythonFile) -> FileMembers | None:
     classes: dict[str, Members] = {}
+    methods = _Methods(file).found
     for node, scope in file.nodes(ast.ClassDef):
         name = ".".join(filter(None, [scope.qualified_name(), node.name]))
-        classes[name] = _members(file, node)
+        classes[name] = _members(file, node, methods.get(node, []))
     outside = {
         node.attr
         for node, _ in file.nodes(ast.Attribute)
@@ -61,29 +63,86 @@ def collect(file: PythonFile) -> FileMembers | None:
     return FileMembers(classes, tuple(sorted(outside))) if classes or outside else None
 
 
-def _members(file: PythonFile, cls: ast.ClassDef) -> Members:
+class _Method:
+    """What one method does with its object, which it calls `first`.
+
+    attributes, calls: the nodes that stand in it, with what is nested in it but for other classes.
+    """
+
+    def __init__(self, name: str, first: str) -> None:
+        self.name = name
+        self.first = first
+        self.attributes: list[ast.Attribute] = []
+        self.calls: list[ast.Call] = []
+
+
+class _Methods:
+    """The methods of a file. found: by class, those that use their object, in the order of the source."""
+
+    def __init__(self, file: PythonFile) -> None:
+        self.found: dict[ast.AST, list[_Method]] = {}
+        self._of: dict[Scope, _Method | None] = {}
+        for attribute, scope in file.nodes(ast.Attribute):
+            if type(attribute.value) is ast.Name:
+                method = self.of(scope)
+                if method is not None and attribute.value.id == method.first:
+                    method.attributes.append(attribute)
+        for call, scope in file.nodes(ast.Call):
+            if type(call.func) is ast.Name and call.func.id in _ASKS:
+                method = self.of(scope)
+                if method is not None:
+                    method.calls.append(call)
+
+    def of(self, scope: Scope) -> _Method | None:
+        """Return the method that a scope is or is in, where its object has the name that it has there."""
+        if scope not in self._of:
+            self._of[scope] = self._made(scope)
+        return self._of[scope]
+
+    def _made(self, scope: Scope) -> _Method | None:
+        around, node = scope.parent, scope.node
+        while around is not None and around.kind == "parameters":
+            around = around.parent
+        if around is None or scope.kind in ("class", "parameters"):
+            return None
+        if around.kind != "class":
+            outer = self.of(around)
+            return None if outer is None or _takes(node, outer.first) else outer
+        first = _self_of(node) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ""
+        if not first:
+            return None
+        method = _Method(scope.name, first)
+        self.found.setdefault(around.node, []).append(method)
+        return method
+
+
+def _members(file: PythonFile, cls: ast.ClassDef, methods: list[_Method]) -> Members:
     has = set(_defined(cls))
-    reads: dict[tuple[str, str], Read] = {}
+    # The last place in the first method of a name, for each attribute.
+    reads: dict[tuple[str, str], tuple[ast.Attribute, _Method]] = {}
     calls: dict[str, set[str]] = {}
     asked: set[str] = set()
     is_open = bool(cls.keywords) or not all(_is_plain(item) for item in cls.decorator_list)
-    for method in _methods(cls.body):
-        first = _self_of(method)
-        for node in _own_nodes(method, first):
-            if isinstance(node, ast.Call):
-                names = _asked(node, first)
-                is_open |= names is None
-                asked |= names or set()
-            elif isinstance(node, ast.Attribute) and _is_name(node.value, first):
-                is_open |= node.attr == "__dict__"
-                if not isinstance(node.ctx, ast.Load):
-                    has.add(node.attr)
-                    continue
-                calls.setdefault(method.name, set()).add(node.attr)
-                place = Read(node.attr, node.lineno, file.parsed.column(node), method.name)
-                reads.setdefault((node.attr, method.name), place)
+    for method in methods:
+        for call in method.calls:
+            names = _asked(call, method.first)
+            is_open |= names is None
+            asked |= names or set()
+        for node in method.attributes:
+            is_open |= node.attr == "__dict__"
+            if not isinstance(node.ctx, ast.Load):
+                has.add(node.attr)
+                continue
+            calls.setdefault(method.name, set()).add(node.attr)
+            held = reads.get((node.attr, method.name))
+            if held is None or held[1] is method:
+                reads[node.attr, method.name] = node, method
     is_open |= bool({"__getattr__", "__getattribute__", "__slots__"} & has)
-    left = [item for (name, _), item in sorted(reads.items()) if name not in has and name not in asked]
+    left = [
+        Read(name, node.lineno, file.parsed.column(node), method)
+        for (name, method), (node, _) in sorted(reads.items(), key=lambda item: item[0])
+        if name not in has and name not in asked
+    ]
     own = {name: tuple(sorted(named & has)) for name, named in sorted(calls.items()) if named & has}
     return Members(tuple(sorted(has | asked)), tuple(left), own, is_open)
 
@@ -95,27 +154,11 @@ def _self_of(method: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     return every[0].arg if every and not is_static else ""
 
 
-def _own_nodes(method: ast.AST, first: str) -> Iterator[ast.AST]:
-    """Yield the nodes of a method in which `first` is its object: not those of classes in it."""
-    todo = children(method) if first else []
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.ClassDef):
-            continue
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            bound = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            if any(item.arg == first for item in bound):
-                continue
-        yield node
-        todo += children(node)
-
-
-def _methods(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
-        elif isinstance(node, ast.If | ast.Try):
-            yield from _methods([item for item in ast.iter_child_nodes(node) if isinstance(item, ast.stmt)])
+def _takes(node: ast.AST, name: str) -> bool:
+    """Return whether this is a function with a parameter of that name."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return False
+    return any(item.arg == name for item in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs))
 
 
 def _defined(cls: ast.ClassDef) -> Iterator[str]:
@@ -130,7 +173,7 @@ def _defined(cls: ast.ClassDef) -> Iterator[str]:
         elif isinstance(node, ast.alias):
             yield (node.asname or node.name).split(".")[0]
         else:
-            todo += ast.iter_child_nodes(node)
+            todo += children(node)
 
 
 def _is_plain(decorator: ast.expr) -> bool:

@@ -6,8 +6,8 @@ import os
 
 from msgspec.structs import replace
 
-from argosy.engine.sources import Shelf
-from argosy.fleet.spec import Fleet
+from argosy.engine.sources import Shelf, Sources
+from argosy.fleet.spec import AgentSpec, Fleet
 from argosy.refit.facts.imports import IMPORTS
 from argosy.refit.facts.modules import library
 from argosy.refit.facts.speech import SPEECH
@@ -33,6 +33,19 @@ def fleet_finding(tree: Tree, where: str, message: str, *, symbol: str, hint: st
     return Finding(path, int(line), int(column), "", message, symbol=symbol, hint=hint)
 
 
+class _KeptShelf(Shelf):
+    """A shelf that finds the sources of each agent once: several rules ask for them."""
+
+    def __init__(self, root: str, library: Library) -> None:
+        super().__init__(root, {}, library=library)
+        self._found: dict[str, Sources] = {}
+
+    def sources_of(self, agent: AgentSpec) -> Sources:
+        if agent.name not in self._found:
+            self._found[agent.name] = super().sources_of(agent)
+        return self._found[agent.name]
+
+
 def shelf(tree: Tree) -> Shelf:
     """Return what tells the files of each agent; those that are not of the tree are read."""
     outlines = tree.derived(library)
@@ -50,7 +63,7 @@ def shelf(tree: Tree) -> Shelf:
             return facts
         return replace(facts, imports=held.imports, additions=held.additions)
 
-    return Shelf(os.path.dirname(fleet_of(tree).path), {}, library=Library(read))
+    return _KeptShelf(os.path.dirname(fleet_of(tree).path), Library(read))
 
 
 def written(tree: Tree) -> Written:
@@ -59,11 +72,21 @@ def written(tree: Tree) -> Written:
 
     def read(path: str) -> Speech | None:
         relative = path_in(tree, path)
-        return tree.fact(SPEECH, relative) if relative in known else read_speech(path)
+        if relative in known or relative in tree.unparsed:
+            return tree.fact(SPEECH, relative)
+        return read_speech(path)
 
     return written_edges(fleet_of(tree), {}, tree.derived(shelf), read)
 
 
 def path_in(tree: Tree, path: str) -> str:
     """Return a path as the tree has it: relative to its root, links followed."""
-    return tree.relative(os.path.realpath(path))
+    known = tree.derived(_real_paths)
+    if path not in known:
+        known[path] = tree.relative(os.path.realpath(path))
+    return known[path]
+
+
+def _real_paths(tree: Tree) -> dict[str, str]:
+    """Return where paths lead that were asked for: to follow one asks the disk about each of its folders."""
+    return {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import accumulate
 from types import CodeType
 from typing import Literal
 
@@ -68,10 +69,11 @@ def collect(file: PythonFile) -> Units | None:
     whole = _take(file.code)
     found: list[Unit] = []
     places = _places(file)
+    filled = [0, *accumulate(bool(line.strip()) for line in file.lines)]
     todo: list[tuple[_Print, int]] = [(whole, -1)]
     while todo:
         taken, outer = todo.pop()
-        unit = _unit(file, taken, places, outer)
+        unit = _unit(file, taken, places, filled, outer)
         if unit is not None:
             found.append(unit)
             outer = len(found) - 1
@@ -101,17 +103,16 @@ def prints_of(file: PythonFile) -> Iterator[tuple[Definition, str, bytes]]:
 def _take(code: CodeType) -> _Print:
     within = [_take(item) for item in code.co_consts if isinstance(item, CodeType)]
     operations = normal_form(code.co_code)
-    shape = blake2b(operations.shape, digest_size=8)
-    constants = [item for item in code.co_consts if not isinstance(item, CodeType)]
-    exact = blake2b(operations.shape, digest_size=8)
-    exact.update(repr((code.co_names, code.co_varnames, constants[1:])).encode("utf-8", "surrogatepass"))
-    for inner in within:
-        shape.update(inner.shape)
-        exact.update(inner.exact)
+    constants = [item for item in code.co_consts if not isinstance(item, CodeType)][1:]
+    if frozenset in map(type, constants):
+        constants = [sorted(map(repr, item)) if type(item) is frozenset else item for item in constants]
+    named = repr((code.co_names, code.co_varnames, constants)).encode("utf-8", "surrogatepass")
+    shapes = b"".join([operations.shape, *(inner.shape for inner in within)])
+    exacts = b"".join([operations.shape, named, *(inner.exact for inner in within)])
     return _Print(
         code,
-        shape.digest(),
-        exact.digest(),
+        blake2b(shapes, digest_size=8).digest(),
+        blake2b(exacts, digest_size=8).digest(),
         operations.size + sum(inner.instructions for inner in within),
         max([line for _, _, line in code.co_lines() if line] + [inner.last for inner in within], default=0),
         operations.acts or any(inner.acts for inner in within),
@@ -136,8 +137,10 @@ def _unit(
     file: PythonFile,
     taken: _Print,
     places: dict[tuple[str, int], Definition],
+    filled: list[int],
     outer: int,
 ) -> Unit | None:
+    """Return a piece of code as a unit. filled: by line, how many up to it are not blank."""
     code = taken.code
     if taken.instructions < LEAST_INSTRUCTIONS or not taken.acts:
         return None
@@ -146,7 +149,7 @@ def _unit(
     if (kind == "file" and code.co_name != "<module>") or (kind == "class" and not taken.within):
         return None
     first = node.lineno if node is not None else 1
-    lines = sum(1 for line in file.lines[first - 1 : taken.last] if line.strip())
+    lines = filled[max(min(taken.last, len(filled) - 1), first - 1)] - filled[first - 1]
     if lines < LEAST_LINES:
         return None
     return Unit(

@@ -82,12 +82,25 @@ def _find(file: PythonFile) -> list[HealthLoop]:
     is_told = b"status" in data or b"health" in data
     if is_told and b"send" in data and any(word in data for word in (b"recv", b"PUB", b"PUSH")):
         loops: list[tuple[Loop, Scope]] = [*file.nodes(ast.While), *file.nodes(ast.For)]
+        senders = _senders(file)
         for loop, scope in loops:
             function = function_of(scope)
-            if function is not None and isinstance(function.node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if function is None or function not in senders:
+                continue
+            if isinstance(function.node, ast.FunctionDef | ast.AsyncFunctionDef):
                 for told in _of_loop(file, function, loop):
                     found.setdefault((id(function), told.socket), told)
     return list(found.values())
+
+
+def _senders(file: PythonFile) -> set[Scope]:
+    """Return the functions that send: most loops are in others."""
+    return {
+        function
+        for call, scope in file.nodes(ast.Call)
+        if isinstance(call.func, ast.Attribute) and call.func.attr in SENDERS and call.args
+        if (function := function_of(scope)) is not None
+    }
 
 
 def _of_loop(file: PythonFile, scope: Scope, loop: Loop) -> Iterator[HealthLoop]:

@@ -16,7 +16,7 @@ import msgspec
 
 from argosy.refit.addresses.sites import Role, literal_addresses, literal_fallbacks
 from argosy.refit.addresses.sites import Site as Literal
-from argosy.refit.addresses.text import HINT
+from argosy.refit.addresses.text import may_hold_address
 from argosy.refit.rewrite.adding import has_import, import_at_top
 from argosy.refit.rewrite.change import Change, Replaced, place_of, replaced
 from argosy.refit.rewrite.evaluate import ENDPOINT, HOST, difference
@@ -39,7 +39,7 @@ class Addresses(msgspec.Struct, frozen=True):
 
 def may_hold(data: bytes) -> bool:
     """Return whether a file can have a literal address at all."""
-    return HINT.search(data) is not None
+    return may_hold_address(data)
 
 
 def plan_addresses(view: View, index: Index) -> Addresses:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from argosy.refit.addresses.naming import names_comparison, words_of
-from argosy.refit.addresses.text import HINT, find_addresses_in
+from argosy.refit.addresses.text import find_addresses_in, may_hold_address
 from argosy.refit.file import TextFile
 from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
@@ -56,11 +56,11 @@ _FLEET = re.compile(rb"^fleet:", re.M)
 
 def check(file: TextFile) -> Iterator[Finding]:
     """Tell each address once a line."""
-    if HINT.search(file.data) is None or _is_fleet(file):
+    if not may_hold_address(file.data) or _is_fleet(file):
         return
     is_container = file.path.endswith((".yaml", ".yml")) or "ockerfile" in file.path
     for number, line in enumerate(file.lines, 1):
-        if not HINT.search(line.encode()) or _TOLD.match(line) or _COMPARED.search(line):
+        if not may_hold_address(line.encode()) or _TOLD.match(line) or _COMPARED.search(line):
             continue
         key = _KEY.match(line)
         name = key[1] if key else ""

@@ -48,6 +48,8 @@ def _code_at(text: str) -> tuple[int, int] | None:
     if start is None:
         return None
     stop = next((at for at in range(start, len(lines)) if not lines[at].strip()), len(lines))
+    if not any(line.lstrip().startswith(("import", "from")) or ";" in line for line in lines[start:stop]):
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
