@@ -56,6 +56,38 @@ def test_term_does_not_wait_for_a_message_that_nobody_takes() -> None:
     assert not ending.is_alive()
 
 
+def test_what_another_thread_uses_is_told_of_the_end_and_closed_by_that_thread() -> None:
+    lease, begun = context(), threading.Event()
+    ended: list[object] = []
+
+    def serve() -> None:
+        with lease.socket(zmq.REP) as rep:
+            rep.bind_to_random_port("tcp://127.0.0.1")
+            begun.set()
+            try:
+                while True:
+                    rep.poll(1)
+            except zmq.ContextTerminated:
+                ended.append(rep.closed)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert begun.wait(30)
+    lease.term()
+    thread.join(30)
+    assert ended == [False]
+
+
+def test_what_an_ended_thread_left_open_is_closed() -> None:
+    lease = context()
+    opened: list[zmq.Socket[bytes]] = []
+    thread = threading.Thread(target=lambda: opened.append(lease.socket(zmq.REP)))
+    thread.start()
+    thread.join(30)
+    lease.term()
+    assert opened[0].closed
+
+
 def test_a_port_is_free_again_when_the_release_returns() -> None:
     port = free_port()
     for turn in range(50):

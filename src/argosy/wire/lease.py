@@ -24,7 +24,7 @@ import zmq
 import zmq.sugar.context
 import zmq.sugar.socket
 
-from argosy.wire.port import wait_free
+from argosy.wire.port import wait_free, wait_until
 
 # Not by `zmq.Context`: this module may be loaded while a test has that patched.
 _RealContext = zmq.sugar.context.Context
@@ -143,8 +143,22 @@ def _noting(kind: Any) -> type[zmq.Socket[Any]]:
         return result
 
     bind.__doc__ = kind.bind.__doc__
+    return _derived(kind, {"bind": bind})
+
+
+@functools.cache
+def _ended(kind: Any) -> type[zmq.Socket[Any]]:
+    """Return the class of sockets whose context has ended under them: they can only be closed."""
+
+    def refuse(self: zmq.Socket[Any], *_args: Any, **_named: Any) -> Any:
+        raise zmq.ContextTerminated()
+
+    return _derived(kind, dict.fromkeys(("bind", "connect", "poll", "recv", "send"), refuse))
+
+
+def _derived(kind: Any, members: dict[str, Any]) -> type[zmq.Socket[Any]]:
     shown = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "_repr_cls": "zmq.Socket"}
-    return type(kind.__name__, (kind,), {**shown, "bind": bind})
+    return type(kind.__name__, (kind,), {**shown, **members})
 
 
 def note_binds(opened: zmq.Socket[Any], bound: set[str]) -> None:
@@ -183,24 +197,37 @@ class Lease:
         opened: zmq.Socket[Any] = self._context.socket(socket_type, **options)
         if isinstance(opened, _RealSocket):
             self._sockets.add(opened)
+            opened.__dict__["_lease_thread"] = threading.current_thread()
             note_binds(opened, self._bound)
         return opened
 
     def term(self) -> None:
-        """Close what this lease opened, and wait until its ports can be bound again (1 s at most)."""
-        self.destroy()
+        """Close what this lease opened, and wait until its ports can be bound again (1 s at most).
+
+        What another thread opened is that thread's to close, as it was with an own context: its next
+        operation raises ContextTerminated, and it is waited for as long. To close it while it is used there
+        would end the process.
+        """
+        self._end(_is_ours, None)
 
     def destroy(self, linger: int | None = None) -> None:
         """Close what this lease opened with the given linger in milliseconds, default each socket's own."""
+        self._end(lambda _: True, linger)
+
+    def _end(self, is_closed_here: Callable[[zmq.Socket[Any]], bool], linger: int | None) -> None:
         global _were_ended
         if self._closed:
             return
         self._closed = _were_ended = True
         if self._pid != os.getpid():
             return
-        for opened in list(self._sockets):
-            if not opened.closed:
+        for opened in [each for each in self._sockets if not each.closed]:
+            if is_closed_here(opened):
                 opened.close(linger)
+            else:
+                made: Any = type(opened)
+                object.__setattr__(opened, "__class__", _ended(made))
+        wait_until(lambda: all(opened.closed for opened in list(self._sockets)))
         wait_free(self._bound)
 
     def __del__(self) -> None:
@@ -223,3 +250,9 @@ class Lease:
     def __repr__(self) -> str:
         state = "ended" if self._closed else f"{len(self._sockets)} sockets"
         return f"<argosy.wire lease, {state}>"
+
+
+def _is_ours(opened: zmq.Socket[Any]) -> bool:
+    """Return whether a lease's socket was opened by this thread, or by one that is no more."""
+    maker: threading.Thread = opened.__dict__["_lease_thread"]
+    return maker is threading.current_thread() or not maker.is_alive()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 FIRST_WAIT_S = 0.0005
 MOST_WAIT_S = 0.02
@@ -17,9 +17,19 @@ MOST_WAIT_S = 0.02
 def wait_free(endpoints: Iterable[str], limit_s: float = 1.0) -> bool:
     """Wait until every TCP endpoint can be bound again; tell whether it was so in time."""
     addresses = [a for e in endpoints if (a := _tcp_address(e))]
+
+    def are_free() -> bool:
+        addresses[:] = [a for a in addresses if not _is_free(*a)]
+        return not addresses
+
+    return wait_until(are_free, limit_s)
+
+
+def wait_until(is_so: Callable[[], bool], limit_s: float = 1.0) -> bool:
+    """Ask at growing intervals until it is so; tell whether it was in time."""
     until = time.monotonic() + limit_s
     pause_s = FIRST_WAIT_S
-    while addresses := [a for a in addresses if not _is_free(*a)]:
+    while not is_so():
         if time.monotonic() >= until:
             return False
         time.sleep(pause_s)

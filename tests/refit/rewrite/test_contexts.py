@@ -132,6 +132,16 @@ REFUSED = {
     "import zmq\nzmq.Context = object\nc = zmq.Context()\n": "something else",
     "import os, zmq\nc = zmq.Context()\nos.fork()\n": "forks",
     "import zmq\nfrom multiprocessing import Process\nc = zmq.Context()\n": "forks",
+    "import zmq\nimport multiprocessing as mp\nc = zmq.Context()\nmp.Process(target=f)\n": "forks",
+    "import zmq\nimport multiprocessing as mp\nc = zmq.Context()\nclass P(mp.Process): ...\n": "forks",
+    "import zmq\nfrom multiprocessing import *\nc = zmq.Context()\n": "forks",
+    "import zmq\nfrom multiprocessing import get_context\nc = zmq.Context()\nget_context('fork')\n": "forks",
+    "import zmq\nfrom multiprocessing import get_context\nc = zmq.Context()\nget_context(how)\n": "forks",
+    "import zmq\nfrom multiprocessing import pool\nc = zmq.Context()\npool.Pool()\n": "forks",
+    "import zmq\nimport multiprocessing\nc = zmq.Context()\ng(multiprocessing)\n": "forks",
+    "import zmq\nimport concurrent.futures as cf\nc = zmq.Context()\ncf.ProcessPoolExecutor()\n": "forks",
+    "try: import multiprocess as mp\nexcept ImportError: import multiprocessing as mp\n"
+    "import zmq\nc = zmq.Context()\n": "forks",
     "import zmq\nc = zmq.Context()\nc.socket(1).bind('inproc://a')\n": "inproc",
     "import zmq\nc = zmq.Context()\ntry: f()\nexcept zmq.ContextTerminated: pass\n": "ContextTerminated",
     "import zmq\nc = zmq.Context()\nhelp(c)\n": "handed to a call",
@@ -143,6 +153,110 @@ REFUSED = {
     "import argosy\nimport zmq\nc = zmq.Context()\n": "`argosy` is bound",
     "import zmq\nx = f'{zmq.Context()}'\n": "f-string",
 }
+
+
+CALM = (
+    "import multiprocessing\n",
+    "import multiprocessing as mp\nmp.get_context('spawn').Process(target=f).start()\n",
+    "from multiprocessing import get_context\nmade = get_context(method='forkserver')\n",
+    "import multiprocessing as mp\nkept: mp.Process | None = None\ndef g(p: mp.Process) -> mp.Queue: ...\n",
+    "from multiprocessing.pool import ThreadPool\npool = ThreadPool(4)\n",
+    "from multiprocessing import shared_memory, cpu_count\nshared_memory.SharedMemory('a')\n",
+    "import multiprocessing.pool\nmultiprocessing.pool.ThreadPool(multiprocessing.cpu_count())\n",
+    "from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor()\n",
+)
+
+
+@pytest.mark.parametrize("source", CALM)
+def test_a_file_that_makes_no_copy_of_its_process_does_not_fork(source: str) -> None:
+    outcome = refit(f"import zmq\n{source}c = zmq.Context()\n")
+    assert (len(outcome.migrated), outcome.refused) == (1, ())
+
+
+SERVER = """\
+import threading
+import zmq
+
+class Server:
+    def __init__(self):
+        self.context = zmq.Context()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        socket = self.context.socket(zmq.REP)
+        socket.bind("tcp://*:5555")
+        try:
+            while True:
+                socket.send(socket.recv())
+        except zmq.ZMQError:
+            socket.close()
+
+    def close(self):
+        self.context.term()
+        self.thread.join()
+"""
+INNER = """\
+import threading
+import zmq
+
+def main():
+    context = zmq.Context()
+
+    def serve():
+        with context.socket(zmq.PULL) as socket:
+            while True:
+                print(socket.recv())
+
+    thread = threading.Thread(target=lambda: serve())
+    thread.start()
+    input()
+    context.term()
+"""
+KEPT = SERVER.replace("socket = self", "self.socket = self").replace("    socket", "    self.socket")
+DERIVED = "class Server(threading.Thread):"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        SERVER,
+        SERVER.replace("self.context", "self._context").replace("run", "_serve"),
+        SERVER.replace("            socket.close()", "            pass"),  # it ends with the function
+        SERVER.replace("class Server:", DERIVED).replace("threading.Thread(target=self.run)", "self"),
+        SERVER.replace("def run(self):", "def run(self):\n        self.work()\n\n    def work(self):"),
+        SERVER.replace("self.thread.join()", "print(', '.join(self.names))"),
+        KEPT,
+        INNER,
+        INNER.replace("input()", "print(','.join(names))"),
+    ],
+)
+def test_a_thread_that_the_end_of_its_context_ends_keeps_an_own_one(source: str) -> None:
+    outcome = refit(source)
+    assert outcome.migrated == ()
+    assert "is what ends the thread of" in outcome.refused[0].reason
+
+
+JOINED = "        self.thread.join()\n        self.context.term()\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        SERVER.replace("        self.context.term()\n        self.thread.join()\n", JOINED),
+        SERVER.replace("self.context.term()", "self.wait()\n        self.context.term()")
+        + "\n    def wait(self):\n        self.thread.join(timeout=5)\n",
+        SERVER.replace("self.context.term()", "self.context.destroy(0)"),  # that closes the sockets itself
+        SERVER.replace("        self.context.term()\n", ""),
+        KEPT.replace("self.context.term()", "self.socket.close()\n        self.context.term()"),
+        KEPT.replace("            self.socket.close()", "            pass"),  # its `term()` never returned
+        SERVER.replace("threading.Thread(target=self.run)", "Thing(self.run)"),
+        INNER.replace("input()", "thread.join()"),
+    ],
+)
+def test_a_thread_that_ends_before_may_have_a_lease(source: str) -> None:
+    outcome = refit(source)
+    assert (len(outcome.migrated), outcome.refused) == (1, ())
 
 
 @pytest.mark.parametrize("source", REFUSED)
@@ -194,6 +308,11 @@ OWNER = "import zmq\nclass Base:\n    def __init__(self):\n        self.context 
         ),
         ({"b.py": "import zmq\ndef f(agent):\n    agent.context.setsockopt(1, 2)\n"}, "b.py"),
         (
+            {"b.py": "class D(Base):\n    def f(self):\n        self.context.socket(0).bind('inproc://a')\n"},
+            "b.py",
+        ),
+        ({"b.py": "import zmq\ndef f(a):\n    a.context.socket(0).bind('inproc://a')\n"}, "b.py"),
+        (
             {"test_it.py": "from unittest.mock import patch\n@patch('agents.it.zmq')\ndef test(m): ...\n"},
             "test_it.py",
         ),
@@ -237,6 +356,24 @@ def test_what_others_do_with_it_is_seen(others: dict[str, str], reason: str) -> 
 )
 def test_what_others_do_besides_is_no_matter(others: dict[str, str]) -> None:
     assert len(refit(OWNER, others).migrated) == 1
+
+
+@pytest.mark.parametrize(
+    ("use", "is_plain"),
+    [
+        ("it.context.socket(zmq.REQ)", True),
+        ("it.context.term()", True),
+        ("it.context.linger = 0", False),
+        ("anything.context.set(1, 2)", False),
+        ("g(it.context)", False),
+        ("it.context.socket(zmq.PAIR).bind('inproc://a')", False),
+    ],
+)
+def test_what_others_do_with_a_module_s_is_seen(use: str, is_plain: bool) -> None:
+    source = "import zmq\ncontext = zmq.Context()\n"
+    outcome = refit(source, {"b.py": f"import zmq\nfrom agents import it\n\n{use}\n"})
+    assert len(outcome.migrated) == is_plain
+    assert ["`b.py` does more" in item.reason for item in outcome.refused] == [True] * (not is_plain)
 
 
 HANDS = (

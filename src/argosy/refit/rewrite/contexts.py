@@ -19,6 +19,8 @@ import msgspec
 from argosy.refit.rewrite.adding import has_import, import_behind
 from argosy.refit.rewrite.change import Change, replaced
 from argosy.refit.rewrite.elsewhere import find_function, parameter_of
+from argosy.refit.rewrite.ending import find_ended
+from argosy.refit.rewrite.forking import FORKS, forks
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Refusal, Site, View
 from argosy.source import flow
@@ -41,10 +43,6 @@ _REFUSED_FILES: Final = (
     (b"ETERM", "it waits for the context's end (ETERM), which a lease does not tell its sockets"),
     (b"ContextTerminated", "it waits for ContextTerminated, which a lease does not tell its sockets"),
     (b"AFFINITY", "it chooses among the I/O threads of its context"),
-)
-_FORKS: Final = frozenset({"os.fork", "os.forkpty", "pty.fork"})
-_FORKING: Final = frozenset(
-    {"multiprocessing", "billiard", "daemon", "concurrent.futures.ProcessPoolExecutor"}
 )
 
 
@@ -145,9 +143,7 @@ def _import_reason(view: View) -> str:
                 return "it uses zmq.asyncio beside its context"
             if any(module.startswith("zmq.green") for module in modules):
                 return "it uses gevent's zmq"
-            if any(module in _FORKING or module.split(".")[0] in _FORKING for module in modules):
-                return "it forks: a context made before a fork is another one after it"
-    return ""
+    return FORKS if forks(view) else ""
 
 
 def _use_reason(view: View) -> str:
@@ -162,8 +158,6 @@ def _use_reason(view: View) -> str:
                 return "it makes a class of its own from zmq.Context"
             if isinstance(around, ast.Call) and flow.dotted(around.func) in ("isinstance", "issubclass"):
                 return "it asks what is a zmq.Context, and a lease is none"
-        elif isinstance(node, ast.Call) and view.resolve(node.func) in _FORKS:
-            return "it forks: a context made before a fork is another one after it"
         elif isinstance(node, ast.Attribute) and node.attr == "context" and _ends_through_socket(view, node):
             return "it ends a context by way of a socket, and that one is the process's"
     return ""
@@ -207,7 +201,7 @@ class _Site:
 
     def reason(self) -> str:
         """Return why the call stays, empty when it may go."""
-        return self._callee() or self._arguments() or self._patches() or self._value(self.call)
+        return self._callee() or self._arguments() or self._patches() or self._value(self.call) or self._end()
 
     def _callee(self) -> str:
         target = self.view.resolve(self.call.func)
@@ -239,6 +233,11 @@ class _Site:
         root = flow.dotted(self.call.func).partition(".")[0]
         where = self.index.patched(self.view.path, root)
         return f"`{where}` puts something else in the place of `{root}` in this module" if where else ""
+
+    def _end(self) -> str:
+        """Return the thread that nothing but the context's end ends."""
+        name = find_ended(self.view.file, self.call)
+        return f"its end is what ends the thread of `{name}`, which a lease does not tell it" if name else ""
 
     def _value(self, node: ast.expr) -> str:
         """Return why the value of `node` may not be a lease, by where it goes."""
@@ -302,9 +301,13 @@ class _Site:
             return why
         if scope.kind == "class":
             return self._attribute_uses(target.id)
-        if scope is self.view.module and (where := self.index.importer(self.view.path, target.id)):
+        return self._module_uses(target.id) if scope is self.view.module else ""
+
+    def _module_uses(self, name: str) -> str:
+        if where := self.index.importer(self.view.path, name):
             return f"`{where}` imports its context from here"
-        return ""
+        where = self.index.odd_module_use(self.view.path, name)
+        return f"`{where}` does more with `{name}` of this module than open sockets" if where else ""
 
     def _reads(self, name: str, scope: Scope) -> str:
         """Return why a context may not be what `name` of a scope means, by what is done to it there."""

@@ -21,6 +21,8 @@ _PLAIN_USE: Final = (
     rb"(?!\s*\.\s*(?:socket|term|destroy|closed)\b)(?!\s*=[^=])(?!\s*:)(?!\s*(?:is|and|or)\b)(?!\w)"
 )
 _OPTIONS: Final = rb"\s*\.\s*(?:setsockopt|set|linger|max_sockets|sockopts)\b"
+_OPENS: Final = rb"\s*\.\s*socket\b"
+_PRIVATE: Final = b"inproc:"
 _PATCHED_TEXT: Final = re.compile(rb"[\"']([\w.]+)\.(\w+)[\"']")
 _PATCHED_OBJECT: Final = re.compile(rb"(?:patch\.object|setattr)\(\s*([\w.]+)\s*,\s*[\"'](\w+)[\"']")
 _ASSIGNED: Final = re.compile(rb"\b(\w+)\.(zmq|Context)\s*=[^=]")
@@ -83,26 +85,40 @@ class Index:
         """Return a file that does more with an attribute of class `owner` than open sockets; empty for none.
 
         path: where `owner` is defined, which is looked at by other means; here it is the files of its
-        bases and of what derives from it, and any that sets options of such an attribute of an object.
-        Another class of its name, as in a copy of the file, is none of them.
+        bases and of what derives from it, and any that sets options of such an attribute of an object, or
+        opens a socket of it beside an `inproc:` address. Another class of its name, as in a copy of the
+        file, is none of them.
         """
-        if attribute not in self._optioned:
-            self._optioned[attribute] = self._find_options(attribute)
-        if self._optioned[attribute]:
-            return self._optioned[attribute]
+        if where := self._options_of(attribute):
+            return where
         word = re.escape(attribute.encode())
         odd = re.compile(rb"\b(?:self|cls)\." + word + rb"\b" + _PLAIN_USE)
         family = self.family(owner)
         if owner not in self._bases.get(owner, ()):
             family.discard(owner)
         homes = {home for name in family for home in self.homes(name)} - {path}
-        return next((home for home in sorted(homes) if odd.search(self.files[home])), "")
+        opened = re.compile(rb"\b(?:self|cls)\." + word + _OPENS)
+        return next((home for home in sorted(homes) if _is_odd(self.files[home], odd, opened)), "")
+
+    def odd_module_use(self, path: str, name: str) -> str:
+        """Return a file that does more with `name` of the module at `path` than open sockets, or empty."""
+        if where := self._options_of(name):
+            return where
+        whole = re.escape(f"{_stem(path)}.{name}".encode())
+        odd = re.compile(rb"\b" + whole + rb"\b" + _PLAIN_USE)
+        return next((where for where, data in self.files.items() if where != path and odd.search(data)), "")
+
+    def _options_of(self, attribute: str) -> str:
+        if attribute not in self._optioned:
+            self._optioned[attribute] = self._find_options(attribute)
+        return self._optioned[attribute]
 
     def _find_options(self, attribute: str) -> str:
         raw = attribute.encode()
-        pattern = re.compile(rb"(?<!self)(?<!cls)\." + re.escape(raw) + _OPTIONS)
+        of_object = rb"(?<!self)(?<!cls)\." + re.escape(raw)
+        options, opened = re.compile(of_object + _OPTIONS), re.compile(of_object + _OPENS)
         for path, data in self.files.items():
-            if b"zmq" in data and raw in data and pattern.search(data):
+            if b"zmq" in data and raw in data and _is_odd(data, options, opened):
                 return path
         return ""
 
@@ -172,6 +188,11 @@ class Index:
             self._patched.setdefault((target, name), path)
         elif target not in ("self", "cls"):
             self._loosely.append((path, name))
+
+
+def _is_odd(data: bytes, odd: re.Pattern[bytes], opened: re.Pattern[bytes]) -> bool:
+    """Return whether a file does what is odd, or opens sockets for addresses of that context alone."""
+    return bool(odd.search(data) or (_PRIVATE in data and opened.search(data)))
 
 
 def _classes(data: bytes) -> Iterator[re.Match[bytes]]:
