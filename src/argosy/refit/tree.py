@@ -78,20 +78,26 @@ class Tree:
             self._derived[make] = make(self)
         return self._derived[make]  # type: ignore[no-any-return]
 
-    def finder(self, path: str, added: Iterable[str] = ()) -> Finder:
+    def finder(self, path: str, added: Iterable[str] = (), *, is_module: bool = False) -> Finder:
         """Return what finds the local modules that the file at `path` may import.
 
         The folder of the file comes first, as for a script, then what it adds to sys.path, then the
-        folders above it, up to the root. added: absolute folders.
+        folders above it, up to the root. added: absolute folders. is_module: it is imported and never run,
+        so that its own folder hides nothing of the standard library.
         """
         folder = os.path.dirname(os.path.join(self.root, path))
-        key = (folder, *added)
+        key = (folder, "module" if is_module else "script", *added)
         if key not in self._finders:
             above = [folder]
             while above[-1] != self.root:
                 above.append(os.path.dirname(above[-1]))
-            self._finders[key] = Finder([folder], [*added, *above[1:]], self._folders)
+            own, rest = ([], above) if is_module else ([folder], above[1:])
+            self._finders[key] = Finder(own, [*added, *rest], self._folders)
         return self._finders[key]
+
+    def is_package(self, folder: str) -> bool:
+        """Return whether an absolute folder is a package by its `__init__.py`."""
+        return self._folders.has_file(folder, "__init__.py")
 
     def relative(self, path: str) -> str:
         """Return an absolute path below the root as paths are written here."""

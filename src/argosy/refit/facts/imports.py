@@ -1,6 +1,8 @@
-"""The imports of a module, and the folders that it adds to sys.path."""
+"""The imports of a module, what it adds to sys.path, and whether it may be run as a script."""
 
 from __future__ import annotations
+
+import re
 
 import msgspec
 
@@ -9,12 +11,16 @@ from argosy.refit.file import PythonFile
 from argosy.source.imports import Import, find_imports
 from argosy.source.syspath import Additions, find_additions
 
+# How a file says that it may be run.
+_RUN = re.compile(rb"""\A#!|__name__\s*==\s*["']__main__|__main__["']\s*==\s*__name__""")
+
 
 class Imports(msgspec.Struct, frozen=True, array_like=True):
-    """imports: in the order of the lines. additions: absolute folders."""
+    """imports: in the order of the lines. additions: absolute folders. is_script: it may be run."""
 
     imports: tuple[Import, ...]
     additions: Additions
+    is_script: bool
 
 
 def imports_of(file: PythonFile) -> tuple[Import, ...]:
@@ -24,7 +30,11 @@ def imports_of(file: PythonFile) -> tuple[Import, ...]:
 
 def collect(file: PythonFile) -> Imports | None:
     found = file.derived(imports_of)
-    return Imports(found, find_additions(file.parsed)) if found else None
+    if not found:
+        return None
+    data = file.source.data
+    is_script = _RUN.search(data) is not None or file.path.endswith("__main__.py")
+    return Imports(found, find_additions(file.parsed), is_script)
 
 
 IMPORTS = FactKind("imports", Imports, collect)

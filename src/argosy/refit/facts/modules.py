@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from argosy.refit.facts.imports import IMPORTS
+from argosy.refit.facts.imports import IMPORTS, Imports
 from argosy.refit.facts.surface import SURFACE
 from argosy.refit.tree import Tree
 from argosy.source.closure import Closure, Node, Reach, follow_imports
 from argosy.source.facts import Facts, Library
 from argosy.source.imports import When
+from argosy.source.modules import Finder, is_standard
 from argosy.source.ports import Ports
 from argosy.source.syspath import Additions
 from argosy.source.text import Unparsed
@@ -74,4 +76,14 @@ def reached(tree: Tree, path: str) -> Closure | None:
         ports=_NO_PORTS,
     )
     node = Node(module.path, own, module, Reach.CERTAIN)
-    return follow_imports(node, tree.finder(path, held.additions.folders), files)
+    return follow_imports(node, finder_of(tree, path, held), files)
+
+
+def finder_of(tree: Tree, path: str, held: Imports) -> Finder:
+    """Return what finds the local modules that a file with these imports may mean."""
+    whole = os.path.join(tree.root, path)
+    is_bare = is_standard(
+        os.path.splitext(os.path.basename(whole))[0]
+    )  # no program has such a module at its top
+    is_module = not held.is_script and (is_bare or tree.is_package(os.path.dirname(whole)))
+    return tree.finder(path, held.additions.folders, is_module=is_module)

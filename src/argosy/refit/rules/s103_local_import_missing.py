@@ -4,7 +4,8 @@ A module or a name that the tree does not have, though its package is there; a r
 out of every package; or a file that does not parse, which ends whoever imports it.
 
 Folders are searched as for a script: its own first, then what it adds to sys.path, then those above, up to
-the root of the audit. What is installed is none of this rule's business.
+the root of the audit. A file in a package that says nothing of being run is a module: there `import x` means
+no neighbour `x.py`, but what is installed, which is none of this rule's business.
 
 Instead: mend the import, or bring the module back. An import under `except ImportError` is told with that
 remark.
@@ -12,16 +13,18 @@ remark.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from argosy.refit.facts.imports import IMPORTS
-from argosy.refit.facts.modules import library, reached
+from argosy.refit.facts.modules import finder_of, library, reached
 from argosy.refit.facts.surface import SURFACE
 from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
 from argosy.refit.tree import Tree
 from argosy.source import flow
 from argosy.source.facts import Facts
+from argosy.source.modules import Finder, is_standard
 from argosy.source.startup import tell_missing
 from argosy.source.text import Unparsed
 
@@ -31,11 +34,15 @@ _HOW = {"read": "cannot be read", "parse": "does not parse", "compile": "does no
 def check(tree: Tree, path: str) -> Iterator[Finding]:
     """Tell each thing that is missing once for a file, at its surest import."""
     closure = reached(tree, path)
-    if closure is None:
+    held = tree.fact(IMPORTS, path)
+    if closure is None or held is None:
         return
+    finder = finder_of(tree, path, held)
     told: set[str] = set()
     for item in sorted(closure.missing, key=lambda item: (item.reach, item.item.line)):
-        say, error = tell_missing(item, lambda module=item.module: _names(tree, path, module))  # type: ignore[misc]
+        if item.item.level == 0 and _is_hidden(tree, path, finder, item.module):
+            continue
+        say, error = tell_missing(item, lambda module=item.module: _names(finder, tree, module))  # type: ignore[misc]
         if say.subject not in told:
             told.add(say.subject)
             message = say.message + (" (its absence is caught)" if flow.is_caught(error, item.caught) else "")
@@ -45,13 +52,32 @@ def check(tree: Tree, path: str) -> Iterator[Finding]:
         if isinstance(node.facts, Unparsed):
             step, fault = node.way[-1], node.facts
             name = node.module.name if node.module is not None else step.module
+            if _is_hidden(tree, path, finder, name):
+                continue
             where = f"{fault.path}:{fault.line}:{fault.column}"
             message = f"imports `{name}`, which {_HOW[fault.stage]}: {fault.message} ({where})"
             yield Finding(path, step.line, step.column, "", message, symbol=f"{name}:")
 
 
-def _names(tree: Tree, path: str, module: str) -> list[str]:
-    found = tree.finder(path).find(module)
+def _is_hidden(tree: Tree, path: str, finder: Finder, name: str) -> bool:
+    """Return whether what a name would find is on nobody's sys.path: the name means something else.
+
+    That is so of what lies within a package of the file, but for the folder of a script; and a module called
+    as one of the standard library does not import itself.
+    """
+    top = finder.find(name.partition(".")[0])
+    if top is None:
+        return False
+    whole = os.path.join(tree.root, path)
+    if top.path == whole and not finder.roots and is_standard(top.name):
+        return True
+    inside = finder.folder_of(top)
+    is_within = whole.startswith(f"{inside}{os.sep}") and tree.is_package(inside)
+    return is_within and inside not in finder.roots
+
+
+def _names(finder: Finder, tree: Tree, module: str) -> list[str]:
+    found = finder.find(module)
     is_file = found is not None and found.kind == "source"
     facts = tree.derived(library).facts(found.path) if found is not None and is_file else None
     return list(facts.names) if isinstance(facts, Facts) else []
@@ -92,6 +118,14 @@ MUST = (
             "pack/tool.py": "if __name__ == '__main__':\n    import pack.gone  # <--\n",
         }
     ),
+    Case(  # it is run, so that its folder comes first
+        files={
+            "pack/__init__.py": "",
+            "pack/queue.py": "",
+            "pack/tool.py": "from queue import Queue  # <--\nif __name__ == '__main__':\n    Queue()\n",
+        }
+    ),
+    Case(files={"queue.py": "", "tool.py": "from queue import Queue  # <--\n"}),
 )
 MUST_NOT = (
     Case(files={"main.py": "import os, json.decoder\nimport numpy\nimport not_here\n"}),
@@ -110,6 +144,18 @@ MUST_NOT = (
         files={
             "main.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import near.gone\n",
             "near/x.py": "",
+        }
+    ),
+    Case(  # a module of a package means another one than its neighbour
+        files={
+            "pack/__init__.py": "",
+            "pack/collections.py": "",
+            "pack/dask.py": "",
+            "pack/logging.py": "import logging.handlers\n",
+            "pack/sub/__init__.py": "",
+            "pack/sub/a.py": "from collections import deque\nfrom dask import delayed\n",
+            "pack/sub/run.py": "from dask import delayed\nif __name__ == '__main__':\n    delayed()\n",
+            "bare/logging.py": "import logging.handlers\n",
         }
     ),
 )
