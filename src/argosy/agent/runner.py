@@ -13,6 +13,7 @@ from argosy.agent.agent import Agent
 from argosy.agent.life import Life
 from argosy.agent.options import parse_options
 from argosy.agent.settings import read_settings
+from argosy.agent.untouched import give_back_untouched
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.wire.lease import release_shared
 
@@ -88,8 +89,13 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         uvloop: Any = importlib.import_module("uvloop")
     except ImportError:
         return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
+
+    def make() -> asyncio.AbstractEventLoop:
+        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        give_back_untouched(loop)
+        return loop
+
+    return make
 
 
 def complain(error: ArgosyError) -> int:
