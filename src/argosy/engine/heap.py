@@ -6,6 +6,7 @@ and have it copy a whole page for a few bytes. With the holes taken it goes side
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -14,13 +15,24 @@ _PAGE_BYTES = 4096
 _STEP, _MOST = 16, 512
 _BYTES_HEADER = 33
 _AT_MOST = 50_000
+# Of the C library: the least chunk, what a chunk has beside what was asked for, and what may be taken in all
+# where another allocator than glibc's lays out blocks in another way.
+_LEAST_CHUNK, _CHUNK_HEADER = 32, 8
+_AT_MOST_BYTES = 32 << 20
+
+_malloc = ctypes.CDLL(None).malloc
+_malloc.restype, _malloc.argtypes = ctypes.c_size_t, (ctypes.c_size_t,)
 
 
 def fill_holes() -> list[object]:
-    """Take all free small blocks that lie scattered, and return what holds them."""
+    """Take all free small blocks that lie scattered, and return what holds them.
+
+    What lies free in the C library's heap below it is taken too, in pieces of up to a page, and for ever.
+    """
     kept: list[object] = []
     for size in range(_STEP, _MOST + 1, _STEP):
         kept += _fill(size, _maker(size))
+    _fill_chunks()
     return kept
 
 
@@ -43,3 +55,15 @@ def _fill(size: int, make: Callable[[], object]) -> Iterator[object]:
         yield made
         if in_a_row * size >= _PAGE_BYTES:
             return
+
+
+def _fill_chunks() -> None:
+    """Take the free chunks of each size, from the largest on: what is left of one is a smaller one's."""
+    taken = 0
+    for chunk in range(_PAGE_BYTES, _LEAST_CHUNK - 1, -_STEP):
+        in_a_row, before = 0, 0
+        while in_a_row * chunk < _PAGE_BYTES and taken < _AT_MOST_BYTES:
+            made = _malloc(chunk - _CHUNK_HEADER)
+            in_a_row = in_a_row + 1 if made - before == chunk else 0
+            before = made
+            taken += chunk
