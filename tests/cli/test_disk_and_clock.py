@@ -28,7 +28,7 @@ AT_A_START = {
     "its lease is opened": Point("bootstrap._take_lease", kinds=("forker",)),
     "its record is written": Point("lease.write_record", kinds=("forker",)),
     "the generation is read": Point("generation.read_generation", kinds=("forker",)),
-    "its birth is marked": Point("logs.append_mark"),
+    "its output is marked": Point("logs.append_marks"),
     "its readiness is written": Point("will.write_will", nth=3),
 }
 # While a new supervisor adopts.

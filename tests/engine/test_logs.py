@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.engine.logkeeper import LogKeeper
 from argosy.engine.logreader import Reader, tail_offset
-from argosy.engine.logs import Mark, append_mark, index_of, last_line, open_log, read_marks
+from argosy.engine.logs import Mark, append_marks, index_of, last_line, open_log, read_marks
 from argosy.engine.logwatch import LogWatch
 from argosy.fault import MissingError
 
@@ -42,20 +43,20 @@ def test_a_carriage_return_does_not_end_the_log_for_its_readers(log: Path) -> No
 
 def test_a_seam_ends_what_the_process_before_it_left_unfinished(log: Path) -> None:
     log.write_bytes(b"first\nunfinished")
-    append_mark(log, Mark(1.0, 0, 11))
-    append_mark(log, Mark(2.0, 16, 12))
+    append_marks(log, Mark(1.0, 0, 11))
+    append_marks(log, Mark(2.0, 16, 12))
     reader = Reader("A", log)
     assert texts(reader) == ["<11>", "first", "unfinished"]
     with open(log, "ab") as file:
         file.write(b"second\n")
-    append_mark(log, Mark(3.0, 23))
+    append_marks(log, Mark(3.0, 23))
     assert texts(reader) == ["<12>", "second"]
 
 
 def test_each_line_has_the_time_at_which_it_was_first_seen(log: Path) -> None:
     log.write_bytes(b"a\nb\nc\n")
-    append_mark(log, Mark(1.0, 2))
-    append_mark(log, Mark(2.0, 6))
+    append_marks(log, Mark(1.0, 2))
+    append_marks(log, Mark(2.0, 6))
     assert [(line.text, line.at_s) for line in Reader("A", log).read()] == [
         ("a", 1.0),
         ("b", 2.0),
@@ -64,11 +65,11 @@ def test_each_line_has_the_time_at_which_it_was_first_seen(log: Path) -> None:
 
 
 def test_a_torn_mark_does_not_shift_those_after_it(log: Path) -> None:
-    append_mark(log, Mark(1.0, 2))
+    append_marks(log, Mark(1.0, 2))
     with open(index_of(log), "ab") as file:
         file.write(b"torn")
     assert read_marks(log) == [Mark(1.0, 2)]
-    append_mark(log, Mark(2.0, 6, 7))
+    append_marks(log, Mark(2.0, 6, 7))
     assert read_marks(log) == [Mark(1.0, 2), Mark(2.0, 6, 7)]
 
 
@@ -94,7 +95,7 @@ def test_nothing_is_lost_or_told_twice_however_it_grows(
 ) -> None:
     log = tmp_path_factory.mktemp("grow") / "A.log"
     for pid, offset in enumerate(sorted(set(seams)), 1):
-        append_mark(log, Mark(float(pid), offset, pid))
+        append_marks(log, Mark(float(pid), offset, pid))
     reader, pieces = Reader("A", log), []
     for end in [*sorted(cuts), len(data)]:
         log.write_bytes(data[:end])
@@ -137,6 +138,41 @@ def test_the_watch_tells_which_logs_have_grown(tmp_path: Path) -> None:
         return heard
 
     assert asyncio.run(watch()) == {"A.log", "B.log"}
+
+
+def test_a_start_is_marked_with_its_first_output_once(tmp_path: Path) -> None:
+    log = tmp_path / "A.log"
+
+    async def grow() -> list[Mark]:
+        keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
+        log.write_bytes(b"before\n")
+        keeper.begin(log, Mark(5.0, 7, 42))
+        quiet = read_marks(log)
+        with open(log, "ab") as file:
+            file.write(b"after\n")
+        async with asyncio.timeout(20):
+            while not any(mark.offset == 13 for mark in read_marks(log)):
+                await asyncio.sleep(0.001)
+        keeper.close()
+        return quiet
+
+    assert not any(mark.pid for mark in asyncio.run(grow()))
+    assert [mark for mark in read_marks(log) if mark.pid] == [Mark(5.0, 7, 42)]
+    assert read_marks(log)[-1].offset == 13
+
+
+def test_a_start_that_the_supervisor_before_has_not_marked_is_marked(tmp_path: Path) -> None:
+    log = tmp_path / "A.log"
+    log.write_bytes(b"before\nafter\n")
+
+    async def adopt() -> None:
+        keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
+        keeper.begin_again(log, Mark(5.0, 7, 42))
+        keeper.begin_again(log, Mark(6.0, 7, 42))
+        keeper.close()
+
+    asyncio.run(adopt())
+    assert read_marks(log) == [Mark(5.0, 7, 42)]
 
 
 def test_a_folder_that_cannot_be_watched_is_named(tmp_path: Path) -> None:

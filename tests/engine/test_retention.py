@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from argosy.engine.logkeeper import LogKeeper, cut_log
 from argosy.engine.logreader import Reader, tail_offset
-from argosy.engine.logs import _MOST_MARKS, Mark, append_mark, last_line, read_marks
+from argosy.engine.logs import _MOST_MARKS, Mark, append_marks, last_line, read_marks
 from argosy.engine.retention import Limits, plan_cuts
 
 LIMITS = Limits(size_bytes=1000, total_bytes=3000)
@@ -105,13 +105,13 @@ def append(log: Path, first: int, until: int) -> None:
 
 def test_what_went_before_it_was_read_is_told_once_with_its_time(log: Path) -> None:
     """Several cuts between two reads are one gap: from the last line read to the first that is kept."""
-    append_mark(log, Mark(10.0, 0))
-    append_mark(log, Mark(20.0, 400_000))
+    append_marks(log, Mark(10.0, 0))
+    append_marks(log, Mark(20.0, 400_000))
     reader = Reader("A", log)
     assert len(numbers(reader)) == 4000
     for at_s, first in ((30.0, 4000), (40.0, 8000)):
         append(log, first, first + 4000)
-        append_mark(log, Mark(at_s, (first + 4000) * 100))
+        append_marks(log, Mark(at_s, (first + 4000) * 100))
         cut_log(log, first * 100 + 300_000, is_hard=True)
     first_line, *rest = list(reader.read())
     assert (first_line.lost_since_s, first_line.at_s) == (20.0, 40.0)
@@ -121,9 +121,9 @@ def test_what_went_before_it_was_read_is_told_once_with_its_time(log: Path) -> N
 
 
 def test_what_the_limits_dropped_of_a_log_is_told_to_who_reads_it_from_the_beginning(log: Path) -> None:
-    append_mark(log, Mark(10.0, 0))
-    append_mark(log, Mark(20.0, 200_000))
-    append_mark(log, Mark(30.0, 400_000))
+    append_marks(log, Mark(10.0, 0))
+    append_marks(log, Mark(20.0, 200_000))
+    append_marks(log, Mark(30.0, 400_000))
     cut_log(log, 300_000, is_hard=False)
     first, *rest = list(Reader("A", log).read())
     assert (first.lost_since_s, first.at_s) == (10.0, 30.0)
@@ -179,9 +179,9 @@ def test_a_line_longer_than_a_look_is_one_line(tmp_path: Path) -> None:
 
 def test_the_index_stays_short_and_keeps_the_seams(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
-    append_mark(log, Mark(0.0, 0, 7))
+    append_marks(log, Mark(0.0, 0, 7))
     for number in range(3 * _MOST_MARKS):
-        append_mark(log, Mark(float(number), number + 1))
+        append_marks(log, Mark(float(number), number + 1))
     marks = read_marks(log)
     assert len(marks) <= _MOST_MARKS
     assert marks[0] == Mark(0.0, 0, 7)
@@ -192,12 +192,12 @@ def test_the_index_stays_short_and_keeps_the_seams(tmp_path: Path) -> None:
 def test_an_index_of_nothing_but_seams_stays_short_too(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
     for number in range(2 * _MOST_MARKS):
-        append_mark(log, Mark(float(number), number, number + 1))
+        append_marks(log, Mark(float(number), number, number + 1))
     assert len(read_marks(log)) <= _MOST_MARKS
 
 
 def test_what_is_older_than_the_age_goes(log: Path) -> None:
-    append_mark(log, Mark(1.0, 300_000))
+    append_marks(log, Mark(1.0, 300_000))
 
     async def keep() -> None:
         keeper = LogKeeper(log.parent, asyncio.get_running_loop())

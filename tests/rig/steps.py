@@ -27,7 +27,7 @@ START = {
     "the order is about to be sent": Point("forkerlink.ForkerLink.send"),
     "the order is sent": Point("forkerlink.ForkerLink.send", "return"),
     "the birth is told and not taken": Point("nursery.Nursery.on_birth"),
-    "the birth is marked in the log": Point("logs.append_mark", "return"),
+    "the birth is noted for the log": Point("logkeeper.LogKeeper.begin", "return"),
     "the birth is taken": Point("nursery.Nursery.on_birth", "return"),
 }
 FORK = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from argosy.engine.condition import root_of
 from argosy.engine.diary import DISTANT, Diary
 from argosy.engine.gpu import GpuWatch
 from argosy.engine.logkeeper import LogKeeper
+from argosy.engine.logs import Mark
 from argosy.engine.member import Member
 from argosy.engine.memory import MemorySampler
 from argosy.engine.nursery import Nursery
@@ -206,6 +208,10 @@ class Crew:
         self._had_process.add(unit.name)
         self.diary.note("adopted", agent=unit.name, pid=record.identity.pid)
         unit.adopt(record.identity, pidfd, record.incarnation)
+        with contextlib.suppress(OSError):  # somebody deletes the folder
+            begun_s = os.stat(self.folder.lease(unit.name)).st_mtime
+            seam = Mark(begun_s, unit.log_start, record.identity.pid)
+            self._logs.begin_again(self.folder.log(unit.name), seam)
         return True
 
     def needs_of(self, unit: Unit) -> Needs:
@@ -235,6 +241,10 @@ class Crew:
         """Have the unit's process forked; takes over the descriptor `output`."""
         self._had_process.add(unit.name)
         self.nursery.spawn(unit, output)
+
+    def log_begins(self, name: str, offset: int, pid: int) -> None:
+        """Have readers know where in the log of `name` the output of its new process begins."""
+        self._logs.begin(self.folder.log(name), Mark(time.time(), offset, pid))
 
     def had_process(self, name: str) -> bool:
         """Return whether a process of this name was ordered or adopted here before."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.filesystem import punch_hole
 from argosy.engine.logreader import claimed_from
-from argosy.engine.logs import Mark, append_mark, read_marks, shorten_index
+from argosy.engine.logs import Mark, append_marks, log_size, read_marks, shorten_index
 from argosy.engine.logwatch import LogWatch
 from argosy.engine.retention import Limits, plan_cuts
 
@@ -38,8 +38,29 @@ class LogKeeper:
         self._limits = Limits()
         self._sizes: dict[str, int] = {}
         self._held: dict[str, int] = {}
+        self._seams: dict[str, Mark] = {}  # of processes whose output has not been seen yet
         self._age_timer: asyncio.TimerHandle | None = None
-        self._watch = LogWatch(folder, loop, self.grown)
+        self._watch = LogWatch(folder, loop, self.grown, self._note_seams)
+
+    def begin(self, log: Path, seam: Mark) -> None:
+        """A process begins to write to this log; that is noted with its first output."""
+        self._seams[log.name] = seam
+        if self._sizes.get(log.name, 0) > seam.offset:
+            self._note_seams([log])
+
+    def begin_again(self, log: Path, seam: Mark) -> None:
+        """A process has begun to write to this log under another supervisor, which may not have noted it."""
+        if not any(mark.pid == seam.pid for mark in read_marks(log)):
+            self._seams[log.name] = seam
+            if log_size(log) > seam.offset:
+                self._note_seams([log])
+
+    def _note_seams(self, logs: Iterable[Path]) -> None:
+        """Note whose first output it was that made these grow, before a reader comes to it."""
+        for log in logs:
+            seam = self._seams.pop(log.name, None)
+            if seam is not None:
+                append_marks(log, seam)
 
     def keep(self, limits: Limits) -> None:
         """Hold these limits from now on."""
@@ -54,7 +75,7 @@ class LogKeeper:
     def watch_again(self) -> None:
         """Watch the folder that is there now: the one before was deleted."""
         self._watch.close()
-        self._watch = LogWatch(self._folder, self._loop, self.grown)
+        self._watch = LogWatch(self._folder, self._loop, self.grown, self._note_seams)
 
     def grown(self, logs: Iterable[Path]) -> None:
         """Take note of logs that have grown, and cut what is too long."""
@@ -68,7 +89,8 @@ class LogKeeper:
                 continue
             if found.st_size != self._sizes.get(log.name):
                 self._sizes[log.name] = found.st_size
-                append_mark(log, Mark(now, found.st_size))
+                self._note_seams([log])
+                append_marks(log, Mark(now, found.st_size))
             self._held[log.name] = found.st_blocks * 512
         for name, cut in plan_cuts(self._held, self._limits).items():
             end = self._sizes[name] - cut.keep_bytes

@@ -1,8 +1,9 @@
 """The agents' output: files that they write themselves, and an index of when each part was written.
 
 An agent owns its log as descriptors 1 and 2 (O_APPEND), so a dead supervisor loses no line. Lines
-need not carry a time: the supervisor notes (time, offset) whenever a file has grown, and
-(time, offset, pid) at every start, which readers use to merge the files and to mark the seams.
+need not carry a time: the supervisor notes (time, offset) whenever a file has grown, and before
+the first growth after a start (time, offset, pid) of that, which readers use to merge the files and to
+mark the seams.
 
 The beginning of a long log is a hole (see `retention`): offsets stay, and readers pass over it.
 """
@@ -41,8 +42,8 @@ def index_of(log: Path) -> Path:
     return log.with_suffix(".idx")
 
 
-def append_mark(log: Path, mark: Mark) -> None:
-    """Append a mark to a log's index; a full disk costs the mark, and a torn one is cut off by the next."""
+def append_marks(log: Path, *marks: Mark) -> None:
+    """Append marks to a log's index; a full disk costs the marks, and a torn one is cut off by the next."""
     try:
         descriptor = open_log(index_of(log))
         try:
@@ -50,7 +51,7 @@ def append_mark(log: Path, mark: Mark) -> None:
             torn = size % _MARK.size
             if torn:
                 os.ftruncate(descriptor, size - torn)
-            os.write(descriptor, _MARK.pack(*mark))
+            os.write(descriptor, b"".join(_MARK.pack(*mark) for mark in marks))
         finally:
             os.close(descriptor)
     except OSError:

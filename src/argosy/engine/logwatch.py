@@ -26,29 +26,39 @@ _BURST_S = 0.02
 class LogWatch:
     """Calls `on_growth(logs)` with the logs of `folder` that have grown in a burst.
 
+    on_first(logs): called before that with those that grow first in it.
     Raises MissingError: the kernel grants no more watches, or the folder is not there.
     """
 
     def __init__(
-        self, folder: Path, loop: asyncio.AbstractEventLoop, on_growth: Callable[[list[Path]], None]
+        self,
+        folder: Path,
+        loop: asyncio.AbstractEventLoop,
+        on_growth: Callable[[list[Path]], None],
+        on_first: Callable[[list[Path]], None] = lambda _: None,
     ) -> None:
         self._folder = folder
         self._loop = loop
-        self._on_growth = on_growth
+        self._on_growth, self._on_first = on_growth, on_first
         self._inotify = _watch_folder(folder)
+        self._first: list[Path] = []
         self._again: asyncio.TimerHandle | None = None
         loop.add_reader(self._inotify, self._wake)
 
     def _wake(self) -> None:
         """Let the burst pass, then take all of it at once."""
-        self._loop.remove_reader(self._inotify)
-        self._again = self._loop.call_later(_BURST_S, self._take)
+        self._first = self._take_grown()
+        if self._first:
+            self._on_first(self._first)
+            self._loop.remove_reader(self._inotify)
+            self._again = self._loop.call_later(_BURST_S, self._take)
 
     def _take(self) -> None:
-        logs = [self._folder / name for name in sorted(self._grown()) if name.endswith(".log")]
-        if logs:
-            self._on_growth(logs)
+        self._on_growth(sorted({*self._first, *self._take_grown()}))
         self._loop.add_reader(self._inotify, self._wake)
+
+    def _take_grown(self) -> list[Path]:
+        return [self._folder / name for name in self._grown() if name.endswith(".log")]
 
     def _grown(self) -> set[str]:
         names: set[str] = set()

@@ -10,14 +10,13 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 from argosy.engine import process
 from argosy.engine.cgroup import MEMORY, ControlGroups, find_delegated
 from argosy.engine.errand import Errands
 from argosy.engine.forkerlink import ForkerLink
-from argosy.engine.logs import Mark, append_mark, open_log
+from argosy.engine.logs import open_log
 from argosy.engine.order import Exit, NoBirth, Order
 from argosy.engine.orphans import end_orphans, note_forkers
 from argosy.engine.plan import errand_environment, full_environment
@@ -161,7 +160,7 @@ class Nursery:
             process.send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
             return
-        append_mark(self._crew.folder.log(unit.name), Mark(time.time(), unit.log_start, birth.pid))
+        self._crew.log_begins(unit.name, unit.log_start, birth.pid)
         unit.born(birth, pidfd)
 
     def on_no_birth(self, failure: NoBirth) -> None:

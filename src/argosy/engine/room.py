@@ -60,6 +60,7 @@ class Room:
         self._chains: dict[str, int] = {}
         self._wanted: dict[str, None] = {}  # in the order of asking
         self._timer: asyncio.TimerHandle | None = None
+        self._is_soon = False  # it is due after this tick
 
     def adopt_plan(self, plan: Plan) -> None:
         """Go by this plan from now on."""
@@ -80,10 +81,12 @@ class Room:
 
     def look_soon(self, delay_s: float = 0.0) -> None:
         """Look for room after this tick, or so long after it."""
-        if self._wanted:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_later(delay_s, self._let_in)
+        if not self._wanted or (self._timer is not None and self._is_soon):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._is_soon = not delay_s
+        self._timer = self._loop.call_later(delay_s, self._let_in)
 
     def _let_in(self) -> None:
         """Give the room there is to those who wait for it."""

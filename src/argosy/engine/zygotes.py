@@ -81,10 +81,18 @@ class Zygotes:
         self._host = host
         self._zygotes: dict[Key, _Zygote] = {}
         self._key_of: dict[str, Key] = {}
+        self._prepared: tuple[Plan, dict[str, str]] | None = None
         self.spawned: dict[str, str] = {}
 
     def prepare(self, plan: Plan, environ: Mapping[str, str]) -> None:
         """Have a zygote for every two agents that can share one; those that fit the plan no more end."""
+        if self._prepared != (plan, environ):
+            self._prepare(plan, environ)
+            self._prepared = plan, dict(environ)
+        for name, why in self.spawned.items():
+            self._host.diary.note("spawned", agent=name, text=why)
+
+    def _prepare(self, plan: Plan, environ: Mapping[str, str]) -> None:
         groups = self._group(plan, environ)
         self._key_of = {kin.spec.name: key for key, group in groups.items() for kin in group}
         wanted = {key: _recipe(plan, group) for key, group in groups.items()}
@@ -97,8 +105,6 @@ class Zygotes:
                 self._zygotes[key] = _Zygote(self._loop, self._host, recipe, dict(shared))
         if wanted:
             self._host.has_forked()
-        for name, why in self.spawned.items():
-            self._host.diary.note("spawned", agent=name, text=why)
 
     def _group(self, plan: Plan, environ: Mapping[str, str]) -> dict[Key, list[Kin]]:
         groups: dict[Key, list[Kin]] = {}
