@@ -134,6 +134,20 @@ def test_the_project_s_own_command_finds_the_guilty(tmp_path: Path) -> None:
     assert all((tmp_path / f"f{number}.py").read_text() == OWN for number in range(7))
 
 
+def test_a_file_that_is_edited_while_it_is_judged_stays_in_the_run(tmp_path: Path) -> None:
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text(OWN)
+    command = 'if grep -q argosy b.py && ! grep -q mine b.py; then echo "# mine" >> b.py; exit 1; fi'
+    told = as_json(tmp_path, "--apply", "--verify", command)
+    assert told["changed"] == ["a.py", "b.py"]
+    assert list(told["edited"]) == ["b.py"]
+    assert (tmp_path / "b.py").read_text().startswith(LEASED)
+    undone = as_json(tmp_path, "--undo", code=1)
+    assert (undone["restored"], [item["path"] for item in undone["kept"]]) == (["a.py"], ["b.py"])
+    original = next((tmp_path / ".argosy" / "runs").glob("*/originals/00001"))
+    assert original.read_text() == OWN
+
+
 # Counts its calls; at one of them it kills the refit that runs it. f1 and f4 are to blame.
 KILLER = """
 import os, pathlib, signal, sys

@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
     if progress:
         sys.stderr.write("\r\033[K")
     if args.apply:
-        if account.after and not args.dirty and (unsaved := repository.unsaved(whole)):
-            hint = "commit or stash them; `--dirty` writes all the same"
+        if account.after and not args.dirty and (unsaved := repository.unsaved(whole, account.after)):
+            hint = "commit or stash them, `--exclude` what git ignores; `--dirty` writes all the same"
             raise RefusedError(Fault(str(root), "dirty", repository.describe(unsaved), hint))
         account = apply_refit(account, args.verify)
     requirement = _requirement(account)
@@ -152,6 +152,7 @@ def _as_object(account: Account, requirement: Requirement | None) -> dict[str, o
         "files": account.files,
         "unparseable": dict(account.unparsed),
         "left_out": dict(account.left_out),
+        "edited": dict(account.edited),
         "environments": list(account.environments),
         "requirement": msgspec.to_builtins(requirement),
         "seconds": round(account.seconds, 3),

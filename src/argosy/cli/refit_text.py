@@ -23,6 +23,9 @@ def print_refit(account: Account, requirement: Requirement | None, *, is_applied
         sys.stdout.flush()
     lines = [*_refused(account), *_counts(account), _closing_line(account, is_applied=is_applied)]
     lines += _needs(account, requirement)
+    lines += [
+        f"{path} was changed meanwhile and stands rewritten: {why}" for path, why in account.edited.items()
+    ]
     # A diff is data, and can be piped on; what is said about it is not.
     stream = sys.stdout if is_applied else sys.stderr
     stream.write("".join(f"{line}\n" for line in lines))

@@ -77,8 +77,8 @@ def _packages(told: Sequence[str]) -> set[str]:
 
 
 def _applied(account: Account, *, is_dirty: bool) -> Account:
-    is_any = any(item.parses for item in account.proposals)
-    if is_any and not is_dirty and (unsaved := repository.unsaved(account.root)):
+    paths = [item.path for item in account.proposals if item.parses]
+    if paths and not is_dirty and (unsaved := repository.unsaved(account.root, paths)):
         hint = "commit or stash them; `--dirty` writes all the same"
         raise RefusedError(Fault(account.root, "dirty", repository.describe(unsaved), hint))
     return apply_repair(account)

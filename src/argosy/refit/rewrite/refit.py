@@ -36,7 +36,8 @@ class Account(msgspec.Struct, frozen=True):
     files: how many Python files the tree has. before, after: the files that change, by path.
     unparsed: the files that a rewrite might have concerned and that do not parse, and why.
     left_out: files that could not be read, and why. environments: virtual environments, which are nobody's
-    own code.
+    own code. edited: files that somebody changed while a command judged them, so that they stand rewritten
+    and with that change, and what was said of them.
     """
 
     root: str
@@ -51,6 +52,7 @@ class Account(msgspec.Struct, frozen=True):
     environments: tuple[str, ...]
     seconds: float
     run: str | None = None
+    edited: Mapping[str, str] = {}
 
     def sites(self) -> dict[str, dict[str, int]]:
         """Return by code how many sites were found to be migrated and how many refused."""
@@ -148,11 +150,12 @@ def _verified(account: Account, run: Run, command: str) -> Account:
     except BaseException:
         run.take_back()
         raise
-    reasons = {path: f"gate `verify`: `{command}` fails with it: {output[path]}" for path in guilty}
-    reasons |= {item.path: item.reason for item in kept}
-    account = account.without(reasons)
-    counts = (len(account.after), len(guilty))
-    return msgspec.structs.replace(account, gates={**account.gates, "verify": counts})
+    reasons = {item.path: item.reason for item in kept}
+    reasons |= {path: f"gate `verify`: `{command}` fails with it: {output[path]}" for path in guilty}
+    edited = {path: reason for path, reason in reasons.items() if path in run.standing}
+    account = account.without({path: reason for path, reason in reasons.items() if path not in edited})
+    counts = (len(account.after) - len(edited.keys() & set(guilty)), len(guilty))
+    return msgspec.structs.replace(account, gates={**account.gates, "verify": counts}, edited=edited)
 
 
 def _bisect(
@@ -175,7 +178,7 @@ def _bisect(
     good, guilty = find_guilty(paths, is_good)
     if standing != set(good):
         kept.extend(run.switch(set(good), account.after))
-    run.keep(set(good))
+    run.settle()
     return guilty, said, kept
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from argosy.fault import Fault, RefusedError
 from argosy.refit.rewrite.run import FOLDER
 from argosy.source.git import run_git
@@ -9,14 +11,17 @@ from argosy.source.git import run_git
 _MOST_SHOWN = 3
 
 
-def unsaved(root: str) -> tuple[str, ...]:
+def unsaved(root: str, changing: Collection[str]) -> tuple[str, ...]:
     """Return the files below `root` that git has no copy of: changed, staged or unknown ones.
 
+    changing: paths relative to `root` that are to be written; of files that git ignores only these count.
     Empty where there is no repository, or no git.
     Raises RefusedError: there is one, and git refuses to look at it.
     """
     try:
         done = run_git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", ".")
+        paths = "\0".join(changing).encode("utf-8", "surrogateescape")
+        ignored = run_git(root, "check-ignore", "-z", "--stdin", data=paths)
     except OSError:
         return ()
     if done.returncode:
@@ -33,6 +38,7 @@ def unsaved(root: str) -> tuple[str, ...]:
         path = record[3:]
         if path and f"{FOLDER}/" not in f"/{path}":
             found.append(path)
+    found += [path for path in ignored.stdout.decode("utf-8", "surrogateescape").split("\0") if path]
     return tuple(found)
 
 

@@ -77,6 +77,7 @@ class Run:
         self.name = _new_name(root)
         self.folder = os.path.join(root, _RUNS, self.name)
         self.files: tuple[Entry, ...] = ()
+        self.standing: set[str] = set()  # files that stand rewritten, by what this run has done
 
     def apply(self, contents: Mapping[str, tuple[bytes, bytes]]) -> list[Kept]:
         """Exchange files for new ones; return those that were left alone.
@@ -102,6 +103,7 @@ class Run:
                 kept += exchange(self.root, self.name, files, is_whole=True)
             gone = {item.path for item in kept}
             self.files = tuple(entry for entry in self.files if entry.path not in gone)
+            self.standing = {entry.path for entry in self.files}
             self.close()
         except OSError as error:
             if self.take_back():
@@ -115,19 +117,24 @@ class Run:
     def switch(self, chosen: Collection[str], contents: Mapping[str, bytes]) -> list[Kept]:
         """Have only the files of `chosen` rewritten, and the run's other ones as they were.
 
-        contents: the new content of each. Returns the files that somebody else has changed meanwhile.
+        contents: the new content of each. Returns the files that somebody else has changed meanwhile; which
+        of them stand rewritten beside that change, `standing` tells.
         """
-        kept = _restore(self.root, self.folder, self.name, [e for e in self.files if e.path not in chosen])
+        back = [entry for entry in self.files if entry.path not in chosen]
+        kept = _restore(self.root, self.folder, self.name, back)
+        self.standing -= {entry.path for entry in back} - {item.path for item in kept}
         files = [
             self._new(entry, contents[entry.path])
             for entry in self.files
-            if entry.path in chosen and digest_of(self.root, entry.path) != entry.after
+            if entry.path in chosen and entry.path not in self.standing
         ]
-        return kept + exchange(self.root, self.name, files)
+        refused = exchange(self.root, self.name, files)
+        self.standing |= {file.path for file in files} - {item.path for item in refused}
+        return kept + refused
 
-    def keep(self, chosen: Collection[str]) -> None:
-        """Take only the files of `chosen` as the run's; the others are as they were."""
-        self.files = tuple(entry for entry in self.files if entry.path in chosen)
+    def settle(self) -> None:
+        """Take only the files that stand rewritten as the run's; the others are as they were."""
+        self.files = tuple(entry for entry in self.files if entry.path in self.standing)
 
     def close(self) -> None:
         """Write that the run is done; a run of no file leaves nothing."""
