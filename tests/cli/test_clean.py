@@ -76,11 +76,11 @@ def test_what_argosy_did_not_make_stays_and_is_told(rig: Rig) -> None:
     rig.json("down")
     (folder / "notes.txt").write_text("mine")
     (folder / "log" / "extra").mkdir()
-    (folder / "will" / "link").symlink_to(rig.folder / "speaker.py")
+    (folder / "lease" / "link").symlink_to(rig.folder / "speaker.py")
     done = rig.json("clean")
-    mine = {folder / "notes.txt", folder / "log" / "extra", folder / "will" / "link"}
+    mine = {folder / "notes.txt", folder / "log" / "extra", folder / "lease" / "link"}
     assert set(done["kept"]) == set(map(str, mine))
-    assert set(folder.rglob("*")) == mine | {folder / "log", folder / "will"}
+    assert set(folder.rglob("*")) == mine | {folder / "log", folder / "lease"}
     assert (rig.folder / "speaker.py").is_file()
     shutil.rmtree(folder)
 

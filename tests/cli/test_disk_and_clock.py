@@ -23,13 +23,13 @@ AT_A_START = {
     "its lease is looked at": Point("crew.Crew.adopt"),
     "the transition is noted": Point("diary.Diary.note"),
     "its log is opened": Point("logs.open_log"),
-    "its will is written": Point("will.write_will"),
+    "its will is written": Point("will.Wills.write"),
     "its order is sent": Point("forkerlink.ForkerLink.send"),
     "its lease is opened": Point("bootstrap._take_lease", kinds=("forker",)),
     "its record is written": Point("lease.write_record", kinds=("forker",)),
     "the generation is read": Point("generation.read_generation", kinds=("forker",)),
     "its output is marked": Point("logs.append_marks"),
-    "its readiness is written": Point("will.write_will", nth=3),
+    "its readiness is written": Point("will.Wills.write", nth=3),
 }
 # While a new supervisor adopts.
 AT_ADOPTION = {

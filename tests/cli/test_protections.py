@@ -196,7 +196,7 @@ s.raise_generation = lambda lock: int(os.pread(lock, 20, 0) or 0) or rise(lock)
     "the wish that is written before the end": (
         half_stopped,
         FLEET,
-        {"supervisor": "import argosy.engine.unit as u; u.write_will = lambda *_: False"},
+        {"supervisor": "import argosy.engine.will as w; w.Wills.write = lambda *_: False"},
     ),
     "the lock of the supervisor": (
         a_second,

@@ -25,7 +25,7 @@ from argosy.engine.generation import hold, raise_generation
 from argosy.engine.plan import Plan, ProcessSpec
 from argosy.engine.state import State
 from argosy.engine.unit import Unit
-from argosy.engine.will import Will, write_will
+from argosy.engine.will import Will, Wills
 from argosy.fleet.spec import Need, Probe
 
 from .test_policy import SPEC
@@ -461,7 +461,9 @@ def orphan(folder: Folder, name: str, *, wanted: bool, was_ready: bool = True) -
     os.close(descriptor)
     ready_s = 1.0 if was_ready else None
     will = Will(wanted=wanted, digest="d", incarnation=77, restarts=3, ready_s=ready_s)
-    write_will(folder.will(name), will)
+    wills = Wills(folder)
+    wills.write(name, will)
+    wills.close()
     return pid
 
 

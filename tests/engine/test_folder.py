@@ -52,9 +52,7 @@ def test_a_runtime_folder_is_taken_when_it_is_ours_and_short(tmp_path: Path) -> 
 def test_names_stay_apart(agents: set[str]) -> None:
     assert len({short_stem(agent) for agent in agents}) == len(agents)
     folder = folder_of("/x/fleet.yaml", {"HOME": "/h"})
-    files = [
-        path for agent in agents for path in (folder.lease(agent), folder.log(agent), folder.will(agent))
-    ]
+    files = [path for agent in agents for path in (folder.lease(agent), folder.log(agent))]
     assert len(set(files)) == len(files)
 
 

@@ -1,16 +1,18 @@
-"""Wills: what is written is read again, longer or shorter than before, and never half of it."""
+"""Wills: what is written is read again, longer or shorter than before, by whoever comes after a kill."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from argosy.engine.folder import Folder
 from argosy.engine.state import State
-from argosy.engine.will import Will, read_will, write_will
+from argosy.engine.will import Will, Wills, read_wills
 
 wills = st.builds(
     Will,
@@ -18,49 +20,83 @@ wills = st.builds(
     digest=st.text(max_size=40),
     restarts=st.integers(0, 10**6),
     ready_s=st.none() | st.floats(0, 2e9),
-    reason=st.text(max_size=300),
+    reason=st.text(max_size=100),
     state=st.sampled_from(State),
-    last_lines=st.lists(st.text(max_size=200), max_size=10),
+    last_lines=st.lists(st.text(max_size=40), max_size=10),
 )
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path, tmp_path / "r")
+
+
 @settings(deadline=None)
-@given(several=st.lists(wills, min_size=1, max_size=4))
-def test_the_last_will_is_the_one_that_is_read(
-    tmp_path_factory: pytest.TempPathFactory, several: list[Will]
+@given(several=st.lists(st.tuples(st.sampled_from("ABC"), wills), min_size=1, max_size=8))
+def test_the_last_will_of_each_is_the_one_that_is_read(
+    tmp_path_factory: pytest.TempPathFactory, several: list[tuple[str, Will]]
 ) -> None:
-    path = tmp_path_factory.mktemp("will") / "A"
-    for will in several:
-        assert write_will(path, will)
-        assert read_will(path) == will
-    assert os.listdir(path.parent) == ["A"]
+    folder = Folder(tmp_path_factory.mktemp("state"), Path("/none"))
+    book, last = Wills(folder), dict(several)
+    for agent, will in several:
+        assert book.write(agent, will)
+        assert book.read(agent) == will
+    book.close()  # as the kernel does for one that is killed
+    after = Wills(folder)
+    assert read_wills(folder) == last
+    assert {agent: after.read(agent) for agent in last} == last
+    after.close()
+    assert folder.wills.stat().st_size == 4096 * len(last)
 
 
-def test_a_will_is_written_over_in_its_place(tmp_path: Path) -> None:
-    path = tmp_path / "A"
-    assert write_will(path, Will(wanted=True, digest="d", reason="long " * 50))
-    before = path.stat()
-    assert write_will(path, Will(wanted=False, digest="d"))
-    assert (path.stat().st_ino, path.stat().st_size) == (before.st_ino, before.st_size)
-    assert read_will(path) == Will(wanted=False, digest="d")
+def test_what_is_too_long_for_its_page_loses_lines_and_words_and_leaves_the_others(folder: Folder) -> None:
+    book = Wills(folder)
+    long = Will(wanted=True, digest="d", restarts=7, reason="x" * 5000, last_lines=["y" * 200] * 30)
+    short = {"A": Will(wanted=True, digest="a"), "C": Will(wanted=False, digest="c")}
+    for agent, will in {"A": short["A"], "B": long, "C": short["C"]}.items():
+        assert book.write(agent, will)
+    assert book.write("B", long)
+    kept = book.read("B")
+    assert kept is not None
+    assert (kept.restarts, kept.last_lines, kept.reason) == (7, [], "x" * 2500)
+    assert {agent: book.read(agent) for agent in short} == short
+    book.close()
 
 
-def test_one_that_fills_more_than_a_page_is_another_file(tmp_path: Path) -> None:
-    path = tmp_path / "A"
-    short, long = Will(wanted=True, digest="d"), Will(wanted=True, digest="d", reason="x" * 5000)
-    for will in (short, long, short):
-        before = path.stat().st_ino if path.exists() else None
-        held = os.open(path, os.O_RDONLY) if before else None  # so that the number is not given out again
-        assert write_will(path, will)
-        assert path.stat().st_ino != before
-        assert read_will(path) == will
-        if held is not None:
-            os.close(held)
+def test_a_page_that_a_full_disk_has_cut_is_nobodys_and_the_next_will_is_whole(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Wills(folder)
+    assert book.write("A", Will(wanted=True, digest="a"))
+    real = os.pwrite
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", lambda file, data, at: real(file, data[:20], at))
+        assert not book.write("B", Will(wanted=True, digest="b"))
+    book.close()
+    book = Wills(folder)
+    assert book.read("B") is None
+    assert book.write("B", Will(wanted=False, digest="b"))
+    assert book.read("B") == Will(wanted=False, digest="b")
+    assert book.read("A") == Will(wanted=True, digest="a")
+    book.close()
 
 
-def test_what_cannot_be_written_is_told_and_leaves_the_old_one(tmp_path: Path) -> None:
-    assert not write_will(tmp_path / "gone" / "A", Will(wanted=True, digest="d"))
-    path = tmp_path / "A"
-    path.write_bytes(b"")  # as a full disk has left it
-    assert write_will(path, Will(wanted=True, digest="d"))
-    assert read_will(path) == Will(wanted=True, digest="d")
+def test_what_cannot_be_written_is_told_and_the_folder_may_come_back(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "gone", tmp_path / "r")
+    book = Wills(folder)
+    assert not book.write("A", Will(wanted=True, digest="d"))
+    assert book.read("A") is None
+    folder.state.mkdir()
+    assert book.write("A", Will(wanted=True, digest="d"))
+    assert book.read("A") == Will(wanted=True, digest="d")
+    book.close()
+
+
+def test_a_fleet_of_an_earlier_version_is_read_and_goes_over(folder: Folder) -> None:
+    folder.will("A").parent.mkdir()
+    folder.will("A").write_bytes(msgspec.json.encode(Will(wanted=False, digest="old", restarts=3)))
+    book = Wills(folder)
+    assert book.read("A") == Will(wanted=False, digest="old", restarts=3)
+    assert book.write("A", Will(wanted=True, digest="new"))
+    assert book.read("A") == Will(wanted=True, digest="new")
+    book.close()

@@ -21,7 +21,7 @@ from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.remains import living_agents
 from argosy.engine.roster import lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
-from argosy.engine.will import Will, read_will
+from argosy.engine.will import Will, read_wills
 
 if TYPE_CHECKING:
     import argparse
@@ -59,13 +59,13 @@ def run(args: argparse.Namespace) -> int:
 def _without_supervisor(folder: Folder, name: str) -> Report:
     """Return what leases, wills and the roster tell when nobody supervises."""
     roster = read_roster(folder)
-    living = living_agents(folder)
+    living, wills = living_agents(folder), read_wills(folder)
     hulls = {hull.name for hull in roster.hulls.values()} if roster else set()
     lost = lost_specs(folder, [name for name in living if name not in hulls])
     specs = lost.agents | (roster.plan.processes if roster else {})
     agents = {}
     for agent, spec in specs.items():
-        will = read_will(folder.will(agent))
+        will = wills.get(agent)
         identity = living.get(agent if spec.cell is None else hull_name(spec.cell))
         was_ready = will is not None and will.ready_s is not None
         state = (State.READY if was_ready else State.STARTING) if identity else _state_left(will)

@@ -132,7 +132,7 @@ def _known(place: Path, folder: Folder) -> set[Path]:
 def _is_ours(name: str) -> bool:
     """Return whether the engine makes such a file in a state folder: `diary.1`, `book.json.4120.new`."""
     stem, dot, end = name.partition(".")
-    return name == "diary" or (stem in _STEMS and (dot + end).endswith(_ENDS))
+    return name in ("diary", "wills") or (stem in _STEMS and (dot + end).endswith(_ENDS))
 
 
 def _leftover(place: Path, why: str, files: set[Path]) -> Leftover:

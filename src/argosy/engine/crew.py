@@ -28,6 +28,7 @@ from argosy.engine.room import Room
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.surroundings import Lack, Needs
 from argosy.engine.unit import Unit
+from argosy.engine.will import Wills
 from argosy.fault import MissingError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Crew:
         self.on_change: Callable[[Unit], None] = lambda _: None
         self.on_dethroned: Callable[[], None] = lambda: None
         self._reign = Reign(folder, generation)
+        self.wills = Wills(folder)
         self.diary = Diary(folder.diary, loop.call_soon)
         self._dependents: dict[str, list[str]] = {}
         self.version: NotedVersion | None = None
@@ -176,6 +178,7 @@ class Crew:
             case Rule.RENEWED:
                 self.diary.note("folder-lost")
                 self.diary.close()
+                self.wills.close()
                 self.diary = Diary(self.folder.diary, self.loop.call_soon)
                 self.diary.note("folder-made")
                 self._logs.watch_again()
@@ -378,4 +381,5 @@ class Crew:
         for cell in self.cells.values():
             cell.close()
         self._reign.close()
+        self.wills.close()
         self.diary.close()

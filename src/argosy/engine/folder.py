@@ -67,6 +67,11 @@ class Folder(NamedTuple):
         return _path(self.state, "book.json")
 
     @property
+    def wills(self) -> Path:
+        """What only the supervisor knows of each agent."""
+        return _path(self.state, "wills")
+
+    @property
     def forkers(self) -> Path:
         """The forkers of the supervisor that rules, or ruled last."""
         return self.state / "forkers.json"
@@ -116,7 +121,7 @@ class Folder(NamedTuple):
         return _path(self.leases, agent)
 
     def will(self, agent: str) -> Path:
-        """What only the supervisor knows of one agent."""
+        """What only the supervisor knows of one agent, as earlier versions kept it."""
         return _path(_path(self.state, "will"), agent)
 
     def roll(self, cell: str) -> Path:
@@ -141,7 +146,7 @@ class Folder(NamedTuple):
 
         Raises MissingError: a folder cannot be made.
         """
-        for path in (self.state, self.leases, self.logs, self.state / "will"):
+        for path in (self.state, self.leases, self.logs):
             _make_private(path)
         inner = (self.runtime / name for name in ("notify", "z", "cell"))
         for path in (self.runtime.parent, self.runtime, *inner):

@@ -12,7 +12,6 @@ from argosy.engine.memory import Memory
 from argosy.engine.ports import obstacle
 from argosy.engine.state import RUNNING_STATES, Event, State
 from argosy.engine.unit import Unit
-from argosy.engine.will import read_will
 
 if TYPE_CHECKING:
     from argosy.engine.cell import Cell, Hull
@@ -84,7 +83,7 @@ class Member(Unit):
 
     def adopt_aboard(self, hull: Hull) -> bool:
         """Take it over with the process of an earlier supervisor; return whether it shall live there."""
-        will = read_will(self._crew.folder.will(self.name))
+        will = self._crew.wills.read(self.name)
         if will is not None and not (will.wanted and will.incarnation == hull.incarnation):
             return False
         self._share_process(hull)

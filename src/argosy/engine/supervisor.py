@@ -43,7 +43,6 @@ from argosy.engine.rollout import Rollout
 from argosy.engine.roster import lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES, State
 from argosy.engine.version import NotedVersion
-from argosy.engine.will import read_will
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 from argosy.fleet.graph import graph_of
 
@@ -159,7 +158,7 @@ class Supervisor:
         """Start what was up, or on its way, when this machine went down."""
         units = self._crew.units
         for name in self._rollout.graph.start_order():
-            will = read_will(self._folder.will(name)) if name in units else None
+            will = self._crew.wills.read(name) if name in units else None
             was_up = will is not None and will.wanted and will.state not in (State.EXITED, State.GIVEN_UP)
             if was_up and not units[name].has_process:
                 units[name].start()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from argosy.engine.folder import Folder
     from argosy.engine.state import State
     from argosy.engine.unit import Unit
+    from argosy.engine.will import Wills
 
 
 class Party(Protocol):
@@ -53,6 +54,7 @@ class Surroundings(Protocol):
 
     loop: asyncio.AbstractEventLoop
     folder: Folder
+    wills: Wills
 
     def needs_of(self, unit: Unit) -> Needs:
         """Return what it still waits for."""

@@ -20,7 +20,7 @@ from argosy.engine.ports import obstacle
 from argosy.engine.signs import Signs
 from argosy.engine.state import READY_STATES, RUNNING_STATES, Action, Event, State, step
 from argosy.engine.timers import Timers
-from argosy.engine.will import Will, read_will, will_of, write_will
+from argosy.engine.will import Will, will_of
 from argosy.engine.words import words_of_end, words_of_lateness
 from argosy.fleet.secret import Veil
 from argosy.fleet.units import shown_size
@@ -291,7 +291,7 @@ class Unit:
 
     def adopt(self, identity: Identity, pidfd: int, incarnation: int) -> None:
         """Take over a process that an earlier supervisor started; ready again once it says so."""
-        will = read_will(self._crew.folder.will(self.name)) or Will(wanted=True, digest=self.spec.digest)
+        will = self._crew.wills.read(self.name) or Will(wanted=True, digest=self.spec.digest)
         is_same = will.incarnation == incarnation
         self._life.adopt(identity, pidfd, incarnation)
         self.wanted = self.wanted or will.wanted
@@ -392,7 +392,7 @@ class Unit:
             self._budget = Budget(self.spec.restart_times, self.spec.restart_within_s)
 
     def _write_will(self) -> None:
-        write_will(self._crew.folder.will(self.name), will_of(self))
+        self._crew.wills.write(self.name, will_of(self))
 
     def _disarm(self) -> None:
         self._timers.clear()

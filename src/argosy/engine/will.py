@@ -1,16 +1,16 @@
-"""What only the supervisor knows of an agent, kept for the next supervisor: its will.
+"""What only the supervisor knows of each agent, kept for the next supervisor: the wills of a fleet.
 
 Nothing that decides whether a process runs: that is the lease. A full disk costs the restart count
 and the words, never a process.
 
 Two of these are in each agent's way to be ready, and on a busy disk a new file takes a millisecond.
-So a will that is there is written over, in one write that neither leaves its first page nor needs
-another block; SIGKILL does not tear such a write, and a boot, which could, voids all leases.
+So all are in one file, a page each, and a will is written over in its place, in one write that neither
+leaves its page nor needs another block; SIGKILL does not tear such a write, and a boot, which could,
+voids all leases. A fleet of an earlier version has a file for each, read where there is no page.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,10 @@ import msgspec
 from argosy.engine.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from argosy.engine.folder import Folder
     from argosy.engine.unit import Unit
 
 _PAGE_BYTES = 4096
@@ -64,71 +66,102 @@ def will_of(unit: Unit) -> Will:
     )
 
 
-def write_will(path: Path, will: Will) -> bool:
-    """Write a will; return whether that went through (the disk may be full)."""
-    data = msgspec.json.encode(will)
-    try:
-        return _write_over(path, data) or _write_anew(path, data)
-    except OSError:
-        return False
+class _Page(msgspec.Struct, frozen=True):
+    agent: str
+    will: Will
 
 
-def _write_over(path: Path, data: bytes) -> bool:
-    """Put `data` in the place of what the file holds; return whether it is there and both fit a page.
+class Wills:
+    """The wills of the agents of `folder`; one supervisor writes them."""
 
-    Blanks stand where the old will was longer; JSON passes over them.
-    """
-    if len(data) > _PAGE_BYTES:
-        return False
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        size = os.fstat(descriptor).st_size
-        if not 0 < size <= _PAGE_BYTES:
-            return False  # of a disk that was full: it has no block yet
-        return os.pwrite(descriptor, data.ljust(size), 0) == max(len(data), size)
-    finally:
-        os.close(descriptor)
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._numbers: dict[str, int] = {}  # of the pages
+        self._count = 0
+        self._file: int | None = None
 
-
-def _write_anew(path: Path, data: bytes) -> bool:
-    """Write a will where there is none, or none that can be written over; return whether it is there.
-
-    A first one needs no file beside it: one that was cut off by a kill is no will, as before.
-    """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return _replace(path, data)
-    try:
-        return os.write(descriptor, data) == len(data)
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: Path, data: bytes) -> bool:
-    beside = f"{path.parent}/.{path.name}.new"
-    try:
-        # Plain calls: see above.
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    def write(self, agent: str, will: Will) -> bool:
+        """Write a will; return whether that went through (the disk may be full)."""
+        data = _encode(agent, will)
         try:
-            is_whole = os.write(descriptor, data) == len(data)
-        finally:
-            os.close(descriptor)
-        if is_whole:
-            os.replace(beside, path)
-            return True
-    except OSError:
-        is_whole = False
-    with contextlib.suppress(OSError):
-        os.unlink(beside)
-    return False
+            file = self._opened()
+            number = self._numbers.get(agent)
+            if number is None:
+                number = self._numbers[agent] = self._count
+                self._count += 1
+            return os.pwrite(file, data, number * _PAGE_BYTES) == len(data)
+        except OSError:
+            return False
+
+    def read(self, agent: str) -> Will | None:
+        """Return the will of an agent, or None when there is none that can be read."""
+        try:
+            file = self._opened()
+            if agent not in self._numbers:
+                self._look_through()
+            if agent not in self._numbers:
+                return _read_alone(self._folder.will(agent))
+            page = _decode(os.pread(file, _PAGE_BYTES, self._numbers[agent] * _PAGE_BYTES))
+        except OSError:
+            return None
+        return page.will if page is not None else None
+
+    def _opened(self) -> int:
+        if self._file is None:
+            self._file = os.open(self._folder.wills, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._look_through()
+        return self._file
+
+    def _look_through(self) -> None:
+        self._numbers = {page.agent: number for number, page in _pages_in(self._folder.wills)}
+        self._count = -(-self._folder.wills.stat().st_size // _PAGE_BYTES)
+
+    def close(self) -> None:
+        """Close the file; what is written after that goes to the one that is there then."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
-def read_will(path: Path) -> Will | None:
-    """Return the will at `path`, or None when there is none that can be read."""
+def read_wills(folder: Folder) -> dict[str, Will]:
+    """Return the wills of a fleet that can be read, by agent."""
+    return {page.agent: page.will for _, page in _pages_in(folder.wills)}
+
+
+def _pages_in(path: Path) -> Iterator[tuple[int, _Page]]:
+    """Yield the pages that can be read, with their numbers."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for number, at in enumerate(range(0, len(data), _PAGE_BYTES)):
+        page = _decode(data[at : at + _PAGE_BYTES])
+        if page is not None:
+            yield number, page
+
+
+def _encode(agent: str, will: Will) -> bytes:
+    """Return a page, filled up with blanks, which JSON passes over.
+
+    Of what is too long for it the oldest lines go, then words of the reason.
+    """
+    while len(data := msgspec.json.encode(_Page(agent, will))) > _PAGE_BYTES and (
+        will.last_lines or will.reason
+    ):
+        shorter = will.reason if will.last_lines else will.reason[: len(will.reason) // 2]
+        will = msgspec.structs.replace(will, last_lines=will.last_lines[1:], reason=shorter)
+    return data.ljust(_PAGE_BYTES)
+
+
+def _decode(data: bytes) -> _Page | None:
+    try:
+        return msgspec.json.decode(data, type=_Page)
+    except msgspec.DecodeError:
+        return None
+
+
+def _read_alone(path: Path) -> Will | None:
+    """Return a will in a file of its own, as earlier versions left it."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Will)
     except (OSError, msgspec.DecodeError):
