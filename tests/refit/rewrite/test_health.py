@@ -232,6 +232,43 @@ MIGRATED = {
     "a check that asks whether the base's socket is there": agent()
     + "\n    def check(self):\n        if not hasattr(self, 'health_socket') or not self.health_socket:\n"
     "            return False\n        return True\n",
+    "a thread that is waited for once its loop is told to end": agent().replace(
+        "    def cleanup(self):\n        if self.health_thread.is_alive():\n"
+        "            self.health_thread.join(timeout=1)\n",
+        "    def stop(self):\n        if self.running:\n            self.running = False\n"
+        "            self.health_thread.join()\n\n    def cleanup(self):\n",
+    ),
+    "a thread that is waited for when an event ends its loop": agent()
+    .replace("while self.running:", "while self.running and not self.over.is_set():")
+    .replace(
+        "        if self.health_thread.is_alive():\n            self.health_thread.join(timeout=1)\n",
+        "        self.over.set()\n        try:\n            self.health_thread.join()\n"
+        "        except RuntimeError:\n            pass\n",
+    ),
+    "a thread of a list that is kept under another name, and counted in the log": agent()
+    .replace(
+        "        self._begin()\n",
+        "        found = [\n            threading.Thread(target=self.work),\n"
+        "            threading.Thread(target=self._health_check_loop, daemon=True),\n        ]\n"
+        "        for each in found:\n            each.daemon = True\n            each.start()\n"
+        "        self.all = found\n        logging.info(f'{len(found)} threads')\n",
+    )
+    .replace(START, "\n    def work(self):\n        pass\n")
+    .replace(
+        "        if self.health_thread.is_alive():\n            self.health_thread.join(timeout=1)\n", ""
+    ),
+    "a thread of a list that is kept, and waited for in the end": agent()
+    .replace(
+        "        self._begin()\n",
+        "        self.threads = [\n            threading.Thread(target=self.work),\n"
+        "            threading.Thread(target=self._health_check_loop, daemon=True),\n        ]\n"
+        "        for each in self.threads:\n            each.start()\n",
+    )
+    .replace(START, "\n    def work(self):\n        pass\n")
+    .replace(
+        "        if self.health_thread.is_alive():\n            self.health_thread.join(timeout=1)\n",
+        "        for each in self.threads:\n            each.join(timeout=1)\n",
+    ),
     "an error of its own that is reported": agent().replace(
         '                logging.error(f"health: {error}")\n',
         '                self.report_error("health", str(error))\n',
@@ -286,6 +323,8 @@ def test_gives_way(source: str) -> None:
     assert "def _get_health_status" in text
 
 
+RUN = "\n    def run(self):\n        print('up')\n        {}\n        print('down')\n"
+WAITS = "`run` waits for its thread before it is told to end, which may be what keeps the process alive"
 REFUSED = {
     "1: it works, too": (
         agent().replace('logging.info("health loop")', "self.turns = 0"),
@@ -375,6 +414,79 @@ REFUSED = {
         agent().replace(", daemon=True", ""),
         "its thread is no daemon, and may be what keeps the process alive",
     ),
+    "5: no daemon, and another thread of that name is one": (
+        agent("", LOOP, PAYLOAD).replace(
+            "        self._begin()\n",
+            "        t = threading.Thread(target=self._health_check_loop)\n        t.start()\n",
+        )
+        + "\n    def more(self):\n        t = threading.Thread(target=self.more)\n        t.daemon = True\n",
+        "its thread is no daemon, and may be what keeps the process alive",
+    ),
+    "5: no daemon after all": (
+        agent().replace(
+            "        self.health_thread.start()\n",
+            "        self.health_thread.daemon = False\n        self.health_thread.start()\n",
+        ),
+        "its thread is no daemon, and may be what keeps the process alive",
+    ),
+    "5: the main thread waits for it": (agent() + RUN.format("self.health_thread.join()"), WAITS),
+    "5: the main thread waits for it a while": (
+        agent() + RUN.format("self.health_thread.join(timeout=3600)"),
+        WAITS,
+    ),
+    "5: the main thread begins it and waits for it": (
+        agent().replace("        self.health_thread.start()\n", "")
+        + RUN.format("self.health_thread.start()\n        self.health_thread.join()"),
+        WAITS,
+    ),
+    "5: the main thread waits for it, after a clean-up that is told to": (
+        agent()
+        + RUN.format(
+            "if self.jobs:\n            self.running = False\n        self.health_thread.join()",
+        ),
+        WAITS,
+    ),
+    "5: the main thread waits for it, and it is told to begin last": (
+        agent()
+        + RUN.format("self.running = False\n        self.running = True\n        self.health_thread.join()"),
+        WAITS,
+    ),
+    "5: a clean-up that waits for it for ever": (
+        agent().replace("join(timeout=1)", "join(timeout=None)"),
+        WAITS.replace("run", "cleanup"),
+    ),
+    "5: a method that waits for it": (
+        agent() + RUN.format("self._hold()") + "\n    def _hold(self):\n        self.health_thread.join()\n",
+        WAITS.replace("run", "_hold"),
+    ),
+    "5: the main thread waits for all": (
+        agent() + RUN.format("for each in [self.other, self.health_thread]:\n            each.join()"),
+        "`self.health_thread` is used in `run` in another way",
+    ),
+    "5: the main thread waits for all that it began": (
+        agent("", LOOP, PAYLOAD).replace(
+            "        self._begin()\n",
+            "        found = [\n            threading.Thread(target=self.work),\n"
+            "            threading.Thread(target=self._health_check_loop, daemon=True),\n        ]\n"
+            "        for each in found:\n            each.start()\n"
+            "        for each in found:\n            each.join()\n",
+        ),
+        "its thread is in a list that is not only gone through to begin and end what is in it",
+    ),
+    "5: threads that are kept and counted": (
+        agent("", LOOP, PAYLOAD).replace(
+            "        self._begin()\n",
+            "        self.all = [threading.Thread(target=self.work),\n"
+            "            threading.Thread(target=self._health_check_loop, daemon=True)]\n"
+            "        for each in self.all:\n            each.start()\n",
+        )
+        + RUN.format("self.jobs.append(len(self.all))"),
+        "its thread is in a list that is not only gone through to begin and end what is in it",
+    ),
+    "5: the main thread runs the loop": (
+        agent() + RUN.format("self._health_check_loop()"),
+        "`run` runs it in its own thread, which may be what keeps the process alive",
+    ),
     "5: the payload tells of the thread": (
         agent().replace("len(self.jobs)", "self.health_thread.name"),
         "`self.health_thread` is used in `_get_health_status` in another way",
@@ -432,6 +544,7 @@ def test_stays(name: str, source: str, reason: str) -> None:
     assert [item.reason for item in outcome.refused] == [f"condition {name[0]}: {reason}"]
 
 
+LISTED = MIGRATED["a thread of a list that is kept under another name, and counted in the log"]
 OTHERS = {
     "a class that derives from it": (
         "from it import A\nclass B(A):\n    def go(self):\n        self._health_check_loop()\n",
@@ -444,6 +557,10 @@ OTHERS = {
     "one that finds it by its text": (
         "import importlib\na = getattr(importlib.import_module('it'), 'A')(1)\na.health_thread.join()\n",
         "`agents/b.py` names `health_thread` of `A`",
+    ),
+    "one that waits for all its threads": (
+        "from it import A\na = A(1)\nfor each in a.all:\n    each.join()\n",
+        "`agents/b.py` names `all` of `A`",
     ),
     "one that ends its thread": (
         "from it import A\na = A(1)\na.health_thread.join()\n",
@@ -460,7 +577,8 @@ def test_a_file_that_only_tells_of_the_class_is_no_user_of_it() -> None:
 
 @pytest.mark.parametrize(("other", "reason"), OTHERS.values(), ids=OTHERS)
 def test_stays_for_the_sake_of_others(other: str, reason: str) -> None:
-    outcome = refit(agent(), {"agents/b.py": other})
+    source = LISTED if "`all`" in reason else agent()
+    outcome = refit(source, {"agents/b.py": other})
     assert [item.reason for item in outcome.refused] == [f"condition 6: {reason}"]
 
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Final
 
 import msgspec
 
-from argosy.refit.health.payloads import HOOK, own_nodes
+from argosy.refit.health.loops import HealthLoop
+from argosy.refit.health.payloads import HOOK
 from argosy.refit.rewrite.change import Change, Replaced, place_of
-from argosy.refit.rewrite.health.responder import is_log, is_still
+from argosy.refit.rewrite.health.lists import listed, without
 from argosy.refit.rewrite.view import View
 from argosy.source import flow
-
-_ENDS: Final = frozenset({"close", "join", "is_alive", "setsockopt", "term", "disable_monitor"})
 
 
 class Asides(msgspec.Struct, frozen=True):
@@ -29,7 +27,9 @@ class Asides(msgspec.Struct, frozen=True):
     nodes: frozenset[int]
 
 
-def find_asides(view: View, owner: ast.ClassDef, handle: str, socket: str, inherited: str) -> Asides:
+def find_asides(
+    view: View, owner: ast.ClassDef, loop: HealthLoop, handle: str, socket: str, inherited: str
+) -> Asides:
     """Return what may speak of a thread's handle and of a socket that go, both as `self.name` or empty.
 
     inherited: the socket that the base has.
@@ -39,7 +39,7 @@ def find_asides(view: View, owner: ast.ClassDef, handle: str, socket: str, inher
     for alive in _alive(owner, handle):
         changes.append(Replaced(place_of(alive), ast.unparse(alive), "True"))
         nodes.update(id(node) for node in ast.walk(alive))
-    for around, element in _listed(view, owner, {handle, socket} - {""}):
+    for around, element in listed(view, owner, loop, {handle, socket} - {""}):
         changes.append(without(view, around, element))
         nodes.update(id(node) for node in ast.walk(element))
     if socket and socket == inherited:
@@ -95,95 +95,6 @@ def _is_hasattr(node: ast.AST, name: str) -> bool:
         return False
     held, word = node.args
     return isinstance(word, ast.Constant) and f"{flow.dotted(held)}.{word.value!s}" == name
-
-
-# -- lists -------------------------------------------------------------------------------------------
-
-
-def _listed(
-    view: View, owner: ast.ClassDef, names: set[str]
-) -> Iterator[tuple[ast.List | ast.Tuple, ast.expr]]:
-    """Yield the elements that are one of `names`, with their lists, where loops only end what is in these."""
-    for node in ast.walk(owner):
-        if not (isinstance(node, ast.List | ast.Tuple) and isinstance(node.ctx, ast.Load)):
-            continue
-        found = [each for each in node.elts if flow.dotted(each) in names]
-        is_enough = len(node.elts) > (1 if isinstance(node, ast.List) else 2)
-        loops = _loops_over(view, node) if len(found) == 1 and is_enough else []
-        if loops and all(map(_only_ends, loops)):
-            yield node, found[0]
-
-
-def _loops_over(view: View, node: ast.List | ast.Tuple) -> list[ast.For]:
-    """Return the loops over a list, none where it is used in another way too."""
-    around = view.parents[node]
-    if isinstance(around, ast.For) and around.iter is node:
-        return [around]
-    name = (
-        flow.dotted(around.targets[0]) if isinstance(around, ast.Assign) and len(around.targets) == 1 else ""
-    )
-    function = view.function(node)
-    if not name.isidentifier() or function is None:
-        return []
-    found: list[ast.For] = []
-    for use in own_nodes(function):
-        if isinstance(use, ast.Name) and use.id == name and use is not around.targets[0]:  # type: ignore[attr-defined]
-            above = view.parents[use]
-            if not (isinstance(above, ast.For) and above.iter is use):
-                return []
-            found.append(above)
-    return found
-
-
-def _only_ends(loop: ast.For) -> bool:
-    """Return whether a loop does nothing but end each element, so that one less makes no other difference."""
-    name = flow.dotted(loop.target)
-    return name.isidentifier() and not loop.orelse and all(_ends(node, name) for node in loop.body)
-
-
-def _ends(node: ast.stmt, name: str) -> bool:
-    if isinstance(node, ast.If):
-        return is_still(node.test) and all(_ends(each, name) for each in (*node.body, *node.orelse))
-    if isinstance(node, ast.Try):
-        handled = [each for handler in node.handlers for each in handler.body]
-        return all(_ends(each, name) for each in (*node.body, *node.orelse, *node.finalbody, *handled))
-    if isinstance(node, ast.Pass | ast.Continue):
-        return True
-    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
-        return False
-    held, _, method = flow.dotted(node.value.func).rpartition(".")
-    given = [*node.value.args, *(item.value for item in node.value.keywords)]
-    return is_log(node.value) or (held == name and method in _ENDS and all(map(is_still, given)))
-
-
-def without(view: View, around: ast.List | ast.Tuple, element: ast.expr) -> Change:
-    """Return the change that takes one element out of a list of several.
-
-    Where the text cannot be cut so that nothing but the element goes, it is written anew.
-    """
-    left = [each for each in around.elts if each is not element]
-    wanted = ast.unparse(type(around)(left, ast.Load()))
-    segment = ast.get_source_segment(view.file.text, around) or ""
-    own = ast.get_source_segment(view.file.text, element) or ""
-    at = segment.find(own)
-    while at >= 0:
-        text = _cut(segment[:at], segment[at + len(own) :])
-        if _written(text) == wanted:
-            return Replaced(place_of(around), ast.unparse(around), text)
-        at = segment.find(own, at + 1)
-    return Replaced(place_of(around), ast.unparse(around), wanted)
-
-
-def _cut(before: str, behind: str) -> str:
-    is_last = not behind.lstrip().startswith(",")
-    return before.rstrip().removesuffix(",") + behind if is_last else before + behind.lstrip()[1:].lstrip()
-
-
-def _written(text: str) -> str:
-    try:
-        return ast.unparse(ast.parse(text, mode="eval").body)
-    except SyntaxError:
-        return ""
 
 
 # -- the base's socket -------------------------------------------------------------------------------

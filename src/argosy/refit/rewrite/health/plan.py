@@ -106,7 +106,7 @@ def _removed(
         return _fails(changes.condition, changes.reason)
     if own := sorted(set(removal.methods) & standard.others):
         return _fails(6, f"`{own[0]}` is a method of its base, which would be called in its place")
-    if reason := privacy_reason(view, index, owner, removal.names(), standard):
+    if reason := privacy_reason(view, index, owner, removal.names() | removal.keepers, standard):
         return _fails(6, reason)
     return [*handed, *changes, *orphaned(view, index, owner, removal)]
 

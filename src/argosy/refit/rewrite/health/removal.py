@@ -11,15 +11,17 @@ from __future__ import annotations
 import ast
 import enum
 from collections.abc import Collection, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from argosy.refit.health.loops import HealthLoop
 from argosy.refit.health.payloads import own_nodes
 from argosy.refit.rewrite.change import Change, Removed, place_of
-from argosy.refit.rewrite.health.asides import find_asides, without
+from argosy.refit.rewrite.health.asides import find_asides
+from argosy.refit.rewrite.health.lists import keepers, without
 from argosy.refit.rewrite.health.making import makes_socket
 from argosy.refit.rewrite.health.responder import is_log, is_still
 from argosy.refit.rewrite.health.standard import Standard
+from argosy.refit.rewrite.health.waiting import is_pause
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Function, View
 from argosy.source import flow
@@ -58,11 +60,13 @@ class Removal:
         self.view = view
         self.index = index
         self.owner = owner
+        self.loop = loop
         self.method = loop.place
         self.socket = socket
         self.standard = standard
         self.thread: ast.Call | None = None
         self.handle = ""
+        self.keepers: set[str] = set()
         self.methods: dict[str, Function] = {loop.place.name: loop.place}
         self._sorted: dict[int, Sort] = {}
 
@@ -85,7 +89,10 @@ class Removal:
             if not self.handle:
                 return "its thread is kept where its uses cannot be seen"
         elif isinstance(around, ast.List):
-            return self._list_reason(around) or self._daemon_reason()
+            kept = keepers(self.view, self.loop, around)
+            if isinstance(kept, str):
+                return kept
+            self.keepers = kept
         elif not (isinstance(around, ast.Attribute) and around.attr == "start"):
             return "its thread is handed on where its uses cannot be seen"
         return self._daemon_reason()
@@ -95,34 +102,32 @@ class Removal:
             return False
         return any(item.arg == "target" and flow.dotted(item.value) == target for item in node.keywords)
 
-    def _list_reason(self, around: ast.List) -> str:
-        above = self.view.parents[around]
-        name = flow.dotted(above.targets[0]) if isinstance(above, ast.Assign) else ""
-        if not name or len(around.elts) < 2:
-            return "its thread is in a list whose uses cannot be seen"
-        for node in self.view.nodes:
-            if isinstance(node, ast.Subscript) and flow.dotted(node.value).endswith(name.rpartition(".")[2]):
-                return f"its thread is in `{name}`, which is asked by number"
-        return ""
-
     def _daemon_reason(self) -> str:
         assert self.thread is not None
         given = {item.arg: item.value for item in self.thread.keywords}
         if set(given) - {"target", "daemon", "name"} or self.thread.args:
             return "its thread is given more than its target"
-        if _is_true(given.get("daemon")):
+        said = [node.value for node in ast.walk(self.owner) if self._sets_daemon(node)]
+        if "daemon" in given:
+            said.append(given["daemon"])
+        if said and all(map(_is_true, said)):
             return ""
-        for node in ast.walk(self.owner):
-            if isinstance(node, ast.Assign) and _is_true(node.value) and _sets_daemon(node, self.handle):
-                return ""
         return "its thread is no daemon, and may be what keeps the process alive"
+
+    def _sets_daemon(self, node: ast.AST) -> TypeGuard[ast.Assign]:
+        return isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Attribute)
+            and target.attr == "daemon"
+            and self._is_handle(flow.dotted(target.value), node)
+            for target in node.targets
+        )
 
     # -- what goes -------------------------------------------------------------------------------
 
     def changes(self) -> list[Change] | Leftover:
         """Return the changes that take all of it away, or why it cannot be taken away."""
         self._grow()
-        asides = find_asides(self.view, self.owner, self.handle, self.socket, self.standard.socket)
+        asides = find_asides(self.view, self.owner, self.loop, self.handle, self.socket, self.standard.socket)
         if leftover := self._leftover(asides.nodes):
             return leftover
         changes: list[Change] = [*asides.changes]
@@ -262,12 +267,14 @@ class Removal:
             return Sort.IDLE
         held, _, method = flow.dotted(node.func).rpartition(".")
         if held == "self" and method in self.methods and not node.args and not node.keywords:
-            return Sort.GONE
+            # Whoever runs the loop itself stays in it until it ends.
+            return Sort.STAYS if method == self.method.name else Sort.GONE
         is_still_called = all(is_still(each) for each in (*node.args, *(k.value for k in node.keywords)))
         if self.socket and held == self.socket and method in _SOCKET_CALLS and is_still_called:
             return Sort.GONE
         if self._is_handle(held, node) and method in _THREAD_CALLS and is_still_called:
-            return Sort.GONE
+            is_gone = method != "join" or is_pause(self.view, self.loop, node)
+            return Sort.GONE if is_gone else Sort.STAYS
         is_started = isinstance(node.func, ast.Attribute) and node.func.value is self.thread
         if is_started or (held == "self" and self._only_binds(node, method)):
             return Sort.GONE
@@ -321,28 +328,42 @@ class Removal:
         if self.thread is not None:
             inside.update(id(node) for node in ast.walk(self.thread))
         names = self.names()
-        local = "" if self.handle.startswith("self.") else self.handle
-        for node in ast.walk(self.owner):
-            if id(node) in inside:
-                continue
-            told = ""
-            if isinstance(node, ast.Attribute) and node.attr in names and flow.dotted(node.value) == "self":
-                told = f"self.{node.attr}"
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names:
-                told = node.value
-            elif isinstance(node, ast.Name) and node.id == local and self._is_handle(local, node):
-                told = local
-            if told:
-                where = self.view.function(node)
-                name = where.name if where is not None and not isinstance(where, ast.Lambda) else "its class"
-                held = {self.socket.removeprefix("self."): 4, self.handle.removeprefix("self."): 5}
-                condition = held.get(told.removeprefix("self."), 6)
-                return Leftover(condition, f"`{told}` is used in `{name}` in another way")
+        left = [node for node in ast.walk(self.owner) if id(node) not in inside and self._told(node, names)]
+        for node in left:
+            if how := self._held_by(node):
+                where = f"`{self._where(node)}` {how}"
+                return Leftover(5, f"{where}, which may be what keeps the process alive")
+        for node in left[:1]:
+            told = self._told(node, names)
+            held = {self.socket.removeprefix("self."): 4, self.handle.removeprefix("self."): 5}
+            condition = held.get(told.removeprefix("self."), 6)
+            return Leftover(condition, f"`{told}` is used in `{self._where(node)}` in another way")
         return None
 
+    def _told(self, node: ast.AST, names: set[str]) -> str:
+        """Return which of the names of what goes a node is; empty for none."""
+        if isinstance(node, ast.Attribute) and node.attr in names and flow.dotted(node.value) == "self":
+            return f"self.{node.attr}"
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names:
+            return node.value
+        local = "" if self.handle.startswith("self.") else self.handle
+        return (
+            local if isinstance(node, ast.Name) and node.id == local and self._is_handle(local, node) else ""
+        )
 
-def _sets_daemon(node: ast.Assign, handle: str) -> bool:
-    return bool(handle) and any(flow.dotted(target) == f"{handle}.daemon" for target in node.targets)
+    def _where(self, node: ast.AST) -> str:
+        where = self.view.function(node)
+        return where.name if where is not None and not isinstance(where, ast.Lambda) else "its class"
+
+    def _held_by(self, node: ast.AST) -> str:
+        """Return how the use of a name of what goes keeps a thread waiting; empty where it does not."""
+        around = self.view.parents[node]
+        call = self.view.parents[around] if isinstance(around, ast.Attribute) else around
+        if isinstance(around, ast.Attribute) and around.attr == "join" and isinstance(call, ast.Call):
+            return "waits for its thread before it is told to end"
+        is_loop = isinstance(node, ast.Attribute) and node.attr == self.method.name
+        is_run = is_loop and isinstance(call, ast.Call) and call.func is node
+        return "runs it in its own thread" if is_run else ""
 
 
 def _is_true(node: ast.expr | None) -> bool:
