@@ -42,6 +42,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lines: list[str] = []
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 class Diary:
     """Appends events; counts those that could not be written in `lost`.
 
@@ -79,9 +82,9 @@ class Diary:
             state=state,
             pid=pid,
             text=text,
-            lines=list(lines),
+            lines=lines if isinstance(lines, list) else list(lines),
         )
-        body = msgspec.json.encode(entry)
+        body = _encode(entry)
         self._unwritten.append(b"%08x %s\n" % (crc32(body), body))
         if self._later is None:
             self.flush()

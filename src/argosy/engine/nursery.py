@@ -19,7 +19,7 @@ from argosy.engine.forkerlink import ForkerLink
 from argosy.engine.logs import open_log
 from argosy.engine.order import Exit, NoBirth, Order
 from argosy.engine.orphans import end_orphans, note_forkers
-from argosy.engine.plan import errand_environment, full_environment
+from argosy.engine.plan import errand_environment, handed_on
 from argosy.engine.zygotes import Zygotes
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Nursery:
         self._forker: ForkerLink | None = None
         self._forker_since = 0.0
         self._is_closing = False
+        self._base: tuple[dict[str, str], dict[str, str]] = ({}, {})
         root = find_delegated()
         self._groups = ControlGroups(root, crew.folder.state.name) if root is not None else None
         end_orphans(crew.folder)
@@ -132,12 +133,18 @@ class Nursery:
             lease=str(crew.folder.lease(unit.name)),
             generation_file=str(crew.folder.lock),
             argv=list(spec.argv),
-            env=full_environment(crew.environ, spec),
+            env=self._handed_on() | spec.env,
             cwd=spec.cwd,
             open_files=spec.open_files or crew.open_files,
             memory=0 if MEMORY in self.held else spec.memory_bytes or 0,
             group=group,
         )
+
+    def _handed_on(self) -> dict[str, str]:
+        """Return what every agent gets of the environment in force; worked out once."""
+        if self._base[0] is not self._crew.environ:
+            self._base = self._crew.environ, handed_on(self._crew.environ)
+        return self._base[1]
 
     async def run_beside(self, unit: Unit, command: Sequence[str], within_s: float) -> Outcome:
         """Run a command in the unit's folder and environment."""

@@ -130,14 +130,14 @@ def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], f
 
     What an agent lacks (its script, folder or env_file) is its own `refusal`; the others can start.
     """
-    mine = set(here)
+    mine, site = set(here), _Site(fleet.path)
     processes: dict[str, ProcessSpec] = {}
     left_out: dict[str, str] = {}
     for agent in fleet.agents.values():
         if agent.machine is not None and agent.machine not in mine:
             left_out[agent.name] = f"on machine `{agent.machine}`, not this one"
         else:
-            processes[agent.name] = _plan_process(agent, fleet, placement, folder)
+            processes[agent.name] = _plan_process(agent, fleet, placement, folder, site)
     hulls = plan_hulls(processes, folder)
     return Plan(
         fleet=fleet.name,
@@ -178,15 +178,36 @@ def errand_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, 
 
 def full_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, str]:
     """Return an agent's whole environment: the caller's, less what was for the caller alone, and its own."""
+    return handed_on(base) | spec.env
+
+
+def handed_on(base: Mapping[str, str]) -> dict[str, str]:
+    """Return what every agent gets of the caller's environment."""
     kept = {key: value for key, value in base.items() if key not in _OF_THE_CALLER}
     kept.setdefault("PYTHONUNBUFFERED", "1")
-    return kept | spec.env
+    return kept
 
 
-def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: Folder) -> ProcessSpec:
-    root = Path(fleet.path).parent
-    cwd = root / agent.cwd if agent.cwd else root
-    env, refusal = _environment(agent, fleet, placement, folder)
+class _Site:
+    """The folders that the agents of a fleet file run in; each is looked at once."""
+
+    def __init__(self, fleet_path: str) -> None:
+        self.root = Path(fleet_path).parent
+        self._folders: dict[str | None, tuple[str, bool]] = {}
+
+    def folder(self, cwd: str | None) -> tuple[str, bool]:
+        """Return the folder that an agent's `cwd` names, and whether it is there."""
+        if cwd not in self._folders:
+            path = self.root / cwd if cwd else self.root
+            self._folders[cwd] = str(path), path.is_dir()
+        return self._folders[cwd]
+
+
+def _plan_process(
+    agent: AgentSpec, fleet: Fleet, placement: Placement, folder: Folder, site: _Site
+) -> ProcessSpec:
+    root, (cwd, has_cwd) = site.root, site.folder(agent.cwd)
+    env, refusal = _environment(agent, fleet, placement, folder, root)
     interface = placement.bind(agent.name)
     endpoint = placement.connect(agent.name) if agent.port is not None else None
     declared = [port for port in (endpoint.port if endpoint else None, agent.health_port) if port is not None]
@@ -197,7 +218,7 @@ def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: 
         name=agent.name,
         argv=_command_line(agent, root),
         env=env,
-        cwd=str(cwd),
+        cwd=cwd,
         is_sdk=agent.kind == "class",
         machine=agent.machine,
         group=agent.group,
@@ -225,7 +246,7 @@ def _plan_process(agent: AgentSpec, fleet: Fleet, placement: Placement, folder: 
         open_files=agent.open_files or 0,
         start=agent.start,
         cell=agent.cell,
-        refusal=refusal or _missing_file(agent, root, cwd),
+        refusal=refusal or _missing_file(agent, root, cwd, has_cwd=has_cwd),
     )
     return _digested(spec)
 
@@ -259,10 +280,9 @@ def _command_line(agent: AgentSpec, root: Path) -> tuple[str, ...]:
 
 
 def _environment(
-    agent: AgentSpec, fleet: Fleet, placement: Placement, folder: Folder
+    agent: AgentSpec, fleet: Fleet, placement: Placement, folder: Folder, root: Path
 ) -> tuple[dict[str, str], str]:
     """Return the agent's variables, and why its env_file cannot be read (empty when it can)."""
-    root = Path(fleet.path).parent
     env: dict[str, str] = {}
     refusal = ""
     if agent.env_file:
@@ -288,10 +308,10 @@ def _environment(
     return env, refusal
 
 
-def _missing_file(agent: AgentSpec, root: Path, cwd: Path) -> str:
+def _missing_file(agent: AgentSpec, root: Path, cwd: str, *, has_cwd: bool) -> str:
     if agent.kind == "script" and not (root / str(agent.run)).is_file():
         return f"{agent.where}: its script is missing: `{root / str(agent.run)}`"
-    if not cwd.is_dir():
+    if not has_cwd:
         return f"{agent.where}: its `cwd` is missing: `{cwd}`"
     return ""
 

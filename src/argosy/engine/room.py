@@ -58,7 +58,7 @@ class Room:
         self._lately: dict[str, Unit] = {}  # whose start began since the last look at the memory
         self._gpu_budgets: dict[str, int] = {}
         self._chains: dict[str, int] = {}
-        self._wanted: dict[str, None] = {}  # in the order of asking
+        self._wanted: dict[str, Unit] = {}  # in the order of asking
         self._timer: asyncio.TimerHandle | None = None
         self._is_soon = False  # it is due after this tick
 
@@ -76,7 +76,7 @@ class Room:
 
     def ask(self, unit: Unit) -> None:
         """Let the unit start in its turn."""
-        self._wanted[unit.name] = None
+        self._wanted[unit.name] = unit
         self.look_soon()
 
     def look_soon(self, delay_s: float = 0.0) -> None:
@@ -91,15 +91,11 @@ class Room:
     def _let_in(self) -> None:
         """Give the room there is to those who wait for it."""
         self._timer = None
-        waiting = [each[name] for name in self._wanted for each in self._units if name in each]
-        waiting = [unit for unit in waiting if unit.waits_for_room and unit.state is State.STARTING]
-        # An agent of a cell asks for no process of its own: only its share of a GPU is to be had.
-        waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chains.get(unit.name, 1)))
-        self._wanted = {unit.name: None for unit in waiting}
         now = self._loop.time()
         starting = self._begun = [unit for unit in self._begun if _has_begun(unit)]
         ages = [now - unit.started_at for unit in starting if unit.spec.cell is None]
         pressure = read_pressure()
+        waiting = self._in_turn(has_room=room_for(ages, self._most_starting, pressure))
         free: Free | None = None
         unseen: list[Unit] = []
         for unit in waiting:
@@ -123,6 +119,16 @@ class Room:
                     self._lately[unit.name] = unit
         if self._timer is None:
             self.look_soon(_MEMORY_AGAIN_S)
+
+    def _in_turn(self, *, has_room: bool) -> list[Unit]:
+        """Return who waits, by its turn; without room for a process it does not matter whose turn it is."""
+        waiting = [unit for unit in self._wanted.values() if unit.waits_for_room]
+        waiting = [unit for unit in waiting if unit.state is State.STARTING]
+        self._wanted = {unit.name: unit for unit in waiting}
+        # An agent of a cell asks for no process of its own: only its share of a GPU is to be had.
+        if has_room or any(unit.spec.cell is not None for unit in waiting):
+            waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chains.get(unit.name, 1)))
+        return waiting
 
     def _each(self) -> Iterator[Unit]:
         return chain.from_iterable(each.values() for each in self._units)
