@@ -299,8 +299,28 @@ def test_the_page_is_whole_and_needs_nothing_else(tree: Path, capsys: pytest.Cap
     assert "<!--" not in text
 
 
+def test_the_page_tells_what_a_refit_would_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.py").write_text(
+        "import zmq\n\ncontext = zmq.Context()\nsocket = context.socket(zmq.REP)\n"
+    )
+    (tmp_path / "b.py").write_text("import zmq\n\nclass Own(zmq.Context):\n    pass\n\ncontext = Own()\n")
+    (tmp_path / "c.py").write_text("import zmq\n\n\ndef f():\n    yield zmq.Context()\n")
+    assert main(["audit", str(tmp_path), "--format", "html"]) == 1
+    page = Page()
+    page.feed(capsys.readouterr().out)
+    assert page.open == []
+    text = " ".join("".join(page.text).split())
+    assert "changes 1 of 3 files" in text
+    assert "1 times: its context is yielded" in text
+
+
 def test_a_tree_without_findings_has_a_page_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", str(tmp_path), "--format", "html"]) == 0
     page = Page()
     page.feed(capsys.readouterr().out)
     assert page.open == []
+
+
+def test_functions_nested_thousands_deep_are_no_fault_of_argosy(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("f = " + "lambda: " * 2000 + "0\n")
+    assert main(["audit", str(tmp_path), "--no-cache", "--select", "S1"]) in (0, 1)

@@ -123,6 +123,22 @@ def test_while_the_next_supervisor_adopts(trial: Trial, row: str) -> None:
     assert lived(trial) == before
 
 
+def test_on_a_full_disk_the_same_fleet_is_kept_and_what_is_missing_started(trial: Trial) -> None:
+    before = at_rest(trial)
+    with ballast(trial).open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    trial.up()  # nothing is to do, and nothing is written down
+    assert lived(trial) == before
+    trial.kill_supervisor()
+    for pid in (gone := trial.living("A")):
+        end(pid)
+    trial.rig.until(lambda: not set(gone) & set(trial.living("A")))
+    trial.up()
+    trial.settle("ABC")
+    assert lived(trial) == before | {"A": before["A"] + 1}
+
+
 # Sets the clock of a process back by as much as the file `clock` says, whenever it changes.
 CLOCK = """
 import os, time

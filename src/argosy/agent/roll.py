@@ -11,6 +11,7 @@ import os
 import msgspec
 
 from argosy.fault import Fault, InputError, MissingError
+from argosy.wire.wholefile import write_whole
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -44,10 +45,7 @@ def write_roll(path: str | os.PathLike[str], roll: Roll) -> None:
 
     Raises OSError: the disk is full.
     """
-    draft = f"{os.fspath(path)}.new"
-    with open(draft, "wb") as file:
-        file.write(msgspec.json.encode(roll))
-    os.replace(draft, path)
+    write_whole(path, msgspec.json.encode(roll))
 
 
 def read_roll(path: str | os.PathLike[str]) -> Roll:

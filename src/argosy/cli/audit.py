@@ -15,6 +15,9 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from argosy.cli.arguments import FLEET_FILE, add_json
 from argosy.cli.audit_text import render_text
@@ -25,6 +28,9 @@ from argosy.refit.audit import Report, audit
 from argosy.refit.baseline import Entry, load_baseline, make_entries, shrunk, sift, write_baseline
 from argosy.refit.cache import default_folder
 from argosy.refit.finding import Finding
+
+if TYPE_CHECKING:
+    from argosy.refit.rewrite.refit import Account
 
 _FORMATS = ("table", "json", "sarif", "html")
 _ROOTS = (FLEET_FILE, ".git", "pyproject.toml")
@@ -88,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
     asked = _asked(report, select, only, args.since)
     entries = _baseline(args, report, asked)
     view = _view(report, asked, entries, select)
+    if form == "html":
+        view = msgspec.structs.replace(view, planned=_planned(root, fleet, args.exclude))
     _warn(view)
     _RENDERERS[form](view)
     return 1 if view.findings or report.verdict.failures else 0
@@ -182,6 +190,16 @@ def _view(
         },
         titles=report.titles,
     )
+
+
+def _planned(root: Path, fleet: Path | None, exclude: Sequence[str]) -> Account:
+    """Return what a refit of the tree would do; the audit has told what is wrong with the fleet file."""
+    from argosy.fleet.load import read_fleet  # noqa: PLC0415 - only the page asks
+    from argosy.refit.rewrite import plan  # noqa: PLC0415
+    from argosy.refit.rewrite.refit import plan_refit  # noqa: PLC0415
+
+    found = read_fleet(fleet)[0] if fleet is not None else None
+    return plan_refit(os.path.realpath(root), plan.chosen(()), fleet=found, exclude=exclude)
 
 
 def _warn(view: AuditView) -> None:

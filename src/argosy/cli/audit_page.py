@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import msgspec
 
+from argosy.cli.audit_page_refit import render_refit
 from argosy.cli.audit_view import AuditView
 from argosy.cli.treemap import Box, layout
 from argosy.refit.finding import Finding
@@ -25,7 +26,7 @@ _LETTER = 6.3  # width of a letter at 11 px, about
 _STEPS = (1, 3, 6, 11)
 _MOST_GROUPS = 12  # of copies, before the rest is folded away
 _ACTIONS = {
-    "auto": "a refit can change on its own",
+    "auto": "of a kind that refit changes on its own",
     "review": "a change can be proposed",
     "report": "a person has to decide",
 }
@@ -45,6 +46,7 @@ def render_page(view: AuditView) -> str:
         "CODES": "".join(_chip(code, items, references[code]) for code, items in sorted(by_code.items())),
         "MAP": _map(view),
         "LEGEND": _legend(),
+        "REFIT": render_refit(view.planned, view.titles) if view.planned is not None else "",
         "COPIES": _copies(view.findings),
         "LISTS": "".join(_list(code, items, references[code]) for code, items in sorted(by_code.items())),
         "DATA": _data(view),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from argosy.refit.audit import Report
 from argosy.refit.baseline import Entry
 from argosy.refit.finding import Finding
+
+if TYPE_CHECKING:
+    from argosy.refit.rewrite.refit import Account
 
 
 class AuditView(msgspec.Struct, frozen=True):
@@ -18,6 +22,7 @@ class AuditView(msgspec.Struct, frozen=True):
     name: of the tree, for people. findings: what is shown and counts. known: how many the baseline
     knows. unselected: how many were found, and not asked for. gone: entries of the baseline that may
     leave it. titles: of the rules, by code. refused: selected rules that could not be asked, and why.
+    planned: what a refit of the tree would do, where that was asked for.
     """
 
     name: str
@@ -28,6 +33,7 @@ class AuditView(msgspec.Struct, frozen=True):
     gone: Sequence[Entry]
     titles: Mapping[str, str]
     refused: Mapping[str, str]
+    planned: Account | None = None
 
     @property
     def unparseable(self) -> list[str]:

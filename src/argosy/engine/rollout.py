@@ -140,7 +140,7 @@ class Rollout:
     ) -> None:
         """Leave to the next supervisor, and to the agents, what is about to be.
 
-        Raises RefusedError: the disk is full. Nothing has been changed then.
+        Raises RefusedError: it is not what is there, and the disk is full. Nothing has been changed then.
         """
         leaving = {name: self._crew.units[name].spec for name in change.stop}
         hulls = {name: cell.hull.spec for name, cell in self._crew.cells.items()} | plan.hulls
@@ -151,7 +151,8 @@ class Rollout:
             roster = Roster(plan=plan, machines=machines, leaving=leaving, hulls=hulls, links=links)
             draft = draft_roster(self._folder, roster)
             write_book_of(self._folder, fleet, placement, machines)
-            os.replace(draft, self._folder.applied)
+            if draft is not None:
+                os.replace(draft, self._folder.applied)
         except OSError as error:
             raise _cannot_write(self._folder, error) from error
 

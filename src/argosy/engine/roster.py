@@ -15,6 +15,7 @@ from argosy.fault import ArgosyError
 from argosy.fleet.spec import Probe
 from argosy.wire.book import Book, Entry, write_book
 from argosy.wire.keys import folder_in_use
+from argosy.wire.wholefile import holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,16 +40,19 @@ class Roster(msgspec.Struct, frozen=True):
     links: LinkPlan | None = None
 
 
-def draft_roster(folder: Folder, roster: Roster) -> Path:
+def draft_roster(folder: Folder, roster: Roster) -> Path | None:
     """Write the roster beside the one in force, readable by its owner alone; return the path to rename.
 
-    Environments may hold secrets. Raises OSError: the disk is full.
+    None when the one in force is the same. Environments may hold secrets. Raises OSError: the disk is full.
     """
+    data = msgspec.json.encode(roster)
+    if holds(folder.applied, data):
+        return None
     beside = folder.applied.with_suffix(".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(roster))
+            file.write(data)
     except OSError:
         beside.unlink(missing_ok=True)
         raise

@@ -11,6 +11,7 @@ import os
 import msgspec
 
 from argosy.fault import Fault, InputError, MissingError
+from argosy.wire.wholefile import write_whole
 
 HUB = "hub@"  # and a machine's name; no agent's name has an `@`
 SOCKET_PATH_BYTES = 107  # sun_path of Linux, without its final zero
@@ -74,10 +75,7 @@ def read_book(path: str | os.PathLike[str]) -> Book:
 
 def write_book(path: str | os.PathLike[str], book: Book) -> None:
     """Write a book so that readers see the old one or the new one, never a part."""
-    draft = f"{os.fspath(path)}.{os.getpid()}.new"
-    with open(draft, "wb") as file:
-        file.write(msgspec.json.encode(book))
-    os.replace(draft, path)
+    write_whole(path, msgspec.json.encode(book))
 
 
 def socket_path(runtime: str, name: str, *, topics: bool = False) -> str | None:

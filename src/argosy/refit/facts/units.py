@@ -100,8 +100,22 @@ def prints_of(file: PythonFile) -> Iterator[tuple[Definition, str, bytes]]:
             yield node, name, prints.get((node.name, first), b"")
 
 
-def _take(code: CodeType) -> _Print:
-    within = [_take(item) for item in code.co_consts if isinstance(item, CodeType)]
+def _take(whole: CodeType) -> _Print:
+    """Return the print of a piece of code; what is nested thousands deep is taken too, from within."""
+    order = [whole]
+    for code in order:
+        order += _inner(code)
+    taken: dict[int, _Print] = {}
+    for code in reversed(order):
+        taken[id(code)] = _print(code, [taken[id(inner)] for inner in _inner(code)])
+    return taken[id(whole)]
+
+
+def _inner(code: CodeType) -> list[CodeType]:
+    return [item for item in code.co_consts if isinstance(item, CodeType)]
+
+
+def _print(code: CodeType, within: list[_Print]) -> _Print:
     operations = normal_form(code.co_code)
     constants = [item for item in code.co_consts if not isinstance(item, CodeType)][1:]
     if frozenset in map(type, constants):
