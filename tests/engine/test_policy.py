@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.engine.plan import ProcessSpec
-from argosy.engine.policy import Budget, Ending, decide_exit, jittered
+from argosy.engine.policy import FROZEN_GRACE_S, Budget, Ending, decide_exit, grace_s, jittered
 from argosy.engine.state import Event
 from argosy.fleet.spec import Probe
 
@@ -130,3 +130,9 @@ def test_a_backoff_never_shrinks_and_never_passes_its_most(
     assert all(0.0 <= wait_s <= most_s for wait_s in waits)
     assert waits[0] == (0.0 if was_ready else min(first_s, most_s))
     assert decide_exit(spec, Ending(1, "exit", was_ready), True, budget, 0.0).event is Event.GIVE_UP
+
+
+def test_what_is_frozen_is_not_waited_for_as_long() -> None:
+    patient = msgspec.structs.replace(SPEC, stop_timeout_s=30.0)
+    assert (grace_s(patient, "exit"), grace_s(patient, "frozen")) == (30.0, FROZEN_GRACE_S)
+    assert grace_s(msgspec.structs.replace(SPEC, stop_timeout_s=0.5), "frozen") == 0.5

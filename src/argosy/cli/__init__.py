@@ -28,9 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(help_text())
         return 0
     # Nothing has begun before the rooms are loaded, and an interrupted import of a C extension may crash.
-    import signal  # noqa: PLC0415
+    try:
+        import signal  # noqa: PLC0415
 
-    signal.signal(signal.SIGINT, _end_at_once)
+        signal.signal(signal.SIGINT, _end_at_once)
+    except KeyboardInterrupt:
+        _end_at_once()
     from argosy.cli.dispatch import dispatch  # noqa: PLC0415
 
     return dispatch(words)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from argosy.engine.plan import ProcessSpec
 
+FROZEN_GRACE_S = 2.0
+
 
 class Verdict(NamedTuple):
     """The event for the state machine, and the seconds to wait before a restart; whether that is one."""
@@ -44,6 +46,11 @@ class Budget:
         self._spent.append(now)
         return len(self._spent)
 
+    @property
+    def spent(self) -> int:
+        """How many restarts count now."""
+        return len(self._spent)
+
     def forgive(self) -> None:
         """Forget all restarts: a person has asked for a start."""
         self._spent.clear()
@@ -61,6 +68,14 @@ class Ending(NamedTuple):
     code: int | None
     cause: str
     was_ready: bool
+
+
+def grace_s(spec: ProcessSpec, cause: str) -> float:
+    """Return how long a process that was told to end may take before it is killed, by the cause of its end.
+
+    Whose work loop stands still hardly hears the signal, and is missed meanwhile.
+    """
+    return min(spec.stop_timeout_s, FROZEN_GRACE_S) if cause == "frozen" else spec.stop_timeout_s
 
 
 def decide_exit(spec: ProcessSpec, ending: Ending, wanted: bool, budget: Budget, now: float) -> Verdict:

@@ -15,7 +15,7 @@ from argosy.engine import process
 from argosy.engine.condition import judge_health, judge_needs
 from argosy.engine.lifetime import Lifetime
 from argosy.engine.logs import last_lines, log_size, open_log
-from argosy.engine.policy import Budget, Ending, decide_exit, jittered
+from argosy.engine.policy import Budget, Ending, decide_exit, grace_s, jittered
 from argosy.engine.ports import obstacle
 from argosy.engine.signs import Signs
 from argosy.engine.state import READY_STATES, RUNNING_STATES, Action, Event, State, step
@@ -328,7 +328,7 @@ class Unit:
                 self._life.kill()
             else:
                 self._life.terminate()
-            self._timers.arm("grace", self.spec.stop_timeout_s, self._kill)
+            self._timers.arm("grace", grace_s(self.spec, self._cause), self._kill)
         elif self._life.is_absent:
             self._after_end(Ending(None, "exit", False), self.reason)
         # Else it is not born yet, or what it left is on its way out: both come back.
@@ -374,8 +374,8 @@ class Unit:
         if verdict.event is Event.RETRY:
             self._back_off(verdict.event, why, verdict.delay_s, is_counted=verdict.is_counted)
             return
-        if verdict.event is Event.GIVE_UP and ending.cause != "timeout" and self.restarts:
-            why = f"given up after {self.restarts} restarts: {why}"
+        if verdict.event is Event.GIVE_UP and ending.cause != "timeout" and self._budget.spent:
+            why = f"given up after {self._budget.spent} restarts: {why}"
         self._fire(verdict.event, why)
 
     def _back_off(self, event: Event, why: str, delay_s: float, *, is_counted: bool = True) -> None:
