@@ -12,8 +12,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
     form: where its files are taken from; only some put their tests into the wheel. root: the folder in it
     that imports begin at. tests, options: what pytest is given. extras: what the tests need beside the
-    package. fleet: a fleet file that names the literal addresses of the code, for the address rewrites;
-    empty for none.
+    package. settings: variables of the environment that its tests want. fleet: a fleet file that names the
+    literal addresses of the code, for the address rewrites; empty for none.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     tests: tuple[str, ...]
     extras: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    settings: dict[str, str] = msgspec.field(default_factory=dict)
     fleet: str = ""
 
 
@@ -67,4 +68,28 @@ PACKAGES = (
     Package(name="motorway", version="3.1.4", form="sdist", tests=("motorway/tests",), extras=("boto3",)),
     Package(name="scoop", version="0.7.2.0", form="sdist", tests=("test/tests.py",)),
     Package(name="ipyparallel", version="9.2.0", form="wheel", tests=("ipyparallel/tests",)),
+    Package(
+        name="camera-stream",
+        version="0.3.8",
+        form="sdist",
+        root="src",
+        tests=("tests",),
+        extras=("camera-stream[web]",),
+    ),
+    Package(name="commlink", version="0.4.2", form="sdist", root="src", tests=("tests",)),
+    Package(
+        name="karabo-bridge",
+        version="0.7.0",
+        form="sdist",
+        tests=("karabo_bridge/tests",),
+        extras=("h5py", "testpath"),
+    ),
+    Package(
+        name="meshcat",
+        version="0.3.2",
+        form="sdist",
+        root="src",
+        tests=("src/meshcat/tests",),
+        settings={"CI": "1"},  # no browser: a client of its own takes what is drawn
+    ),
 )

@@ -164,6 +164,7 @@ class Room:
             "PYTHONDONTWRITEBYTECODE": "1",
             "ARGOSY_CALLS": str(self.calls),
             "ARGOSY_FLEET_FILE": str(self.fleet),
+            **self.package.settings,
         }
 
 
