@@ -119,7 +119,7 @@ def names_comparison(name: str) -> bool:
 
 def is_bind(call: str) -> bool:
     """Return whether a function of this name takes an address to listen on."""
-    return call in _BIND_CALLS
+    return call in _BIND_CALLS or call.endswith(("Server", "ServerFactory"))
 
 
 def is_connect(call: str) -> bool:

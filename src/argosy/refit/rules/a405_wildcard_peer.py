@@ -121,5 +121,6 @@ MUST_NOT = (
     Case('uvicorn.run(app, host="0.0.0.0", port=8000)\nprint("http://0.0.0.0:8000")\n'),
     Case('def f(host):\n    return "127.0.0.1" if host == "0.0.0.0" else host\n'),
     Case('HOST = "0.0.0.0"\ndef f(socket, HOST):\n    socket.connect(f"tcp://{HOST}:1")\n'),
+    Case('def f(port):\n    return WebSocketServerFactory(f"ws://0.0.0.0:{port}")\n'),
     Case('def f(signal):\n    signal.connect("*")\n'),
 )

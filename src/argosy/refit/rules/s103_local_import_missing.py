@@ -5,7 +5,8 @@ out of every package; or a file that does not parse, which ends whoever imports 
 
 Folders are searched as for a script: its own first, then what it adds to sys.path, then those above, up to
 the root of the audit. A file in a package that says nothing of being run is a module: there `import x` means
-no neighbour `x.py`, but what is installed, which is none of this rule's business.
+no neighbour `x.py`, but what is installed, which is none of this rule's business. So does the name of a
+folder without `__init__`, unless that lies beside the file or at the root and no true package has its name.
 
 Instead: mend the import, or bring the module back. An import under `except ImportError` is told with that
 remark.
@@ -23,6 +24,7 @@ from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
 from argosy.refit.tree import Tree
 from argosy.source import flow
+from argosy.source.closure import Missing
 from argosy.source.facts import Facts
 from argosy.source.modules import Finder, is_standard
 from argosy.source.startup import tell_missing
@@ -40,7 +42,7 @@ def check(tree: Tree, path: str) -> Iterator[Finding]:
     finder = finder_of(tree, path, held)
     told: set[str] = set()
     for item in sorted(closure.missing, key=lambda item: (item.reach, item.item.line)):
-        if item.item.level == 0 and _is_hidden(tree, path, finder, item.module):
+        if _is_beside(tree, path, item) if item.item.level else _is_hidden(tree, path, finder, item.module):
             continue
         say, error = tell_missing(item, lambda module=item.module: _names(finder, tree, module))  # type: ignore[misc]
         if say.subject not in told:
@@ -62,18 +64,40 @@ def check(tree: Tree, path: str) -> Iterator[Finding]:
 def _is_hidden(tree: Tree, path: str, finder: Finder, name: str) -> bool:
     """Return whether what a name would find is on nobody's sys.path: the name means something else.
 
-    That is so of what lies within a package of the file, but for the folder of a script; and a module called
-    as one of the standard library does not import itself.
+    That is so of what lies within a package of the file, but for the folder of a script; of a folder of the
+    same word, which a package goes before wherever it lies; and a module called as one of the standard
+    library does not import itself.
     """
     top = finder.find(name.partition(".")[0])
     if top is None:
         return False
+    if top.kind == "namespace":
+        is_far = finder.is_assumed(top) and finder.folder_of(top) != tree.root
+        return is_far or top.name in tree.derived(_packages)
     whole = os.path.join(tree.root, path)
     if top.path == whole and not finder.roots and is_standard(top.name):
         return True
     inside = finder.folder_of(top)
     is_within = whole.startswith(f"{inside}{os.sep}") and tree.is_package(inside)
     return is_within and inside not in finder.roots
+
+
+def _is_beside(tree: Tree, path: str, item: Missing) -> bool:
+    """Return whether dots lead from the file to its module, whatever the packages above are taken for."""
+    folder = os.path.dirname(os.path.join(tree.root, path))
+    for _ in range(item.item.level - 1):
+        folder = os.path.dirname(folder)
+    whole = os.path.join(folder, *item.item.module.split("."))
+    folder, last = os.path.split(whole)
+    folders = tree.finder(path).folders
+    is_there = folders.has_file(folder, f"{last}.py") or folders.has_folder(folder, last)
+    return item.why == "module" and is_there
+
+
+def _packages(tree: Tree) -> frozenset[str]:
+    """Return the names of the folders of the tree that have an `__init__`."""
+    folders = (os.path.dirname(path) for path in tree.paths if path.endswith("/__init__.py"))
+    return frozenset(map(os.path.basename, folders))
 
 
 def _names(finder: Finder, tree: Tree, module: str) -> list[str]:
@@ -125,9 +149,19 @@ MUST = (
             "pack/tool.py": "from queue import Queue  # <--\nif __name__ == '__main__':\n    Queue()\n",
         }
     ),
+    Case(files={"test/lib/a/x.py": "from .gone import y  # <--\n", "test/lib/a/test.py": ""}),
     Case(files={"queue.py": "", "tool.py": "from queue import Queue  # <--\n"}),
 )
 MUST_NOT = (
+    Case(files={"examples/django/manage.py": "", "examples/django/app/a.py": "import django.db\n"}),
+    Case(files={"src/lib/__init__.py": "", "lib/x.py": "", "use.py": "import lib.core\n"}),
+    Case(
+        files={
+            "test/lib/a/x.py": "from .near import y\n",
+            "test/lib/a/test.py": "",
+            "test/lib/a/near.py": "y = 1",
+        }
+    ),
     Case(files={"main.py": "import os, json.decoder\nimport numpy\nimport not_here\n"}),
     Case(files={"main.py": "from near import anything\n", "near.py": "from x import *\n"}),
     Case(files={"main.py": "from near import anything\n", "near.py": "def __getattr__(name): ...\n"}),
