@@ -214,6 +214,15 @@ def test_a_frozen_handler_is_named_with_its_agent(fleet: Rig) -> None:
     assert any("time.sleep(60)" in line for line in told), "with the whole stack"
 
 
+def test_the_start_of_a_cell_is_part_of_its_agents_starts(fleet: Rig) -> None:
+    fleet.json("up", "-d")
+    told = fleet.json("timeline")
+    spent = told["agents"]["Voice"]["spent"]
+    assert spent["start"] > spent["room"]
+    # Nobody waited for a processor that was taken: without such waits it would have taken about as long.
+    assert told["needs_alone_seconds"] > 0.5 * told["critical_path_seconds"]
+
+
 def test_an_agent_that_cannot_start_is_told_and_fails_its_cell(fleet: Rig) -> None:
     fleet.write(
         """

@@ -97,7 +97,11 @@ class Cell:
         return member.name in self._aboard
 
     def board(self, member: Member) -> None:
-        """Have an agent begun in the process, which is started where there is none."""
+        """Have an agent begun in the process, which is started where there is none.
+
+        The time that the process needs is the agent's own: it waits for nobody else.
+        """
+        self._crew.diary.note("order", agent=member.name)
         self._called[member.name] = member
         if self.hull.is_ready:
             self._call_soon()
