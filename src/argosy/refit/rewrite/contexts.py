@@ -311,29 +311,20 @@ class _Site:
 
     def _reads(self, name: str, scope: Scope) -> str:
         """Return why a context may not be what `name` of a scope means, by what is done to it there."""
-        for node in self.view.nodes:
-            if not (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)):
-                continue
-            reader = self.view.scope_of(node)
-            if reader is not None and reader.owner_of(name) is scope and (why := self._value(node)):
-                return why
-        return ""
+        return next(filter(None, map(self._value, self.view.reads_of(name, scope))), "")
 
     def _binding_scope(self, target: ast.Name) -> Scope:
-        module = self.view.module
         around = next((node for node in self.view.ancestors(target) if isinstance(node, _BLOCKS)), None)
-        for scope in module.walk():
-            if scope.node is around and scope.kind in ("function", "class") and target.id in scope.bindings:
+        for scope in self.view.scopes_by_node.get(around, ()) if around is not None else ():
+            if scope.kind in ("function", "class") and target.id in scope.bindings:
                 return scope
-        return module
+        return self.view.module
 
     def _attribute_uses(self, name: str) -> str:
         if f"self.{name}" in self._followed:
             return ""
         self._followed.add(f"self.{name}")
-        for node in self.view.nodes:
-            if not (isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load)):
-                continue
+        for node in self.view.attribute_reads.get(name, ()):
             if why := self._self_use(node):
                 return why
         where = self.index.odd_use(self.view.path, self._owner, name)

@@ -25,6 +25,10 @@ class Edit(msgspec.Struct, frozen=True, order=True):
     new: str
 
 
+# (line, by) of each change that moves lines.
+Moves = list[tuple[int, int]]
+
+
 def rewrite(source: Source, changes: Sequence[Change]) -> bytes:
     """Return the file with its changes made.
 
@@ -35,7 +39,7 @@ def rewrite(source: Source, changes: Sequence[Change]) -> bytes:
     return apply(text, [edit for change in changes for edit in _edits(text, change)])
 
 
-def line_moves(source: Source, changes: Sequence[Change]) -> list[tuple[int, int]]:
+def line_moves(source: Source, changes: Sequence[Change]) -> Moves:
     """Return (line, by) of each change that moves lines: those from that one on, by so many."""
     text = Text(source)
     found = []
@@ -48,7 +52,7 @@ def line_moves(source: Source, changes: Sequence[Change]) -> list[tuple[int, int
     return found
 
 
-def line_before(moves: Sequence[tuple[int, int]], line: int) -> int:
+def line_before(moves: Moves, line: int) -> int:
     """Return where a line of the output was in the input."""
     moved = 0
     for first, by in moves:
@@ -58,7 +62,7 @@ def line_before(moves: Sequence[tuple[int, int]], line: int) -> int:
 
 
 def apply(text: Text, edits: Sequence[Edit]) -> bytes:
-    """Return the file with spans of its text exchanged, from right to left.
+    """Return the file with spans of its text exchanged.
 
     Raises UnfaithfulError: two edits overlap or share their place, or the result is not the kept bytes
     with the new ones between them (encodings with a shift state).
@@ -67,18 +71,20 @@ def apply(text: Text, edits: Sequence[Edit]) -> bytes:
     for left, right in itertools.pairwise(ordered):
         if left.stop > right.start or left.start == right.start:
             raise UnfaithfulError(f"two changes overlap at character {right.start}")
-    after, made = text.text, []
-    stop = len(text.text)
+    after: list[str] = []
+    made: list[bytes] = []
+    start = 0
     try:
-        for edit in reversed(ordered):
-            after = after[: edit.start] + edit.new + after[edit.stop :]
-            made += [text.encode(edit.stop, stop), edit.new.encode(text.source.encoding)]
-            stop = edit.start
-        made.append(text.encode(0, stop))
-        whole = after.encode(text.source.encoding)
+        for edit in ordered:
+            after += [text.text[start : edit.start], edit.new]
+            made += [text.encode(start, edit.start), edit.new.encode(text.source.encoding)]
+            start = edit.stop
+        after.append(text.text[start:])
+        made.append(text.encode(start, len(text.text)))
+        whole = "".join(after).encode(text.source.encoding)
     except UnicodeError as error:
         raise UnfaithfulError(f"the new text cannot be written in {text.source.encoding}: {error}") from None
-    if whole != b"".join(reversed(made)):
+    if whole != b"".join(made):
         raise UnfaithfulError(f"an edit would change bytes beside it in {text.source.encoding}")
     return text.head + whole
 

@@ -10,7 +10,7 @@ import msgspec
 
 from argosy.refit.rewrite import addresses, contexts, requests, standins
 from argosy.refit.rewrite.change import Change
-from argosy.refit.rewrite.edit import line_before, line_moves, rewrite
+from argosy.refit.rewrite.edit import Moves, line_before, line_moves, rewrite
 from argosy.refit.rewrite.gates import Case, Step, run_gates
 from argosy.refit.rewrite.health import plan as health
 from argosy.refit.rewrite.health.standard import inherited_members
@@ -97,6 +97,7 @@ def refit_file(path: str, data: bytes, index: Index, rewrites: Sequence[Rewrite]
 
 def _refit(path: str, parsed: Parsed, index: Index, rewrites: Sequence[Rewrite]) -> Outcome:
     steps: list[Step] = []
+    moves: list[Moves] = []  # of the lines by each step
     migrated: list[Site] = []
     refused: list[Refusal] = []
     first = view = View(path, parsed)
@@ -104,7 +105,7 @@ def _refit(path: str, parsed: Parsed, index: Index, rewrites: Sequence[Rewrite])
     changing: list[Rewrite] = []
     for each in rewrites:
         planned = each.plan(view, index)
-        refused += [_before(item, steps) for item in planned.refused]
+        refused += [_before(item, moves) for item in planned.refused]
         if not planned.changes:
             continue
         try:
@@ -112,12 +113,13 @@ def _refit(path: str, parsed: Parsed, index: Index, rewrites: Sequence[Rewrite])
             after = parse(source, is_compiled=False) if isinstance(source, Source) else source
         except UnfaithfulError as error:
             refused += [
-                _before(Refusal(site.path, site.line, site.code, str(error)), steps)
+                _before(Refusal(site.path, site.line, site.code, str(error)), moves)
                 for site in planned.migrated
             ]
             continue
-        migrated += [_before(site, steps) for site in planned.migrated]
+        migrated += [_before(site, moves) for site in planned.migrated]
         steps.append(Step(view.parsed, planned.changes))
+        moves.append(line_moves(view.parsed.source, planned.changes))
         # What was asked since the last change has just been planned on the output, and changes nothing.
         changing = list(rewrites[: rewrites.index(each) + 1])
         if isinstance(after, Unparsed):
@@ -141,9 +143,9 @@ def _refit(path: str, parsed: Parsed, index: Index, rewrites: Sequence[Rewrite])
     return Outcome(path, view.data, tuple(sorted(migrated)), tuple(sorted(refused)), gates)
 
 
-def _before(item: Told, steps: Sequence[Step]) -> Told:
+def _before(item: Told, moves: Sequence[Moves]) -> Told:
     """Return a site or refusal with the line that it has in the file as it is on disk."""
     line = item.line
-    for step in reversed(steps):
-        line = line_before(line_moves(step.before.source, step.changes), line)
+    for each in reversed(moves):
+        line = line_before(each, line)
     return msgspec.structs.replace(item, line=line)

@@ -74,6 +74,36 @@ class View:
         return self.file.parents
 
     @functools.cached_property
+    def _reads(self) -> dict[tuple[str, Scope], list[ast.Name]]:
+        found: dict[tuple[str, Scope], list[ast.Name]] = {}
+        for scope in self.module.walk():
+            for use in scope.uses:
+                if isinstance(use.node.ctx, ast.Load) and (owner := scope.owner_of(use.node.id)):
+                    found.setdefault((use.node.id, owner), []).append(use.node)
+        return found
+
+    def reads_of(self, name: str, scope: Scope) -> list[ast.Name]:
+        """Return the places that read a name which is bound in `scope`."""
+        return self._reads.get((name, scope), [])
+
+    @functools.cached_property
+    def attribute_reads(self) -> dict[str, list[ast.Attribute]]:
+        """The places that read an attribute, by its name, in the order of `nodes`."""
+        found: dict[str, list[ast.Attribute]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                found.setdefault(node.attr, []).append(node)
+        return found
+
+    @functools.cached_property
+    def scopes_by_node(self) -> dict[ast.AST, list[Scope]]:
+        """The scopes of each node that has one: a generic function of Python 3.12 has two."""
+        found: dict[ast.AST, list[Scope]] = {}
+        for scope in self.module.walk():
+            found.setdefault(scope.node, []).append(scope)
+        return found
+
+    @functools.cached_property
     def _scopes(self) -> dict[ast.Name, Scope]:
         return {use.node: scope for scope in self.module.walk() for use in scope.uses}
 
