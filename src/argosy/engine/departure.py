@@ -26,8 +26,7 @@ class Departure:
     """Calls `then()` as soon as nothing of `agent` is left, at once where that is so already.
 
     on_left(text): told whenever something had to be killed. kin: this process's children that are no
-    agent's, its forkers. is_adopted: an earlier supervisor started it. is_first: this supervisor has had no
-    process of the agent, so none of its own children was left by one.
+    agent's, its forkers. is_adopted: an earlier supervisor started it.
     """
 
     def __init__(
@@ -40,7 +39,6 @@ class Departure:
         kin: Callable[[], set[int]],
         *,
         is_adopted: bool = False,
-        is_first: bool = False,
     ) -> None:
         self._lease = str(folder.lease(agent))
         self._notify = str(folder.notify(agent))
@@ -51,12 +49,12 @@ class Departure:
         # What an adopted agent left fell to another process long ago: all are looked at, once.
         notify = self._notify
         self._elsewhere = [pid for pid in process.all_pids() if is_stray(pid, notify)] if is_adopted else []
-        self._is_first = is_first
         self.is_over = False
 
     def look(self) -> None:
         """Go on if nothing is left, else look again soon."""
-        strays = [] if self._is_first else self._strays()
+        candidates = {*process.children(), *self._elsewhere} - self._kin()
+        strays = [pid for pid in candidates if is_stray(pid, self._notify) and process.is_alive(pid)]
         if not strays and lease.is_free(self._lease):
             self.is_over = True
             self._then()
@@ -65,10 +63,6 @@ class Departure:
             self._patience = self._loop.time() + _PATIENCE_S
             self._end(strays)
         self._timer = self._loop.call_later(_LOOK_S, self.look)
-
-    def _strays(self) -> list[int]:
-        candidates = {*process.children(), *self._elsewhere} - self._kin()
-        return [pid for pid in candidates if is_stray(pid, self._notify) and process.is_alive(pid)]
 
     def _end(self, strays: list[int]) -> None:
         for pid in strays:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.departure import Departure
 from argosy.engine.held import HeldProcess
-from argosy.engine.lease import new_incarnation
+from argosy.engine.lease import is_free, new_incarnation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,15 +128,12 @@ class Lifetime:
         if self._departure is not None:
             self._departure.cancel()
         crew = self._crew
+        if not crew.had_process(self._name) and is_free(crew.folder.lease(self._name)):
+            self._departure = None  # none of this supervisor's children was left by one that it never had
+            then()
+            return
         self._departure = Departure(
-            crew.folder,
-            self._name,
-            crew.loop,
-            then,
-            self._on_left,
-            crew.forkers,
-            is_adopted=self.is_adopted,
-            is_first=not crew.had_process(self._name),
+            crew.folder, self._name, crew.loop, then, self._on_left, crew.forkers, is_adopted=self.is_adopted
         )
         self._departure.look()
 
