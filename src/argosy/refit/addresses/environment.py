@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from argosy.refit.addresses.shapes import keyword_of
 from argosy.source import flow
-from argosy.source.origin import find_origin
+from argosy.source.origin import Origin, find_origin
 from argosy.source.scopes import Scope
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -50,8 +50,15 @@ def _is_reader(func: ast.expr, scope: Scope) -> bool:
             return bool(_READERS.fullmatch(func.attr))
         origin = find_origin(func, scope)
         name = origin.name if origin is not None else flow.dotted(func)
+        if name.startswith("os.") and not _is_os(origin, scope):
+            return False
         return name in _STANDARD or name.endswith("environ.get")
     if isinstance(func, ast.Name):
         origin = find_origin(func, scope)
         return (origin is not None and origin.name in _STANDARD) or bool(_READERS.fullmatch(func.id))
     return False
+
+
+def _is_os(origin: Origin | None, scope: Scope) -> bool:
+    """Return whether `os.…` is of the module: imported as nothing else, or bound nowhere in the file."""
+    return origin.is_sole if origin is not None else scope.owner_of("os") is None

@@ -55,6 +55,7 @@ MUST = (
     ),
 )
 MUST_NOT = (
+    Case('class os:\n    environ = {}\n\n\nHOST = os.environ.get("PC2_IP", "192.168.1.2")\n'),
     Case('import os\nHOST = os.environ.get("REDIS_HOST", "redis")\nNAME = os.getenv("NAME", "1.2")\n'),
     Case(
         'import os\nBIND = os.environ.get("BIND_ADDRESS", "0.0.0.0")\nHERE = os.getenv("BIND", "127.0.0.1")\n'
