@@ -17,7 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from argosy.refit import inquiry
 from argosy.refit.audit import Report, audit
+from argosy.refit.rule import Rule
+from argosy.refit.sketch import RuleSketch
 from argosy.refit.walk import Names
 
 UNDEFINED = "def f():\n    return missing\n"
@@ -312,6 +315,32 @@ def test_two_processes_say_what_one_says(tree: Path) -> None:
     for number in range(80):
         (tree / f"m{number}.py").write_text(UNDEFINED.replace("missing", f"missing_{number}"))
     assert audit(tree, processes=2).verdict == audit(tree, processes=1).verdict
+
+
+@pytest.mark.parametrize("kills", [False, True])
+def test_rules_of_several_files_say_in_two_processes_what_they_say_in_one(
+    kills: bool, tree: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "near.py").write_text("it = 1\n")
+    (tree / "requirements.txt").write_text("flask\n")
+    for number in range(4):
+        (tree / f"m{number}.py").write_text(f"import lost{number}\nfrom near import it, gone\n{UNDEFINED}")
+    age(tree)
+    expected = audit(tree, processes=1).verdict
+    assert {item.code for item in expected.findings} >= {"I601", "I602", "S103", "S104"}
+    monkeypatch.setattr(inquiry, "_MANY", 1)
+    if kills:
+        ours, load = os.getpid(), RuleSketch.load
+
+        def load_or_die(sketch: RuleSketch) -> Rule:
+            if sketch.code == "I601" and os.getpid() != ours:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return load(sketch)
+
+        monkeypatch.setattr(RuleSketch, "load", load_or_die)
+    assert audit(tree, cache=cache, processes=2).verdict == expected
+    (tree / "m1.py").write_text(f"# moved\n{(tree / 'm1.py').read_text()}")
+    assert audit(tree, cache=cache, processes=2).verdict == audit(tree, processes=1).verdict
 
 
 def test_nothing_of_the_tree_is_imported_or_run(tree: Path) -> None:

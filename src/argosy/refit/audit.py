@@ -108,7 +108,7 @@ def _audit(
 
         def inquire(past: Seen | None) -> tuple[Inquiry, int, Verdict]:
             inquiry = Inquiry(whole, snapshot, compared, key, catalogue, memory)
-            return inquiry, inquiry.read(past, at_once, progress), inquiry.verdict()
+            return inquiry, inquiry.read(past, at_once, progress), inquiry.verdict(at_once)
 
         try:
             inquiry, read, verdict = inquire(seen)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from argosy.source.flow import dotted
+from argosy.source.nodes import children
 
 _DEEPEST = 6
 _OS_PATH = frozenset(
@@ -224,7 +225,8 @@ def _gives(made: ast.FunctionDef) -> str:
         node = made.returns.value if isinstance(made.returns, ast.Subscript) else made.returns
         said = node.value if isinstance(node, ast.Constant) else dotted(node).rpartition(".")[2]
         return _SAID.get(str(said), "")
-    if not made.body or not isinstance(made.body[-1], ast.Return):
+    last = made.body[-1] if made.body else None
+    if not isinstance(last, ast.Return) or not _kind(last.value):
         return ""
     kinds = {_kind(value) for value in _returned(made)}
     return kinds.pop() if len(kinds) == 1 else ""
@@ -240,7 +242,7 @@ def _returned(made: ast.FunctionDef) -> Iterator[ast.expr | None]:
         elif isinstance(node, ast.Yield | ast.YieldFrom):
             yield None
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            todo += ast.iter_child_nodes(node)
+            todo += children(node)
 
 
 def _kind(value: ast.expr | None) -> str:

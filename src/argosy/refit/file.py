@@ -88,12 +88,12 @@ class PythonFile:
         while type(root) is ast.Attribute:
             root = root.value
         # Most names are nothing that was imported: this is asked about every call of a tree.
-        if type(root) is not ast.Name or root.id not in self._imported:
+        if type(root) is not ast.Name or root.id not in self.imported:
             return None
         return find_origin(node, scope)
 
     @cached_property
-    def _imported(self) -> frozenset[str]:
+    def imported(self) -> frozenset[str]:
         """The names that an import binds anywhere in the file."""
         return frozenset(
             name

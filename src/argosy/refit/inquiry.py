@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -23,6 +23,8 @@ from argosy.source.text import read_data
 
 # So few files, or so few bytes, are read before a second process has started.
 _FEW, _SMALL = 8, 200_000
+# What rules say of fewer files is said before a second process has begun.
+_MANY = 200
 
 Progress = Callable[[int, int], None]
 
@@ -134,8 +136,8 @@ class Inquiry:
                 return record
         return Reader(self.root, load_askable(has_fleet=self.fleet is not None)).read(path, known)
 
-    def verdict(self) -> Verdict:
-        """Ask the rules that look at several files, and return all findings."""
+    def verdict(self, processes: int = 1) -> Verdict:
+        """Ask the rules that look at several files, in so many processes, and return all findings."""
         ledger = self.ledger
         unparsed = dict(sorted(ledger.unparsed.items()))
         tree = Tree(self.root, ledger.paths, ledger.facts, unparsed, self.snapshot.entries, self.fleet)
@@ -143,9 +145,7 @@ class Inquiry:
         self.base = digest_of([msgspec.msgpack.encode(self.snapshot.entries), msgspec.msgpack.encode(stages)])
         judge = _Judge(tree, ledger, self.base, self.failures)
         self.failures += [item for held in ledger.failures.values() for item in held]
-        for sketch in self.catalogue.rules:
-            if sketch.is_joint:
-                judge.ask(sketch)
+        judge.ask([sketch for sketch in self.catalogue.rules if sketch.is_joint], processes)
         self.answers = judge.answers
         self.failed = judge.failed
         for answers in judge.answers.values():
@@ -182,6 +182,28 @@ class Inquiry:
                 yield rule.code, reason
 
 
+class _Told(msgspec.Struct, array_like=True):
+    """What a rule says of several files.
+
+    now: by path, None where it says what it said before. asked: of the disk, and the answers.
+    """
+
+    code: str
+    now: dict[str, Linked | None]
+    asked: dict[str, bool]
+    failures: list[Failure]
+
+
+def _grouped(sketches: Iterable[RuleSketch]) -> list[list[RuleSketch]]:
+    """Return rules in groups, the largest first: those that read one kind of facts derive the same of it."""
+    groups: list[list[RuleSketch]] = []
+    for sketch in sketches:
+        near = [group for group in groups if any(set(sketch.kinds) & set(item.kinds) for item in group)]
+        groups = [group for group in groups if group not in near]
+        groups.append([*(item for group in near for item in group), sketch])
+    return sorted(groups, key=len, reverse=True)
+
+
 class _Judge:
     """Asks the rules that need facts, each only where what it looks at is not as it was.
 
@@ -197,49 +219,96 @@ class _Judge:
         self.failed: set[str] = set()
         self._there: dict[str, bool] = {}
 
-    def ask(self, sketch: RuleSketch) -> None:
-        """Have the ledger know what a rule finds in the light of several files."""
-        answers = self.ledger.asked(sketch.code)
-        if self.ledger.is_as_it_was(sketch.code, self.base, sketch.kinds) and self.is_answered(answers):
-            self.answers[sketch.code] = answers
-            return
+    def ask(self, sketches: Iterable[RuleSketch], processes: int) -> None:
+        """Have the ledger know what rules find in the light of several files."""
+        anew: list[RuleSketch] = []
+        for sketch in sketches:
+            answers = self.ledger.asked(sketch.code)
+            if self.ledger.is_as_it_was(sketch.code, self.base, sketch.kinds) and self.is_answered(answers):
+                self.answers[sketch.code] = answers
+            else:
+                anew.append(sketch)
+        groups = _grouped(anew)
+        if processes > 1 and len(groups) > 1 and len(self.tree.paths) >= _MANY:
+            from argosy.refit.desks import can_fork  # noqa: PLC0415 - one edit concerns few rules
+
+            if can_fork():
+                self._ask_at_once(groups, processes)
+                return
+        for sketch in anew:
+            self._settle(self._told(sketch))
+
+    def _ask_at_once(self, groups: Sequence[Sequence[RuleSketch]], processes: int) -> None:
+        """Ask groups of rules in several processes, each of which begins with all that is known here."""
+        from argosy.refit.desks import work_through  # noqa: PLC0415
+
+        for sketch in (item for group in groups for item in group):
+            # What is spoilt is told here, and not by the end of a process.
+            self.ledger.linked(sketch.code)
+            for kind in sketch.kinds:
+                self.ledger.mark(kind)
+                self.ledger.facts(kind)
+
+        def work(job: bytes) -> bytes:
+            return msgspec.msgpack.encode([self._told(sketch) for sketch in groups[int(job)]])
+
+        def done(number: int, answer: bytes | int) -> None:
+            # What ended a process does here what it would have done without one.
+            data = work(b"%d" % number) if isinstance(answer, int) else answer
+            for told in msgspec.msgpack.decode(data, type=list[_Told]):
+                self._settle(told)
+
+        work_through([b"%d" % number for number in range(len(groups))], processes, lambda: work, done, 1)
+
+    def _told(self, sketch: RuleSketch) -> _Told:
+        """Return what a rule says."""
         rule = sketch.load()
+        told = _Told(rule.code, {}, {}, [])
         past = self.ledger.linked(rule.code)
-        now: dict[str, Linked] = {}
         if rule.link is not None:
             seen = digest_of([self.base, *(self.ledger.mark(kind.name) for kind in rule.sees)])
             needed = [self.ledger.facts(kind.name) for kind in rule.needs]
             for path in self.tree.paths:
                 if any(path in held for held in needed):
                     own = [held.get(path, b"") for held in needed]
-                    self.take(rule, path, rule.link, digest_of([seen, *own]), past, now)
+                    self._take(rule, path, rule.link, digest_of([seen, *own]), past, told)
         if rule.tree is not None:
             key = digest_of([self.base, *(self.ledger.mark(kind.name) for kind in rule.needs)])
             whole = rule.tree
-            self.take(rule, "", lambda tree, _: whole(tree), key, past, now)
-        self.answers[rule.code] = {path: told for kept in now.values() for path, told in kept.asked.items()}
-        self.ledger.link(rule.code, now)
+            self._take(rule, "", lambda tree, _: whole(tree), key, past, told)
+        return told
 
-    def take(
+    def _take(
         self,
         rule: Rule,
         path: str,
         check: Callable[[Tree, str], Iterable[Finding]],
         key: bytes,
         past: Mapping[str, Linked],
-        now: dict[str, Linked],
+        told: _Told,
     ) -> None:
         kept = past.get(path)
         if kept is not None and kept.key == key and self.is_answered(kept.asked):
-            now[path] = kept
+            told.now[path] = None
+            told.asked.update(kept.asked)
             return
         try:
             found = tuple(rule.stamp(check(self.tree, path)))
             # What an earlier rule asked for may stand behind what both derive of the tree.
-            now[path] = Linked(key, found, {} if path else dict(self.tree.asked))
+            asked = {} if path else dict(self.tree.asked)
+            told.now[path] = Linked(key, found, asked)
+            told.asked.update(asked)
         except Exception as error:  # a rule that fails is told, and stops no other
-            self.failed.add(rule.code)
-            self.failures.append(Failure(path, rule.code, describe(error)))
+            told.failures.append(Failure(path, rule.code, describe(error)))
+
+    def _settle(self, told: _Told) -> None:
+        """Take in what a rule says."""
+        past = self.ledger.linked(told.code)
+        self.answers[told.code] = told.asked
+        self.failures += told.failures
+        if told.failures:
+            self.failed.add(told.code)
+        self.ledger.link(told.code, {path: made or past[path] for path, made in told.now.items()})
 
     def is_answered(self, asked: Mapping[str, bool]) -> bool:
         """Return whether the disk says of what a rule asked what it said then."""

@@ -45,6 +45,8 @@ def find_contexts(file: PythonFile) -> Iterator[ContextSite]:
         func = call.func
         if isinstance(func, ast.Attribute) and func.attr != "Context":
             continue
+        if isinstance(func, ast.Name) and func.id not in file.imported and not file.scope.has_star:
+            continue
         if isinstance(func, ast.Attribute | ast.Name) and (found := named(file, func, scope)):
             name, is_sure = found
             if name.endswith(".Context"):

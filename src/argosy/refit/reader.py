@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from argosy.refit.fact import FactKind
-from argosy.refit.file import BrokenFile, PythonFile, TextFile, words_in
+from argosy.refit.file import BrokenFile, PythonFile, TextFile
 from argosy.refit.finding import Failure, Finding, Ignore
 from argosy.refit.record import Record
 from argosy.refit.rule import Rule, fact_kinds
@@ -37,7 +37,10 @@ class Reader:
     ) -> None:
         self.root = root
         self.kinds = fact_kinds(rules) if kinds is None else kinds
-        self.file_rules = [(rule, rule.file) for rule in rules if rule.file is not None]
+        self.file_rules = [
+            (rule, rule.file, frozenset(rule.words)) for rule in rules if rule.file is not None
+        ]
+        self.words = frozenset().union(*(words for _, _, words in self.file_rules))
         self.broken_rules = [(rule, rule.broken) for rule in rules if rule.broken is not None]
         self.text_rules = [(rule, rule.text, Names(rule.names)) for rule in rules if rule.text is not None]
         self.text_kinds = [
@@ -80,8 +83,9 @@ class Reader:
             None if isinstance(parsed, Unparsed) else work.attempt("", lambda: PythonFile(path, parsed, code))
         )
         if file is not None:
-            for rule, check in self.file_rules:
-                if not rule.words or words_in(data, rule.words):
+            held = {word for word in self.words if word in data}
+            for rule, check, words in self.file_rules:
+                if not words or not words.isdisjoint(held):
                     work.run(rule, check, file)
             for kind in self.kinds:
                 if kind.collect is not None:

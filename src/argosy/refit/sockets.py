@@ -144,8 +144,10 @@ class Sockets:
 
     def _find_contexts(self) -> None:
         calls = [(site.call, site.scope) for site in self.own]
+        may_lease = pyzmq.LEASE.partition(".")[0].encode() in self.file.source.data
         for call, scope in self.file.nodes(ast.Call):
-            if pyzmq.is_shared_context(self.file, call, scope) or _is_lease(self.file, call, scope):
+            is_leased = may_lease and _is_lease(self.file, call, scope)
+            if is_leased or pyzmq.is_shared_context(self.file, call, scope):
                 calls.append((call, scope))
         for call, scope in calls:
             for owner, name in _targets(self.file, call, scope):

@@ -18,12 +18,14 @@ Kind = Literal[
     "name", "keyword", "number", "string", "open", "operator", "comment", "newline", "space", "odd"
 ]
 
-# Brackets are of kind "operator"; "open" is a string without an end.
+# Brackets are of kind "operator"; "open" is a string without an end. A "word" is a name, as most are, that
+# has no quote behind it, and so is looked for before what may begin a string.
 _PATTERN = re.compile(
     r"""
     (?P<space>(?:[ \t\f]|\\(?:\r\n|\r|\n))+)
   | (?P<newline>\r\n|\r|\n)
   | (?P<comment>\#[^\r\n]*)
+  | (?P<word>[^\W\d]\w*+(?!["']))
   | (?P<string>(?:[bft]?r|r[bft]|[bftu])?(?:
         \"\"\"(?:[^\\"]++|\\.|\"(?!\"\"))*+\"\"\"
       | '''(?:[^\\']++|\\.|'(?!''))*+'''
@@ -71,9 +73,9 @@ def scan(text: str) -> tuple[Token, ...]:
     found: list[Token] = []
     line, line_start = 1, 0
     for match in _PATTERN.finditer(text):
-        kind, value, start = match.lastgroup, match.group(), match.start()
-        if kind == "name" and value in _KEYWORDS:
-            kind = "keyword"
+        kind, value, start = match.lastgroup, match[0], match.start()
+        if kind == "word" or kind == "name":
+            kind = "keyword" if value in _KEYWORDS else "name"
         found.append(Token(kind, value, start, line, start - line_start))  # type: ignore[arg-type]
         if kind in _LONG and ("\n" in value or "\r" in value):
             ends = list(_LINE_END.finditer(value))

@@ -50,10 +50,10 @@ def normal_form(code: bytes) -> Form:
     """Return the form of a `co_code`."""
     operations, arguments = code[::2], code[1::2]
     kept = operations.translate(_KEPT)
-    places = list(accumulate(kept))
-    targets = [
-        _target(operations, arguments, places, match.start()) for match in _IS_JUMP.finditer(operations)
-    ]
+    targets: list[int] = []
+    if jumps := [match.start() for match in _IS_JUMP.finditer(operations)]:
+        places = list(accumulate(kept))
+        targets = [_target(operations, arguments, places, at) for at in jumps]
     plain = operations.translate(_SAME, _DROPPED)
     names = bytearray(compress(arguments, kept))
     for match in _IS_FLAGGED.finditer(plain):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from itertools import accumulate
+from operator import itemgetter
 from types import CodeType
 from typing import Literal
 
@@ -24,6 +25,7 @@ from argosy.source.digest import blake2b
 Kind = Literal["file", "class", "function"]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
+_LINE = itemgetter(2)
 # So much, or it is a phrase of the language and no copy of anything.
 LEAST_INSTRUCTIONS, LEAST_LINES = 30, 5
 
@@ -128,7 +130,7 @@ def _print(code: CodeType, within: list[_Print]) -> _Print:
         blake2b(shapes, digest_size=8).digest(),
         blake2b(exacts, digest_size=8).digest(),
         operations.size + sum(inner.instructions for inner in within),
-        max([line for _, _, line in code.co_lines() if line] + [inner.last for inner in within], default=0),
+        max([*filter(None, map(_LINE, code.co_lines())), *(inner.last for inner in within)], default=0),
         operations.acts or any(inner.acts for inner in within),
         within,
     )
