@@ -17,8 +17,15 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
     """
 
     def __init__(self, prog: str, indent_increment: int = 2, max_help_position: int = 24) -> None:
-        super().__init__(prog, indent_increment, max_help_position)
-        self._width = min(self._width, WIDEST)
+        # Argparse makes one for each argument that is added: each would ask how wide the terminal is.
+        super().__init__(prog, indent_increment, max_help_position, width=WIDEST)
+
+    def format_help(self) -> str:
+        import shutil  # noqa: PLC0415 - slow to load, and most commands show no help
+
+        self._width = min(shutil.get_terminal_size().columns - 2, WIDEST)
+        self._max_help_position = min(self._max_help_position, max(self._width - 20, 4))
+        return super().format_help()
 
     def _format_usage(
         self,
