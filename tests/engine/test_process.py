@@ -114,3 +114,16 @@ def test_children_and_their_environment() -> None:
 )
 def test_words_of_an_end(code: int | None, words: str) -> None:
     assert process.describe_exit(code) == words
+
+
+def test_a_signal_is_set_by_no_python_code_but_its_own() -> None:
+    ran: list[str] = []
+    before = signal.getsignal(signal.SIGUSR1)
+    sys.setprofile(lambda frame, event, _: ran.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        process.set_action(signal.SIGUSR1, process.IGNORE)
+        process.unblock_signals()
+    finally:
+        sys.setprofile(None)
+        found = signal.signal(signal.SIGUSR1, before)
+    assert (ran, found) == (["set_action", "unblock_signals"], signal.SIG_IGN)

@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import struct
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -28,12 +29,10 @@ _SMALL_BYTES = 16384
 _PIDFD_INFO = struct.Struct("=QQ11Ii")
 
 
-# Without the wrappers of Python, which look the old handler up among enums and name it in an error: in a
-# freshly forked child that copies a dozen pages for nothing.
-_set_action: Callable[[int, Any], object] = getattr(signal.signal, "__wrapped__", signal.signal)
-_set_mask: Callable[[int, Any], object] = getattr(
-    signal.pthread_sigmask, "__wrapped__", signal.pthread_sigmask
-)
+# Without the wrappers of `signal`, which look the old handler up among enums and name it in an error: in a
+# freshly forked child that copies dozens of pages for nothing.
+_set_action: Callable[[int, Any], object] = sys.modules["_signal"].signal
+_set_mask: Callable[[int, Any], object] = sys.modules["_signal"].pthread_sigmask
 DEFAULT, IGNORE = int(signal.SIG_DFL), int(signal.SIG_IGN)
 
 
