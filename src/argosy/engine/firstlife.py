@@ -27,7 +27,6 @@ from argosy.wire.lease import release_shared
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_TIMES = 2
 _NAME, _MACHINE = "first-life", "here"
 # No socket has a path as long as those below such a folder.
 _NO_FOLDER = "/" + "-" * SOCKET_PATH_BYTES
@@ -63,12 +62,11 @@ class _Model(Agent):
 
 
 def live_first() -> None:
-    """Live it, more than once: code is adapted when it runs again."""
+    """Live it; to be done again, since code is adapted when it runs again."""
     book = os.memfd_create("argosy-book", os.MFD_CLOEXEC)
     try:
         os.write(book, msgspec.json.encode(_BOOK))
-        for _ in range(_TIMES):
-            _live(_ENVIRON | {"ARGOSY_BOOK": f"/proc/self/fd/{book}"})
+        _live(_ENVIRON | {"ARGOSY_BOOK": f"/proc/self/fd/{book}"})
     finally:
         os.close(book)
     release_shared()

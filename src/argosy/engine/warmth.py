@@ -19,6 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.engine.heap import fill_holes
+from argosy.engine.hotcode import code_run_by, lay_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
@@ -144,19 +145,28 @@ class Warmth:
 
         An agent's life is lived first, last of all, since what is loaded later empties caches again. The
         cache of type attributes is emptied before it: an entry of a package's import names some string,
-        and a child that puts another in its place writes to the pages of both.
+        and a child that puts another in its place writes to the pages of both. A second life adapts the
+        copies of the code that the first one ran.
         """
         sys._clear_type_cache()
-        if _RUNNER in self.loaded:
-            self._live_first()
+        ran = code_run_by(self._live_first)
         gc.collect()
-        self._fillings = fill_holes()
+        self._fillings += fill_holes()
+        lay_together(ran, _WARMERS)
+        del ran
+        self._live_first()
+        gc.collect()
+        self._fillings += fill_holes()
         gc.disable()
         gc.freeze()
 
     def _live_first(self) -> None:
+        """Do what agents do: what packages do when they are used, and what every agent does."""
         try:
-            importlib.import_module("argosy.engine.firstlife").live_first()
+            for module in dict.fromkeys(entry.partition(":")[0] for entry in self.loaded):
+                _WARMERS.get(module, _nothing)()
+            if _RUNNER in self.loaded:
+                importlib.import_module("argosy.engine.firstlife").live_first()
         except Exception as error:  # children only find out more by themselves; it is told in the diary
             self.left_out["a first life"] = f"{type(error).__name__}: {error}"
         threads_within(_ENOUGH_S)
