@@ -86,9 +86,11 @@ def set_stage(fleet_path: Path) -> Iterator[Stage]:
 
     Raises InputError: the fleet file is wrong.
     """
-    home = Path(tempfile.mkdtemp(prefix="ab-", dir="/tmp"))  # short: socket paths have 107 bytes
+    # Short: socket paths have 107 bytes.
+    home = Path(tempfile.mkdtemp(prefix="ab-", dir="/tmp"))
+    runtime = Path(tempfile.mkdtemp(prefix="ab-", dir=_runtimes()))
     try:
-        environ = _environ(home)
+        environ = _environ(home, runtime)
         fleet = load_fleet(fleet_path)
         placement = place(fleet, ENVIRONMENT, environ)
         machines = here(placement, None, environ)
@@ -99,6 +101,7 @@ def set_stage(fleet_path: Path) -> Iterator[Stage]:
         yield Stage(fleet_path, home, folder, environ, plan.processes, build_graph(fleet))
     finally:
         shutil.rmtree(home)
+        shutil.rmtree(runtime)
 
 
 def wait_for_ports(stage: Stage, within_s: float) -> None:
@@ -118,10 +121,13 @@ def wait_for_ports(stage: Stage, within_s: float) -> None:
         time.sleep(0.25)
 
 
-def _environ(home: Path) -> dict[str, str]:
+def _runtimes() -> str:
+    """Return a folder in memory, as the one that a login gets is (`/run/user/UID`); else one on the disk."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else "/tmp"
+
+
+def _environ(home: Path, runtime: Path) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_OURS)}
-    runtime = home / "r"
-    runtime.mkdir(mode=0o700)
     return kept | {
         "XDG_STATE_HOME": str(home / "s"),
         "XDG_RUNTIME_DIR": str(runtime),
