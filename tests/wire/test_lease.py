@@ -45,6 +45,169 @@ def test_the_end_of_one_lease_closes_only_what_it_opened() -> None:
     assert strange.closed
 
 
+WAITERS = """
+import sys, threading, zmq, zmq.sugar.context, zmq.sugar.socket
+from argosy.wire import context
+inside = threading.Semaphore(0)
+make = {"own": zmq.Context, "lease": context}[sys.argv[1]]
+
+def timed(socket, milliseconds):
+    socket.rcvtimeo = milliseconds
+    return socket
+def polled(socket, *timeout):
+    poller = zmq.Poller()
+    poller.register(socket, zmq.POLLIN)
+    while True:
+        poller.poll(*timeout)
+def receive(socket):
+    while True:
+        try: socket.recv()
+        except zmq.Again: continue
+ways = {
+    "recv": lambda lease, socket: receive(socket),
+    "recv with a time-out": lambda lease, socket: receive(timed(socket, 50)),
+    "recv without waiting": lambda lease, socket: receive(timed(socket, 0)),
+    "recv_multipart": lambda lease, socket: socket.recv_multipart(),
+    "recv_json": lambda lease, socket: socket.recv_json(),
+    "poll": lambda lease, socket: socket.poll(),
+    "poller": lambda lease, socket: polled(socket),
+    "poller with a time-out": lambda lease, socket: polled(socket, 50),
+}
+def work(lease, way, told):
+    socket = lease.socket(zmq.PULL)
+    socket.bind("tcp://127.0.0.1:*")
+    inside.release()
+    try:
+        ways[way](lease, socket)
+    except Exception as error:
+        told.append((type(error).__name__, socket.closed))
+    finally:
+        socket.close(0)
+def send(lease, told):
+    with lease.socket(zmq.PUSH) as socket:  # that nobody takes from
+        inside.release()
+        try:
+            socket.send(b"")
+        except Exception as error:
+            told.append((type(error).__name__, socket.closed))
+for way in [*ways, "send"]:
+    lease, told = make(), []
+    job = (send, (lease, told)) if way == "send" else (work, (lease, way, told))
+    threads = [threading.Thread(target=job[0], args=job[1]) for _ in range(3)]
+    for thread in threads: thread.start()
+    for _ in threads: inside.acquire()
+    lease.term()
+    for thread in threads: thread.join()
+    print(way, told)
+"""
+
+
+def test_threads_that_wait_on_its_sockets_hear_of_its_end_as_of_an_own_context_s() -> None:
+    """They close their sockets themselves: closed under a thread that waits on it, it aborts the process."""
+    told = [
+        subprocess.run([sys.executable, "-c", WAITERS, kind], capture_output=True, text=True, timeout=60)
+        for kind in ("own", "lease")
+    ]
+    assert [done.returncode for done in told] == [0, 0], told[1].stderr
+    own, lease = (done.stdout for done in told)
+    assert own.count("('ContextTerminated', False)") == 27, own
+    assert lease == own
+
+
+@pytest.mark.parametrize("how", ["term", "destroy"])
+def test_a_signal_handler_may_end_the_lease_on_which_its_thread_waits(how: str) -> None:
+    code = f"""
+import os, signal, threading, zmq
+from argosy.wire import context
+lease = context()
+socket = lease.socket(zmq.PULL)
+port = socket.bind_to_random_port("tcp://127.0.0.1")
+signal.signal(signal.SIGUSR1, lambda *_: lease.{how}())
+threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+try:
+    socket.recv()
+except zmq.ContextTerminated:
+    print("told", socket.closed)
+context().socket(zmq.PULL).bind(f"tcp://127.0.0.1:{{port}}")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.returncode) == ("told True\n", 0), done.stderr
+
+
+def test_a_socket_closed_under_a_thread_that_waits_on_it_is_closed_by_that_thread() -> None:
+    """With pyzmq that may abort the process."""
+    code = """
+import threading, zmq
+from argosy.wire import context
+def work():
+    try:
+        while True:
+            try: socket.recv()
+            except zmq.Again: continue
+    except zmq.ZMQError:
+        print("heard", flush=True)
+for milliseconds in (-1, 50):
+    lease = context()
+    socket = lease.socket(zmq.REP)
+    port = socket.bind_to_random_port("tcp://127.0.0.1")
+    socket.rcvtimeo = milliseconds
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not socket._lease_usage.depth: pass
+    socket.close()
+    if milliseconds > 0: lease.socket(zmq.REP).bind(f"tcp://127.0.0.1:{port}")
+    lease.term()
+    thread.join()
+    print(socket.closed)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout.split() == ["heard", "True"] * 2, done.stderr
+
+
+def test_a_socket_whose_owner_lives_and_does_not_close_it_is_closed_at_last() -> None:
+    lease, is_opened, may_go = context(), threading.Event(), threading.Event()
+    opened: list[zmq.Socket[bytes]] = []
+
+    def own() -> None:
+        opened.append(lease.socket(zmq.PULL))
+        is_opened.set()
+        assert may_go.wait(30)
+
+    thread = threading.Thread(target=own)
+    thread.start()
+    assert is_opened.wait(30)
+    lease.term()
+    assert opened[0].closed
+    with pytest.raises(zmq.ContextTerminated):
+        opened[0].recv()
+    may_go.set()
+    thread.join(30)
+
+
+def test_what_is_received_and_when_it_is_given_up_is_pyzmq_s() -> None:
+    with context() as lease, lease.socket(zmq.PAIR) as left, lease.socket(zmq.PAIR) as right:
+        right.connect(f"tcp://127.0.0.1:{left.bind_to_random_port('tcp://127.0.0.1')}")
+        left.rcvtimeo = 30_000
+        right.send_multipart([b"one", b"two"])
+        assert left.recv_multipart() == [b"one", b"two"]
+        right.send(b"x" * 100_000, copy=False)
+        assert left.recv(copy=False).bytes == b"x" * 100_000
+        buffer = bytearray(5)
+        right.send_string("hello")
+        assert (left.recv_into(buffer), bytes(buffer)) == (5, b"hello")
+        left.rcvtimeo = 20
+        began_s = time.monotonic()
+        with pytest.raises(zmq.Again):
+            left.recv()
+        assert time.monotonic() - began_s >= 0.02
+        with pytest.raises(zmq.Again):
+            left.recv(zmq.DONTWAIT)
+        poller = zmq.Poller()
+        poller.register(left, zmq.POLLIN)
+        poller.register(right, zmq.POLLOUT)
+        assert poller.poll(30_000) == [(right, zmq.POLLOUT)]
+
+
 def test_term_does_not_wait_for_a_message_that_nobody_takes() -> None:
     lease = context()
     push = lease.socket(zmq.PUSH)

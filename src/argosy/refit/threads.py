@@ -106,7 +106,7 @@ def _find(file: PythonFile) -> list[Group]:
 def _starts(file: PythonFile) -> Iterator[tuple[Scope, str, int]]:
     """Yield each function that a thread begins with: its group, its name, the line that hands it over."""
     for call, scope in file.nodes(ast.Call):
-        for target in find_targets(file, call, scope):
+        for target in _targets(file, call, scope):
             yield from _entry(target, scope, call.lineno)
     for cls, scope in file.nodes(ast.ClassDef):
         origins = [file.origin(base, scope) for base in cls.bases]
@@ -121,7 +121,7 @@ def _starts(file: PythonFile) -> Iterator[tuple[Scope, str, int]]:
             yield owner, node.name, node.lineno
 
 
-def find_targets(file: PythonFile, call: ast.Call, scope: Scope) -> Iterator[ast.expr]:
+def _targets(file: PythonFile, call: ast.Call, scope: Scope) -> Iterator[ast.expr]:
     """Yield the functions that a call hands to another thread."""
     func = call.func
     origin = file.origin(func, scope)

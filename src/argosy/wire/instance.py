@@ -16,7 +16,8 @@ import zmq
 import zmq.sugar.socket
 from zmq.sugar.context import Context as _Context
 
-from argosy.wire.lease import note_binds, shared_context
+from argosy.wire.ending import End, close_all
+from argosy.wire.lease import endpoints_of, enlist, shared_context
 from argosy.wire.port import wait_free
 
 _lock = threading.Lock()
@@ -29,6 +30,7 @@ class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patch
 
     closed: bool
     _bound: set[str]
+    _end: End
     _pid: int
     _shared: _Context[Any]
 
@@ -37,13 +39,14 @@ class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patch
         super().__init__(shadow=shared)
         self.__dict__["_shared"] = shared
         self.__dict__["_bound"] = set[str]()
+        self.__dict__["_end"] = End()
         self.__dict__["_pid"] = os.getpid()
 
     def socket(self, *args: Any, **options: Any) -> Any:
         """Open a socket as `zmq.Context.socket` does; raises ZMQError(ENOTSUP) when this has ended."""
         opened = super().socket(*args, **options)
         if isinstance(opened, zmq.sugar.socket.Socket):
-            note_binds(opened, self._bound)
+            enlist(opened, self._bound, self._end)
             self._shared._add_socket(opened)  # which is asked at the end whether all are closed
         return opened
 
@@ -63,13 +66,12 @@ class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patch
             return
         self.closed = True
         if self._pid == os.getpid():
-            for opened in list(self._sockets):
-                opened.close(linger)
+            self._end.come()
+            close_all(list(self._sockets), linger)
             self._free()
 
     def _free(self) -> None:
-        still = {socket.get(zmq.LAST_ENDPOINT).decode() for socket in self._sockets if not socket.closed}
-        wait_free(self._bound - still)
+        wait_free(self._bound - endpoints_of(list(self._sockets)))
 
 
 def share_instance() -> None:

@@ -3,7 +3,8 @@
 A context has an I/O thread, a reaper thread and descriptors; a process needs one. Old code,
 however, terminates what it made: `term()` on a shared context would wait for the sockets of
 strangers, for ever. So `context()` returns a lease that looks like a context and whose
-`term()`, `destroy()` and `with` close what was opened through it, and nothing else.
+`term()`, `destroy()` and `with` close what was opened through it, and nothing else; other threads
+that are on these sockets learn of it as libzmq tells them (see `argosy.wire.ending`).
 
 After a fork the context is dropped in the child: its I/O thread does not exist there, and
 sends through it would vanish without an error.
@@ -16,7 +17,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final
 
@@ -24,12 +25,14 @@ import zmq
 import zmq.sugar.context
 import zmq.sugar.socket
 
-from argosy.wire.port import wait_free, wait_until
+from argosy.wire.ending import End, attend, attending, close_all, is_left_to_user
+from argosy.wire.port import wait_free
 
 # Not by `zmq.Context`: this module may be loaded while a test has that patched.
 _RealContext = zmq.sugar.context.Context
 _RealSocket = zmq.sugar.socket.Socket
 _lock = threading.Lock()
+_enlisting = threading.RLock()  # a signal handler may end a lease while its thread opens a socket
 _shared: dict[type, zmq.Context[Any]] = {}
 # Contexts inherited through a fork are kept referenced: collecting one would try to close it.
 _inherited: list[zmq.Context[Any]] = []
@@ -57,8 +60,8 @@ def _shared_of(kind: type[zmq.Context[Any]]) -> zmq.Context[Any]:
 
 
 def _drop_after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # another thread may have held it at the fork
+    global _lock, _enlisting
+    _lock, _enlisting = threading.Lock(), threading.RLock()  # another thread may have held them at the fork
     _inherited.extend(_shared.values())
     _shared.clear()
     _held.clear()
@@ -119,22 +122,26 @@ def _wait_for_ours(address: str) -> bool:
     """
     endpoint, holder = _held.get(_port_of(address) or 0, ("", None))
     socket = holder() if holder is not None else None
-    if not endpoint or not (socket is None or socket.closed):
+    if not endpoint or not (socket is None or socket.closed or is_left_to_user(socket)):
         return False
     return wait_free([endpoint])
 
 
 @functools.cache
 def _noting(kind: Any) -> type[zmq.Socket[Any]]:
-    """Return the class of sockets that note what they bind, to wait at the end until it is free again."""
+    """Return the class of sockets that notice the end of their lease, and note what they bind.
+
+    What they bind is waited for at the end until it is free again.
+    """
+    attentive = attending(kind)
 
     def bind(self: zmq.Socket[Any], address: str) -> Any:
         try:
-            result = kind.bind(self, address)
+            result = attentive["bind"](self, address)
         except zmq.ZMQError as error:
             if error.errno != zmq.EADDRINUSE or not _wait_for_ours(address):
                 raise
-            result = kind.bind(self, address)
+            result = attentive["bind"](self, address)
         last = self.get(zmq.LAST_ENDPOINT)
         assert isinstance(last, bytes)
         self.__dict__["_lease_bound"].add(last.decode())
@@ -143,29 +150,21 @@ def _noting(kind: Any) -> type[zmq.Socket[Any]]:
         return result
 
     bind.__doc__ = kind.bind.__doc__
-    return _derived(kind, {"bind": bind})
-
-
-@functools.cache
-def _ended(kind: Any) -> type[zmq.Socket[Any]]:
-    """Return the class of sockets whose context has ended under them: they can only be closed."""
-
-    def refuse(self: zmq.Socket[Any], *_args: Any, **_named: Any) -> Any:
-        raise zmq.ContextTerminated()
-
-    return _derived(kind, dict.fromkeys(("bind", "connect", "poll", "recv", "send"), refuse))
-
-
-def _derived(kind: Any, members: dict[str, Any]) -> type[zmq.Socket[Any]]:
     shown = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "_repr_cls": "zmq.Socket"}
-    return type(kind.__name__, (kind,), {**shown, **members})
+    return type(kind.__name__, (kind,), {**shown, **attentive, "bind": bind})
 
 
-def note_binds(opened: zmq.Socket[Any], bound: set[str]) -> None:
-    """Let a socket add what it binds to `bound`, and wait for ports that closed ones still hold."""
+def enlist(opened: zmq.Socket[Any], bound: set[str], end: End) -> None:
+    """Let a socket notice `end`, add what it binds to `bound`, and wait for ports that closed ones hold."""
     opened.__dict__["_lease_bound"] = bound
+    attend(opened, end)
     made: Any = type(opened)
     object.__setattr__(opened, "__class__", _noting(made))
+
+
+def endpoints_of(sockets: Iterable[zmq.Socket[Any]]) -> set[str]:
+    """Return what sockets that are still open have bound or connected last."""
+    return {str(each.get_string(zmq.LAST_ENDPOINT)) for each in sockets if not each.closed}
 
 
 class Lease:
@@ -175,6 +174,7 @@ class Lease:
         self._context = shared
         self._sockets: weakref.WeakSet[zmq.Socket[Any]] = weakref.WeakSet()
         self._bound: set[str] = set()
+        self._end = End()
         self._closed = False
         self._pid = os.getpid()
 
@@ -191,44 +191,46 @@ class Lease:
             raise zmq.ZMQError(zmq.ENOTSUP)
         if self._pid != os.getpid():  # the lease was inherited through a fork
             self._context, self._pid = _shared_of(type(self._context)), os.getpid()
-            self._sockets, self._bound = weakref.WeakSet(), set()
+            self._sockets, self._bound, self._end = weakref.WeakSet(), set(), End()
         if socket_class is not None:  # a test that patches `socket` sees the arguments it was given
             options["socket_class"] = socket_class
         opened: zmq.Socket[Any] = self._context.socket(socket_type, **options)
         if isinstance(opened, _RealSocket):
-            self._sockets.add(opened)
-            opened.__dict__["_lease_thread"] = threading.current_thread()
-            note_binds(opened, self._bound)
+            enlist(opened, self._bound, self._end)
+            with _enlisting:
+                if self.closed:  # meanwhile, by another thread
+                    opened.close(0)
+                    raise zmq.ZMQError(zmq.ENOTSUP)
+                self._sockets.add(opened)
         return opened
 
     def term(self) -> None:
-        """Close what this lease opened, and wait until its ports can be bound again (1 s at most).
+        """End this lease: wake who waits on its sockets, close them, and wait until their ports are free.
 
-        What another thread opened is that thread's to close, as it was with an own context: its next
-        operation raises ContextTerminated, and it is waited for as long. To close it while it is used there
-        would end the process.
+        Threads that are alive and used a socket last have 1 s to close it their own way, as they hear
+        `ContextTerminated` from its next operation on; then it is closed. The ports have 1 s too.
         """
-        self._end(_is_ours, None)
+        self._finish(None, is_asked=True)
 
     def destroy(self, linger: int | None = None) -> None:
-        """Close what this lease opened with the given linger in milliseconds, default each socket's own."""
-        self._end(lambda _: True, linger)
+        """Close what this lease opened with the given linger in milliseconds, default each socket's own.
 
-    def _end(self, is_closed_here: Callable[[zmq.Socket[Any]], bool], linger: int | None) -> None:
+        A socket on which another thread waits is closed by that thread, once it was woken.
+        """
+        self._finish(linger, is_asked=False)
+
+    def _finish(self, linger: int | None, *, is_asked: bool) -> None:
         global _were_ended
-        if self._closed:
-            return
-        self._closed = _were_ended = True
+        with _enlisting:
+            if self._closed:
+                return
+            self._closed = _were_ended = True
+            opened = list(self._sockets)
         if self._pid != os.getpid():
             return
-        for opened in [each for each in self._sockets if not each.closed]:
-            if is_closed_here(opened):
-                opened.close(linger)
-            else:
-                made: Any = type(opened)
-                object.__setattr__(opened, "__class__", _ended(made))
-        wait_until(lambda: all(opened.closed for opened in list(self._sockets)))
-        wait_free(self._bound)
+        self._end.come()
+        close_all(opened, linger, is_asked=is_asked)
+        wait_free(self._bound - endpoints_of(opened))
 
     def __del__(self) -> None:
         """A context that was collected delivered what its closed sockets had still to send."""
@@ -250,9 +252,3 @@ class Lease:
     def __repr__(self) -> str:
         state = "ended" if self._closed else f"{len(self._sockets)} sockets"
         return f"<argosy.wire lease, {state}>"
-
-
-def _is_ours(opened: zmq.Socket[Any]) -> bool:
-    """Return whether a lease's socket was opened by this thread, or by one that is no more."""
-    maker: threading.Thread = opened.__dict__["_lease_thread"]
-    return maker is threading.current_thread() or not maker.is_alive()

@@ -100,6 +100,12 @@ MIGRATED = {
         "        if self.c and not self.c.closed:\n"
         "            self.c.term()\n",
     ),
+    "whose end is waited for": (
+        "import select, zmq\nc = zmq.Context()\ntry: select.select([], [], [])\n"
+        "except zmq.ContextTerminated: pass\n",
+        "import select, zmq\nimport argosy.wire\nc = @()\ntry: select.select([], [], [])\n"
+        "except zmq.ContextTerminated: pass\n",
+    ),
     "imported twice": (
         "import zmq\nimport os\nimport zmq\nc = zmq.Context()\n",
         "import zmq\nimport os\nimport zmq\nimport argosy.wire\nc = @()\n",
@@ -143,7 +149,11 @@ REFUSED = {
     "try: import multiprocess as mp\nexcept ImportError: import multiprocessing as mp\n"
     "import zmq\nc = zmq.Context()\n": "forks",
     "import zmq\nc = zmq.Context()\nc.socket(1).bind('inproc://a')\n": "inproc",
-    "import zmq\nc = zmq.Context()\ntry: f()\nexcept zmq.ContextTerminated: pass\n": "ContextTerminated",
+    "import zmq\nc = zmq.Context()\nzmq.proxy(c.socket(1), c.socket(2))\n": "does not hear",
+    "import zmq\nfrom zmq import select as wait\nc = zmq.Context()\nwait([c.socket(1)], [], [])\n": "`wait`",
+    "import zmq\ns = zmq.Context().socket(1)\nwatch(s.FD)\n": "`s.FD`",
+    "import zmq\ns = zmq.Context().socket(1)\nwatch(s.get(zmq.FD))\n": "`zmq.FD`",
+    "import zmq\nfrom zmq.eventloop.zmqstream import ZMQStream\nc = zmq.Context()\n": "zmq.eventloop",
     "import zmq\nc = zmq.Context()\nhelp(c)\n": "handed to a call",
     "import zmq\ndef f():\n    return zmq.Context()\n": "returned",
     "import zmq\ndef f():\n    c = zmq.Context()\n    return c, 1\n": "tuple",
@@ -217,6 +227,9 @@ KEPT = SERVER.replace("socket = self", "self.socket = self").replace("    socket
 DERIVED = "class Server(threading.Thread):"
 
 
+JOINED = "        self.thread.join()\n        self.context.term()\n"
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -229,24 +242,10 @@ DERIVED = "class Server(threading.Thread):"
         KEPT,
         INNER,
         INNER.replace("input()", "print(','.join(names))"),
-    ],
-)
-def test_a_thread_that_the_end_of_its_context_ends_keeps_an_own_one(source: str) -> None:
-    outcome = refit(source)
-    assert outcome.migrated == ()
-    assert "is what ends the thread of" in outcome.refused[0].reason
-
-
-JOINED = "        self.thread.join()\n        self.context.term()\n"
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
         SERVER.replace("        self.context.term()\n        self.thread.join()\n", JOINED),
         SERVER.replace("self.context.term()", "self.wait()\n        self.context.term()")
         + "\n    def wait(self):\n        self.thread.join(timeout=5)\n",
-        SERVER.replace("self.context.term()", "self.context.destroy(0)"),  # that closes the sockets itself
+        SERVER.replace("self.context.term()", "self.context.destroy(0)"),  # that closes the sockets too
         SERVER.replace("        self.context.term()\n", ""),
         KEPT.replace("self.context.term()", "self.socket.close()\n        self.context.term()"),
         KEPT.replace("            self.socket.close()", "            pass"),  # its `term()` never returned
@@ -254,7 +253,7 @@ JOINED = "        self.thread.join()\n        self.context.term()\n"
         INNER.replace("input()", "thread.join()"),
     ],
 )
-def test_a_thread_that_ends_before_may_have_a_lease(source: str) -> None:
+def test_a_thread_that_its_context_s_end_ends_may_have_a_lease(source: str) -> None:
     outcome = refit(source)
     assert (len(outcome.migrated), outcome.refused) == (1, ())
 

@@ -25,6 +25,7 @@ from argosy.agent.compat.ports import free_port
 from argosy.agent.compat.post import Post, current_post, leave_post, take_post
 from argosy.agent.compat.reading import Readers
 from argosy.agent.compat.work import Stage, Work
+from argosy.wire.ending import close_all
 from argosy.wire.lease import Lease, context
 
 _SLOT: Final = "_argosy"
@@ -238,11 +239,10 @@ class Core:
 
     def close(self) -> None:
         """Close what the base opened for the agent."""
-        for each in self.sockets.values():
-            if isinstance(each, zmq.Socket) and not each.closed:
-                each.close(0)
         if self.lease is not None:
-            self.lease.term()
+            self.lease.destroy()
+        # What the agent has put in their place need not be of the lease.
+        close_all([each for each in self.sockets.values() if isinstance(each, zmq.Socket)], 0)
 
 
 class Once:

@@ -19,7 +19,6 @@ import msgspec
 from argosy.refit.rewrite.adding import has_import, import_behind
 from argosy.refit.rewrite.change import Change, replaced
 from argosy.refit.rewrite.elsewhere import find_function, parameter_of
-from argosy.refit.rewrite.ending import find_ended
 from argosy.refit.rewrite.forking import FORKS, forks
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Refusal, Site, View
@@ -40,10 +39,10 @@ _OTHERS: Final = {
 # Words in a file that make a shared context another thing than an own one.
 _REFUSED_FILES: Final = (
     (b"inproc:", "inproc addresses are private to an own context"),
-    (b"ETERM", "it waits for the context's end (ETERM), which a lease does not tell its sockets"),
-    (b"ContextTerminated", "it waits for ContextTerminated, which a lease does not tell its sockets"),
     (b"AFFINITY", "it chooses among the I/O threads of its context"),
 )
+# What waits on sockets within libzmq, or by their descriptors: it does not hear of a lease's end.
+_DEAF: Final = frozenset({"FD", "device", "proxy", "proxy_steerable", "select", "zmq_poll"})
 
 
 class Contexts(msgspec.Struct, frozen=True):
@@ -143,12 +142,17 @@ def _import_reason(view: View) -> str:
                 return "it uses zmq.asyncio beside its context"
             if any(module.startswith("zmq.green") for module in modules):
                 return "it uses gevent's zmq"
+            if any(module.startswith(("zmq.devices", "zmq.eventloop")) for module in modules):
+                return (
+                    "it waits on sockets by zmq.devices or zmq.eventloop, which do not hear of a lease's end"
+                )
     return FORKS if forks(view) else ""
 
 
 def _use_reason(view: View) -> str:
     """Return what is done to the class or the module `zmq` that a lease would not take part in."""
     names = {name for (name, _), pairs in view.imports.items() if any(t == CALLEE for _, t in pairs)}
+    deaf = {name for (name, _), pairs in view.imports.items() if any(_is_of_deaf(t) for _, t in pairs)}
     for node in view.nodes:
         if _may_be_class(node, names) and view.resolve(node) == CALLEE:
             around = view.parents[node]
@@ -158,6 +162,8 @@ def _use_reason(view: View) -> str:
                 return "it makes a class of its own from zmq.Context"
             if isinstance(around, ast.Call) and flow.dotted(around.func) in ("isinstance", "issubclass"):
                 return "it asks what is a zmq.Context, and a lease is none"
+        elif _is_deaf(view, node, deaf):
+            return f"it waits on sockets by `{ast.unparse(node)}`, which does not hear of a lease's end"
         elif isinstance(node, ast.Attribute) and node.attr == "context" and _ends_through_socket(view, node):
             return "it ends a context by way of a socket, and that one is the process's"
     return ""
@@ -167,6 +173,22 @@ def _may_be_class(node: ast.AST, names: set[str]) -> TypeGuard[ast.Attribute | a
     if isinstance(node, ast.Attribute):
         return node.attr == "Context"
     return isinstance(node, ast.Name) and node.id in names
+
+
+def _is_of_deaf(target: str) -> bool:
+    module, _, name = target.rpartition(".")
+    return module.partition(".")[0] == "zmq" and name in _DEAF
+
+
+def _is_deaf(view: View, node: ast.AST, names: set[str]) -> TypeGuard[ast.Attribute | ast.Name]:
+    """Return whether a name means a way to wait on sockets that a lease's end does not reach."""
+    if isinstance(node, ast.Attribute):
+        if node.attr not in _DEAF:
+            return False
+        return _is_of_deaf(view.resolve(node)) or (
+            node.attr == "FD" and flow.dotted(node.value) in _sockets(view)
+        )
+    return isinstance(node, ast.Name) and node.id in names and _is_of_deaf(view.resolve(node))
 
 
 def _ends_through_socket(view: View, node: ast.Attribute) -> bool:
@@ -201,7 +223,7 @@ class _Site:
 
     def reason(self) -> str:
         """Return why the call stays, empty when it may go."""
-        return self._callee() or self._arguments() or self._patches() or self._value(self.call) or self._end()
+        return self._callee() or self._arguments() or self._patches() or self._value(self.call)
 
     def _callee(self) -> str:
         target = self.view.resolve(self.call.func)
@@ -233,11 +255,6 @@ class _Site:
         root = flow.dotted(self.call.func).partition(".")[0]
         where = self.index.patched(self.view.path, root)
         return f"`{where}` puts something else in the place of `{root}` in this module" if where else ""
-
-    def _end(self) -> str:
-        """Return the thread that nothing but the context's end ends."""
-        name = find_ended(self.view.file, self.call)
-        return f"its end is what ends the thread of `{name}`, which a lease does not tell it" if name else ""
 
     def _value(self, node: ast.expr) -> str:
         """Return why the value of `node` may not be a lease, by where it goes."""

@@ -22,7 +22,7 @@ from argosy.refit.rule import Case, Rule
 from argosy.refit.sockets import find_sockets
 
 # What shows that its file takes more of a context than sockets and an end; the refit looks closer.
-_MORE = (b"inproc:", b"ETERM", b"ContextTerminated", b"AFFINITY", b"os.fork", b"multiprocessing")
+_MORE = (b"inproc:", b"AFFINITY", b"os.fork", b"multiprocessing")
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
