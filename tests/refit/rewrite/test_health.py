@@ -141,7 +141,48 @@ def test_what_stays_is_as_it_was_to_the_byte(newline: str, indent: str, encoding
 GIVEN = agent().replace(
     'super().__init__("A", port)', 'super().__init__("A", port, health_check_port=HEALTH)'
 )
+
+
+def payload(*lines: str, more: str = "", jobs: str = "[]") -> str:
+    """Return an agent whose payload has these lines, and that says `said` under `more`."""
+    body = "".join(f"        {line}\n" for line in lines)
+    text = agent(MADE, START, LOOP, f"\n    def _get_health_status(self):\n{body}", CLEANUP)
+    return text.replace("self.jobs = []", f"self.jobs = {jobs}") + more
+
+
 MIGRATED = {
+    "a payload that looks into what it knows": payload(
+        "with self.lock:",
+        "    found = {n: str(w).lower() for n, w in self.jobs.items()}",
+        "found['first'] = self.jobs.get('a', 0)",
+        "found['all'] = sorted(self.jobs, key=lambda name: len(name))",
+        "found['words'] = ', '.join(map(str, self.jobs))",
+        "found['since'[:1]] = self.begun.isoformat() if self.begun else None",
+        "total = 0",
+        "for each in self.jobs.values():",
+        "    total += 1",
+        "return {'total': total, 'queued': self.q.qsize(), 'jobs': found, 'pool': self._pool()}",
+        jobs="{}\n        self.lock = threading.Lock()\n        self.begun = None\n"
+        "        self.q = queue.Queue()",
+        more="\n    def _pool(self):\n        return {'idle': self.idle}\n\n    @property\n"
+        "    def idle(self):\n        return not self.jobs\n\n    def begin(self):\n"
+        "        self.begun = datetime.now()\n",
+    ).replace("import time\n", "import queue\nimport time\nfrom datetime import datetime\n"),
+    "a payload of a package that may be absent": payload(
+        "return {'load': psutil.cpu_percent() if psutil else None}"
+    ).replace(
+        "import time\n", "import time\ntry:\n    import psutil\nexcept ImportError:\n    psutil = None\n"
+    ),
+    "a payload that says what the standard says": payload(
+        "up = time.time() - self.start_time",
+        "return {'status': 'ok', 'name': self.name, 'uptime': up, 'pid': os.getpid(), 'reason': f'{up}',"
+        " 'more': {'failed': 3}}",
+    )
+    .replace("import time\n", "import os\nimport time\n")
+    .replace(
+        'super().__init__("A", port)\n',
+        'self.start_time = time.time()\n        super().__init__("A", port)\n        self.name = "A"\n',
+    ),
     "the base's own socket, which stays to be closed": agent(""),
     "a port that is handed to the base, too": "HEALTH = 6000\n"
     + GIVEN.replace("{self.health_port}", "{HEALTH}"),
@@ -323,6 +364,7 @@ def test_gives_way(source: str) -> None:
     assert "def _get_health_status" in text
 
 
+LAST = "said = {}\n                    if said == b'shutdown':\n                        break"
 RUN = "\n    def run(self):\n        print('up')\n        {}\n        print('down')\n"
 WAITS = "`run` waits for its thread before it is told to end, which may be what keeps the process alive"
 REFUSED = {
@@ -352,6 +394,29 @@ REFUSED = {
     "2: the payload asks others": (
         agent().replace("len(self.jobs)", "self.peer.ask()"),
         "its payload does more than look: it calls `self.peer.ask`",
+    ),
+    "1: it ends when it is told to": (
+        agent().replace("_ = self.health_socket.recv()", LAST.format("self.health_socket.recv()")),
+        "it does more than answer: `if self.health_socket.poll(100, zmq.POLLIN):`",
+    ),
+    "1: it answers once": (
+        agent().replace("                time.sleep(0.1)\n", "                break\n"),
+        "its loop ends with its first turn",
+    ),
+    "1: its condition is about a request": (
+        agent()
+        .replace("while self.running:", "while said != b'shutdown':")
+        .replace("_ = self.health_socket.recv()", "said = self.health_socket.recv()")
+        .replace('        logging.info("health loop")\n', "        said = b''\n"),
+        "it does more than answer: `while said != b'shutdown':`",
+    ),
+    "1: it takes from a queue": (
+        agent().replace("                time.sleep(0.1)\n", "                job = self.q.get()\n"),
+        "it does more than answer: it calls `self.q.get`",
+    ),
+    "1: it polls something else": (
+        agent().replace("                time.sleep(0.1)\n", "                got = self.consumer.poll(1)\n"),
+        "it does more than answer: it calls `self.consumer.poll`",
     ),
     "3: another payload": (
         agent().replace("found = self._get_health_status()\n", 'found = {"status": "ok", "uptime": 1}\n'),

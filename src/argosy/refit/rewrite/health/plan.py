@@ -12,9 +12,10 @@ import msgspec
 from argosy.refit.health.loops import HealthLoop, find_health_loops, socket_type
 from argosy.refit.rewrite.change import Change
 from argosy.refit.rewrite.health.handing import hand_port
+from argosy.refit.rewrite.health.keys import taken_reason
 from argosy.refit.rewrite.health.orphans import orphaned
 from argosy.refit.rewrite.health.privacy import privacy_reason
-from argosy.refit.rewrite.health.purity import purity_reason, taken_key
+from argosy.refit.rewrite.health.purity import loop_reason, purity_reason
 from argosy.refit.rewrite.health.removal import Leftover, Removal
 from argosy.refit.rewrite.health.responder import answer_reason, responder_reason
 from argosy.refit.rewrite.health.standard import (
@@ -63,7 +64,7 @@ def plan_health(view: View, index: Index) -> Loops:
 
 def _loop(view: View, index: Index, loop: HealthLoop) -> list[Change] | str:
     """Return the changes that take one loop away, or the first condition that does not hold."""
-    if reason := responder_reason(loop):
+    if reason := responder_reason(loop) or loop_reason(view, loop):
         return _fails(1, reason)
     scope = loop.function.parent
     owner = scope.node if scope is not None else None
@@ -72,10 +73,10 @@ def _loop(view: View, index: Index, loop: HealthLoop) -> list[Change] | str:
     namesakes = [node for node in view.nodes if isinstance(node, ast.ClassDef) and node.name == owner.name]
     if len(namesakes) > 1 or view.function(owner) is not None:
         return _fails(6, f"`{owner.name}` is defined more than once, or inside a function")
-    if reason := purity_reason(view, owner):
+    if reason := purity_reason(view, index, owner):
         return _fails(2, reason)
-    if key := taken_key(owner):
-        return _fails(7, f"its payload says `{key}`, which the standard says of its own")
+    if reason := taken_reason(view, owner):
+        return _fails(7, reason)
     standard = find_standard(view, index, owner)
     if isinstance(standard, str):
         return _fails(7, standard)

@@ -1,160 +1,287 @@
-"""A payload that may be asked at any time and by any thread: it looks, and changes nothing."""
+"""A payload that may be asked at any time and by any thread: it looks, and changes nothing.
+
+What is called has to be known by what it is called on: `get` of a dict looks, that of a queue takes.
+Operators, and attributes of what is not made in the file, are taken to look.
+"""
 
 from __future__ import annotations
 
 import ast
+import sys
+from collections.abc import Iterator
 from typing import Final
 
-from argosy.refit.addresses.shapes import last_name, text_of
-from argosy.refit.health.payloads import HOOK, is_super, own_nodes
+from argosy.refit.health.loops import HealthLoop
+from argosy.refit.health.payloads import HOOK, is_super
+from argosy.refit.rewrite.elsewhere import view_of
+from argosy.refit.rewrite.health.kinds import FIXED, LASTING, LOOKS, Kinds
 from argosy.refit.rewrite.health.responder import is_log
-from argosy.refit.rewrite.view import Function, View
+from argosy.refit.rewrite.health.standard import method_of
+from argosy.refit.rewrite.index import Index
+from argosy.refit.rewrite.view import View
+from argosy.refit.sockets import RECEIVERS
 from argosy.source import flow
 
-# What the standard says under these names is not what an agent would.
-TAKEN: Final = frozenset(
-    {"since", "loop_lag_ms", "in_flight", "handled", "failed", "rss_bytes", "status_word", "needs", "wants"}
+# By what they do with their arguments: nothing but look, go through them, or call the first one.
+_PLAIN: Final = frozenset(
+    "len str int float bool round abs range hasattr getattr isinstance type repr id".split()  # noqa: SIM905
 )
+_THROUGH: Final = frozenset(
+    "sum any all max min sorted list dict set tuple frozenset enumerate zip".split()  # noqa: SIM905
+)
+_CALLING: Final = frozenset({"map", "filter"})
+_MODULES: Final = ("datetime.", "platform.", "math.", "os.path.")
 _FUNCTIONS: Final = frozenset(
     (  # noqa: SIM905
-        "len str int float bool round sum any all max min sorted list dict set tuple hasattr getattr"
-        " isinstance type abs enumerate zip range map filter repr id"
+        "time.time time.time_ns time.monotonic time.monotonic_ns time.perf_counter time.process_time"
+        " time.strftime time.strptime time.localtime time.gmtime time.mktime time.ctime time.asctime"
+        " psutil.cpu_percent psutil.cpu_count psutil.cpu_freq psutil.cpu_times psutil.virtual_memory"
+        " psutil.swap_memory psutil.disk_usage psutil.disk_partitions psutil.disk_io_counters"
+        " psutil.net_io_counters psutil.boot_time psutil.pids psutil.pid_exists psutil.process_iter"
+        " psutil.Process psutil.getloadavg"
+        " torch.cuda.is_available torch.cuda.device_count torch.cuda.current_device"
+        " torch.cuda.get_device_name torch.cuda.utilization"
+        " torch.cuda.get_device_properties torch.cuda.get_device_capability torch.cuda.mem_get_info"
+        " torch.cuda.memory_allocated torch.cuda.max_memory_allocated torch.cuda.memory_reserved"
+        " torch.cuda.max_memory_reserved torch.cuda.memory_cached torch.cuda.memory_stats"
+        " uuid.uuid4 os.getpid os.getenv os.getloadavg os.cpu_count os.environ.get"
+        " threading.active_count threading.current_thread threading.get_ident socket.gethostname json.dumps"
     ).split()
 )
-_MODULES: Final = tuple(
-    (  # noqa: SIM905
-        "time. datetime. psutil. platform. math. torch.cuda. os.path. uuid. os.getpid os.environ.get"
-        " os.getenv threading.active_count threading.current_thread socket.gethostname json.dumps"
-    ).split()
-)
-_CHANGING: Final = ("time.sleep", "torch.cuda.empty_cache", "torch.cuda.set", "psutil.test")
-# Methods that look, whatever they are called on.
-_LOOKS: Final = frozenset(
-    (  # noqa: SIM905
-        "get items keys values copy isoformat total_seconds strftime is_alive is_set qsize empty count index"
-        " lower upper strip split join format timestamp startswith endswith union difference locked getvalue"
-    ).split()
-)
+_IMPORTED: Final = sys.stdlib_module_names | {"psutil", "torch"}
 _GROWS: Final = frozenset({"update", "append", "extend", "add", "setdefault", "sort"})
+_GOES_THROUGH: Final = frozenset({"join", "update", "extend", "union", "difference", "intersection"})
+_CALLED: Final = frozenset({"key", "default", "cls"})
+_OPERATORS: Final = frozenset(
+    (  # noqa: SIM905
+        "len str repr bool int float iter next getitem contains eq ne lt le gt ge add sub mul truediv format"
+        " hash getattr getattribute"
+    ).split()
+)
+_NEVER: Final = (
+    *(ast.Global, ast.Nonlocal, ast.Delete, ast.Await, ast.Yield, ast.YieldFrom, ast.AsyncFor, ast.AsyncWith),
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
+)
 _DEEP: Final = 5
 
 
-def purity_reason(view: View, owner: ast.ClassDef) -> str:
-    """Return what the payload of a class does besides looking; empty for nothing, or for the base's own."""
-    return _method_reason(view, owner, HOOK, 0)
+def purity_reason(view: View, index: Index, owner: ast.ClassDef) -> str:
+    """Return what the payload of a class, or of one that derives from it, does besides looking.
 
-
-def taken_key(owner: ast.ClassDef) -> str:
-    """Return a key of a class's payload that the standard says itself, about something else."""
-    method = _own(owner, HOOK)
-    keys: set[str] = set()
-    for node in own_nodes(method) if method is not None else ():
-        if isinstance(node, ast.Dict):
-            keys |= {text_of(key) for key in node.keys}
-        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-            keys.add(text_of(node.slice))
-    return min(keys & TAKEN, default="")
-
-
-def _method_reason(view: View, owner: ast.ClassDef, name: str, depth: int) -> str:
-    method = _own(owner, name)
-    if method is None:
-        return "" if name == HOOK else f"its payload calls `{name}`, which is not in its class"
-    if isinstance(method, ast.AsyncFunctionDef) or method.decorator_list or depth > _DEEP:
-        return f"its payload `{name}` is a coroutine, decorated, or calls too deep"
-    for node in own_nodes(method):
-        if reason := _node_reason(view, owner, method, node, depth):
-            return f"its payload does more than look: {reason}"
+    Empty for nothing, or for the base's own.
+    """
+    look = _Look(view)
+    if reason := look.method(owner, HOOK, 0):
+        return reason
+    for name in sorted(index.derived(owner.name)):
+        for home in sorted(index.homes(name)):
+            there = view if home == view.path else view_of(home, index.files[home])
+            if there is not None and (reason := _override_reason(there, name, look.asked)):
+                return f"in `{name}`, which derives from it, {reason}"
     return ""
 
 
-def _node_reason(view: View, owner: ast.ClassDef, method: Function, node: ast.AST, depth: int) -> str:
-    """Return what one node of a payload changes or may change."""
-    if isinstance(node, ast.Global | ast.Nonlocal | ast.Delete | ast.Await | ast.Yield | ast.YieldFrom):
-        return f"`{name_of(node)}`"
-    if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+def _override_reason(view: View, name: str, asked: set[str]) -> str:
+    """Return what a class's own methods of some names do besides looking."""
+    for node in view.tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            own = (each for each in sorted(asked) if method_of(node, each) is not None)
+            if reason := next(filter(None, (_Look(view).method(node, each, 0) for each in own)), ""):
+                return reason
+    return ""
+
+
+def loop_reason(view: View, loop: HealthLoop) -> str:
+    """Return what a loop takes from something else than its socket; empty for nothing."""
+    kinds = Kinds(view)
+    for node in ast.walk(loop.place):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        held, method = node.func.value, node.func.attr
+        is_known = (
+            method not in ("get", "poll")
+            or (method == "get" and (_is_message(kinds, held) or kinds.of(held) in ("dict", "defaultdict")))
+            or (method == "poll" and (flow.dotted(held) == loop.socket or kinds.of(held) == "poller"))
+        )
+        if not is_known:
+            return f"it does more than answer: it calls `{ast.unparse(node.func):.60}`"
+    return ""
+
+
+def _is_message(kinds: Kinds, node: ast.expr) -> bool:
+    """Return whether a local name is what was received, or what that was decoded to."""
+    values = kinds.values(node) if isinstance(node, ast.Name) and kinds.function(node) else [None]
+    return all(
+        isinstance(value, ast.Call)
+        and (
+            kinds.origin(value.func) == "json.loads"
+            or flow.dotted(value.func).rpartition(".")[2] in RECEIVERS
+        )
+        for value in values
+    )
+
+
+class _Look:
+    """Whether the methods of a file's classes only look. asked: the names of those that were asked for."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.kinds = Kinds(view)
+        self.asked: set[str] = set()
+
+    def method(self, owner: ast.ClassDef, name: str, depth: int) -> str:
+        """Return what a method of a class does besides looking."""
+        self.asked.add(name)
+        method = method_of(owner, name)
+        if method is None:
+            return "" if name == HOOK else f"its payload calls `{name}`, which is not in its class"
+        is_plain = all(flow.dotted(each) == "property" for each in method.decorator_list)
+        if isinstance(method, ast.AsyncFunctionDef) or not is_plain or depth > _DEEP:
+            return f"its payload `{name}` is a coroutine, decorated, or calls too deep"
+        for statement in method.body:
+            for node in ast.walk(statement):
+                if reason := self._node(owner, node, depth):
+                    is_told = reason.startswith("its payload")
+                    return reason if is_told else f"its payload does more than look: {reason}"
+        return ""
+
+    def _node(self, owner: ast.ClassDef, node: ast.AST, depth: int) -> str:
+        """Return what one node of a payload changes or may change."""
+        if isinstance(node, _NEVER):
+            return f"`{type(node).__name__.lower()}`"
+        if isinstance(node, ast.Attribute | ast.Subscript):
+            is_asked = isinstance(node.ctx, ast.Load)
+            return self._asked(owner, node, depth) if is_asked else self._set(node)
+        if isinstance(node, ast.AugAssign):
+            return self._grown(node.target) if isinstance(node.target, ast.Name) else ""
+        if isinstance(node, ast.With):
+            held = [item.context_expr for item in node.items if self.kinds.of(item.context_expr) != "lock"]
+            return f"it enters `{ast.unparse(held[0]):.60}`" if held else ""
+        if isinstance(node, ast.For | ast.comprehension):
+            return self._through(node.iter)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = (
+                [each.name for each in node.names] if isinstance(node, ast.Import) else [node.module or "."]
+            )
+            other = [name for name in names if name.partition(".")[0] not in _IMPORTED]
+            return f"it imports `{other[0]}`" if other else ""
+        return self._call(owner, node, depth) if isinstance(node, ast.Call) else ""
+
+    def _set(self, node: ast.Attribute | ast.Subscript) -> str:
         root = node.value if isinstance(node, ast.Subscript) else None
-        is_local = isinstance(root, ast.Name) and root.id in _locals(method)
-        return "" if is_local else f"it sets `{ast.unparse(node)}`"
-    return _call_reason(view, owner, method, node, depth) if isinstance(node, ast.Call) else ""
+        is_own = isinstance(root, ast.Name) and self.kinds.is_fresh(root)
+        return "" if is_own else f"it sets `{ast.unparse(node):.60}`"
 
+    def _grown(self, target: ast.Name) -> str:
+        """Return whether what `+=` and its like add to may be another's."""
+        function = self.kinds.function(target)
+        values = self.kinds.bound(function).get(target.id, []) if function is not None else [None]
+        if all(value is not None and self._is_own(value) for value in values):
+            return ""
+        return f"it adds to `{target.id}`, which may be something that others have"
 
-def _call_reason(view: View, owner: ast.ClassDef, method: Function, call: ast.Call, depth: int) -> str:
-    func = call.func
-    name = view.resolve(func) or flow.dotted(func)
-    if name in _FUNCTIONS or is_log(call) or is_super(call):
-        return ""
-    if name.startswith(_MODULES) and not name.startswith(_CHANGING):
-        return ""
-    if isinstance(func, ast.Attribute):
+    def _is_own(self, value: ast.expr) -> bool:
+        return self.kinds.is_fresh(value) or self.kinds.of(value) in FIXED
+
+    def _through(self, node: ast.expr) -> str:
+        """Return why going through a value may use it up; empty where it does not."""
+        is_made = isinstance(node, ast.Call | ast.GeneratorExp) and self.kinds.of(node) == "once"
+        if is_made or self.kinds.of(node) in LASTING:
+            return ""
+        return f"it goes through `{ast.unparse(node):.60}`, and what that is cannot be seen"
+
+    def _asked(self, owner: ast.ClassDef, node: ast.Attribute | ast.Subscript, depth: int) -> str:
+        """Return what an object of this file does when an attribute is asked for, or an operator used."""
+        if isinstance(node, ast.Subscript):
+            is_making = self.kinds.of(node.value) == "defaultdict"
+            return f"`{ast.unparse(node.value):.60}` makes what it has not" if is_making else ""
+        around = self.view.parents[node]
+        is_called = isinstance(around, ast.Call) and around.func is node
+        if flow.dotted(node.value) == "self":
+            is_run = method_of(owner, node.attr) is not None and not is_called
+            if reason := self._first(owner, self._members(owner, {node.attr} if is_run else set()), depth):
+                return reason
+            made = self.kinds.made_class(node)
+            is_used = made is not None and not isinstance(around, ast.Attribute)
+            return self._first(made, self._operators(made), depth) if made is not None and is_used else ""
+        made = self.kinds.made_class(node.value)
+        if made is None:
+            return ""
+        is_method = method_of(made, node.attr) is not None and not is_called
+        return self._first(made, self._members(made, {node.attr} if is_method else set()), depth)
+
+    def _members(self, owner: ast.ClassDef, names: set[str]) -> Iterator[str]:
+        """Yield what is run when an attribute of an object of a class is asked for."""
+        yield from sorted(names)
+        yield from (name for name in ("__getattr__", "__getattribute__") if method_of(owner, name))
+
+    def _operators(self, owner: ast.ClassDef) -> Iterator[str]:
+        yield from (f"__{name}__" for name in sorted(_OPERATORS) if method_of(owner, f"__{name}__"))
+
+    def _first(self, owner: ast.ClassDef, names: Iterator[str], depth: int) -> str:
+        return next(filter(None, (self.method(owner, name, depth + 1) for name in names)), "")
+
+    def _call(self, owner: ast.ClassDef, call: ast.Call, depth: int) -> str:
+        name = self.kinds.origin(call.func)
+        if is_log(call) or name == "super":
+            return ""
+        if name in _FUNCTIONS or name.startswith(_MODULES):
+            return self._given(owner, call)
+        if name in _PLAIN | _THROUGH | _CALLING:
+            return self._builtin(owner, call, name, depth)
+        if isinstance(call.func, ast.Attribute):
+            return self._of_method(owner, call, call.func, depth)
+        return f"it calls `{ast.unparse(call.func):.60}`"
+
+    def _builtin(self, owner: ast.ClassDef, call: ast.Call, name: str, depth: int) -> str:
+        if name in _PLAIN:
+            return self._by_name(owner, call, depth) if name in ("getattr", "hasattr") else ""
+        is_of_several = name in ("max", "min") and len(call.args) > 1
+        through = call.args[1:] if name in _CALLING else [] if is_of_several else call.args
+        called = [self._called(owner, each) for each in call.args[:1]] if name in _CALLING else []
+        return next(filter(None, [*called, self._given(owner, call), *map(self._through, through)]), "")
+
+    def _by_name(self, owner: ast.ClassDef, call: ast.Call, depth: int) -> str:
+        """Return what `getattr(self, "name")` does besides looking."""
+        if not call.args or flow.dotted(call.args[0]) != "self":
+            return ""
+        word = call.args[1] if len(call.args) > 1 else None
+        name = word.value if isinstance(word, ast.Constant) and isinstance(word.value, str) else ""
+        if not name:
+            return f"it asks for `{ast.unparse(call):.60}`"
+        return self._first(owner, self._members(owner, {name} if method_of(owner, name) else set()), depth)
+
+    def _of_method(self, owner: ast.ClassDef, call: ast.Call, func: ast.Attribute, depth: int) -> str:
         if is_super(func.value) and func.attr == HOOK:
             return ""
-        if func.attr in _LOOKS:
+        kind = self.kinds.of(func.value)
+        is_grown = (
+            func.attr in _GROWS and isinstance(func.value, ast.Name) and self.kinds.is_fresh(func.value)
+        )
+        if is_grown or func.attr in LOOKS.get(kind, ()):
+            through = call.args if func.attr in _GOES_THROUGH else []
+            return next(filter(None, [self._given(owner, call), *map(self._through, through)]), "")
+        if flow.dotted(func.value) == "self":
+            return self.method(owner, func.attr, depth + 1)
+        made = self.kinds.made_class(func.value)
+        if made is not None and method_of(made, func.attr) is not None:
+            return self.method(made, func.attr, depth + 1)
+        what = f", and what `{ast.unparse(func.value):.40}` is cannot be seen" if func.attr in _ANY else ""
+        return f"it calls `{ast.unparse(func):.60}`{what}"
+
+    def _given(self, owner: ast.ClassDef, call: ast.Call) -> str:
+        """Return what a call may do by the functions that it is handed by name."""
+        found = (self._called(owner, item.value) for item in call.keywords if item.arg in _CALLED)
+        return next(filter(None, found), "")
+
+    def _called(self, owner: ast.ClassDef, node: ast.expr) -> str:
+        """Return why calling a value may do more than look; what lambdas and methods do is seen apart."""
+        is_method = flow.dotted(node.value) == "self" if isinstance(node, ast.Attribute) else False
+        is_own = is_method and method_of(owner, node.attr) is not None  # type: ignore[attr-defined]
+        is_none = isinstance(node, ast.Constant) and node.value is None
+        if is_own or is_none or isinstance(node, ast.Lambda) or self.kinds.origin(node) in _PLAIN:
             return ""
-        if func.attr in _GROWS and isinstance(func.value, ast.Name) and func.value.id in _locals(method):
-            return ""
-        held = flow.dotted(func.value)
-        if held == "self":
-            return _method_reason(view, owner, func.attr, depth + 1)
-        made = _made_class(view, owner, held) if held.startswith("self.") else None
-        if made is not None and _own(made, func.attr) is not None:
-            return _method_reason(view, made, func.attr, depth + 1)
-    return f"it calls `{ast.unparse(func):.60}`"
+        return f"it has `{ast.unparse(node):.60}` called"
 
 
-def name_of(node: ast.AST) -> str:
-    """Return a statement's or expression's keyword, such as `global`."""
-    return type(node).__name__.lower()
-
-
-def _locals(method: Function) -> set[str]:
-    """Return the names that a method gives values of its own making: dicts, lists, its base's payload."""
-    found: set[str] = set()
-    for node in own_nodes(method):
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, _FRESH):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            is_fresh = not isinstance(node.value, ast.Call) or _is_fresh_call(node.value)
-            found |= {t.id for t in targets if isinstance(t, ast.Name) and is_fresh}
-    return found
-
-
-_FRESH: Final = (ast.Dict, ast.List, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.Call)
-
-
-def _is_fresh_call(call: ast.Call) -> bool:
-    func = call.func
-    is_base = isinstance(func, ast.Attribute) and is_super(func.value)
-    return is_base or last_name(func) in ("dict", "list", "set", "copy")
-
-
-def _own(owner: ast.ClassDef, name: str) -> Function | None:
-    found = [
-        node
-        for node in owner.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
-    ]
-    return found[-1] if found else None
-
-
-def _made_class(view: View, owner: ast.ClassDef, held: str) -> ast.ClassDef | None:
-    """Return the class of this file that an attribute of self is an object of, where only that is set."""
-    made = [
-        node.value
-        for node in own_nodes_of_class(owner)
-        if isinstance(node, ast.Assign) and any(flow.dotted(target) == held for target in node.targets)
-    ]
-    if len(made) != 1 or not isinstance(made[0], ast.Call) or not isinstance(made[0].func, ast.Name):
-        return None
-    name = made[0].func.id
-    classes = [node for node in view.tree.body if isinstance(node, ast.ClassDef) and node.name == name]
-    return classes[0] if len(classes) == 1 else None
-
-
-def own_nodes_of_class(owner: ast.ClassDef) -> list[ast.AST]:
-    """Return the nodes of a class's methods."""
-    return [
-        node
-        for method in owner.body
-        if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in own_nodes(method)
-    ]
+_ANY: Final = frozenset().union(*LOOKS.values())

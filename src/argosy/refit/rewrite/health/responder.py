@@ -44,6 +44,8 @@ def responder_reason(loop: HealthLoop) -> str:
         return "it is a coroutine of a loop that others share"
     if not loop.is_alone:
         return "its loop serves other sockets, too"
+    if _ends_at_once(loop.loop.body):
+        return "its loop ends with its first turn"
     if walk.sent != 1:
         return f"it answers in {walk.sent} places, and the standard has one answer"
     return walk.made if walk.payload == HOOK else ""
@@ -114,7 +116,8 @@ class _Walk:
         if isinstance(node, ast.If | ast.While):
             if isinstance(node, ast.While) and node is not self.loop.loop:
                 return _more(node)
-            if not is_still(node.test):
+            is_end = isinstance(node, ast.While) or (not in_handler and _leaves(node))
+            if not is_still(node.test) or (is_end and not _asks_itself(node.test)):
                 return _more(node)
             inner = self.block(node.body, in_handler=in_handler)
             return inner or self.block(node.orelse, in_handler=in_handler)
@@ -183,6 +186,25 @@ def _behind(loop: HealthLoop, method: str) -> str:
             if isinstance(only, ast.Return) and only.value is not None:
                 return payload_call(only.value) or method
     return method
+
+
+def _ends_at_once(body: list[ast.stmt]) -> bool:
+    """Return whether a block of a loop leaves it on no condition."""
+    return any(
+        isinstance(node, ast.Break | ast.Return)
+        or (isinstance(node, ast.Try) and _ends_at_once([*node.body, *node.orelse, *node.finalbody]))
+        for node in body
+    )
+
+
+def _leaves(node: ast.If) -> bool:
+    """Return whether a condition may end the loop."""
+    return any(isinstance(inner, ast.Break | ast.Return) for inner in ast.walk(node))
+
+
+def _asks_itself(test: ast.expr) -> bool:
+    """Return whether a condition is about the agent alone, such as `self.running`: not about a request."""
+    return all(node.id in ("self", "hasattr") for node in ast.walk(test) if isinstance(node, ast.Name))
 
 
 def _is_text(node: ast.stmt) -> bool:

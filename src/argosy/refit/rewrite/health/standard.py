@@ -210,13 +210,13 @@ def port_reason(view: View, owner: ast.ClassDef, standard: Standard, bound: ast.
         return f"its port `{ast.unparse(bound)}` is not certainly the one that its base binds"
     given = _given(owner, PORT_NAMES)
     if given is not None:
-        is_same = _is_same(view, _meant(view, owner, given), meant)
-        return "" if is_same else f"its port `{ast.unparse(bound)}` is not the one that its base is given"
+        is_given = is_same(view, _meant(view, owner, given), meant)
+        return "" if is_given else f"its port `{ast.unparse(bound)}` is not the one that its base is given"
     is_next = _is_next(view, owner, meant)
     return "" if is_next else f"its port `{ast.unparse(bound)}` is not certainly its base's health port"
 
 
-def _is_same(view: View, left: ast.expr, right: ast.expr) -> bool:
+def is_same(view: View, left: ast.expr, right: ast.expr) -> bool:
     """Return whether two expressions are the same of the same names."""
     names = [node for node in ast.walk(left) if isinstance(node, ast.Name) and node.id != "self"]
     is_local = any(node.id not in view.module.bindings for node in names)
@@ -232,13 +232,13 @@ def _is_next(view: View, owner: ast.ClassDef, meant: ast.expr) -> bool:
         return False
     given = _given(owner, ("port",))
     if ast.unparse(meant.left) != "self.port":
-        return given is not None and _is_same(view, meant.left, given)
+        return given is not None and is_same(view, meant.left, given)
     kept = [
         node.value
         for node in ast.walk(owner)
         if isinstance(node, ast.Assign) and any(flow.dotted(target) == "self.port" for target in node.targets)
     ]
-    return all(_keeps(value) or (given is not None and _is_same(view, value, given)) for value in kept)
+    return all(_keeps(value) or (given is not None and is_same(view, value, given)) for value in kept)
 
 
 def _keeps(value: ast.expr) -> bool:

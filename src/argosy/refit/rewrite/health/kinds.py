@@ -1,0 +1,282 @@
+"""What kind of value an expression has, as far as its file proves that: a dict, a lock, a time."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from argosy.refit.health.payloads import HOOK, is_super, own_nodes
+from argosy.refit.rewrite.health.standard import method_of
+from argosy.refit.rewrite.view import Function, View
+from argosy.source import flow
+from argosy.source.origin import find_origin
+
+Values = list[ast.expr | None]  # None: one that cannot be seen
+
+# By what makes it. A dict that makes what it has not is another kind: asking it by `[]` changes it.
+_MADE: Final = {
+    **dict.fromkeys(("dict", "collections.OrderedDict", "collections.Counter", "vars"), "dict"),
+    **dict.fromkeys(("list", "sorted", "collections.deque", "psutil.process_iter", "psutil.pids"), "list"),
+    **dict.fromkeys(("set", "frozenset"), "set"),
+    **dict.fromkeys(("str", "repr", "format", "time.strftime", "time.ctime", "json.dumps"), "str"),
+    **dict.fromkeys(("len", "int", "float", "bool", "round", "sum", "abs", "time.time"), "number"),
+    **dict.fromkeys(("time.monotonic", "time.perf_counter", "isinstance", "hasattr", "any", "all"), "number"),
+    **dict.fromkeys(("map", "filter", "zip", "enumerate", "reversed"), "once"),
+    **dict.fromkeys(("threading.Lock", "threading.RLock"), "lock"),
+    **dict.fromkeys(("queue.Queue", "queue.LifoQueue", "queue.PriorityQueue", "queue.SimpleQueue"), "queue"),
+    **dict.fromkeys(("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime"), "datetime"),
+    "datetime.datetime.fromtimestamp": "datetime",
+    "datetime.timedelta": "timedelta",
+    "collections.defaultdict": "defaultdict",
+    "range": "list",
+    "tuple": "tuple",
+    "threading.Thread": "thread",
+    "threading.Event": "event",
+    "zmq.Poller": "poller",
+}
+_SEQUENCE: Final = frozenset({"count", "index"})
+_DICT: Final = frozenset({"get", "items", "keys", "values", "copy"})
+# The methods that look, by what they are called on.
+LOOKS: Final = {
+    "dict": _DICT,
+    "defaultdict": _DICT,
+    "list": _SEQUENCE | {"copy"},
+    "tuple": _SEQUENCE,
+    "set": frozenset({"copy", "union", "difference", "intersection", "issubset", "issuperset", "isdisjoint"}),
+    "str": _SEQUENCE
+    | set(
+        (  # noqa: SIM905
+            "lower upper title strip lstrip rstrip split rsplit splitlines partition rpartition join format"
+            " replace startswith endswith find isdigit encode capitalize zfill"
+        ).split()
+    ),
+    "datetime": frozenset(
+        {"isoformat", "strftime", "timestamp", "date", "time", "total_seconds", "timetuple"}
+    ),
+    "timedelta": frozenset({"total_seconds"}),
+    "thread": frozenset({"is_alive"}),
+    "event": frozenset({"is_set"}),
+    "lock": frozenset({"locked"}),
+    "queue": frozenset({"qsize", "empty", "full"}),
+}
+_GIVES: Final = {
+    **{(kind, name): "view" for kind in ("dict", "defaultdict") for name in ("items", "keys", "values")},
+    **{(kind, "copy"): kind for kind in ("dict", "defaultdict", "list", "set")},
+    **dict.fromkeys((("datetime", "isoformat"), ("datetime", "strftime")), "str"),
+    **dict.fromkeys((("datetime", "timestamp"), ("timedelta", "total_seconds")), "number"),
+    **{("str", name): "str" for name in ("lower", "upper", "title", "strip", "join", "format", "replace")},
+    **{("str", name): "list" for name in ("split", "rsplit", "splitlines")},
+    **{("set", name): "set" for name in ("union", "difference", "intersection")},
+}
+# What can be gone through without using it up.
+LASTING: Final = frozenset({"dict", "defaultdict", "list", "set", "tuple", "str", "view"})
+FIXED: Final = frozenset({"number", "str", "tuple", "none", "datetime", "timedelta"})
+_OF_BASE: Final = {"start_time": "number", "port": "number", "health_port": "number", "name": "str"}
+_DISPLAYS: Final = {
+    **dict.fromkeys((ast.Dict, ast.DictComp), "dict"),
+    **dict.fromkeys((ast.List, ast.ListComp), "list"),
+    **dict.fromkeys((ast.Set, ast.SetComp), "set"),
+    ast.Tuple: "tuple",
+    ast.JoinedStr: "str",
+    ast.GeneratorExp: "once",
+    ast.Compare: "number",
+}
+_CONSTANTS: Final = {str: "str", int: "number", float: "number", bool: "number", type(None): "none"}
+_DEEP: Final = 8
+
+
+class Kinds:
+    """The kinds of a file's values. Empty for one that is not known."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._bound: dict[ast.AST, dict[str, Values]] = {}
+
+    def of(self, node: ast.expr, depth: int = 0) -> str:
+        """Return the kind of an expression's value, besides None."""
+        if depth > _DEEP:
+            return ""
+        if isinstance(node, ast.Constant):
+            return _CONSTANTS.get(type(node.value), "")
+        if found := _DISPLAYS.get(type(node)):
+            return found
+        if isinstance(node, ast.IfExp):
+            return self._joint([node.body, node.orelse], depth)
+        if isinstance(node, ast.BoolOp):
+            return self._joint(node.values, depth)
+        if isinstance(node, ast.UnaryOp):
+            return "number" if isinstance(node.op, ast.Not) else self.of(node.operand, depth + 1)
+        if isinstance(node, ast.BinOp):
+            return _of_operation(self.of(node.left, depth + 1), self.of(node.right, depth + 1), node.op)
+        if isinstance(node, ast.Name):
+            return self._joint(self.values(node), depth)
+        if isinstance(node, ast.Attribute):
+            return self._of_attribute(node, depth)
+        return self._of_call(node, depth) if isinstance(node, ast.Call) else ""
+
+    def origin(self, node: ast.expr) -> str:
+        """Return what a name certainly means: an import's, where None may stand in for it, or a builtin."""
+        root = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        scope = self.view.scope_of(root) if isinstance(root, ast.Name) else None
+        if scope is None or not isinstance(root, ast.Name):
+            return ""
+        owner = scope.owner_of(root.id)
+        if owner is None:
+            return flow.dotted(node)
+        found = find_origin(node, scope)
+        if found is None:
+            return ""
+        others = {binding.line for binding in owner.bindings[root.id] if not binding.origin}
+        return found.name if found.is_sole or others <= self._nones(root.id) else ""
+
+    def _nones(self, name: str) -> set[int]:
+        return {
+            node.lineno
+            for node in self.view.indexed(ast.Assign)
+            if isinstance(node.value, ast.Constant)
+            and node.value.value is None
+            and [flow.dotted(target) for target in node.targets] == [name]
+        }
+
+    def values(self, name: ast.Name) -> Values:
+        """Return what a name is given, in its function or once in the module."""
+        function = self.function(name)
+        bound = self.bound(function) if function is not None else {}
+        if name.id in bound:
+            return bound[name.id]
+        scope = self.view.module
+        given = [
+            node.value
+            for node in self.view.tree.body
+            if isinstance(node, ast.Assign) and [flow.dotted(target) for target in node.targets] == [name.id]
+        ]
+        return [*given] if len(given) == len(scope.bindings.get(name.id, ())) == 1 else [None]
+
+    def is_fresh(self, node: ast.expr, depth: int = 0) -> bool:
+        """Return whether a value is made where it stands, so that nobody else has it."""
+        if isinstance(node, ast.Dict | ast.List | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp):
+            return True
+        if isinstance(node, ast.Name):
+            values = self.values(node) if self.function(node) is not None and depth < 1 else [None]
+            return all(value is not None and self.is_fresh(value, depth + 1) for value in values)
+        if not isinstance(node, ast.Call):
+            return False
+        if isinstance(node.func, ast.Attribute):
+            is_base = is_super(node.func.value) and node.func.attr == HOOK
+            is_copy = node.func.attr == "copy" and self.of(node.func.value) in ("dict", "list", "set")
+            return is_base or is_copy
+        made = self.origin(node.func)
+        return made in ("dict", "list", "set", "sorted") or made.startswith("collections.")
+
+    def function(self, node: ast.AST) -> Function | None:
+        """Return the function around a node that is no lambda."""
+        for around in self.view.ancestors(node):
+            if isinstance(around, ast.FunctionDef | ast.AsyncFunctionDef):
+                return around
+        return None
+
+    def bound(self, function: Function) -> dict[str, Values]:
+        """Return the names that a function binds, those of its lambdas and comprehensions among them."""
+        if function not in self._bound:
+            found: dict[str, Values] = {}
+            for node in ast.walk(function):
+                for name, value in _bound_by(self.view, node):
+                    found.setdefault(name, []).append(value)
+            self._bound[function] = found
+        return self._bound[function]
+
+    def kept(self, owner: ast.ClassDef, name: str) -> Values:
+        """Return what an attribute of self is given, anywhere in its file."""
+        found: Values = [
+            node.value
+            for node in owner.body
+            if isinstance(node, ast.Assign) and any(flow.dotted(target) == name for target in node.targets)
+        ]
+        for node in self.view.nodes:
+            if not (isinstance(node, ast.Attribute) and node.attr == name) or isinstance(node.ctx, ast.Load):
+                continue
+            is_self = flow.dotted(node.value) == "self"
+            if is_self and self.view.class_(node) is not owner:
+                continue
+            around = self.view.parents[node]
+            if isinstance(around, ast.AugAssign):
+                continue
+            is_plain = isinstance(around, ast.Assign | ast.AnnAssign) and is_self
+            found.append(getattr(around, "value", None) if is_plain else None)
+        return found
+
+    def made_class(self, node: ast.expr) -> ast.ClassDef | None:
+        """Return the class of this file that `self.name` is an object of; None where that is not certain."""
+        owner = self.view.class_(node)
+        if owner is None or not (isinstance(node, ast.Attribute) and flow.dotted(node.value) == "self"):
+            return None
+        made = [value for value in self.kept(owner, node.attr) if not _is_none(value)]
+        call = made[0] if len(made) == 1 else None
+        name = flow.dotted(call.func) if isinstance(call, ast.Call) else ""
+        classes = [
+            each for each in self.view.tree.body if isinstance(each, ast.ClassDef) and each.name == name
+        ]
+        return classes[0] if len(classes) == len(self.view.module.bindings.get(name, ())) == 1 else None
+
+    def _of_attribute(self, node: ast.Attribute, depth: int) -> str:
+        owner = self.view.class_(node)
+        if owner is None or flow.dotted(node.value) != "self":
+            return "dict" if self.origin(node) == "os.environ" else ""
+        values = self.kept(owner, node.attr)
+        kind = self._joint(values, depth) if values else _OF_BASE.get(node.attr, "")
+        return "" if kind == "once" or method_of(owner, node.attr) is not None else kind
+
+    def _of_call(self, node: ast.Call, depth: int) -> str:
+        if made := _MADE.get(self.origin(node.func)):
+            return made
+        if not isinstance(node.func, ast.Attribute):
+            return ""
+        held, method = node.func.value, node.func.attr
+        if is_super(held):
+            return "dict" if method == HOOK else ""
+        owner = self.view.class_(node) if flow.dotted(held) == "self" else None
+        own = method_of(owner, method) if owner is not None else None
+        if own is not None and not own.decorator_list:
+            given = [each.value for each in own_nodes(own) if isinstance(each, ast.Return)]
+            return self._joint(given, depth) if given else "none"
+        return _GIVES.get((self.of(held, depth + 1), method), "")
+
+    def _joint(self, values: Iterable[ast.expr | None], depth: int) -> str:
+        kinds = {self.of(value, depth + 1) if value is not None else "" for value in values}
+        kinds -= {"none"} if len(kinds) > 1 else set()
+        return kinds.pop() if len(kinds) == 1 else ""
+
+
+def _of_operation(left: str, right: str, op: ast.operator) -> str:
+    if left == "str" and isinstance(op, ast.Add | ast.Mod | ast.Mult):
+        return "str"
+    if left == right == "datetime":
+        return "timedelta"
+    if left == "datetime":
+        return "datetime" if right == "timedelta" else ""
+    return left if left == right and left in ("number", "dict", "list", "set", "tuple", "timedelta") else ""
+
+
+def _bound_by(view: View, node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+    """Yield the names that a node binds, with what they are given where that can be seen."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        around = view.parents[node]
+        if isinstance(around, ast.Assign | ast.NamedExpr | ast.AnnAssign):
+            yield from () if around.value is None else ((node.id, around.value),)
+        elif not isinstance(around, ast.AugAssign):
+            yield node.id, None
+    elif isinstance(node, ast.arg):
+        yield node.arg, None
+    elif isinstance(node, ast.alias):
+        yield (node.asname or node.name).partition(".")[0], None
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+        yield node.name, None
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        yield node.rest, None
+
+
+def _is_none(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
