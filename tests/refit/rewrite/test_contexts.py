@@ -155,6 +155,11 @@ REFUSED = {
     "import zmq\ns = zmq.Context().socket(1)\nwatch(s.get(zmq.FD))\n": "`zmq.FD`",
     "import zmq\nfrom zmq.eventloop.zmqstream import ZMQStream\nc = zmq.Context()\n": "zmq.eventloop",
     "import zmq\nc = zmq.Context()\nhelp(c)\n": "handed to a call",
+    "import zmq\nclass A:\n    def f(self):\n        self.c = zmq.Context()\n"
+    "        getattr(self, 'c').set(1, 2)\n": "uses `set`",
+    "import zmq\nclass A:\n    def f(self):\n        self.c = zmq.Context()\n"
+    "def f(b):\n    help(b.a.c)\n": "handed",
+    "import zmq\nc = zmq.Context()\nassert c.socket(1).context is c\n": "compares",
     "import zmq\ndef f():\n    return zmq.Context()\n": "returned",
     "import zmq\ndef f():\n    c = zmq.Context()\n    return c, 1\n": "tuple",
     "import zmq\nd = {}\nd['c'] = zmq.Context()\n": "cannot all be seen",
@@ -325,6 +330,29 @@ OWNER = "import zmq\nclass Base:\n    def __init__(self):\n        self.context 
         ),
         ({"test_it.py": "import sys\nsys.modules['zmq'] = object()\nimport agents.it\n"}, "test_it.py"),
         ({"zmq.py": "Context = dict\n"}, "module `zmq` of its own"),
+        (
+            {
+                "b.py": "from agents.it import Base as Root\nclass D(Root):\n    def f(self):\n"
+                "        g(self.context)\n"
+            },
+            "b.py",
+        ),
+        (
+            {
+                "b.py": "import agents.it\nRoot = agents.it.Base\nclass D(Root):\n    def f(self):\n"
+                "        g(self.context)\n"
+            },
+            "b.py",
+        ),
+        (
+            {
+                "b.py": "class Real(Base, Mix):\n    pass\n",
+                "mix.py": "class Mix:\n    def f(self):\n        self.context.linger = 3\n",
+            },
+            "mix.py",
+        ),
+        ({"b.py": "class D(Base):\n    def f(self):\n        g(getattr(self, 'context'))\n"}, "b.py"),
+        ({"b.py": "import zmq\ndef f(a):\n    getattr(a, 'context', 0).set(1, 2)\n"}, "b.py"),
     ],
 )
 def test_what_others_do_with_it_is_seen(others: dict[str, str], reason: str) -> None:
@@ -363,6 +391,8 @@ def test_what_others_do_besides_is_no_matter(others: dict[str, str]) -> None:
         ("it.context.socket(zmq.REQ)", True),
         ("it.context.term()", True),
         ("it.context.linger = 0", False),
+        ("isinstance(it.context, zmq.Context)", False),
+        ("g(getattr(it, 'context'))", False),
         ("anything.context.set(1, 2)", False),
         ("g(it.context)", False),
         ("it.context.socket(zmq.PAIR).bind('inproc://a')", False),
@@ -373,6 +403,12 @@ def test_what_others_do_with_a_module_s_is_seen(use: str, is_plain: bool) -> Non
     outcome = refit(source, {"b.py": f"import zmq\nfrom agents import it\n\n{use}\n"})
     assert len(outcome.migrated) == is_plain
     assert ["`b.py` does more" in item.reason for item in outcome.refused] == [True] * (not is_plain)
+
+
+@pytest.mark.parametrize("alias", ["import agents.it as other", "from agents import it as other"])
+def test_a_module_s_context_is_seen_under_another_name_of_the_module(alias: str) -> None:
+    outcome = refit("import zmq\ncontext = zmq.Context()\n", {"b.py": f"{alias}\ng(other.context)\n"})
+    assert ["`b.py` does more" in item.reason for item in outcome.refused] == [True]
 
 
 HANDS = (

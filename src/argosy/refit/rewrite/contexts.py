@@ -272,8 +272,12 @@ class _Site:
             return reason or (self._value(around) if isinstance(around, ast.NamedExpr) else "")
         if isinstance(around, ast.withitem):
             return self._target(around.optional_vars) if around.optional_vars is not None else ""
-        if isinstance(around, ast.Expr | ast.If | ast.While | ast.Assert | ast.UnaryOp | ast.Compare):
+        if isinstance(around, ast.Expr | ast.If | ast.While | ast.Assert | ast.UnaryOp):
             return ""
+        if isinstance(around, ast.Compare):
+            others = [each for each in (around.left, *around.comparators) if each is not node]
+            is_asked = all(isinstance(each, ast.Constant) for each in others)
+            return "" if is_asked else "it compares its context, and a lease is another object"
         if isinstance(around, ast.Call | ast.keyword):
             return self._handed(node, around)
         return _ESCAPES.get(type(around), "its context is used in a way that is not known to be safe")
@@ -342,19 +346,26 @@ class _Site:
             return ""
         self._followed.add(f"self.{name}")
         for node in self.view.attribute_reads.get(name, ()):
-            if why := self._self_use(node):
+            if why := self._value(node):
                 return why
+        if why := next(filter(None, map(self._value, self._asked_for(name))), ""):
+            return why
         where = self.index.odd_use(self.view.path, self._owner, name)
         return f"`{where}` does more with `self.{name}` than open sockets" if where else ""
 
-    def _self_use(self, node: ast.Attribute) -> str:
-        return self._value(node) if flow.dotted(node.value) in ("self", "cls", self._owner) else ""
+    def _asked_for(self, name: str) -> Iterator[ast.Call]:
+        """Yield the calls that get an attribute by its name."""
+        for call in self.view.indexed(ast.Call):
+            is_named = any(isinstance(each, ast.Constant) and each.value == name for each in call.args)
+            if is_named and flow.dotted(call.func).rpartition(".")[2] in _GETTERS:
+                yield call
 
 
 def _scope_of(view: View, made: ast.FunctionDef) -> Scope:
     return next(scope for scope in view.module.walk() if scope.node is made)
 
 
+_GETTERS: Final = frozenset({"getattr", "attrgetter", "__getattribute__"})
 _BLOCKS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _ESCAPES: Final[dict[type[ast.AST], str]] = {
     ast.Starred: "its context is handed to a call",

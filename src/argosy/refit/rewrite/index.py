@@ -21,6 +21,7 @@ _PLAIN_USE: Final = (
     rb"(?!\s*\.\s*(?:socket|term|destroy|closed)\b)(?!\s*=[^=])(?!\s*:)(?!\s*(?:is|and|or)\b)(?!\w)"
 )
 _OPTIONS: Final = rb"\s*\.\s*(?:setsockopt|set|linger|max_sockets|sockopts)\b"
+_ASKED: Final = rb"\b(?:getattr|attrgetter)\([^()\n]*[\"']%s[\"']"  # by its name
 _OPENS: Final = rb"\s*\.\s*socket\b"
 _PRIVATE: Final = b"inproc:"
 _PATCHED_TEXT: Final = re.compile(rb"[\"']([\w.]+)\.(\w+)[\"']")
@@ -98,15 +99,30 @@ class Index:
             family.discard(owner)
         homes = {home for name in family for home in self.homes(name)} - {path}
         opened = re.compile(rb"\b(?:self|cls)\." + word + _OPENS)
-        return next((home for home in sorted(homes) if _is_odd(self.files[home], odd, opened)), "")
+        asked = re.compile(_ASKED % word)
+        return next(
+            (
+                home
+                for home in sorted(homes)
+                if _is_odd(self.files[home], odd, opened) or asked.search(self.files[home])
+            ),
+            "",
+        )
 
     def odd_module_use(self, path: str, name: str) -> str:
         """Return a file that does more with `name` of the module at `path` than open sockets, or empty."""
         if where := self._options_of(name):
             return where
-        whole = re.escape(f"{_stem(path)}.{name}".encode())
-        odd = re.compile(rb"\b" + whole + rb"\b" + _PLAIN_USE)
-        return next((where for where, data in self.files.items() if where != path and odd.search(data)), "")
+        stem, raw = _stem(path).encode(), name.encode()
+        for where, data in self.files.items():
+            if where == path or stem not in data or raw not in data:
+                continue
+            modules = b"|".join(map(re.escape, {stem, *_names_of(data, stem)}))
+            odd = rb"\b(?:" + modules + rb")\." + re.escape(raw) + rb"\b" + _PLAIN_USE
+            asked = rb"\bgetattr\(\s*[\w.]*\b(?:" + modules + rb")\s*,\s*[\"']" + re.escape(raw) + rb"[\"']"
+            if re.search(odd, data) or re.search(asked, data):
+                return where
+        return ""
 
     def _options_of(self, attribute: str) -> str:
         if attribute not in self._optioned:
@@ -116,15 +132,21 @@ class Index:
     def _find_options(self, attribute: str) -> str:
         raw = attribute.encode()
         of_object = rb"(?<!self)(?<!cls)\." + re.escape(raw)
-        options, opened = re.compile(of_object + _OPTIONS), re.compile(of_object + _OPENS)
+        by_name = _ASKED % re.escape(raw) + rb"[^()\n]*\)"
+        options = re.compile(rb"(?:" + of_object + rb"|" + by_name + rb")" + _OPTIONS)
+        opened = re.compile(of_object + _OPENS)
         for path, data in self.files.items():
             if b"zmq" in data and raw in data and _is_odd(data, options, opened):
                 return path
         return ""
 
     def family(self, owner: str) -> set[str]:
-        """Return the names of a class, of all its bases and of all that derive from it."""
-        return {owner} | _reached(owner, self._bases) | _reached(owner, self._derived)
+        """Return the names of the classes whose methods may meet in one object with those of a class.
+
+        They are the class, all that derive from it, and all bases of these, such as a mixin's.
+        """
+        found = {owner} | _reached(owner, self._derived)
+        return found.union(*(_reached(name, self._bases) for name in found))
 
     def bases(self, owner: str) -> set[str]:
         """Return the names of all bases of a class, as far as the tree names them."""
@@ -163,8 +185,9 @@ class Index:
             name = match[1].decode()
             self._homes.setdefault(name, set()).add(path)
             for base in _BASE.findall(match[2] or b""):
-                self._bases.setdefault(name, set()).add(base.decode())
-                self._derived.setdefault(base.decode(), set()).add(name)
+                for meant in (base, *_other_names(data, base)):
+                    self._bases.setdefault(name, set()).add(meant.decode())
+                    self._derived.setdefault(meant.decode(), set()).add(name)
 
     def _read_patches(self, path: str, data: bytes) -> None:
         if b"patch" in data or b"setattr" in data:
@@ -193,6 +216,23 @@ class Index:
 def _is_odd(data: bytes, odd: re.Pattern[bytes], opened: re.Pattern[bytes]) -> bool:
     """Return whether a file does what is odd, or opens sockets for addresses of that context alone."""
     return bool(odd.search(data) or (_PRIVATE in data and opened.search(data)))
+
+
+def _names_of(data: bytes, name: bytes) -> list[bytes]:
+    """Return what a file calls `name` by `import name as …`."""
+    return re.findall(rb"\b" + re.escape(name) + rb"[ \t]+as[ \t]+(\w+)", data)
+
+
+def _other_names(data: bytes, name: bytes) -> Iterator[bytes]:
+    """Yield what a file says `name` stands for: by `import … as name`, or by `name = …`."""
+    if b" as " + name in data:
+        yield from re.findall(rb"\b(\w+)[ \t]+as[ \t]+" + re.escape(name) + rb"\b", data)
+    if name + b" =" in data or name + b"=" in data:
+        yield from re.findall(
+            rb"^[ \t]*" + re.escape(name) + rb"[ \t]*=[ \t]*(?:\w+\.)*(\w+)[ \t]*(?:#.*)?$",
+            data,
+            re.MULTILINE,
+        )
 
 
 def _classes(data: bytes) -> Iterator[re.Match[bytes]]:
