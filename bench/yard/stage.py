@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 
 from argosy.engine.folder import Folder, folder_of
+from argosy.engine.listeners import Listeners
 from argosy.engine.plan import ProcessSpec, full_environment, plan_fleet
-from argosy.engine.ports import holder_of, is_free
+from argosy.engine.ports import is_free
 from argosy.engine.roster import write_book_of
 from argosy.fault import Fault, MissingError
 from argosy.fleet import Graph, build_graph, here, load_fleet, place
@@ -113,9 +114,8 @@ def wait_for_ports(stage: Stage, within_s: float) -> None:
     wanted = [pair for process in stage.processes.values() for pair in process.ports]
     while held := [port for host, port in wanted if not is_free(host, port)]:
         if time.monotonic() > deadline:
-            message = (
-                f"{len(held)} of {len(wanted)} ports of the fleet are taken, the first: {holder_of(held[0])}"
-            )
+            first = Listeners().holder_of(held[0])
+            message = f"{len(held)} of {len(wanted)} ports of the fleet are taken, the first: {first}"
             hint = f"`argosy down {stage.fleet_path}` if it is this fleet that runs"
             raise MissingError(Fault("bench", "ports-taken", message, hint))
         time.sleep(0.25)

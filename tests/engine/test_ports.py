@@ -1,13 +1,33 @@
-"""Ports: free or held, and by whom."""
+"""Ports: free or held, and by whom; one look for all who ask."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
-from argosy.engine.ports import Holder, find_listener, holder_of, is_free, obstacle
+import pytest
+
+from argosy.engine import listeners as module
+from argosy.engine.listeners import Listeners
+from argosy.engine.ports import Holder, is_free, is_silent, open_sockets
+
+
+def find(port: int, session: int) -> tuple[Holder | None, bool]:
+    """Ask once, of somebody who has looked at nothing yet."""
+    return asyncio.run(Listeners().find(port, session))
+
+
+@pytest.fixture
+def listening() -> Iterator[list[int]]:
+    """Ports that this process listens on, as many as a cell of agents has."""
+    made = [socket.create_server(("127.0.0.1", 0)) for _ in range(40)]
+    yield [each.getsockname()[1] for each in made]
+    for each in made:
+        each.close()
 
 
 def test_a_listener_is_named_and_a_free_port_is_free() -> None:
@@ -17,15 +37,82 @@ def test_a_listener_is_named_and_a_free_port_is_free() -> None:
         port = listener.getsockname()[1]
         assert not is_free("127.0.0.1", port)
         assert not is_free("0.0.0.0", port)
-        holder = holder_of(port)
+        holder = Listeners().holder_of(port)
         assert holder.pid == os.getpid()
         assert str(holder).startswith(f"port {port} held by pid {os.getpid()} (")
-        assert obstacle([("127.0.0.1", port)]) == str(holder)
-        assert obstacle([], port) == str(holder)
-        assert find_listener(port, os.getpid()) == (Holder(port, os.getpid(), ""), True)
+        assert Listeners().obstacle([("127.0.0.1", port)]) == str(holder)
+        assert Listeners().obstacle([], port) == str(holder)
+        assert not is_silent(port)
+        assert find(port, os.getpid()) == (Holder(port, os.getpid(), ""), True)
     assert is_free("127.0.0.1", port)
-    assert obstacle([("127.0.0.1", port)], port) == ""
-    assert find_listener(port, os.getpid()) == (None, False)
+    assert Listeners().obstacle([("127.0.0.1", port)], port) == ""
+    assert find(port, os.getpid()) == (None, False)
+    assert is_silent(port)
+
+
+def test_all_who_ask_at_once_share_one_list_of_sockets_and_one_search_of_their_process(
+    listening: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists: list[int] = []
+    searched: list[int] = []
+
+    def counted_list() -> list[tuple[int, int]]:
+        found = listening_sockets()
+        lists.append(len(found))
+        return found
+
+    def counted_search(pid: int) -> Iterator[tuple[str, int]]:
+        searched.append(pid)
+        return open_sockets(pid)
+
+    listening_sockets = module.listening_sockets
+    monkeypatch.setattr(module, "listening_sockets", counted_list)
+    monkeypatch.setattr(module, "open_sockets", counted_search)
+    monkeypatch.setattr(module, "_LEAST_S", 1000.0)
+
+    async def ask_all() -> list[tuple[Holder | None, bool]]:
+        asked = Listeners()
+        first = await asyncio.gather(*(asked.find(port, os.getpid()) for port in listening))
+        asked._listed_until = 0.0  # a second later: whose they are is still known
+        return [*first, *await asyncio.gather(*(asked.find(port, os.getpid()) for port in listening))]
+
+    found = asyncio.run(ask_all())
+    assert found == 2 * [(Holder(port, os.getpid(), ""), True) for port in listening]
+    assert (len(lists), searched) == (2, [os.getpid()])
+
+
+def test_those_who_ask_at_once_leave_the_loop_to_others_in_between(listening: list[int]) -> None:
+    async def turns_meanwhile() -> int:
+        asked = Listeners()
+        asking = asyncio.gather(*(asked.find(port, os.getpid()) for port in listening))
+        turns = 0
+        while not asking.done():
+            await asyncio.sleep(0)
+            turns += 1
+        return turns
+
+    assert asyncio.run(turns_meanwhile()) >= len(listening)
+
+
+def test_who_has_let_a_socket_go_holds_it_no_more_although_it_was_known(listening: list[int]) -> None:
+    async def ask_before_and_after(stays: socket.socket) -> list[tuple[Holder | None, bool]]:
+        port = stays.getsockname()[1]
+        asked = Listeners()
+        before = await asked.find(port, os.getpid())
+        with subprocess.Popen(
+            ["cat"], pass_fds=[stays.fileno()], stdin=subprocess.PIPE, start_new_session=True
+        ) as child:
+            stays.close()
+            after = await asked.find(port, os.getpid())
+            childs = await asked.find(port, child.pid)
+            assert child.stdin
+            child.stdin.close()
+        return [before, after, childs, (Holder(port, child.pid, ""), True)]
+
+    stays = socket.create_server(("127.0.0.1", 0))
+    before, after, childs, expected = asyncio.run(ask_before_and_after(stays))
+    assert (before[1], childs) == (True, expected)
+    assert (after[1], after[0] and after[0].pid) == (False, expected[0] and expected[0].pid)
 
 
 def test_a_child_of_the_session_holds_it_for_its_leader_and_for_no_other() -> None:
@@ -45,15 +132,15 @@ def test_a_child_of_the_session_holds_it_for_its_leader_and_for_no_other() -> No
         assert leader.stdout
         assert leader.stdin
         port = int(leader.stdout.readline())
-        own, is_own = find_listener(port, leader.pid)
+        own, is_own = find(port, leader.pid)
         assert (is_own, own is not None and own.title) == (True, "cat")
-        foreign, is_own = find_listener(port, os.getsid(0))
+        foreign, is_own = find(port, os.getsid(0))
         assert (is_own, foreign) == (False, own)
         leader.stdin.close()
 
 
 def test_an_interface_that_is_not_here_is_an_obstacle_in_words() -> None:
-    words = obstacle([("192.0.2.1", 7000)])
+    words = Listeners().obstacle([("192.0.2.1", 7000)])
     assert words.startswith("port 7000 cannot be bound on 192.0.2.1: ")
 
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from argosy.engine.errand import Outcome
+from argosy.engine.listeners import Listeners
 from argosy.engine.notify import NotifySocket, parse_fields
 from argosy.engine.plan import ProcessSpec
 from argosy.engine.signs import Signs
@@ -42,6 +43,7 @@ class Listening:
             folder / "A.log",
             asyncio.get_running_loop(),
             no_command,
+            Listeners(),
             lambda: self.births(),
             self.heard.append,
             self._has_frozen,
@@ -194,6 +196,21 @@ def test_only_what_says_ready_once_is_believed_without_a_new_sign(
     async def test(it: Listening) -> None:
         it.signs.recognise(spec, os.getpid(), was_ready=was_ready)
         assert it.heard == heard
+
+    listen(test)
+
+
+def test_its_own_word_ends_the_questions_of_one_that_was_adopted(listen: Listen) -> None:
+    async def test(it: Listening) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # it listens, and answers nothing
+            spec = msgspec.structs.replace(NOTIFY, is_sdk=True, port=silent.getsockname()[1])
+            it.signs.recognise(spec, os.getpid(), was_ready=True)
+            (asking,) = it.signs._tasks
+            it.say("READY=1", "X_ARGOSY_HEALTH=degraded")
+            it.signs.hear()
+            async with asyncio.timeout(30):
+                await asyncio.wait([asking])
+        assert (asking.cancelled(), it.heard) == (True, ["degraded"])
 
     listen(test)
 

@@ -17,6 +17,7 @@ from argosy.engine.cell import Cell
 from argosy.engine.condition import root_of
 from argosy.engine.diary import DISTANT, Diary
 from argosy.engine.gpu import GpuWatch
+from argosy.engine.listeners import Listeners
 from argosy.engine.logkeeper import LogKeeper
 from argosy.engine.logs import Mark
 from argosy.engine.member import Member
@@ -58,6 +59,7 @@ class Crew:
         self.loop = loop
         self.open_files = open_files
         self.boot = process.boot_id()
+        self.listeners = Listeners()
         self.units: dict[str, Unit] = {}
         self.cells: dict[str, Cell] = {}
         self._hulls: dict[str, Unit] = {}

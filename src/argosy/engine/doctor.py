@@ -21,7 +21,8 @@ from argosy.engine.client import SupervisorLostError, SupervisorSilentError, con
 from argosy.engine.filesystem import is_on_network
 from argosy.engine.folder import Folder, folder_of, runtime_base, runtime_bases, state_home
 from argosy.engine.limits import hard_open_files, unheld
-from argosy.engine.ports import holder_of, is_free
+from argosy.engine.listeners import Listeners
+from argosy.engine.ports import is_free
 from argosy.engine.preflight import preflight
 from argosy.engine.remains import living_agents
 from argosy.fault import ArgosyError
@@ -182,7 +183,10 @@ def _running(agents: Sequence[AgentSpec], folder: Folder) -> Iterator[Check]:
     if living:
         return
     ports = {port: agent.name for agent in agents for port in (agent.port, agent.health_port) if port}
-    taken = [f"{holder_of(port)}, of `{name}`" for port, name in ports.items() if not _is_free(port)]
+    listeners = Listeners()
+    taken = [
+        f"{listeners.holder_of(port)}, of `{name}`" for port, name in ports.items() if not _is_free(port)
+    ]
     more = f" and {len(taken) - 3} more" if len(taken) > 3 else ""
     if taken:
         hint = "end who holds them, or give the agents other ports"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from argosy.engine.ports import socket_inodes
+from argosy.engine.ports import open_sockets
 from argosy.engine.process import all_pids, read_stat
 from argosy.engine.socketpairs import Address, Tcp, Unix, tcp_sockets, unix_sockets
 
@@ -72,7 +72,8 @@ def _owners(leaders: Mapping[str, int]) -> dict[int, Crowd]:
     for pid in all_pids():
         stat = read_stat(pid)
         if stat is not None and stat.session in names:
-            owners.update(dict.fromkeys(socket_inodes(pid), tuple(names[stat.session])))
+            crowd = tuple(names[stat.session])
+            owners.update((inode, crowd) for _, inode in open_sockets(pid))
     return owners
 
 

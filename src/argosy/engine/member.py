@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.engine.memory import Memory
-from argosy.engine.ports import obstacle
 from argosy.engine.state import RUNNING_STATES, Event, State
 from argosy.engine.unit import Unit
 
@@ -61,7 +60,7 @@ class Member(Unit):
         self.lost_needs.clear()
         self._cause = "exit"
         self.started_at = self._crew.loop.time()
-        held = obstacle(self.spec.ports, self.spec.probe_port)
+        held = self._crew.listeners.obstacle(self.spec.ports, self.spec.probe_port)
         if held:
             self._not_started(held)
             return

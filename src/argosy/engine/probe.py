@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from argosy.agent.health import Status, normal_status
 from argosy.engine.httpget import get_status
 from argosy.engine.linesearch import LineSearch
-from argosy.engine.ports import find_listener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from argosy.engine.errand import Outcome
+    from argosy.engine.listeners import Listeners
     from argosy.fleet.spec import Probe
 
 _FIRST_S, _MOST_S, _MOST_LOG_S = 0.02, 1.0, 0.1
@@ -36,6 +36,7 @@ class View(NamedTuple):
 
     host: where its ports are. session: the process that was started. log, log_start: its output,
     and the size that had when the process was ordered. run(command, seconds): runs a command beside it.
+    listeners: who listens where.
     """
 
     host: str
@@ -43,6 +44,7 @@ class View(NamedTuple):
     log: Path
     log_start: int
     run: Callable[[Sequence[str], float], Awaitable[Outcome]]
+    listeners: Listeners
 
 
 class Finding(NamedTuple):
@@ -79,7 +81,7 @@ async def look(probe: Probe, port: int | None, view: View) -> Finding:
     if probe.probe == "exec":
         return await _run(probe, view)
     assert port is not None, "the loader refuses a probe without a port"
-    holder, is_own = find_listener(port, view.session)
+    holder, is_own = await view.listeners.find(port, view.session)
     if holder is None:
         return Finding(None, f"port {port} was never opened")
     if not is_own:

@@ -228,12 +228,16 @@ def all_pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def children() -> list[int]:
-    """Return the children of this process, those that fell to it and those that have just ended included."""
+def children(pid: int | None = None) -> list[int]:
+    """Return the children of a process, by default this one, with those that fell to it or have just ended.
+
+    Raises FileNotFoundError, ProcessLookupError: there is no such process.
+    """
     found: list[int] = []
-    for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(FileNotFoundError):
-            found.extend(map(int, read_at_once(f"/proc/self/task/{thread}/children").split()))
+    threads = f"/proc/{'self' if pid is None else pid}/task"
+    for thread in os.listdir(threads):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.extend(map(int, read_at_once(f"{threads}/{thread}/children").split()))
     return found
 
 

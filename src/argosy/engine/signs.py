@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.errand import Outcome
+    from argosy.engine.listeners import Listeners
     from argosy.engine.plan import ProcessSpec
 
 
@@ -23,6 +24,7 @@ class Signs:
     """Listens to one agent, from `begin` or `recognise` of a process to `end`.
 
     path: its notify socket. log: its output. run(command, seconds): runs a command beside it.
+    listeners: who listens on which port.
     hear_births(): called before a message of an unknown process is judged. on_ready(health): it is
     ready, again with each thing it says; health is its own word, None when it has none.
     on_frozen(why): the watchdog ran out, or a liveness probe failed too often.
@@ -37,6 +39,7 @@ class Signs:
         log: Path,
         loop: asyncio.AbstractEventLoop,
         run: Callable[[Sequence[str], float], Awaitable[Outcome]],
+        listeners: Listeners,
         hear_births: Callable[[], None],
         on_ready: Callable[[str | None], None],
         on_frozen: Callable[[str], None],
@@ -46,6 +49,7 @@ class Signs:
         self._log = log
         self._log_start = 0
         self._run = run
+        self._listeners = listeners
         self._loop = loop
         self._hear_births = hear_births
         self._on_ready = on_ready
@@ -58,6 +62,7 @@ class Signs:
         self._is_ready = False
         self._health: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._awaiting: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
     def listen(self) -> None:
@@ -96,19 +101,21 @@ class Signs:
         self._is_ready, self._health, self.status = False, None, ""
 
     def _ask(self, probe: Probe, port: int | None) -> None:
-        self._keep_task(self._await(probe, port))
+        self._awaiting = self._keep_task(self._await(probe, port))
 
-    def _keep_task(self, work: Coroutine[None, None, None]) -> None:
+    def _keep_task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _view(self) -> View:
         assert self._spec is not None, "a process is expected"
-        return View(self._spec.host, self._pid, self._log, self._log_start, self._run)
+        return View(self._spec.host, self._pid, self._log, self._log_start, self._run, self._listeners)
 
     async def _await(self, probe: Probe, port: int | None) -> None:
         status = await wait_ready(probe, port, self._view(), self._note_found)
+        self._awaiting = None
         self._tell(status.value if probe.probe in ("zmq", "http", "tcp") else None)
 
     def _note_found(self, words: str) -> None:
@@ -147,6 +154,9 @@ class Signs:
             self._tell(told or self._health or Status.OK.value)
 
     def _tell(self, health: str | None) -> None:
+        if self._awaiting is not None:
+            self._awaiting.cancel()  # its own word has come first
+            self._awaiting = None
         if not self._is_ready and self._spec is not None and self._spec.liveness is not None:
             self._keep_task(self._feel_pulse(self._spec))
         self._is_ready, self._health = True, health
@@ -179,6 +189,7 @@ class Signs:
         self._spec = None
         self._pid = 0
         self._stop_watchdog()
+        self._awaiting = None
         for task in self._tasks:
             task.cancel()
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from argosy.engine.errand import Outcome
     from argosy.engine.folder import Folder
+    from argosy.engine.listeners import Listeners
     from argosy.engine.state import State
     from argosy.engine.unit import Unit
     from argosy.engine.will import Wills
@@ -55,6 +56,7 @@ class Surroundings(Protocol):
     loop: asyncio.AbstractEventLoop
     folder: Folder
     wills: Wills
+    listeners: Listeners
 
     def needs_of(self, unit: Unit) -> Needs:
         """Return what it still waits for."""

@@ -16,7 +16,6 @@ from argosy.engine.condition import judge_health, judge_needs
 from argosy.engine.lifetime import Lifetime
 from argosy.engine.logs import last_lines, log_size, open_log
 from argosy.engine.policy import Budget, Ending, decide_exit, grace_s, jittered
-from argosy.engine.ports import obstacle
 from argosy.engine.signs import Signs
 from argosy.engine.state import READY_STATES, RUNNING_STATES, Action, Event, State, step
 from argosy.engine.timers import Timers
@@ -70,7 +69,8 @@ class Unit:
         self._timers = Timers(crew.loop)
         self._log = crew.folder.log(spec.name)
         path, run = crew.folder.notify(spec.name), partial(crew.run_beside, self)
-        self._signs = Signs(path, self._log, crew.loop, run, crew.hear_forker, self._has_spoken, self._frozen)
+        ears = (crew.hear_forker, self._has_spoken, self._frozen)
+        self._signs = Signs(path, self._log, crew.loop, run, crew.listeners, *ears)
         self._life = Lifetime(spec.name, crew, self.ended, self._still_left)
         self._cause = "exit"
         self._next_spec: ProcessSpec | None = None
@@ -249,7 +249,7 @@ class Unit:
 
     def _order(self) -> None:
         """Have the process forked; a held port is a failed start like any other."""
-        held = obstacle(self.spec.ports, self.spec.probe_port)
+        held = self._crew.listeners.obstacle(self.spec.ports, self.spec.probe_port)
         if held:
             self._not_started(held)
             return
