@@ -15,7 +15,7 @@ import pytest
 from argosy.engine.errand import Outcome
 from argosy.engine.listeners import Listeners
 from argosy.engine.notify import NotifySocket, parse_fields
-from argosy.engine.plan import ProcessSpec
+from argosy.engine.plan import ProcessSpec, Rhythm
 from argosy.engine.signs import Signs
 from argosy.fleet.spec import Probe
 
@@ -198,6 +198,38 @@ def test_only_what_says_ready_once_is_believed_without_a_new_sign(
         assert it.heard == heard
 
     listen(test)
+
+
+def test_one_that_was_ready_is_watched_from_its_adoption_on(listen: Listen) -> None:
+    spec = msgspec.structs.replace(NOTIFY, is_sdk=True, watchdog_s=0.02)
+
+    async def test(it: Listening) -> None:
+        it.signs.recognise(spec, os.getpid(), was_ready=False)
+        assert it.signs._watchdog is None, "it is starting, and has its time for that"
+        it.signs.recognise(spec, os.getpid(), was_ready=True)
+        async with asyncio.timeout(30):
+            while not it.frozen:
+                await asyncio.sleep(0)
+        assert (it.heard, it.why) == ([], f"gave no sign of life for 0.0 s (pid {os.getpid()})")
+
+    listen(test)
+
+
+def test_one_that_was_ready_is_asked_whether_it_lives_from_its_adoption_on(listen: Listen) -> None:
+    rhythm = Rhythm(every_s=0.01, failures=2)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and never listens
+        probe = Probe(probe="tcp", port=closed.getsockname()[1])
+        spec = msgspec.structs.replace(NOTIFY, is_sdk=True, liveness=probe, rhythm=rhythm)
+
+        async def test(it: Listening) -> None:
+            it.signs.recognise(spec, os.getpid(), was_ready=True)
+            async with asyncio.timeout(30):
+                while not it.frozen:
+                    await asyncio.sleep(0)
+            assert it.why.startswith("failed its liveness probe 2 times in a row: port ")
+
+        listen(test)
 
 
 def test_its_own_word_ends_the_questions_of_one_that_was_adopted(listen: Listen) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from argosy.engine.errand import Outcome
     from argosy.engine.listeners import Listeners
-    from argosy.engine.plan import ProcessSpec
+    from argosy.engine.plan import ProcessSpec, Rhythm
 
 
 class Signs:
@@ -63,6 +63,7 @@ class Signs:
         self._health: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._awaiting: asyncio.Task[None] | None = None
+        self._pulse: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
     def listen(self) -> None:
@@ -79,6 +80,9 @@ class Signs:
     def recognise(self, spec: ProcessSpec, pid: int, log_start: int = 0, *, was_ready: bool) -> None:
         """Find out how a process is that an earlier supervisor started; what says so once is believed."""
         self._expect(spec, pid, log_start)
+        if was_ready:
+            self._feed(spec.watchdog_s)  # it is alive until it has missed a beat from now on
+            self._feel_pulse()
         kind = spec.probe.probe
         if spec.is_sdk:
             # Its next beat may be seconds away, and it answers health on its port at once.
@@ -95,9 +99,7 @@ class Signs:
     def _expect(self, spec: ProcessSpec, pid: int, log_start: int) -> None:
         self.end()
         self._spec, self._pid, self._log_start = spec, pid, log_start
-        self._is_ready, self._health = False, None
         self.found = "READY=1 never came" if spec.probe.probe == "notify" else ""
-        self._spec, self._pid = spec, pid
         self._is_ready, self._health, self.status = False, None, ""
 
     def _ask(self, probe: Probe, port: int | None) -> None:
@@ -121,15 +123,20 @@ class Signs:
     def _note_found(self, words: str) -> None:
         self.found = words
 
-    async def _feel_pulse(self, spec: ProcessSpec) -> None:
-        """Ask on and on whether it lives."""
-        assert spec.liveness is not None, "only a process with a liveness probe is asked"
-        why = await watch_pulse(spec.liveness, self._view(), spec.rhythm, self._is_alive)
+    def _feel_pulse(self) -> None:
+        """Ask on and on whether it lives, if it has a liveness probe and is not asked yet."""
+        spec = self._spec
+        if self._pulse is None and spec is not None and spec.liveness is not None:
+            self._pulse = self._keep_task(self._watch(spec.liveness, spec.rhythm))
+
+    async def _watch(self, liveness: Probe, rhythm: Rhythm) -> None:
+        why = await watch_pulse(liveness, self._view(), rhythm, self._is_alive)
         self._on_frozen(f"{why} (pid {self._pid})")
 
     def _is_alive(self, status: Status) -> None:
         """Only an answer in the words of the health standard says how it is."""
-        if self._spec is not None and self._spec.liveness is not None and self._spec.liveness.probe == "zmq":
+        spec = self._spec
+        if self._is_ready and spec is not None and spec.liveness is not None and spec.liveness.probe == "zmq":
             self._tell(status.value)
 
     def _on_notify(self, sender: int, fields: dict[str, str]) -> None:
@@ -157,8 +164,7 @@ class Signs:
         if self._awaiting is not None:
             self._awaiting.cancel()  # its own word has come first
             self._awaiting = None
-        if not self._is_ready and self._spec is not None and self._spec.liveness is not None:
-            self._keep_task(self._feel_pulse(self._spec))
+        self._feel_pulse()
         self._is_ready, self._health = True, health
         self._on_ready(health)
 
@@ -189,7 +195,7 @@ class Signs:
         self._spec = None
         self._pid = 0
         self._stop_watchdog()
-        self._awaiting = None
+        self._awaiting = self._pulse = None
         for task in self._tasks:
             task.cancel()
 
