@@ -136,3 +136,11 @@ def test_a_daemon_that_an_adopted_agent_left_is_ended_with_it(rig: Rig) -> None:
     os.kill(rig.pid("A"), signal.SIGKILL)
     rig.until(lambda: not is_alive(daemon))
     rig.until(lambda: rig.agents()["A"]["state"] == "exited")
+
+
+def test_a_lock_that_somebody_wrote_over_gets_a_generation_again(pair: Rig) -> None:
+    before, folder = pids(pair), state_folder(pair)
+    pair.kill_supervisor()
+    (folder / "supervisor.lock").write_text("it was here, and it is not a number\n")
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert pids(pair) == before

@@ -6,10 +6,11 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 from binascii import crc32
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from argosy.engine.generation import hold, raise_generation, read_generation
@@ -137,3 +138,21 @@ def test_the_generation_only_rises_and_one_holds_it(tmp_path: Path) -> None:
     assert second is not None
     assert raise_generation(second) == number + 1 == read_generation(path)
     os.close(second)
+
+
+@given(st.binary(max_size=60) | st.integers(0, 10**20 - 1).map(lambda number: b"%020d" % number))
+@example(b"not a number")
+@example(b"-1")
+@example(b"99999999999999999999")
+@example(b"\xc2\xb2\n")
+def test_a_lock_file_that_somebody_wrote_over_gets_a_number_again(content: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(content)
+        before = read_generation(file.name)
+        descriptor = hold(file.name, 0.0)
+        assert descriptor is not None
+        raised = raise_generation(descriptor)
+        os.close(descriptor)
+        assert raised == read_generation(file.name) != before
+        assert 0 < raised <= 2**63, "a lease can hold it"
+        assert raised == before + 1 or not before

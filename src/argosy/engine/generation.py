@@ -5,7 +5,8 @@ it read the generation, and then the next supervisor's scan sees it, or it reads
 and ends itself. No timing is assumed.
 
 The first number of a folder is random: a folder that was deleted and made anew must not count
-from where a start of its former self may still be.
+from where a start of its former self may still be. So is the next number of a lock file in which
+there is none any more, since somebody has written over it.
 """
 
 from __future__ import annotations
@@ -17,14 +18,22 @@ from argosy.engine.process import read_at_once
 
 _WIDTH = 20
 _FIRST_BYTES = 6
+_MOST = 2**63  # a lease has 64 bits for it
 
 
 def read_generation(path: str | os.PathLike[str]) -> int:
-    """Return the generation in the supervisor's lock file, 0 when there is none yet."""
+    """Return the generation in the supervisor's lock file, 0 when there is none."""
     try:
-        return int(read_at_once(path) or b"0")
+        return _number_in(read_at_once(path)) or 0
     except FileNotFoundError:
         return 0
+
+
+def _number_in(data: bytes) -> int | None:
+    """Return the number at the start of a lock file, None where there is none that could be raised."""
+    digits = data[:_WIDTH]
+    number = int(digits) if digits.isdigit() else _MOST
+    return number if number < _MOST else None
 
 
 def hold(path: str | os.PathLike[str], within_s: float) -> int | None:
@@ -58,7 +67,7 @@ def write_generation(descriptor: int, number: int) -> None:
 
 def raise_generation(descriptor: int) -> int:
     """Raise the number in the held lock file by one and return it."""
-    before = os.pread(descriptor, _WIDTH, 0)
-    number = int(before) + 1 if before else int.from_bytes(os.urandom(_FIRST_BYTES)) + 1
+    before = _number_in(os.pread(descriptor, _WIDTH, 0))
+    number = int.from_bytes(os.urandom(_FIRST_BYTES)) + 1 if before is None else before + 1
     write_generation(descriptor, number)
     return number
