@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import urllib.request
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from rig.fleet import free_ports
+from rig.fleet import free_ports, is_alive
 
 if TYPE_CHECKING:
     from .conftest import Rig
@@ -117,6 +118,35 @@ def test_it_is_started_again_when_it_dies_and_found_again_by_the_next_supervisor
     assert hub_pid(toy) == second
     toy.json("down")
     assert toy.leftovers() == []
+
+
+def test_a_hub_whose_folder_was_deleted_goes_with_the_next_up(toy: Rig) -> None:
+    toy.json("up", "-d")
+    toy.hub()
+    lost = hub_pid(toy)
+    toy.kill_supervisor()
+    shutil.rmtree(toy.state())
+    toy.json("up", "-d")
+    toy.until(lambda: not is_alive(lost))
+    toy.hub()
+    assert hub_pid(toy) != lost
+    toy.json("down")
+    assert toy.leftovers() == []
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_hub_that_is_left_alone_is_ended_by_down(toy: Rig, is_deleted: bool) -> None:
+    toy.write("fleet: toy\nagents:\n  Script: {run: speaker.py, ready: {probe: notify}}\n")
+    toy.json("up", "-d")
+    toy.hub()
+    alone, agent = hub_pid(toy), toy.pid("Script")
+    toy.kill_supervisor()
+    os.kill(agent, signal.SIGKILL)
+    toy.until(lambda: not is_alive(agent))
+    if is_deleted:
+        shutil.rmtree(toy.state())
+    toy.json("down")
+    assert not is_alive(alone)
 
 
 def test_events_of_both_of_its_lives_are_kept_once(toy: Rig) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect, connect_or_start
+from argosy.engine.companion import living_hub
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import Stop, Stopped
 from argosy.engine.remains import living_agents
@@ -70,7 +71,7 @@ def _bring_down(path: Path, names: list[str] | None) -> Stopped:
     while True:
         try:
             client = connect(folder, "down")
-            if client is None and living_agents(folder):
+            if client is None and (living_agents(folder) or living_hub(folder)):
                 client = connect_or_start(path, path.parent.name, folder, "down")
             if client is None:
                 return Stopped(stopped=sorted(ran), killed=[], seconds=0.0)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from argosy.engine import process
+from argosy.engine.remains import hub_in_proc
 from argosy.fault import Fault, RefusedError
 
 if TYPE_CHECKING:
@@ -54,6 +56,13 @@ def running_hub(lock: Path) -> HubMark | None:
     finally:
         os.close(file)
     return None
+
+
+def living_hub(folder: Folder) -> bool:
+    """Return whether the fleet has a hub that lives; by /proc where the state folder was deleted."""
+    if folder.lock.exists():
+        return running_hub(folder.hub_lock) is not None
+    return hub_in_proc(folder) is not None
 
 
 def hold_lock(lock: Path) -> None:
@@ -98,6 +107,7 @@ class Companion:
         self._gone = asyncio.Event()
         self._pause_s = _FIRST_PAUSE_S
         self._again: asyncio.TimerHandle | None = None
+        self._kill_later: asyncio.TimerHandle | None = None
         self._adopt()
 
     def start(self, fleet_path: str, environ: Mapping[str, str]) -> None:
@@ -106,6 +116,17 @@ class Companion:
         self._environ = dict(environ)
         if self._pidfd < 0 and not self._adopt():
             self._spawn()
+
+    def end_lost(self) -> None:
+        """End a hub whose lock, and all that it had recorded, was deleted; a start waits until it is gone."""
+        lost = hub_in_proc(self._folder) if self._pidfd < 0 else None
+        pidfd = process.open_process(lost) if lost is not None else None
+        if lost is None or pidfd is None:
+            return
+        self._diary.note("hub-lost", pid=lost.pid, text="its state folder was deleted")
+        self._watch(lost.pid, pidfd)
+        process.send_signal(pidfd, signal.SIGTERM)
+        self._kill_later = self._loop.call_later(_GRACE_S, process.send_signal, pidfd, signal.SIGKILL)
 
     async def stop(self) -> None:
         """End the hub, and return when it has ended."""
@@ -145,7 +166,7 @@ class Companion:
             with open(self._folder.hub_log, "ab") as log:
                 if log.tell() > _LONG_LOG_BYTES:
                     os.truncate(log.fileno(), 0)
-                process = subprocess.Popen(
+                started = subprocess.Popen(
                     self._words,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -157,9 +178,9 @@ class Companion:
             self._diary.note("no-hub", text=str(error))
             self._later()
             return
-        self._diary.note("hub", pid=process.pid)
-        self._watch(process.pid, os.pidfd_open(process.pid))
-        process.returncode = 0  # it is waited for by its pidfd, not by its Popen
+        self._diary.note("hub", pid=started.pid)
+        self._watch(started.pid, os.pidfd_open(started.pid))
+        started.returncode = 0  # it is waited for by its pidfd, not by its Popen
 
     def _watch(self, pid: int, pidfd: int) -> None:
         self._pid, self._pidfd = pid, pidfd
@@ -188,4 +209,6 @@ class Companion:
         if self._pidfd >= 0:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
+        if self._kill_later:
+            self._kill_later.cancel()
         self._pid, self._pidfd = 0, -1

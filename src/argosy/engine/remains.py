@@ -73,6 +73,26 @@ def _names_of(pid: int, folder: Folder) -> Iterator[str]:
         yield name
 
 
+def hub_in_proc(folder: Folder) -> process.Identity | None:
+    """Return the process that holds the lock of a fleet's hub, by /proc, which knows deleted files too."""
+    for pid in process.all_pids():
+        stat = process.read_stat(pid)
+        if stat is not None and _holds_lock(pid, str(folder.hub_lock)):
+            return process.Identity(pid, stat.started)
+    return None
+
+
+def _holds_lock(pid: int, path: str) -> bool:
+    """Return whether a process holds the exclusive lock of a file that it opened under this name."""
+    with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if os.readlink(f"/proc/{pid}/fd/{number}").removesuffix(_DELETED) == path:
+                    told = process.read_at_once(f"/proc/{pid}/fdinfo/{number}")
+                    return any(b"FLOCK" in line and b"WRITE" in line for line in told.splitlines())
+    return False
+
+
 def is_stray(pid: int, notify: str) -> bool:
     """Return whether `pid` is what an agent left behind: its environment names the agent's notify socket."""
     return process.variables(pid).get("NOTIFY_SOCKET") == notify

@@ -122,6 +122,7 @@ class Supervisor:
         """
         if is_new:
             self._crew.find_lost()
+            self._companion.end_lost()
         roster = read_roster(self._folder)
         leaving = roster.leaving if roster is not None else {}
         hulls = roster.hulls if roster is not None else {}
