@@ -87,7 +87,7 @@ def _is_beside(tree: Tree, path: str, item: Missing) -> bool:
     folder = os.path.dirname(os.path.join(tree.root, path))
     for _ in range(item.item.level - 1):
         folder = os.path.dirname(folder)
-    whole = os.path.join(folder, *item.item.module.split("."))
+    whole = os.path.normpath(os.path.join(folder, *item.item.module.split(".")))
     folder, last = os.path.split(whole)
     folders = tree.finder(path).folders
     is_there = folders.has_file(folder, f"{last}.py") or folders.has_folder(folder, last)
@@ -190,6 +190,7 @@ MUST_NOT = (
             "pack/sub/a.py": "from collections import deque\nfrom dask import delayed\n",
             "pack/sub/run.py": "from dask import delayed\nif __name__ == '__main__':\n    delayed()\n",
             "bare/logging.py": "import logging.handlers\n",
+            "pack/sub/pack.py": "from . import a\nfrom .. import dask\n",
         }
     ),
 )
