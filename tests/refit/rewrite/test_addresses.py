@@ -199,3 +199,19 @@ def _agree(old: str, new: str) -> bool:
             if eval(old, names) != eval(new, names):
                 return False
     return True
+
+
+def test_a_context_becomes_a_lease_beside_an_address(fleet: Fleet) -> None:
+    source = (
+        'import os\nimport zmq\n\nPC2 = os.environ.get("PC2_IP", "10.0.0.2")\n\n\ndef ask():\n'
+        '    context = zmq.Context()\n    s = context.socket(zmq.REQ)\n    s.connect(f"tcp://{PC2}:1")\n'
+    )
+    data = source.encode()
+    outcome = refit_file("it.py", data, Index({"it.py": data}, fleet), chosen(["A", "Z301"]))
+    assert [reason for reason in outcome.gates.values() if reason] == []
+    assert outcome.refused == ()
+    assert {site.code for site in outcome.migrated} == {"A402", "Z301"}
+    again = refit_file(
+        "it.py", outcome.after or b"", Index({"it.py": outcome.after or b""}, fleet), chosen([])
+    )
+    assert again.after is None

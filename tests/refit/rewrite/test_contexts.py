@@ -165,7 +165,7 @@ REFUSED = {
     "import zmq\nd = {}\nd['c'] = zmq.Context()\n": "cannot all be seen",
     "import zmq\nclass A:\n    c = zmq.Context()\n    def f(self):\n        g(self.c)\n": "",
     "import zmq\ns = zmq.Context().socket(1)\ns.context.term()\n": "by way of a socket",
-    "import argosy\nimport zmq\nc = zmq.Context()\n": "`argosy` is bound",
+    "import mine as argosy\nimport zmq\nc = zmq.Context()\n": "`argosy` is bound",
     "import zmq\nx = f'{zmq.Context()}'\n": "f-string",
 }
 

@@ -56,5 +56,14 @@ def has_import(view: View, source: str) -> bool:
     return False
 
 
+def is_argosy_taken(view: View) -> bool:
+    """Return whether the name `argosy` is anything but argosy anywhere in a file."""
+    return any(
+        binding.how != "import" or binding.origin != "argosy"
+        for scope in view.module.walk()
+        for binding in scope.bindings.get("argosy", ())
+    )
+
+
 def _is_docstring(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

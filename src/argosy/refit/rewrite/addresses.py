@@ -17,7 +17,7 @@ import msgspec
 from argosy.refit.addresses.sites import Role, literal_addresses, literal_fallbacks
 from argosy.refit.addresses.sites import Site as Literal
 from argosy.refit.addresses.text import may_hold_address
-from argosy.refit.rewrite.adding import has_import, import_at_top
+from argosy.refit.rewrite.adding import has_import, import_at_top, is_argosy_taken
 from argosy.refit.rewrite.change import Change, Replaced, place_of, replaced
 from argosy.refit.rewrite.evaluate import ENDPOINT, HOST, difference
 from argosy.refit.rewrite.index import Index
@@ -78,7 +78,7 @@ class _File:
         named = self._name(self.directory, literal)
         if isinstance(named, str):
             return named
-        if self._is_argosy_taken():
+        if is_argosy_taken(self.view):
             return "the name `argosy` is bound to something else here"
         source = self._source(literal, named)
         made = self._put(literal, source) if source else _NOT_WHOLE
@@ -95,10 +95,6 @@ class _File:
         if literal.port is None:
             return directory.name_host(address.host)
         return directory.name_endpoint(address.host, literal.port)
-
-    def _is_argosy_taken(self) -> bool:
-        is_bound = any("argosy" in scope.bindings for scope in self.view.module.walk())
-        return is_bound and not has_import(self.view, IMPORT) and not _is_all_imports(self.view)
 
     def _source(self, literal: Literal, named: Named) -> str:
         """Return the call that stands for a literal; empty when the literal is more than an address."""
@@ -146,15 +142,6 @@ def _unfit(literal: Literal) -> str:
     if literal.role is Role.BIND:
         return "what is bound is a decision of its own"
     return "it is neither in a connect nor behind a variable of the environment"
-
-
-def _is_all_imports(view: View) -> bool:
-    """Return whether what binds `argosy` is imports of argosy alone."""
-    return all(
-        binding.how == "import" and binding.origin == "argosy"
-        for scope in view.module.walk()
-        for binding in scope.bindings.get("argosy", ())
-    )
 
 
 def _exchanged(old: ast.expr, made: Replaced) -> ast.expr:

@@ -16,7 +16,7 @@ from typing import Final, TypeGuard
 
 import msgspec
 
-from argosy.refit.rewrite.adding import has_import, import_behind
+from argosy.refit.rewrite.adding import has_import, import_behind, is_argosy_taken
 from argosy.refit.rewrite.change import Change, replaced
 from argosy.refit.rewrite.elsewhere import find_function, parameter_of
 from argosy.refit.rewrite.forking import FORKS, forks
@@ -126,8 +126,7 @@ def _file_reason(view: View, index: Index) -> str:
             return reason
     if index.has_own_zmq:
         return "the tree has a module `zmq` of its own"
-    names = [scope for scope in view.module.walk() if "argosy" in scope.bindings]
-    if names and not has_import(view, IMPORT):
+    if is_argosy_taken(view):
         return "the name `argosy` is bound to something else here"
     return _import_reason(view) or _use_reason(view)
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from argosy.refit.requests import find_requests, why_kept
-from argosy.refit.rewrite.adding import has_import, import_behind
+from argosy.refit.rewrite.adding import has_import, import_behind, is_argosy_taken
 from argosy.refit.rewrite.change import Change, replaced
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Refusal, Site, View
@@ -115,8 +115,7 @@ def _making_reason(view: View, index: Index, making: Making) -> str:
         return "it stands inside an f-string"
     if "\n" in _written(view, call):
         return "its context is written over several lines"
-    names = [scope for scope in view.module.walk() if "argosy" in scope.bindings]
-    if any(b.origin.partition(".")[0] != "argosy" for s in names for b in s.bindings["argosy"]):
+    if is_argosy_taken(view):
         return "the name `argosy` is bound to something else here"
     if where := index.patched(view.path, "zmq"):
         return f"`{where}` puts something else in the place of `zmq` in this module"
