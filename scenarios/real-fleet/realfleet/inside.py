@@ -103,7 +103,8 @@ def _looks(job: Job, argosy: Argosy, fleet: Path) -> dict[str, Look]:
 def _lines(argosy: Argosy, fleet: Path, names: list[str]) -> dict[str, list[str]]:
     """Return what each of these agents has written so far, by line and without its name."""
     found: dict[str, list[str]] = {name: [] for name in names}
-    for line in argosy.say("logs", str(fleet), *names).splitlines() if names else ():
+    # Of all: to ask for one that was never started, and has no log, is an error.
+    for line in argosy.say("logs", str(fleet)).splitlines() if names else ():
         name, _, text = line.partition("|")
         if name.strip() in found:
             found[name.strip()].append(text.removeprefix(" "))

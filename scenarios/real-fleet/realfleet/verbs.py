@@ -39,8 +39,11 @@ class Argosy:
         return told
 
     def say(self, *words: str, within_s: float = 60.0) -> str:
-        """Run a verb and return its text."""
-        return self._run(words, within_s).stdout
+        """Run a verb and return its text. Raises ScenarioError: it fails."""
+        done = self._run(words, within_s)
+        if done.returncode:
+            raise ScenarioError(f"`argosy {words[0]}` ended with {done.returncode}: {done.stderr[-2000:]}")
+        return done.stdout
 
     def _run(self, words: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -164,71 +164,82 @@ def attending(kind: Any) -> dict[str, Callable[..., Any]]:
     A class that receives or sends in a way of its own keeps it.
     """
     made: dict[str, Callable[..., Any]] = {
-        "bind": _guarded(kind.bind),
-        "close": _closing(kind.close),
-        "connect": _guarded(kind.connect),
+        "bind": _guarded(kind, "bind"),
+        "close": _closing(kind),
+        "connect": _guarded(kind, "connect"),
     }
     for name, event, limit in (
         ("recv", zmq.POLLIN, zmq.RCVTIMEO),
         ("recv_into", zmq.POLLIN, zmq.RCVTIMEO),
         ("send", zmq.POLLOUT, zmq.SNDTIMEO),
     ):
-        method = getattr(kind, name)
-        if method is getattr(_RealSocket, name):
-            made[name] = _waiting(method, name, event, limit)
+        if getattr(kind, name) is getattr(_RealSocket, name):
+            made[name] = _waiting(kind, name, event, limit)
     return made
 
 
-def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
+# Each method of `kind` is looked up when it is called: somebody may have taken its place meanwhile, as a test
+# does, and what rules over the binds of an old agent.
+
+
+def _guarded(kind: Any, name: str) -> Callable[..., Any]:
+    @functools.wraps(getattr(kind, name))
     def guarded(self: zmq.Socket[Any], *args: Any, **options: Any) -> Any:
         usage: Usage = self.__dict__["_lease_usage"]
         usage.enter()
         try:
-            return method(self, *args, **options)
+            return getattr(kind, name)(self, *args, **options)
         finally:
             usage.leave(self)
 
     return guarded
 
 
-def _closing(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
+def _closing(kind: Any) -> Callable[..., Any]:
+    @functools.wraps(kind.close)
     def close(self: zmq.Socket[Any], linger: int | None = None) -> None:
         usage: Usage = self.__dict__["_lease_usage"]
         if usage.depth and usage.thread != threading.get_ident():
             _leave_to_user(self, linger)
         else:
-            method(self, linger)
+            kind.close(self, linger)
 
     return close
 
 
-def _waiting(method: Callable[..., Any], name: str, event: int, limit: int) -> Callable[..., Any]:
+def _waiting(kind: Any, name: str, event: int, limit: int) -> Callable[..., Any]:
     """Return a method that waits by a poll on the socket and on its lease's end, where pyzmq's blocks."""
     if name == "recv":
 
-        @functools.wraps(method)
+        @functools.wraps(kind.recv)
         def recv(self: zmq.Socket[Any], flags: int = 0, *args: Any, **options: Any) -> Any:
             return _operate(
-                self, lambda extra: method(self, flags | extra, *args, **options), flags, event, limit
+                self, lambda extra: kind.recv(self, flags | extra, *args, **options), flags, event, limit
             )
 
         return recv
     if name == "send":
 
-        @functools.wraps(method)
+        @functools.wraps(kind.send)
         def send(self: zmq.Socket[Any], data: Any, flags: int = 0, *args: Any, **options: Any) -> Any:
             return _operate(
-                self, lambda extra: method(self, data, flags | extra, *args, **options), flags, event, limit
+                self,
+                lambda extra: kind.send(self, data, flags | extra, *args, **options),
+                flags,
+                event,
+                limit,
             )
 
         return send
 
-    @functools.wraps(method)
+    @functools.wraps(kind.recv_into)
     def recv_into(self: zmq.Socket[Any], buffer: Any, /, *, nbytes: int = 0, flags: int = 0) -> Any:
         return _operate(
-            self, lambda extra: method(self, buffer, nbytes=nbytes, flags=flags | extra), flags, event, limit
+            self,
+            lambda extra: kind.recv_into(self, buffer, nbytes=nbytes, flags=flags | extra),
+            flags,
+            event,
+            limit,
         )
 
     return recv_into
