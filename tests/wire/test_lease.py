@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import weakref
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -495,3 +496,18 @@ print(len(set(made)))
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout == "1\n"
+
+
+def test_what_takes_the_place_of_a_socket_s_bind_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with context() as lease:
+        lease.socket(zmq.REP).bind("tcp://127.0.0.1:*")  # the class of its sockets is there from now on
+        asked: list[str] = []
+        real = zmq.Socket.bind
+
+        def bind(self: zmq.Socket[Any], address: str) -> Any:
+            asked.append(address)
+            return real(self, address)
+
+        monkeypatch.setattr(zmq.Socket, "bind", bind)
+        lease.socket(zmq.REP).bind("tcp://127.0.0.1:*")
+        assert asked == ["tcp://127.0.0.1:*"]

@@ -83,6 +83,13 @@ MIGRATED = {
         "import argosy.wire\nimport zmq\nc = zmq.Context()\n",
         "import argosy.wire\nimport zmq\nc = @()\n",
     ),
+    "another's of that name, encoded": (
+        "import json\nimport zmq\nclass A:\n    def __init__(self):\n        self.context = zmq.Context()\n"
+        "    def told(self, metric):\n        return json.dumps(metric.context)\n",
+        "import json\nimport zmq\nimport argosy.wire\nclass A:\n    def __init__(self):\n"
+        "        self.context = @()\n"
+        "    def told(self, metric):\n        return json.dumps(metric.context)\n",
+    ),
     "of a class": (
         "import zmq\n"
         "class A:\n"
@@ -166,6 +173,7 @@ REFUSED = {
     "import zmq\nclass A:\n    c = zmq.Context()\n    def f(self):\n        g(self.c)\n": "",
     "import zmq\ns = zmq.Context().socket(1)\ns.context.term()\n": "by way of a socket",
     "import mine as argosy\nimport zmq\nc = zmq.Context()\n": "`argosy` is bound",
+    "import json, zmq\nc = zmq.Context()\njson.dumps(c, default=use)\n": "handed to a call",
     "import zmq\nx = f'{zmq.Context()}'\n": "f-string",
 }
 

@@ -285,6 +285,10 @@ class _Site:
         """Return why a call may not get a lease: nobody can see what it does with it, or it does too much."""
         call = around if isinstance(around, ast.Call) else self.view.parents[around]
         assert isinstance(call, ast.Call)
+        if self.view.resolve(call.func) in _ENCODERS and not any(
+            each.arg in (None, "default", "cls") for each in call.keywords
+        ):
+            return ""  # JSON has no context, whoever's it is
         found = find_function(self.view, self.index, call.func)
         name = parameter_of(found[1], call, node) if found else ""
         if not found or not name:
@@ -364,6 +368,7 @@ def _scope_of(view: View, made: ast.FunctionDef) -> Scope:
     return next(scope for scope in view.module.walk() if scope.node is made)
 
 
+_ENCODERS: Final = frozenset({"json.dump", "json.dumps"})
 _GETTERS: Final = frozenset({"getattr", "attrgetter", "__getattribute__"})
 _BLOCKS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _ESCAPES: Final[dict[type[ast.AST], str]] = {
