@@ -500,7 +500,8 @@ print(len(set(made)))
 
 def test_what_takes_the_place_of_a_socket_s_bind_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     with context() as lease:
-        lease.socket(zmq.REP).bind("tcp://127.0.0.1:*")  # the class of its sockets is there from now on
+        first, second = lease.socket(zmq.REP), lease.socket(zmq.REP)
+        first.bind("tcp://127.0.0.1:*")  # the class of its sockets is there from now on
         asked: list[str] = []
         real = zmq.Socket.bind
 
@@ -509,5 +510,5 @@ def test_what_takes_the_place_of_a_socket_s_bind_is_asked(monkeypatch: pytest.Mo
             return real(self, address)
 
         monkeypatch.setattr(zmq.Socket, "bind", bind)
-        lease.socket(zmq.REP).bind("tcp://127.0.0.1:*")
+        second.bind("tcp://127.0.0.1:*")
         assert asked == ["tcp://127.0.0.1:*"]
