@@ -17,6 +17,7 @@ import msgspec
 
 from argosy.cli.audit_page_refit import render_refit
 from argosy.cli.audit_view import AuditView
+from argosy.cli.audit_words import worded
 from argosy.cli.treemap import Box, layout
 from argosy.refit.finding import Finding
 from argosy.refit.rule import Ruled, load_references
@@ -146,16 +147,16 @@ def _group(items: Sequence[Finding]) -> str:
     places = "".join(f"<li><code>{_place(item)}</code> {escape(item.symbol)}</li>" for item in items)
     return (
         f"<details><summary><b>{len(items)}</b> <code>{escape(first.symbol or first.path)}</code>"
-        f" <small>{_worded(alike)}</small></summary><ul>{places}</ul></details>"
+        f" <small>{worded(alike)}</small></summary><ul>{places}</ul></details>"
     )
 
 
 def _list(code: str, items: Sequence[Finding], ruled: Ruled) -> str:
     _, _, rest = ruled.doc.strip().partition("\n")
-    why = "".join(f"<p>{_worded(part)}</p>" for part in rest.strip().split("\n\n"))
+    why = "".join(f"<p>{worded(part)}</p>" for part in rest.strip().split("\n\n"))
     rows = "".join(
         f'<tr data-path="{escape(item.path)}"><td><code>{_place(item)}</code></td>'
-        f"<td>{_worded(item.message)}{_hint(item)}</td><td><code>{escape(item.symbol)}</code></td></tr>"
+        f"<td>{worded(item.message)}{_hint(item)}</td><td><code>{escape(item.symbol)}</code></td></tr>"
         for item in items
     )
     return (
@@ -172,15 +173,7 @@ def _place(item: Finding) -> str:
 
 
 def _hint(item: Finding) -> str:
-    return f"<small>{_worded(item.hint)}</small>" if item.hint else ""
-
-
-def _worded(text: str) -> str:
-    """Return a message as HTML, with what stands in backticks as code."""
-    parts = escape(text).split("`")
-    if len(parts) % 2 == 0:
-        return escape(text)
-    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+    return f"<small>{worded(item.hint)}</small>" if item.hint else ""
 
 
 def _data(view: AuditView) -> str:

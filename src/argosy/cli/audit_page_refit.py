@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from html import escape
 
+from argosy.cli.audit_words import worded
 from argosy.refit.rewrite.refit import Account
 from argosy.refit.rewrite.standins import BASE, DISCOVERY
 
@@ -40,15 +41,9 @@ def _reasons(account: Account, code: str) -> str:
     """Return the reasons of the sites of a code that stay, the most frequent first; the rest is counted."""
     counts = Counter(item.reason for item in account.refused if item.code == code)
     shown = counts.most_common(_MOST_REASONS)
-    lines = [f"<li>{count} times: {_worded(reason)}</li>" for reason, count in shown]
+    lines = [f"<li>{count} times: {worded(reason)}</li>" for reason, count in shown]
     if rest := counts.total() - sum(count for _, count in shown):
         lines.append(f"<li>{rest} for other reasons (<code>argosy refit --json</code>)</li>")
-    return (
-        f"<details><summary>{len(counts)} reasons</summary><ul>{''.join(lines)}</ul></details>"
-        if lines
-        else ""
-    )
-
-
-def _worded(text: str) -> str:
-    return escape(text).replace("`", "")
+    if not lines:
+        return ""
+    return f"<details><summary>{len(counts)} reasons</summary><ul>{''.join(lines)}</ul></details>"

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from argosy.cli.arguments import add_json
@@ -74,26 +75,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _machines(words: list[str]) -> dict[Path, str]:
     """Read `NAME=PATH` words."""
-    machines: dict[Path, str] = {}
-    for word in words:
-        name, sign, path = word.partition("=")
-        if not sign or not path or not re.fullmatch(NAME_PATTERN, name):
-            message = f"`{word}` is not NAME=PATH"
-            raise InputError(Fault("--machine", "usage", message, "such as `--machine mainpc=main/config`"))
-        machines[Path(os.path.normpath(Path(path).expanduser().absolute()))] = name
-    return machines
+    pairs = _pairs(words, "--machine", "PATH", "mainpc=main/config")
+    return {Path(os.path.normpath(Path(path).expanduser().absolute())): name for name, path in pairs}
 
 
 def _addresses(words: list[str]) -> dict[str, str]:
     """Read `NAME=ADDRESS` words."""
-    addresses: dict[str, str] = {}
+    return dict(_pairs(words, "--address", "ADDRESS", "pc2=10.0.0.2"))
+
+
+def _pairs(words: list[str], option: str, what: str, example: str) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each word. Raises InputError: one is no `NAME=...`."""
     for word in words:
-        name, sign, address = word.partition("=")
-        if not sign or not address or not re.fullmatch(NAME_PATTERN, name):
-            message = f"`{word}` is not NAME=ADDRESS"
-            raise InputError(Fault("--address", "usage", message, "such as `--address pc2=10.0.0.2`"))
-        addresses[name] = address
-    return addresses
+        name, _, value = word.partition("=")
+        if not value or not re.fullmatch(NAME_PATTERN, name):
+            message = f"`{word}` is not NAME={what}"
+            raise InputError(Fault(option, "usage", message, f"such as `{option} {example}`"))
+        yield name, value
 
 
 def write(path: Path, text: str, *, force: bool) -> None:

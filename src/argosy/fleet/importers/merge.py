@@ -19,12 +19,8 @@ from argosy.fleet.importers.sites import Site, place_sources, usual_folder
 from argosy.fleet.importers.variables import Shared, mend_path, share
 from argosy.fleet.places import displayed
 
-_NONE: Mapping[str, str] = {}
 
-
-def merge(
-    findings: Findings, folder: Path, chosen: Mapping[Path, str], told: Mapping[str, str] = _NONE
-) -> Plan:
+def merge(findings: Findings, folder: Path, chosen: Mapping[Path, str], told: Mapping[str, str]) -> Plan:
     """Return the plan of the fleet that the sources make together.
 
     folder: the absolute folder of the fleet file to be; its paths are relative to it.

@@ -1,0 +1,13 @@
+"""What the audit and the refit say, as HTML."""
+
+from __future__ import annotations
+
+from html import escape
+
+
+def worded(text: str) -> str:
+    """Return a message as HTML, with what stands in backticks as code."""
+    parts = escape(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
