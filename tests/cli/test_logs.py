@@ -124,3 +124,19 @@ def test_a_follow_ends_with_its_reader(rig: Rig) -> None:
     follow.stdout.close()
     follow.stdout = None
     assert follow.wait(timeout=10) == 0
+
+
+def test_an_agent_that_has_not_run_yet_has_no_lines_and_a_follower_waits_for_it(rig: Rig) -> None:
+    rig.write(CHAIN)
+    for words, who in (("logs",), "this fleet"), (("logs", "B"), "B"), (("logs", "B", "--json"), "B"):
+        found = rig.argosy(*words)
+        assert (found.returncode, found.stdout) == (0, "")
+        assert f"{who} has not run here yet" in found.stderr
+    assert "did you mean `B`" in rig.argosy("logs", "Bb").stderr
+    follow = rig.start("logs", "-f", "B", "--json")  # nothing of this fleet is there
+    assert follow.stdout is not None
+    assert follow.stdout.readline() == b"B has not run here yet: waiting for its first line\n"
+    rig.json("up", "-d", "--only", "A")
+    assert "B has not run here yet" in rig.argosy("logs", "B").stderr  # others have
+    rig.json("up", "-d", "--only", "B")
+    assert [json.loads(follow.stdout.readline())["line"] for _ in range(2)] == ["", "up B"]

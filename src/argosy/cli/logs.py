@@ -2,7 +2,8 @@
 
 An agent of a cell has its own lines and those of its cell that nobody has signed.
 `-f` goes on as lines come, across restarts; where a new process begins it says so. What the fleet
-file's `logs` allows is kept: the oldest lines go first.
+file's `logs` allows is kept: the oldest lines go first. Of an agent that has not run yet there are no
+lines, which is said on stderr; `-f` waits for them.
 
 example: argosy logs Translator -n 40 -f
 """
@@ -28,8 +29,9 @@ from argosy.cli.stdout import give_up_stdout
 from argosy.engine.celllog import find_sources
 from argosy.engine.folder import folder_of
 from argosy.engine.logreader import Reader, tail_offset
-from argosy.engine.logwatch import LogWatch
-from argosy.fault import Fault, InputError
+from argosy.engine.logwatch import LogWatch, appearance
+from argosy.engine.roster import read_roster
+from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet.units import shown_size
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     sources = find_sources(folder)
     elsewhere = Elsewhere(None if args.here else folder)
     here = [name for name in names if name not in elsewhere.machine_of]
-    logs = _logs_of(sources, here) if here or not names else {}
+    logs = _logs_of(sources, here, path) if here or not names else {}
     if args.lines is not None and args.lines < 0:
         raise InputError(Fault("-n", "usage", f"{args.lines} lines cannot be shown", "give 0 or more"))
     readers = [
@@ -74,6 +76,10 @@ def run(args: argparse.Namespace) -> int:
         lines = heapq.merge(lines, *(feed.all() for feed in feeds), key=lambda line: line.at_s)
     if args.lines is not None:
         lines = deque(lines, maxlen=args.lines)
+    silent = [name for name in here if not sources.of(name)]
+    if not names and not logs and not feeds:
+        silent = ["this fleet"]
+    _tell_silent(silent, is_waiting=args.follow)
     far = () if names else elsewhere.machine_of
     width = max((len(name) for name in (*logs, *(names or sources.cells), *far)), default=0)
     if args.follow:
@@ -103,23 +109,46 @@ def _merged(
     return heapq.merge(*every, key=lambda line: line.at_s)
 
 
-def _logs_of(sources: Sources, names: list[str]) -> dict[str, Path]:
-    """Return the logs of the agents asked for.
+def _logs_of(sources: Sources, names: list[str], fleet: Path) -> dict[str, Path]:
+    """Return the logs of the agents asked for; an agent that has not run yet has none.
 
-    Raises InputError: there is none of that name.
+    Raises InputError: the fleet has no agent of that name.
     """
     found: dict[str, Path] = {}
-    faults = []
+    absent = []
     for name in names:
         of_it = sources.of(name)
         found |= of_it
         if not of_it:
-            near = difflib.get_close_matches(name, [*sources.logs, *sources.cells], 1)
+            absent.append(name)
+    known = _declared(fleet) if absent else frozenset()
+    faults = []
+    for name in absent:
+        if name not in known:
+            near = difflib.get_close_matches(name, {*sources.logs, *sources.cells, *known}, 1)
             hint = f"did you mean `{near[0]}`?" if near else "`argosy status` lists the agents"
             faults.append(Fault(name, "no-log", f"there is no log of an agent `{name}`", hint))
     if faults:
         raise InputError(*faults)
     return found if names else sources.logs
+
+
+def _declared(fleet: Path) -> frozenset[str]:
+    """Return the agents that the fleet file has, and those of the plan applied last."""
+    from argosy.fleet.load import load_fleet  # noqa: PLC0415 - for names without a log only
+
+    roster = read_roster(folder_of(fleet))
+    applied = frozenset(roster.plan.processes) if roster is not None else frozenset()
+    try:
+        return applied | frozenset(load_fleet(fleet).agents)
+    except ArgosyError:
+        return applied  # a faulty file is in nobody's way who reads logs
+
+
+def _tell_silent(names: list[str], *, is_waiting: bool) -> None:
+    for name in names:
+        words = "waiting for its first line" if is_waiting else "there are no lines of it"
+        sys.stderr.write(f"{name} has not run here yet: {words}\n")
 
 
 async def _follow(
@@ -140,16 +169,16 @@ async def _follow(
     if names is None:
         await loop.create_future()  # until somebody interrupts
         return
-    if not folder.logs.is_dir():
-        raise InputError(
-            Fault(str(folder.logs), "no-log", "this fleet has not been started here yet", "`argosy up`")
-        )
+    await appearance(folder.logs, loop)  # of a fleet that has not been started here yet
     known = {reader.agent: reader for reader in readers}
-    wanted = {of_it for name in names for of_it in sources.of(name)}
     behind: dict[str, Reader] = {}
     woken = asyncio.Event()
 
     def grown(logs: list[Path]) -> None:
+        nonlocal sources
+        if any(log.stem not in sources.logs for log in logs):
+            sources = find_sources(folder)  # an agent has begun that had no log before
+        wanted = {of_it for name in names for of_it in sources.of(name)}
         told = [log for log in logs if not names or log.stem in wanted]
         behind.update({log.stem: known.setdefault(log.stem, Reader(log.stem, log)) for log in told})
         woken.set()

@@ -6,16 +6,16 @@ thousand times.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import struct
 from typing import TYPE_CHECKING
 
-from argosy.engine.inotify import MODIFY, OVERFLOW, watch
+from argosy.engine.inotify import CHANGE, MODIFY, OVERFLOW, watch
 from argosy.fault import Fault, MissingError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
     from pathlib import Path
 
@@ -84,9 +84,28 @@ class LogWatch:
         os.close(self._inotify)
 
 
-def _watch_folder(folder: Path) -> int:
+async def appearance(folder: Path, loop: asyncio.AbstractEventLoop) -> None:
+    """Return once `folder` is there: what is nearest to it on the way is watched meanwhile.
+
+    Raises MissingError: the kernel grants no more watches.
+    """
+    while not folder.is_dir():
+        way = (folder, *folder.parents)
+        missing, nearest = next((way[i], way[i + 1]) for i in range(len(way) - 1) if way[i + 1].is_dir())
+        inotify = _watch_folder(nearest, CHANGE)
+        changed = asyncio.Event()
+        loop.add_reader(inotify, changed.set)
+        try:
+            if not missing.exists():
+                await changed.wait()
+        finally:
+            loop.remove_reader(inotify)
+            os.close(inotify)
+
+
+def _watch_folder(folder: Path, kinds: int = MODIFY) -> int:
     try:
-        return watch([folder], MODIFY)
+        return watch([folder], kinds)
     except OSError as error:
         hint = "raise fs.inotify.max_user_instances" if error.errno == errno.EMFILE else ""
         words = f"the folder of the logs cannot be watched: {error.strerror}"
