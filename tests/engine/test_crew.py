@@ -120,6 +120,7 @@ def sail(tmp_path: Path) -> Iterator[Callable[[Test], None]]:
 
     async def voyage(test: Test) -> None:
         sea = Sea(folder)
+        sea.crew.nursery.have_forker()
         try:
             await test(sea)
             await sea.stop()

@@ -21,6 +21,7 @@ Standard library alone: the bare forker has nothing else.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
@@ -162,10 +163,26 @@ def install(folder: str, kind: str) -> None:
     if kind == "supervisor":
         with open(f"{folder}/supervisors", "a") as file:
             file.write(f"{os.getpid()}\n")
+    if kind == "client":
+        _hand_on_to_fork(folder)
     if kind in ("client", "supervisor"):
         _hand_on(folder)
     exec(_read_json(f"{folder}/mutants.json").get(kind, ""), {"__name__": "mutant"})
     Watch(folder, kind).begin()
+
+
+def _hand_on_to_fork(folder: str) -> None:
+    """Have this file in the supervisor that is a fork of this client."""
+    from argosy.engine import detached  # noqa: PLC0415 - not in the forker
+
+    become = detached._become
+
+    def become_watched(*given: Any) -> None:
+        sys.setprofile(None)
+        install(folder, "supervisor")
+        become(*given)
+
+    detached._become = become_watched  # type: ignore[assignment]
 
 
 def _hand_on(folder: str) -> None:
@@ -173,6 +190,8 @@ def _hand_on(folder: str) -> None:
     import subprocess  # noqa: PLC0415 - not in the forker, which has nothing to do with it
 
     begin = subprocess.Popen.__init__
+    if begin.__name__ == "begin_watched":
+        return  # this is the fork of a client
 
     def begin_watched(self: object, args: list[str], **options: object) -> None:
         begin(self, _watched(list(args), folder), **options)  # type: ignore[call-overload]
@@ -201,8 +220,7 @@ def main() -> int:
     if is_supervisor:
         from argosy.engine import serve  # noqa: PLC0415
 
-        sys.argv = ["serve", *words[1:]]
-        run = serve.main
+        run = functools.partial(serve.main, words[1:])
     else:
         from argosy import cli  # noqa: PLC0415
 

@@ -6,11 +6,11 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import socket
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
+from argosy.engine.detached import begin
 from argosy.engine.generation import is_at
 from argosy.engine.messages import (
     HELD,
@@ -244,40 +244,34 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
     """Start a supervisor in a session of its own and wait until it has adopted what runs."""
     _turn_over(folder.supervisor_log)
     ready, ready_in = os.pipe()
-    with open(folder.supervisor_log, "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "argosy.engine.serve", str(fleet_path), fleet_name, str(ready_in)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=[ready_in],
-            start_new_session=True,
-            cwd="/",
-        )
-    os.close(ready_in)
+    try:
+        with open(folder.supervisor_log, "ab") as log:
+            pid = begin([str(fleet_path), fleet_name, str(ready_in)], ready_in, log.fileno())
+    finally:
+        os.close(ready_in)
     try:
         with open(ready, "rb") as file:
             told = file.read()
     except KeyboardInterrupt:
-        process.terminate()  # whatever it has adopted by now runs on
-        process.wait()
+        os.kill(pid, signal.SIGTERM)  # whatever it has adopted by now runs on
+        os.waitpid(pid, 0)
         raise
     if told == READY:
-        process.returncode = 0  # it runs on without this parent
-        return
-    process.wait()
+        return  # it runs on without this parent
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if told:
         answer = decode_answer(told)
         assert isinstance(answer, Refused), "a supervisor that cannot start says why"
         raise _error_of(answer)
-    if process.returncode < 0:  # somebody killed it, and may not do so again
-        ended = describe_exit(process.returncode)
-        raise SupervisorLostError(f"the supervisor {ended} before it was ready; the agents run on")
+    if code < 0:  # somebody killed it, and may not do so again
+        raise SupervisorLostError(
+            f"the supervisor {describe_exit(code)} before it was ready; the agents run on"
+        )
     raise RefusedError(
         Fault(
             str(folder.supervisor_log),
             "supervisor",
-            f"the supervisor ended with code {process.returncode} before it was ready",
+            f"the supervisor ended with code {code} before it was ready",
             f"its last words are in `{folder.supervisor_log}`",
         )
     )

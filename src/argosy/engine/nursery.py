@@ -51,8 +51,8 @@ class Nursery:
         self._base: tuple[dict[str, str], dict[str, str]] = ({}, {})
         root = find_delegated()
         self._groups = ControlGroups(root, crew.folder.state.name) if root is not None else None
+        self._is_resting = False
         end_orphans(crew.folder)
-        self._start_forker()
         crew.loop.add_signal_handler(signal.SIGCHLD, self._look)
 
     @property
@@ -116,6 +116,7 @@ class Nursery:
 
     def _send_bare(self, order: Order, output: int) -> bool:
         """Have the bare forker fork; takes over the descriptor. Returns False when there is none."""
+        self.have_forker()
         if self._forker is None:
             os.close(output)
             return False
@@ -248,18 +249,30 @@ class Nursery:
 
     # ---- the forkers themselves
 
+    def have_forker(self) -> None:
+        """Start the forker if nothing has asked for it yet: where zygotes bear all agents none is needed."""
+        if self._forker is None and not self._is_resting and not self._is_closing:
+            self._start_forker()
+
     def _start_forker(self) -> None:
-        """Start a forker, and order again what the one before it has not borne."""
-        if self._is_closing:
-            return
+        """Start a forker; where it cannot be started, again after a pause."""
         self._forker_since = self._loop.time()
         try:
             self._forker = ForkerLink(self._loop, self)
         except OSError as error:
             self.diary.note("no-forker", text=str(error))
-            self._loop.call_later(_FORKER_PAUSE_S, self._start_forker)
+            self._rest(_FORKER_PAUSE_S)
             return
         self.has_forked()
+
+    def _replace_forker(self) -> None:
+        """Start the next forker, and order again what the one before it has not borne."""
+        self._is_resting = False
+        if self._is_closing:
+            return
+        self._start_forker()
+        if self._forker is None:
+            return
         for incarnation in list(self._unborn):
             if not self._zygotes.holds(incarnation):
                 self.order_again(incarnation)
@@ -278,7 +291,12 @@ class Nursery:
         self._reap()
         # One that cannot live is not started in a tight loop.
         has_lived = self._loop.time() - self._forker_since > _FORKER_PAUSE_S
-        self._loop.call_later(0.0 if has_lived else _FORKER_PAUSE_S, self._start_forker)
+        self._rest(0.0 if has_lived else _FORKER_PAUSE_S)
+
+    def _rest(self, seconds: float) -> None:
+        """Have no forker for a while, then the next."""
+        self._is_resting = True
+        self._loop.call_later(seconds, self._replace_forker)
 
     def on_zygote_lost(self) -> None:
         """Take the exits of what it bore and had not told."""

@@ -1,7 +1,7 @@
 """The supervisor process: takes the lock, raises the generation, adopts, then serves.
 
-Run as `python -m argosy.engine.serve FLEET_FILE [READY_FD]` by the client that found none, in a session of
-its own, or in the foreground. It ends when a client says so, when nothing is left to run, or on
+Begun by the client that found none, as a fork of it or as `python -m argosy.engine.serve FLEET_FILE NAME
+READY_FD`, in a session of its own; or run in the foreground. It ends when a client says so, when nothing is left to run, or on
 TERM; its agents live on unless they were stopped.
 """
 
@@ -31,7 +31,7 @@ from argosy.engine.supervisor import Post, Supervisor
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from argosy.engine.folder import Folder
     from argosy.engine.linkplan import LinkPlan
@@ -140,9 +140,9 @@ async def _serve(
         sweep(folder.runtime)
 
 
-def main() -> int:
-    """Run from the command line; returns the exit code."""
-    path, name, ready = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+def main(words: Sequence[str]) -> int:
+    """Serve the fleet of this file and name, and say at this descriptor that it is ready; returns the exit code."""
+    path, name, ready = Path(words[0]), words[1], int(words[2])
 
     with open(ready, "wb", buffering=0) as client:
 
@@ -164,4 +164,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

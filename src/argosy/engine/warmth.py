@@ -152,7 +152,7 @@ class Warmth:
         ran = code_run_by(self._live_first)
         gc.collect()
         self._fillings += fill_holes()
-        lay_together(ran, _WARMERS)
+        lay_together(ran, _LOOKED_THROUGH)
         del ran
         self._live_first()
         gc.collect()
@@ -275,9 +275,24 @@ async def _pass() -> None:
     return None
 
 
+def _warm_psutil() -> None:
+    psutil = importlib.import_module("psutil")
+    process = psutil.Process()
+    process.cpu_times()
+    process.memory_info()
+
+
 _WARMERS: dict[str, Callable[[], None]] = {
     "pydantic": _warm_pydantic,
     "yaml": _warm_yaml,
     "msgspec": _warm_msgspec,
     "asyncio": _warm_asyncio,
+    "psutil": _warm_psutil,
 }
+# Whose code may be laid together: nobody keeps a code object of them and asks whether it is a function's.
+_LOOKED_THROUGH = frozenset(
+    (
+        *_WARMERS,
+        *("annotated_types", "pydantic_core", "typing_extensions", "typing_inspection", "uvloop", "zmq"),
+    )
+)
