@@ -76,9 +76,9 @@ def _become(words: Sequence[str], told: int, log: int) -> NoReturn:
 def _leave(told: int, log: int) -> None:
     """Leave the client's session, signals, descriptors and folder, as a program that it started would."""
     os.setsid()
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
+    for handled in signal.valid_signals():
+        if callable(signal.getsignal(handled)):
+            signal.signal(handled, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     nothing = os.open(os.devnull, os.O_RDONLY)

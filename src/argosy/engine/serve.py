@@ -1,8 +1,8 @@
 """The supervisor process: takes the lock, raises the generation, adopts, then serves.
 
 Begun by the client that found none, as a fork of it or as `python -m argosy.engine.serve FLEET_FILE NAME
-READY_FD`, in a session of its own; or run in the foreground. It ends when a client says so, when nothing is left to run, or on
-TERM; its agents live on unless they were stopped.
+READY_FD`, in a session of its own; or run in the foreground. It ends when a client says so, when nothing is
+left to run, or on TERM; its agents live on unless they were stopped.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ async def _serve(
 
 
 def main(words: Sequence[str]) -> int:
-    """Serve the fleet of this file and name, and say at this descriptor that it is ready; returns the exit code."""
+    """Serve the fleet of FILE and NAME, saying at READY_FD that it is ready; returns the exit code."""
     path, name, ready = Path(words[0]), words[1], int(words[2])
 
     with open(ready, "wb", buffering=0) as client:
