@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
+from argosy.refit.contextclass import find_context_class
 from argosy.refit.file import PythonFile
-from argosy.refit.pyzmq import find_contexts
 from argosy.refit.sockets import find_sockets
 from argosy.source.parse import Parsed, parse
 from argosy.source.text import Source, take_source
@@ -74,6 +74,6 @@ def test_kept_in_a_with_or_by_closing() -> None:
 
 def test_the_sites_of_contexts_carry_scope_and_name() -> None:
     file = file_of("from zmq.asyncio import Context as C\nclass A:\n    def f(self):\n        return C()\n")
-    (site,) = find_contexts(file)
+    (site,) = find_context_class(file).sites
     assert isinstance(site.call, ast.Call)
     assert (site.name, site.is_sure, site.scope.qualified_name()) == ("zmq.asyncio.Context", True, "A.f")

@@ -7,9 +7,6 @@ where the import fails), or that comes by `from zmq import *`, counts too, and i
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-
-import msgspec
 
 from argosy.refit.file import PythonFile
 from argosy.source import flow
@@ -21,36 +18,9 @@ SOCKET_TYPES = frozenset(
 LEASE = "argosy.wire.context"
 
 
-class ContextSite(msgspec.Struct, frozen=True):
-    """One call that makes a context of its own.
-
-    name: what is called, in full, such as `zmq.Context` or `zmq.asyncio.Context`. is_sure: imports alone
-    bind the name.
-    """
-
-    call: ast.Call
-    scope: Scope
-    name: str
-    is_sure: bool
-
-
 def may_name(data: bytes) -> bool:
     """Return whether a source can name anything of pyzmq."""
     return b"zmq" in data
-
-
-def find_contexts(file: PythonFile) -> Iterator[ContextSite]:
-    """Yield the calls that make a context of their own, in the order of the source."""
-    for call, scope in file.nodes(ast.Call):
-        func = call.func
-        if isinstance(func, ast.Attribute) and func.attr != "Context":
-            continue
-        if isinstance(func, ast.Name) and func.id not in file.imported and not file.scope.has_star:
-            continue
-        if isinstance(func, ast.Attribute | ast.Name) and (found := named(file, func, scope)):
-            name, is_sure = found
-            if name.endswith(".Context"):
-                yield ContextSite(call, scope, name, is_sure)
 
 
 def is_shared_context(file: PythonFile, node: ast.expr, scope: Scope) -> bool:
@@ -85,7 +55,9 @@ def named(file: PythonFile, node: ast.expr, scope: Scope) -> tuple[str, bool] | 
     origins = [binding.origin for binding in owner.bindings[first]]
     if rest and any(name == "zmq" or name.startswith("zmq.") for name in origins):
         return f"zmq.{rest}", False
-    return None
+    # Of one name that imports bind to different things, one of them pyzmq's.
+    taken = next((name for name in origins if name.startswith("zmq.")), "")
+    return (taken, False) if taken and not rest else None
 
 
 def _has_star_import(file: PythonFile) -> bool:

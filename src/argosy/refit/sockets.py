@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from argosy.refit import pyzmq
+from argosy.refit.contextclass import find_context_class
 from argosy.refit.file import PythonFile
 from argosy.source import flow
 from argosy.source.scopes import Scope
@@ -116,7 +117,7 @@ class Sockets:
         self._places: dict[tuple[int, str], Place] = {}
         self._contexts: dict[tuple[int, str], Place] = {}
         self.loose: list[Making] = []
-        self.own = list(pyzmq.find_contexts(file))
+        self.own = find_context_class(file).sites
         self._find_contexts()
         self._find_sockets()
         _add_uses(file, [*self._places.values(), *self._contexts.values()])

@@ -113,6 +113,16 @@ MIGRATED = {
         "import select, zmq\nimport argosy.wire\nc = @()\ntry: select.select([], [], [])\n"
         "except zmq.ContextTerminated: pass\n",
     ),
+    "by a name for the class": (
+        "import zmq\nfrom zmq import REQ\nCtx = zmq.Context\nc = Ctx()\n",
+        "import zmq\nfrom zmq import REQ\nimport argosy.wire\nCtx = @\nc = Ctx()\n",
+    ),
+    "by a name of a function": (
+        "from zmq import Context\ndef f():\n    make = Context\n"
+        "    with make(1) as c:\n        c.socket(1)\n",
+        "from zmq import Context\nimport argosy.wire\ndef f():\n    make = @\n    with make(1) as c:\n"
+        "        c.socket(1)\n",
+    ),
     "imported twice": (
         "import zmq\nimport os\nimport zmq\nc = zmq.Context()\n",
         "import zmq\nimport os\nimport zmq\nimport argosy.wire\nc = @()\n",
@@ -141,7 +151,6 @@ REFUSED = {
     "import zmq\nn = 3\nc = zmq.Context(n)\n": "no literal",
     "import zmq\nc = zmq.Context(shadow=5)\n": "more than a number",
     "import zmq\nc = zmq.Context()\nassert isinstance(c, zmq.Context)\n": "a lease is none",
-    "import zmq\nclass C(zmq.Context): ...\nc = zmq.Context()\n": "class of its own",
     "import zmq\nzmq.Context = object\nc = zmq.Context()\n": "something else",
     "import os, zmq\nc = zmq.Context()\nos.fork()\n": "forks",
     "import zmq\nfrom multiprocessing import Process\nc = zmq.Context()\n": "forks",
@@ -280,10 +289,66 @@ def test_a_context_stays_and_the_reason_is_told(source: str) -> None:
     assert REFUSED[source] in outcome.refused[0].reason
 
 
+OUT_OF_SIGHT = {
+    "import zmq\nclass C(zmq.Context): ...\nc = zmq.Context()\n": ["the base of `C`", "class of its own"],
+    "import zmq\nclass A:\n    kind = zmq.Context\nc = zmq.Context()\n": ["kept in `kind`", "in line 3"],
+    "import zmq\ndef f(c=zmq.Context): ...\n": ["a default argument"],
+    "import zmq\nmade = {'c': zmq.Context}\nc = made['c']()\n": ["put in a dict"],
+    "import zmq\ng(zmq.Context)\nc = zmq.Context()\n": ["handed to `g`", "in line 2"],
+    "import zmq\nc = getattr(zmq, 'Context')()\n": ["by `getattr(zmq, 'Context')`, and not by an import"],
+    "c = __import__('zmq').Context()\n": ["not by an import"],
+    "import zmq\nz = zmq\nc = z.Context()\n": ["by no import"],
+    "import zmq\nc = (zmq.Context or None)()\n": ["called by `zmq.Context or None`"],
+    "import zmq\nCtx = zmq.Context\nif isinstance(Ctx(), Ctx): ...\n": ["asks what is a zmq.Context"],
+    "import zmq\nCtx = zmq.Context\ndef f(c: Ctx | None): ...\nc = Ctx()\n": ["line 3 does more with `Ctx`"],
+    "import zmq\nCtx = zmq.Context\nCtx = Ctx or None\nc = Ctx()\n": ["does not always stand"],
+    "import zmq\nCtx = zmq.Context\nc = Ctx()\nhelp(Ctx())\n": ["line 4 as well", "handed to a call"],
+    "import zmq\nc = zmq.Context()\ndef f(c):\n    return type(c) is zmq.Context\n": ["a lease is none"],
+    "import zmq\nc = zmq.Context()\ndel zmq.Context.term\n": ["something else in the place"],
+    "try:\n    from zmq.green import Context\nexcept ImportError:\n    from zmq import Context\n"
+    "c = Context()\n": ["gevent"],
+}
+
+
+@pytest.mark.parametrize("source", OUT_OF_SIGHT)
+def test_the_class_out_of_sight_is_refused_by_name_and_what_it_makes_unsafe_stays(source: str) -> None:
+    outcome = refit(source)
+    assert (outcome.after, outcome.migrated) == (None, ())
+    told = [refusal.reason for refusal in outcome.refused]
+    assert len(told) == len(OUT_OF_SIGHT[source])
+    assert all(part in reason for part, reason in zip(OUT_OF_SIGHT[source], told, strict=True)), told
+
+
+def test_contexts_beside_a_factory_become_leases_and_the_factory_is_told() -> None:
+    outcome = refit(
+        "import functools\nimport zmq\nmake = functools.partial(zmq.Context, 4)\nc = zmq.Context()\n"
+        "class A:\n    c: zmq.Context = field(default_factory=zmq.Context)\n"
+    )
+    assert [site.line for site in outcome.migrated] == [4]
+    assert [(refusal.line, refusal.reason[:29]) for refusal in outcome.refused] == [
+        (3, "its class is handed to `funct"),
+        (6, "its class is handed to `field"),
+    ]
+
+
+def test_a_name_for_the_class_that_another_file_takes_or_a_test_patches_stays() -> None:
+    source = "import zmq\nCtx = zmq.Context\nc = Ctx()\n"
+    for other, reason in (
+        ("from agents.it import Ctx\nfirst = Ctx()\n", "imports `Ctx` from here"),
+        ("import agents.it\nfirst = agents.it.Ctx()\n", "more with `Ctx` of this module"),
+        ("from mock import patch\npatch('agents.it.Ctx')\n", "in the place of `Ctx`"),
+    ):
+        outcome = refit(source, {"b.py": other})
+        assert (outcome.after, len(outcome.refused)) == (None, 1)
+        assert reason in outcome.refused[0].reason
+
+
 @pytest.mark.parametrize(
     "source",
     [
         "import zmq\nc = zmq.Context.instance()\n",
+        "import zmq\nfrom mock import Mock\ndef f(c: zmq.Context) -> 'zmq.Context':\n"
+        "    return Mock(spec=zmq.Context) if isinstance(c, zmq.Context) else c\n",
         "import green as zmq\nc = zmq.Context()\n",
         "from wrapper import zmq\nc = zmq.Context()\n",
         "class zmq:\n    Context = dict\nimport os\n\ndef f(zmq):\n    return zmq.Contexts()\n",

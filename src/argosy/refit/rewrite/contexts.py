@@ -2,7 +2,8 @@
 
 `zmq.Context()` becomes `argosy.wire.context()`, arguments and all else around it stay. A lease is
 no Context and stands on a context that others use, so a site is migrated only when nothing in the
-tree could tell the difference: see `_REFUSED_FILES` and `_Site` for each condition.
+tree could tell the difference: see `bystanders` and `_Site` for each condition.
+A name that only stands for the class, and is only called, stands for the lease.
 
 What is no own context is left alone: `zmq.Context.instance()` is the process's already, and where agents
 stand on argosy's base that is argosy's (`argosy.wire.instance`).
@@ -11,15 +12,16 @@ stand on argosy's base that is argosy's (`argosy.wire.instance`).
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from typing import Final, TypeGuard
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
-from argosy.refit.rewrite.adding import has_import, import_behind, is_argosy_taken
+from argosy.refit.contextclass import ContextSite, find_context_class
+from argosy.refit.rewrite.adding import has_import, import_behind
+from argosy.refit.rewrite.bystanders import file_reason
 from argosy.refit.rewrite.change import Change, replaced
 from argosy.refit.rewrite.elsewhere import find_function, parameter_of
-from argosy.refit.rewrite.forking import FORKS, forks
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Refusal, Site, View
 from argosy.source import flow
@@ -36,13 +38,6 @@ _OTHERS: Final = {
     "zmq.asyncio.Context": "an asyncio context makes asyncio sockets, and a lease does not",
     "zmq.green.Context": "this is gevent's context",
 }
-# Words in a file that make a shared context another thing than an own one.
-_REFUSED_FILES: Final = (
-    (b"inproc:", "inproc addresses are private to an own context"),
-    (b"AFFINITY", "it chooses among the I/O threads of its context"),
-)
-# What waits on sockets within libzmq, or by their descriptors: it does not hear of a lease's end.
-_DEAF: Final = frozenset({"FD", "device", "proxy", "proxy_steerable", "select", "zmq_poll"})
 
 
 class Contexts(msgspec.Struct, frozen=True):
@@ -60,185 +55,116 @@ def may_hold(data: bytes) -> bool:
 
 def plan_contexts(view: View, index: Index) -> Contexts:
     """Return which contexts of a file become leases, and why the others do not."""
-    calls = list(find_contexts(view))
-    if not calls:
+    made = find_context_class(view.file)
+    if not (made.sites or made.handouts):
         return Contexts((), (), ())
-    whole = _file_reason(view, index)
-    taken: list[ast.Call] = []
-    refused: list[Refusal] = []
-    for call in calls:
-        reason = whole or _Site(view, index, call).reason()
-        if reason:
-            refused.append(view.refusal(call, CODE, reason))
-        else:
-            taken.append(call)
-    changes = _changes(view, taken)
-    return Contexts(changes, tuple(view.site(call, CODE) for call in taken), tuple(refused))
+    whole = file_reason(view, index) if made.sites else ""
+    reasons = [whole or _Site(view, index, site.call, site).reason() for site in made.sites]
+    reasons = _together(made.sites, reasons)
+    pairs = list(zip(made.sites, reasons, strict=True))
+    taken = [site for site, reason in pairs if not reason]
+    refused = [view.refusal(site.call, CODE, reason) for site, reason in pairs if reason]
+    refused += [
+        view.refusal(out.node, CODE, f"its class {out.told}, where nobody sees what is made of it")
+        for out in made.handouts
+    ]
+    migrated = tuple(view.site(site.call, CODE) for site in taken)
+    return Contexts(_changes(view, taken), migrated, tuple(sorted(refused)))
 
 
-def find_contexts(view: View) -> Iterator[ast.Call]:
-    """Yield the calls that make a context of their own, in the order of the source."""
-    found = [node for node in view.indexed(ast.Call) if _is_context(view, node.func)]
-    yield from sorted(found, key=lambda node: (node.lineno, node.col_offset))
+def _together(sites: Sequence[ContextSite], reasons: list[str]) -> list[str]:
+    """Return the reasons, with one for each site whose class another one that stays is made of as well."""
+    stays = {id(site.source): site for site, reason in zip(sites, reasons, strict=True) if reason}
+    found: list[str] = []
+    for site, reason in zip(sites, reasons, strict=True):
+        other = stays.get(id(site.source))
+        if not reason and other is not None:
+            name = ast.unparse(site.call.func)
+            reason = f"`{name}` makes the context in line {other.call.lineno} as well, and that one stays"
+        found.append(reason)
+    return found
 
 
-def _is_context(view: View, func: ast.expr) -> bool:
-    if isinstance(func, ast.Attribute) and func.attr != "Context":
-        return False
-    target = view.resolve(func)
-    if target:
-        return target.startswith("zmq.") and target.endswith(".Context")
-    # Not resolved, and yet meant: `zmq` bound twice, or taken by `from zmq import *`.
-    return flow.dotted(func) == CALLEE or (flow.dotted(func) == "Context" and _has_zmq_star(view))
-
-
-def _has_zmq_star(view: View) -> bool:
-    return view.module.has_star and b"zmq import *" in view.data
-
-
-def _changes(view: View, calls: list[ast.Call]) -> tuple[Change, ...]:
-    changes: list[Change] = [replaced(call.func, LEASE) for call in calls]
-    if calls and not has_import(view, IMPORT):
+def _changes(view: View, sites: Sequence[ContextSite]) -> tuple[Change, ...]:
+    sources = list({id(site.source): site.source for site in sites}.values())
+    changes: list[Change] = [replaced(source, LEASE) for source in sources]
+    if sources and not has_import(view, IMPORT):
         users: dict[ast.stmt, list[ast.expr]] = {}
-        for call in calls:
-            users.setdefault(_anchor(view, call), []).append(call)
+        for source in sources:
+            users.setdefault(_imports_of(view, source)[0], []).append(source)
         changes += [import_behind(view, anchor, nodes, IMPORT) for anchor, nodes in users.items()]
     return tuple(changes)
 
 
-def _anchor(view: View, call: ast.Call) -> ast.stmt:
-    """Return the import that binds what the call names; the first, where it is imported more often."""
-    return _imports_of(view, call)[0]
-
-
-def _imports_of(view: View, call: ast.Call) -> list[ast.stmt]:
-    root = call.func
+def _imports_of(view: View, source: ast.expr) -> list[ast.stmt]:
+    """Return the imports that bind what takes a class from pyzmq."""
+    root = source
     while isinstance(root, ast.Attribute):
         root = root.value
     assert isinstance(root, ast.Name)
     return [statement for statement, _ in view.binding_imports(root)]
 
 
-def _file_reason(view: View, index: Index) -> str:
-    """Return what in the whole file speaks against every lease in it."""
-    for word, reason in _REFUSED_FILES:
-        if word in view.data:
-            return reason
-    if index.has_own_zmq:
-        return "the tree has a module `zmq` of its own"
-    if is_argosy_taken(view):
-        return "the name `argosy` is bound to something else here"
-    return _import_reason(view) or _use_reason(view)
-
-
-def _import_reason(view: View) -> str:
-    for pairs in view.imports.values():
-        for statement, target in pairs:
-            modules = [alias.name for alias in statement.names] + [target]
-            if isinstance(statement, ast.ImportFrom):
-                modules.append(statement.module or "")
-            if any(module.startswith("zmq.asyncio") for module in modules):
-                return "it uses zmq.asyncio beside its context"
-            if any(module.startswith("zmq.green") for module in modules):
-                return "it uses gevent's zmq"
-            if any(module.startswith(("zmq.devices", "zmq.eventloop")) for module in modules):
-                return (
-                    "it waits on sockets by zmq.devices or zmq.eventloop, which do not hear of a lease's end"
-                )
-    return FORKS if forks(view) else ""
-
-
-def _use_reason(view: View) -> str:
-    """Return what is done to the class or the module `zmq` that a lease would not take part in."""
-    names = {name for (name, _), pairs in view.imports.items() if any(t == CALLEE for _, t in pairs)}
-    deaf = {name for (name, _), pairs in view.imports.items() if any(_is_of_deaf(t) for _, t in pairs)}
-    for node in view.nodes:
-        if _may_be_class(node, names) and view.resolve(node) == CALLEE:
-            around = view.parents[node]
-            if not isinstance(node.ctx, ast.Load):
-                return "it puts something else in the place of zmq.Context"
-            if isinstance(around, ast.ClassDef):
-                return "it makes a class of its own from zmq.Context"
-            if isinstance(around, ast.Call) and flow.dotted(around.func) in ("isinstance", "issubclass"):
-                return "it asks what is a zmq.Context, and a lease is none"
-        elif _is_deaf(view, node, deaf):
-            return f"it waits on sockets by `{ast.unparse(node)}`, which does not hear of a lease's end"
-        elif isinstance(node, ast.Attribute) and node.attr == "context" and _ends_through_socket(view, node):
-            return "it ends a context by way of a socket, and that one is the process's"
-    return ""
-
-
-def _may_be_class(node: ast.AST, names: set[str]) -> TypeGuard[ast.Attribute | ast.Name]:
-    if isinstance(node, ast.Attribute):
-        return node.attr == "Context"
-    return isinstance(node, ast.Name) and node.id in names
-
-
-def _is_of_deaf(target: str) -> bool:
-    module, _, name = target.rpartition(".")
-    return module.partition(".")[0] == "zmq" and name in _DEAF
-
-
-def _is_deaf(view: View, node: ast.AST, names: set[str]) -> TypeGuard[ast.Attribute | ast.Name]:
-    """Return whether a name means a way to wait on sockets that a lease's end does not reach."""
-    if isinstance(node, ast.Attribute):
-        if node.attr not in _DEAF:
-            return False
-        return _is_of_deaf(view.resolve(node)) or (
-            node.attr == "FD" and flow.dotted(node.value) in _sockets(view)
-        )
-    return isinstance(node, ast.Name) and node.id in names and _is_of_deaf(view.resolve(node))
-
-
-def _ends_through_socket(view: View, node: ast.Attribute) -> bool:
-    """Return whether `node` is the `sock.context` of `sock.context.term()`, `sock` being a socket."""
-    around = view.parents[node]
-    if not (isinstance(around, ast.Attribute) and around.attr not in ("socket", "closed")):
-        return False
-    return flow.dotted(node.value) in _sockets(view)
-
-
-def _sockets(view: View) -> set[str]:
-    """Return the names that sockets are assigned to."""
-    found: set[str] = set()
-    for node in view.nodes:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            func = node.value.func
-            if isinstance(func, ast.Attribute) and func.attr == "socket":
-                found.update(flow.dotted(target) for target in node.targets)
-    return found - {""}
-
-
 class _Site:
-    """One call that makes a context, and what becomes of its value."""
+    """One call that makes a context, and what becomes of its value.
 
-    def __init__(self, view: View, index: Index, call: ast.Call) -> None:
+    site: None where that goes on in another file than the one of the call.
+    """
+
+    def __init__(self, view: View, index: Index, call: ast.Call, site: ContextSite | None = None) -> None:
         self.view = view
         self.index = index
         self.call = call
+        self.site = site
         self._followed: set[str] = set()
         around = view.class_(call) if call in view.parents else None
         self._owner = around.name if around else ""
 
     def reason(self) -> str:
         """Return why the call stays, empty when it may go."""
-        return self._callee() or self._arguments() or self._patches() or self._value(self.call)
+        assert self.site is not None
+        return (
+            self._callee(self.site.source)
+            or self._patches(self.site)
+            or self._alias(self.site)
+            or self._arguments()
+            or self._value(self.call)
+        )
 
-    def _callee(self) -> str:
-        target = self.view.resolve(self.call.func)
+    def _callee(self, source: ast.expr) -> str:
+        target = self.view.resolve(source)
         if not target:
-            if flow.dotted(self.call.func) == "Context":
+            if flow.dotted(source) == "Context":
                 return "its class comes from a star import"
+            if not flow.dotted(source):
+                return f"its class is taken by `{ast.unparse(source)}`, and not by an import"
             return "the name that it is called by is bound more than once, or by no import"
         if target != CALLEE:
             return _OTHERS.get(target, f"`{target}` is not pyzmq's plain context")
-        for statement in _imports_of(self.view, self.call):
+        for statement in _imports_of(self.view, source):
             around = self.view.parents[statement]
             if isinstance(around, ast.ClassDef):
                 return "its import belongs to a class body"
             if any(isinstance(node, ast.JoinedStr) for node in self.view.ancestors(self.call)):
                 return "it stands inside an f-string"
         return ""
+
+    def _alias(self, site: ContextSite) -> str:
+        """Return why the name that stands for the class, where one does, may not stand for the lease."""
+        func, around = self.call.func, self.view.parents[site.source]
+        if func is site.source:
+            return ""
+        if not (isinstance(func, ast.Name) and isinstance(around, ast.Assign) and len(around.targets) == 1):
+            return f"its class is called by `{ast.unparse(func)}`"
+        target = around.targets[0]
+        if not (site.is_sure and isinstance(target, ast.Name) and target.id == func.id):
+            return f"`{func.id}`, that it is called by, does not always stand for the class"
+        made = find_context_class(self.view.file)
+        asked = [question.node for question in made.questions if question.source is site.source]
+        for node in asked + [out.node for out in made.handouts if out.source is site.source]:
+            return f"line {node.lineno} does more with `{func.id}` than to call it"
+        is_module = site.scope.owner_of(func.id) is self.view.module
+        return self._module_uses(func.id) if is_module else ""
 
     def _arguments(self) -> str:
         call = self.call
@@ -249,11 +175,13 @@ class _Site:
                 return "its context is made with an argument that is no literal number"
         return ""
 
-    def _patches(self) -> str:
+    def _patches(self, site: ContextSite) -> str:
         """Return the test that puts another object where this file looks for pyzmq."""
-        root = flow.dotted(self.call.func).partition(".")[0]
-        where = self.index.patched(self.view.path, root)
-        return f"`{where}` puts something else in the place of `{root}` in this module" if where else ""
+        for named in (site.source, self.call.func):
+            root = flow.dotted(named).partition(".")[0]
+            if where := self.index.patched(self.view.path, root):
+                return f"`{where}` puts something else in the place of `{root}` in this module"
+        return ""
 
     def _value(self, node: ast.expr) -> str:
         """Return why the value of `node` may not be a lease, by where it goes."""
@@ -299,7 +227,7 @@ class _Site:
             return ""
         there = _Site(view, self.index, self.call)
         there._followed = self._followed | {key}
-        reason = _file_reason(view, self.index) or there._reads(name, _scope_of(view, made))
+        reason = file_reason(view, self.index) or there._reads(name, _scope_of(view, made))
         return f"`{made.name}` of `{view.path}` is handed its context: {reason}" if reason else ""
 
     def _attribute(self, around: ast.Attribute) -> str:
@@ -329,7 +257,7 @@ class _Site:
 
     def _module_uses(self, name: str) -> str:
         if where := self.index.importer(self.view.path, name):
-            return f"`{where}` imports its context from here"
+            return f"`{where}` imports `{name}` from here"
         where = self.index.odd_module_use(self.view.path, name)
         return f"`{where}` does more with `{name}` of this module than open sockets" if where else ""
 
@@ -374,6 +302,7 @@ _BLOCKS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDe
 _ESCAPES: Final[dict[type[ast.AST], str]] = {
     ast.Starred: "its context is handed to a call",
     ast.Return: "its context is returned",
+    ast.Lambda: "its context is returned",
     ast.Yield: "its context is yielded",
     ast.Tuple: "its context is put in a tuple",
     ast.List: "its context is put in a list",

@@ -1,0 +1,153 @@
+"""Where a file takes the class of contexts from pyzmq: by an import, from a kept module, by its text."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from argosy.refit import pyzmq
+from argosy.refit.file import PythonFile
+from argosy.source import flow
+from argosy.source.scopes import Scope
+
+
+def find_names(file: PythonFile) -> Iterator[tuple[ast.expr, Scope, str, bool]]:
+    """Yield each expression that takes the class from pyzmq: its scope, the name in full, whether surely."""
+    data = file.source.data
+    if b"Context" not in data or b"zmq" not in data:
+        return
+    modules = Modules(file)
+    for node, scope in file.nodes(ast.Attribute):
+        if node.attr == "Context":
+            if (found := pyzmq.named(file, node, scope)) is not None:
+                yield node, scope, *found
+            elif module := modules.meant(node.value, scope):
+                yield node, scope, f"{module}.Context", False
+    if names := _imported(file):
+        yield from _by_name(file, names)
+    if b'"Context"' in data or b"'Context'" in data:
+        yield from _by_text(file, modules)
+
+
+def _by_name(file: PythonFile, names: set[str]) -> Iterator[tuple[ast.expr, Scope, str, bool]]:
+    for scope in file.scope.walk():
+        for use in scope.uses:
+            if use.name in names and use.is_evaluated:
+                found = pyzmq.named(file, use.node, scope)
+                if found is not None and found[0].endswith(".Context"):
+                    yield use.node, scope, *found
+
+
+def _imported(file: PythonFile) -> set[str]:
+    """Return the names that an import may bind to the class."""
+    found = {"Context"} if file.scope.has_star else set()
+    for node, _ in file.nodes(ast.ImportFrom):
+        if (node.module or "").partition(".")[0] == "zmq" and not node.level:
+            found.update(alias.asname or alias.name for alias in node.names if alias.name == "Context")
+    return found
+
+
+def _by_text(file: PythonFile, modules: Modules) -> Iterator[tuple[ast.expr, Scope, str, bool]]:
+    """Yield `getattr(zmq, "Context")`, `vars(zmq)["Context"]` and `zmq.__dict__["Context"]`."""
+    for text, scope in file.nodes(ast.Constant):
+        around = file.parent(text) if text.value == "Context" else None
+        held: ast.expr | None = None
+        if isinstance(around, ast.Call) and flow.dotted(around.func) == "getattr":
+            held = around.args[0] if len(around.args) > 1 and around.args[1] is text else None
+        elif isinstance(around, ast.Subscript) and around.slice is text:
+            held = _namespace_of(around.value)
+        if held is not None and (module := modules.meant(held, scope)):
+            assert isinstance(around, ast.expr)
+            yield around, scope, f"{module}.Context", False
+
+
+def _namespace_of(node: ast.expr) -> ast.expr | None:
+    """Return the `zmq` of `vars(zmq)` and of `zmq.__dict__`."""
+    if isinstance(node, ast.Attribute):
+        return node.value if node.attr == "__dict__" else None
+    is_vars = isinstance(node, ast.Call) and flow.dotted(node.func) == "vars" and len(node.args) == 1
+    return node.args[0] if is_vars else None  # type: ignore[attr-defined]
+
+
+class Modules:
+    """What in a file stands for a module of pyzmq besides the names that imports bind."""
+
+    def __init__(self, file: PythonFile) -> None:
+        self.file = file
+        self._found: dict[ast.expr, str] = {}
+        self._given: dict[tuple[int, str], list[tuple[ast.expr, Scope]]] | None = None
+
+    def meant(self, node: ast.expr, scope: Scope) -> str:
+        """Return the module of pyzmq that `node` may be, such as `zmq.asyncio`; else empty."""
+        if isinstance(node, ast.Call):
+            return self._loaded(node, scope)
+        if isinstance(node, ast.Subscript):
+            origin = self.file.origin(node.value, scope)
+            return _module_in(node.slice) if origin is not None and origin.name == "sys.modules" else ""
+        if not isinstance(node, ast.Name | ast.Attribute):
+            return ""
+        origin = self.file.origin(node, scope)
+        if origin is not None and _is_module(origin.name):
+            return origin.name
+        if isinstance(node, ast.Attribute) and (module := self.meant(node.value, scope)):
+            return f"{module}.{node.attr}"
+        return self._kept(node, scope)
+
+    def _loaded(self, call: ast.Call, scope: Scope) -> str:
+        """Return the module that `__import__("zmq")` or `importlib.import_module("zmq")` is."""
+        if not call.args:
+            return ""
+        module = _module_in(call.args[0])
+        if not module:
+            return ""
+        if flow.dotted(call.func) == "__import__":
+            return "zmq"
+        origin = self.file.origin(call.func, scope)
+        return module if origin is not None and origin.name == "importlib.import_module" else ""
+
+    def _kept(self, node: ast.Name | ast.Attribute, scope: Scope) -> str:
+        """Return the module that a name or an attribute of self is given somewhere."""
+        if node in self._found:
+            return self._found[node]
+        self._found[node] = ""  # for one that is given itself
+        if isinstance(node, ast.Name):
+            key = (id(scope.owner_of(node.id)), node.id)
+        elif flow.dotted(node.value) in ("self", "cls"):
+            key = (0, node.attr)
+        else:
+            return ""
+        found = (self.meant(value, at) for value, at in self._values().get(key, ()))
+        self._found[node] = next(filter(None, found), "")
+        return self._found[node]
+
+    def _values(self) -> dict[tuple[int, str], list[tuple[ast.expr, Scope]]]:
+        """Return what names are given, by their scope, and what attributes of self are, by 0."""
+        if self._given is None:
+            self._given = {}
+            for target, value, scope in self._assignments():
+                if isinstance(target, ast.Name):
+                    keys = [(id(scope.owner_of(target.id)), target.id)]
+                    keys += [(0, target.id)] if scope.kind == "class" else []
+                elif isinstance(target, ast.Attribute) and flow.dotted(target.value) in ("self", "cls"):
+                    keys = [(0, target.attr)]
+                else:
+                    continue
+                for key in keys:
+                    self._given.setdefault(key, []).append((value, scope))
+        return self._given
+
+    def _assignments(self) -> Iterator[tuple[ast.expr, ast.expr, Scope]]:
+        for node, scope in self.file.nodes(ast.Assign):
+            yield from ((target, node.value, scope) for target in node.targets)
+        for annotated, scope in self.file.nodes(ast.AnnAssign):
+            if annotated.value is not None:
+                yield annotated.target, annotated.value, scope
+
+
+def _module_in(node: ast.expr) -> str:
+    text = node.value if isinstance(node, ast.Constant) else None
+    return text if isinstance(text, str) and _is_module(text) else ""
+
+
+def _is_module(name: str) -> bool:
+    return name == "zmq" or name.startswith("zmq.")
