@@ -283,6 +283,7 @@ GOALS = {
     "audit.cold_s": 3.0,
     "audit.warm_s": 0.3,
     "audit.one_file_s": 0.15,
+    "audit.moved_s": 0.15,
     "refit.plan_s": 5.0,
     "refit.apply_s": 5.0,
     "audit.rss_mib": 100.0,

@@ -76,9 +76,8 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Linked(msgspec.Struct, frozen=True, array_like=True):
-    """What a rule said in the light of several files. key: what it had looked at; asked: of the disk."""
+    """What a rule said in the light of several files. asked: of the disk, and the answers."""
 
-    key: bytes
     findings: tuple[Finding, ...]
     asked: dict[str, bool] = {}
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
 from argosy.refit.cache import Cache, Catalogue, Linked, Seen, Verdict, digest_of
+from argosy.refit.fact import FactKind
 from argosy.refit.file import words_in
 from argosy.refit.finding import Failure, Finding, Ignore
 from argosy.refit.fleetfile import FleetFile
@@ -67,6 +69,8 @@ class Inquiry:
         self.ledger = Ledger(key, memory)
         self.failures: list[Failure] = []
         self.asked: dict[str, bool] = {}
+        # Those that were loaded for one edit; in a tree that is new nothing has moved.
+        self._kinds: dict[str, FactKind[Any]] = {}
         # None where a rule may be refused for the sake of other files than before.
         self.past_refused: Mapping[str, str] | None = None
 
@@ -95,7 +99,7 @@ class Inquiry:
         def take(path: str, record: Record | None) -> None:
             nonlocal done, count
             if record is not None:
-                self.ledger.put(path, record)
+                self.ledger.put(path, record, self._kinds)
             done += 1
             count += record is not None
             if progress is not None:
@@ -131,10 +135,17 @@ class Inquiry:
                 if sketch.is_file and (not sketch.words or words_in(data, sketch.words))
             ]
             kinds = [sketch.load() for sketch in self.catalogue.kinds]
-            record = Reader(self.root, [sketch.load() for sketch in about], kinds).read(path, known)
+            record = self._read_by([sketch.load() for sketch in about], kinds, path, known)
             if record is None or record.unparsed is None:
                 return record
-        return Reader(self.root, load_askable(has_fleet=self.fleet is not None)).read(path, known)
+        rules = load_askable(has_fleet=self.fleet is not None)
+        return self._read_by(rules, fact_kinds(rules), path, known)
+
+    def _read_by(
+        self, rules: Sequence[Rule], kinds: Sequence[FactKind[Any]], path: str, known: bytes
+    ) -> Record | None:
+        self._kinds.update((kind.name, kind) for kind in kinds)
+        return Reader(self.root, rules, kinds).read(path, known)
 
     def verdict(self, processes: int = 1) -> Verdict:
         """Ask the rules that look at several files, in so many processes, and return all findings."""
@@ -224,7 +235,9 @@ class _Judge:
         anew: list[RuleSketch] = []
         for sketch in sketches:
             answers = self.ledger.asked(sketch.code)
-            if self.ledger.is_as_it_was(sketch.code, self.base, sketch.kinds) and self.is_answered(answers):
+            is_known = self.ledger.is_as_it_was(sketch.code, self.base, sketch.kinds)
+            is_known &= self.ledger.follow(sketch.code, sketch.kinds)
+            if is_known and not self.ledger.has_failed(sketch.code) and self.is_answered(answers):
                 self.answers[sketch.code] = answers
             else:
                 anew.append(sketch)
@@ -246,7 +259,6 @@ class _Judge:
             # What is spoilt is told here, and not by the end of a process.
             self.ledger.linked(sketch.code)
             for kind in sketch.kinds:
-                self.ledger.mark(kind)
                 self.ledger.facts(kind)
 
         def work(job: bytes) -> bytes:
@@ -266,16 +278,17 @@ class _Judge:
         told = _Told(rule.code, {}, {}, [])
         past = self.ledger.linked(rule.code)
         if rule.link is not None:
-            seen = digest_of([self.base, *(self.ledger.mark(kind.name) for kind in rule.sees)])
+            is_seen = self.ledger.is_as_it_was(rule.code, self.base, [kind.name for kind in rule.sees])
+            own = self.ledger.changed(kind.name for kind in rule.needs)
             needed = [self.ledger.facts(kind.name) for kind in rule.needs]
             for path in self.tree.paths:
                 if any(path in held for held in needed):
-                    own = [held.get(path, b"") for held in needed]
-                    self._take(rule, path, rule.link, digest_of([seen, *own]), past, told)
+                    kept = past.get(path) if is_seen and path not in own else None
+                    self._take(rule, path, rule.link, kept, told)
         if rule.tree is not None:
-            key = digest_of([self.base, *(self.ledger.mark(kind.name) for kind in rule.needs)])
+            is_seen = self.ledger.is_as_it_was(rule.code, self.base, [kind.name for kind in rule.needs])
             whole = rule.tree
-            self._take(rule, "", lambda tree, _: whole(tree), key, past, told)
+            self._take(rule, "", lambda tree, _: whole(tree), past.get("") if is_seen else None, told)
         return told
 
     def _take(
@@ -283,12 +296,11 @@ class _Judge:
         rule: Rule,
         path: str,
         check: Callable[[Tree, str], Iterable[Finding]],
-        key: bytes,
-        past: Mapping[str, Linked],
+        kept: Linked | None,
         told: _Told,
     ) -> None:
-        kept = past.get(path)
-        if kept is not None and kept.key == key and self.is_answered(kept.asked):
+        """Take what a rule says of a path. kept: what it said before, where that still holds."""
+        if kept is not None and self.is_answered(kept.asked):
             told.now[path] = None
             told.asked.update(kept.asked)
             return
@@ -296,7 +308,7 @@ class _Judge:
             found = tuple(rule.stamp(check(self.tree, path)))
             # What an earlier rule asked for may stand behind what both derive of the tree.
             asked = {} if path else dict(self.tree.asked)
-            told.now[path] = Linked(key, found, asked)
+            told.now[path] = Linked(found, asked)
             told.asked.update(asked)
         except Exception as error:  # a rule that fails is told, and stops no other
             told.failures.append(Failure(path, rule.code, describe(error)))

@@ -13,8 +13,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from argosy.refit.cache import Cache, Linked, digest_of
+from argosy.refit.cache import Cache, Linked
+from argosy.refit.fact import FactKind
 from argosy.refit.finding import Failure, Finding, Ignore
+from argosy.refit.moves import Moves, find_move, follow
 from argosy.refit.record import Record
 from argosy.source.digest import blake2b
 from argosy.source.text import Unparsed
@@ -38,17 +40,16 @@ class Stored(msgspec.Struct, array_like=True):
     """A ledger between two audits.
 
     twin: of the verdict that was kept with it. rows, ignores, failures: by path. facts: the name of what is
-    kept of them; marks: of each kind. linked: the name of what rules said of several files, of those in
-    codes; asked: what the disk was asked for, by the rule's code. failed: codes of rules to ask again. base:
-    what all rules of several files were asked about. silenced: findings that comments silence. is_single: no
-    finding comes from two places.
+    kept of them. linked: the name of what rules said of several files, of those in codes; asked: what the
+    disk was asked for, by the rule's code. failed: codes of rules to ask again. base: what all rules of
+    several files were asked about. silenced: findings that comments silence. is_single: no finding comes from
+    two places.
     """
 
     key: bytes
     twin: bytes
     rows: dict[str, Raw]
     facts: str
-    marks: dict[str, bytes]
     linked: str
     codes: tuple[str, ...]
     asked: dict[str, dict[str, bool]]
@@ -61,7 +62,7 @@ class Stored(msgspec.Struct, array_like=True):
 
 
 def _nothing(key: bytes) -> Stored:
-    return Stored(key, b"", {}, "", {}, "", (), {}, (), b"", {}, {}, (), True)
+    return Stored(key, b"", {}, "", "", (), {}, (), b"", {}, {}, (), True)
 
 
 _ROW: Final = msgspec.msgpack.Decoder(Row)
@@ -74,14 +75,6 @@ def _decoded(decoder: msgspec.msgpack.Decoder[T], raw: Raw) -> T:
         return decoder.decode(raw)
     except (msgspec.MsgspecError, ValueError) as error:
         raise SpoiltError(str(error)) from error
-
-
-def _mark(facts: Mapping[str, bytes]) -> bytes:
-    held = dict(sorted(facts.items()))
-    return digest_of(["\0".join(held).encode("utf-8", "surrogatepass"), *held.values()])
-
-
-_NO_FACTS: Final = _mark({})
 
 
 class SpoiltError(Exception):
@@ -110,9 +103,9 @@ class Ledger:
         self.ignores = dict(self._was.ignores)
         self.failures = dict(self._was.failures)
         self._memory = memory
-        self._changed: set[str] = set()
+        self._changed: dict[str, set[str]] = {}
+        self._moves = Moves()
         self._rows: dict[str, Raw | Row] = dict(self._was.rows)
-        self._marks: dict[str, bytes] = dict(self._was.marks)
         self._are_facts_new = self._is_linked_new = stored is None
         self._gone: list[Finding] = []
         self._came: list[Finding] = []
@@ -130,10 +123,10 @@ class Ledger:
         row = self._row(path)
         return b"" if row is None else row.digest
 
-    def put(self, path: str, record: Record) -> None:
-        """Take in what was read of a file."""
+    def put(self, path: str, record: Record, kinds: Mapping[str, FactKind[Any]] | None = None) -> None:
+        """Take in what was read of a file. kinds: of its facts, to find what has but moved."""
         marks = {kind: blake2b(fact, digest_size=16).digest() for kind, fact in record.facts.items()}
-        self._replace(path, marks, record.facts)
+        self._replace(path, marks, record.facts, kinds or {})
         self._rows[path] = Row(record.digest, record.findings, marks)
         self._came += record.findings
         if record.unparsed is not None:
@@ -145,23 +138,46 @@ class Ledger:
 
     def drop(self, path: str) -> None:
         """Forget a file that has gone."""
-        self._replace(path, {}, {})
+        self._replace(path, {}, {}, {})
         del self._rows[path]
 
-    def _replace(self, path: str, marks: Mapping[str, bytes], facts: Mapping[str, bytes]) -> None:
+    def _replace(
+        self,
+        path: str,
+        marks: Mapping[str, bytes],
+        facts: Mapping[str, bytes],
+        kinds: Mapping[str, FactKind[Any]],
+    ) -> None:
         row = self._row(path)
         old = {} if row is None else row.marks
+        others = {kind for kind in old.keys() | marks.keys() if old.get(kind) != marks.get(kind)}
+        if any(kind in old and kind in marks for kind in others):
+            others -= self._find_moves(path, facts, kinds)
         for kind in old.keys() | marks.keys():
             if old.get(kind) != marks.get(kind):
-                self._changed.add(kind)
                 self._are_facts_new = True
                 held = self.facts(kind)
                 held.pop(path, None)
                 if kind in facts:
                     held[path] = facts[kind]
+        for kind in others:
+            self._changed.setdefault(kind, set()).add(path)
         self._gone += () if row is None else row.findings
         for kept in (self.unparsed, self.ignores, self.failures):
             kept.pop(path, None)
+
+    def _find_moves(
+        self, path: str, facts: Mapping[str, bytes], kinds: Mapping[str, FactKind[Any]]
+    ) -> set[str]:
+        """Return the kinds of which a file's facts are as they were, but for their lines."""
+        found: set[str] = set()
+        for name in facts.keys() & kinds.keys():
+            kind, old = kinds[name], self.facts(name).get(path)
+            lines = None if old is None else find_move(kind.decode(old), kind.decode(facts[name]))
+            if lines is not None:
+                self._moves.add(path, name, lines)
+                found.add(name)
+        return found
 
     def _row(self, path: str) -> Row | None:
         found = self._rows.get(path)
@@ -192,21 +208,45 @@ class Ledger:
             found = self._facts[kind] = _decoded(_FACTS, found)
         return found
 
-    def mark(self, kind: str) -> bytes:
-        """Return what tells the facts of one kind, of all files, from others."""
-        if kind in self._changed or kind not in self._marks:
-            self._marks[kind] = _mark(self.facts(kind))
-            self._changed.discard(kind)
-        return self._marks[kind]
+    def changed(self, kinds: Iterable[str]) -> set[str]:
+        """Return the files whose facts of one of these kinds are others than before, wherever they stand."""
+        return {path for kind in kinds for path in self._changed.get(kind, ())}
 
     # -- what rules said -------------------------------------------------------------------------------
 
     def is_as_it_was(self, code: str, base: bytes, kinds: Iterable[str]) -> bool:
         """Return whether all that a rule was asked about is as it was; the disk may say otherwise."""
-        was = self._was
-        if base != was.base or code not in was.codes or code in was.failed:
-            return False
-        return all(self.mark(kind) == was.marks.get(kind, _NO_FACTS) for kind in kinds)
+        return base == self._was.base and code in self._was.codes and not self.changed(kinds)
+
+    def has_failed(self, code: str) -> bool:
+        """Return whether a rule failed somewhere."""
+        return code in self._was.failed
+
+    def follow(self, code: str, kinds: Collection[str]) -> bool:
+        """Move along what a rule said, and return whether all of it could be; the rest is forgotten.
+
+        kinds: of the facts that it reads.
+        """
+        if not self._moves.concern(kinds):
+            return True
+        held = self.linked(code)
+        lines = self._moves.lines(kinds)
+        is_whole = True
+        for path, kept in list(held.items()):
+            found = None if lines is None else follow(kept.findings, lines)
+            if found is None:
+                is_whole = False
+                self._gone += kept.findings
+                del held[path]
+                self._is_linked_new = True
+                continue
+            pairs = [(was, now) for was, now in zip(kept.findings, found, strict=True) if was is not now]
+            if pairs:
+                self._gone += (was for was, _ in pairs)
+                self._came += (now for _, now in pairs)
+                held[path] = Linked(tuple(found), kept.asked)
+                self._is_linked_new = True
+        return is_whole
 
     def asked(self, code: str) -> Mapping[str, bool]:
         """Return what a rule asked the disk for, and the answers."""
@@ -262,8 +302,6 @@ class Ledger:
         """Write down all that is known; `findings` has been asked before."""
         facts, linked, codes = self._was.facts, self._was.linked, self._was.codes
         if self._are_facts_new:
-            for kind in self._facts:
-                self.mark(kind)
             facts = self._memory.store_anew("facts", self._facts)
         if self._is_linked_new:
             linked, codes = self._memory.store_anew("linked", self._linked), tuple(self._linked)
@@ -275,7 +313,6 @@ class Ledger:
                 # Each is written as the bytes that it was, or those that it has now.
                 rows=self._rows,  # type: ignore[arg-type]
                 facts=facts,
-                marks=self._marks,
                 linked=linked,
                 codes=codes,
                 asked={code: dict(answers) for code, answers in asked.items() if answers},

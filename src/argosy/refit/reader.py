@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from argosy.refit.fact import FactKind
+from argosy.refit.facts.faults import FAULTS
 from argosy.refit.file import BrokenFile, PythonFile, TextFile
 from argosy.refit.finding import Failure, Finding, Ignore
 from argosy.refit.record import Record
@@ -95,6 +96,7 @@ class Reader:
 
     def _broken(self, work: _Work, source: Source | None, fault: Unparsed) -> None:
         file = BrokenFile(work.path, source, fault)
+        work.facts[FAULTS.name] = FAULTS.encode(fault)
         for rule, check in self.broken_rules:
             work.run(rule, check, file)
         if fault.stage != "compile":

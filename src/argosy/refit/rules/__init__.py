@@ -17,7 +17,9 @@ The findings of `file`, `broken` and `text` are kept with the content of the fil
 see a syntax tree: they read facts, small data that each file yields once, and are asked again only when a
 fact that they named in `needs` (one's own, for `link`) or `sees` (of all files) has changed. A new kind of
 facts is a `FactKind(name, type, collect)`, in the rule's own file or, when several rules read it, in
-`argosy.refit.facts`; keep facts few and free of line numbers where they are only `seen`.
+`argosy.refit.facts`; keep facts few. A fact tells a line in a field `line`, or one that ends in `_line`; a
+finding stands at such a line, and names a place of another file as `path:line`. So after an edit that moves
+lines and nothing else, what was found moves along, and no rule is asked.
 
 `words` spares time: the rule is asked only about sources that hold one of these bytes. A name is resolved
 with `file.origin(node, scope)`, which follows imports (`import zmq as z`, `from zmq import Context as C`),

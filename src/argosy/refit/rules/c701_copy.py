@@ -13,10 +13,10 @@ Instead: one function that all use, with what differs as its arguments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
-from argosy.refit.facts.units import UNITS, Unit, enclosing
+from argosy.refit.facts.units import UNITS, Unit, Units, enclosing
 from argosy.refit.finding import Finding
 from argosy.refit.rule import Case, Rule
 from argosy.refit.tree import Tree
@@ -26,33 +26,42 @@ _SHOWN = 3
 
 
 class Copy(NamedTuple):
-    """A unit in its place. outer: the shapes of what it lies in."""
+    """A unit in its place. at: where among the units of its file."""
 
     path: str
+    at: int
     unit: Unit
-    outer: frozenset[bytes]
 
 
 def clusters(tree: Tree) -> tuple[tuple[Copy, ...], ...]:
     """Return the groups of copies, each once, the largest first; of nested ones the outer."""
-    groups: dict[bytes, list[Copy]] = {}
-    for path, units in tree.facts(UNITS).items():
+    files = tree.facts(UNITS)
+    places: dict[bytes, list[tuple[str, int]]] = {}
+    for path, units in files.items():
         for at, unit in enumerate(units):
-            outer = frozenset(around.shape for around in enclosing(units, at))
-            groups.setdefault(unit.shape, []).append(Copy(path, unit, outer))
-    copied = {shape for shape, copies in groups.items() if _is_group(copies)}
+            places.setdefault(unit.shape, []).append((path, at))
+    # Most units have no copy: nothing is made for them.
+    groups: dict[bytes, tuple[Copy, ...]] = {}
+    for shape, held in places.items():
+        if len(held) > 1:
+            copies = tuple(Copy(path, at, files[path][at]) for path, at in held)
+            if _is_group(copies):
+                groups[shape] = copies
     found = [
-        tuple(copies)
-        for shape, copies in groups.items()
-        if shape in copied and not all(copy.outer & copied for copy in copies)
+        copies
+        for copies in groups.values()
+        if not all(_is_within(files[copy.path], copy.at, groups) for copy in copies)
     ]
     return tuple(sorted(found, key=lambda copies: -len(copies) * copies[0].unit.lines))
 
 
-def _is_group(copies: list[Copy]) -> bool:
-    if len(copies) < 2:
-        return False
-    is_spread = len({copy.path for copy in copies}) > 1
+def _is_within(units: Units, at: int, groups: Container[bytes]) -> bool:
+    """Return whether what a unit lies in has copies too."""
+    return any(around.shape in groups for around in enclosing(units, at))
+
+
+def _is_group(copies: Sequence[Copy]) -> bool:
+    is_spread = any(copy.path != copies[0].path for copy in copies)
     return is_spread or copies[0].unit.instructions >= _LEAST_IN_ONE_FILE
 
 

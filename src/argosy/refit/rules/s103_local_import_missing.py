@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from argosy.refit.facts.faults import FAULTS
 from argosy.refit.facts.imports import IMPORTS
 from argosy.refit.facts.modules import finder_of, library, reached
 from argosy.refit.facts.surface import SURFACE
@@ -112,7 +113,7 @@ RULE = Rule(
     title="local import missing",
     action="review",
     needs=(IMPORTS,),
-    sees=(SURFACE,),
+    sees=(SURFACE, FAULTS),
     link=check,
 )
 

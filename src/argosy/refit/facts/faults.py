@@ -1,0 +1,9 @@
+"""Where Python stumbles over a file and what it says: told to those that import it."""
+
+from __future__ import annotations
+
+from argosy.refit.fact import FactKind
+from argosy.source.text import Unparsed
+
+# Each reader has it already: there is nothing to collect.
+FAULTS = FactKind("faults", Unparsed)
