@@ -138,6 +138,96 @@ def test_a_daemon_that_an_adopted_agent_left_is_ended_with_it(rig: Rig) -> None:
     rig.until(lambda: rig.agents()["A"]["state"] == "exited")
 
 
+@pytest.fixture
+def left(rig: Rig) -> tuple[Rig, int]:
+    """A daemon that outlived its agent and its supervisor, which died in that order."""
+    rig.write(DAEMON_MAKER, "maker.py")
+    rig.write("fleet: toy\nagents:\n  A: {run: maker.py, ready: {probe: notify}}\n  B: {run: speaker.py}\n")
+    rig.json("up", "-d")
+    daemon, agent = int((rig.folder / "daemon.pid").read_text()), rig.pid("A")
+    rig.kill_supervisor()
+    for pid in pids(rig).values():
+        os.kill(pid, signal.SIGKILL)
+    rig.until(lambda: not is_alive(agent) and is_alive(daemon))
+    (rig.folder / "daemon.pid").unlink()
+    return rig, daemon
+
+
+def test_what_outlived_its_agent_and_its_supervisor_is_told_and_ended_by_down(left: tuple[Rig, int]) -> None:
+    rig, daemon = left
+    told, folder = rig.agents()["A"], state_folder(rig)
+    assert (told["state"], told["pid"]) == ("failing", daemon)
+    assert f"left process {daemon}" in told["reason"]
+    assert f"pid {daemon}" in rig.argosy("clean").stdout
+    other = rig.folder / "other"
+    other.mkdir()
+    for name in ("maker.py", "fleet.yaml"):
+        shutil.copy(rig.folder / name, other)
+    rig.json("up", "-d", "--only", "A", "other/")  # an agent of the same name, and its daemon
+    theirs = int((other / "daemon.pid").read_text())
+    assert rig.json("down")["stopped"] == ["A"]
+    assert (is_alive(daemon), is_alive(theirs)) == (False, True)
+    assert f"failing: left process {daemon}" in (folder / "diary").read_text()
+    assert rig.agents()["A"]["state"] == "exited"
+    rig.json("down", "other/")
+    assert not is_alive(theirs)
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["records", "no-records"])
+def test_what_outlived_its_agent_and_its_supervisor_is_ended_before_the_next_start(
+    left: tuple[Rig, int], is_deleted: bool
+) -> None:
+    rig, daemon = left
+    if is_deleted:
+        shutil.rmtree(state_folder(rig))
+    started = rig.json("up", "-d")
+    assert (sorted(started["ready"]), started["adopted"]) == (["A", "B"], [])
+    assert not is_alive(daemon)
+    assert is_alive(int((rig.folder / "daemon.pid").read_text()))
+
+
+# A daemon of an agent of a cell, whose process carries no agent's name.
+CELL_MAKER = """
+import subprocess, sys
+from argosy.agent import Agent
+class Maker(Agent):
+    async def start(self) -> None:
+        subprocess.run([sys.executable, "daemon.py"], check=True)
+"""
+DAEMON = """
+import os, signal
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.closerange(0, 256)
+        open("daemon.pid", "w").write(str(os.getpid()))
+        signal.pause()
+    os._exit(0)
+os.wait()
+while not os.path.exists("daemon.pid"):
+    pass
+"""
+
+
+@pytest.mark.parametrize("verb", [pytest.param("up", marks=pytest.mark.soak), "down"])
+def test_what_outlived_its_cell_and_its_supervisor_is_ended(rig: Rig, verb: str) -> None:
+    rig.write(CELL_MAKER, "crew.py")
+    rig.write(DAEMON, "daemon.py")
+    rig.write('fleet: toy\nagents:\n  A: {run: "crew:Maker", cell: one}\n')
+    rig.json("up", "-d")
+    daemon, cell = int((rig.folder / "daemon.pid").read_text()), rig.pid("A")
+    rig.kill_supervisor()
+    os.kill(cell, signal.SIGKILL)
+    rig.until(lambda: not is_alive(cell) and is_alive(daemon))
+    (rig.folder / "daemon.pid").unlink()
+    if verb == "up":
+        assert rig.json("up", "-d")["ready"] == ["A"]
+        assert is_alive(int((rig.folder / "daemon.pid").read_text()))
+    else:
+        rig.json("down")
+    assert not is_alive(daemon)
+
+
 def test_a_lock_that_somebody_wrote_over_gets_a_generation_again(pair: Rig) -> None:
     before, folder = pids(pair), state_folder(pair)
     pair.kill_supervisor()

@@ -1,7 +1,7 @@
 """Stop the fleet, or some of its agents, in reverse order of their needs.
 
 Returns when no process is left; what outlives its grace is killed. What a dead supervisor left
-running is found by its leases and stopped too.
+running is found by its leases and stopped too, and what agents left that have ended since.
 
 example: argosy down --only Translator
 """
@@ -19,13 +19,14 @@ from argosy.engine.client import SupervisorLeftError, SupervisorLostError, conne
 from argosy.engine.companion import living_hub
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import Stop, Stopped
-from argosy.engine.remains import living_agents
+from argosy.engine.remains import living_agents, remnants
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
     from argosy.engine.client import Client
+    from argosy.engine.folder import Folder
 
 _END_WITHIN_S = 10.0
 
@@ -71,7 +72,7 @@ def _bring_down(path: Path, names: list[str] | None) -> Stopped:
     while True:
         try:
             client = connect(folder, "down")
-            if client is None and (living_agents(folder) or living_hub(folder)):
+            if client is None and _is_anything_left(folder):
                 client = connect_or_start(path, path.parent.name, folder, "down")
             if client is None:
                 return Stopped(stopped=sorted(ran), killed=[], seconds=0.0)
@@ -87,6 +88,11 @@ def _bring_down(path: Path, names: list[str] | None) -> Stopped:
             if is_again:
                 raise
             is_again = True
+
+
+def _is_anything_left(folder: Folder) -> bool:
+    living = living_agents(folder)
+    return bool(living or remnants(folder, living) or living_hub(folder))
 
 
 def _stop(client: Client, names: list[str] | None) -> Stopped:

@@ -18,7 +18,7 @@ from argosy.engine.companion import running_hub
 from argosy.engine.diary import DISTANT, read_diary
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
-from argosy.engine.remains import living_agents
+from argosy.engine.remains import living_agents, remnants
 from argosy.engine.roster import lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.will import Will, read_wills
@@ -60,8 +60,9 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
     """Return what leases, wills and the roster tell when nobody supervises."""
     roster = read_roster(folder)
     living, wills = living_agents(folder), read_wills(folder)
+    left = remnants(folder, living)
     hulls = {hull.name for hull in roster.hulls.values()} if roster else set()
-    lost = lost_specs(folder, [name for name in living if name not in hulls])
+    lost = lost_specs(folder, [name for name in (*living, *left) if name not in hulls])
     specs = lost.agents | (roster.plan.processes if roster else {})
     agents = {}
     for agent, spec in specs.items():
@@ -69,17 +70,20 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
         identity = living.get(agent if spec.cell is None else hull_name(spec.cell))
         was_ready = will is not None and will.ready_s is not None
         state = (State.READY if was_ready else State.STARTING) if identity else _state_left(will)
+        pids = left.get(agent, [])
+        if pids:
+            state = State.FAILING
         agents[agent] = AgentStatus(
             state=state,
             health=None,
-            pid=identity.pid if identity else None,
+            pid=identity.pid if identity else next(iter(pids), None),
             machine=spec.machine,
             group=spec.group,
             port=spec.port,
             restarts=will.restarts if will else 0,
             since_s=(will.ready_s if will else None) or 0.0,
             waiting_on=[],
-            reason="nobody supervises it" if identity else (will.reason if will else "") or "not running",
+            reason=_reason_left(will, pids, is_alive=identity is not None),
             rss_bytes=None,
             pss_bytes=None,
             sampled_s=None,
@@ -129,6 +133,14 @@ def _machines_left(roster: Roster | None) -> dict[str, MachineStatus]:
     here = dict.fromkeys(filter(None, roster.machines), MachineStatus(state="here", since_s=0.0))
     unseen = MachineStatus(state="blind", since_s=0.0, reason="no supervisor runs here")
     return {**here, **dict.fromkeys(roster.links.peers if roster.links else (), unseen)}
+
+
+def _reason_left(will: Will | None, pids: list[int], *, is_alive: bool) -> str:
+    if pids:
+        return f"failing: left process {', '.join(map(str, pids))}; nobody supervises it"
+    if is_alive:
+        return "nobody supervises it"
+    return (will.reason if will else "") or "not running"
 
 
 def _state_left(will: Will | None) -> State:

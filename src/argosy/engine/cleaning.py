@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine.folder import Folder, folder_of_state
-from argosy.engine.remains import living_agents
+from argosy.engine.remains import living_agents, remnants
 from argosy.engine.roster import read_roster
 from argosy.engine.sockets import is_listening, rolls_in, sockets_in
 
@@ -96,6 +96,8 @@ def _what_runs(folder: Folder) -> str:
             return "its supervisor runs"
     if living := sorted(living_agents(folder)):
         return f"{len(living)} of its agents live: {', '.join(living[:3])}{' …' if len(living) > 3 else ''}"
+    if left := sorted(pid for pids in remnants(folder, ()).values() for pid in pids):
+        return f"what its agents left lives: {', '.join(f'pid {pid}' for pid in left)}"
     bound = next(filter(is_listening, sockets_in(folder.runtime)), None)
     return f"somebody listens at `{bound}`" if bound else ""
 

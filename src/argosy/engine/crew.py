@@ -5,6 +5,7 @@ The crew connects the units; it decides nothing about one unit that the unit can
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
@@ -24,8 +25,9 @@ from argosy.engine.member import Member
 from argosy.engine.memory import MemorySampler
 from argosy.engine.nursery import Nursery
 from argosy.engine.reign import Reign, Rule
-from argosy.engine.remains import agents_in_proc
+from argosy.engine.remains import agents_in_proc, remnants
 from argosy.engine.room import Room
+from argosy.engine.roster import lost_specs
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.surroundings import Lack, Needs
 from argosy.engine.unit import Unit
@@ -33,7 +35,6 @@ from argosy.engine.will import Wills
 from argosy.fault import MissingError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from argosy.engine.distant import Distant
@@ -64,6 +65,7 @@ class Crew:
         self.cells: dict[str, Cell] = {}
         self._hulls: dict[str, Unit] = {}
         self._had_process: set[str] = set()
+        self._remnant_gone = asyncio.Event()
         self.plan: Plan | None = None
         self.environ: dict[str, str] = dict(os.environ)
         self.on_change: Callable[[Unit], None] = lambda _: None
@@ -158,6 +160,23 @@ class Crew:
         running = [name for name, unit in self.units.items() if unit.has_process or self.adopt(unit)]
         self._room.adopt_running()
         return running
+
+    def adopt_remains(self, *, is_new: bool) -> None:
+        """End what is left of agents that ended while no supervisor was there. is_new: the folder is."""
+        hosts = {unit.name: unit for unit in self.hosts()}
+        living = {name for name, unit in hosts.items() if unit.pid is not None}
+        left = remnants(self.folder, living, is_new=is_new)
+        self.add(lost_specs(self.folder, [name for name in left if name not in hosts]).agents, {})
+        for name, pids in left.items():
+            self._had_process.add(name)
+            unit = hosts.get(name) or self.units[name]
+            unit.adopt_remains(pids)
+
+    async def remains_gone(self) -> None:
+        """Return once nothing is left of those; of a cell's process nobody else waits for that."""
+        while any(unit.is_remnant for unit in self.hosts()):
+            self._remnant_gone.clear()
+            await self._remnant_gone.wait()
 
     def find_lost(self) -> None:
         """Make leases anew for what runs although the state folder was deleted, and is not adopted."""
@@ -360,6 +379,7 @@ class Crew:
         """A unit's process is gone."""
         if not isinstance(unit, Member):
             self.nursery.clear(unit)
+        self._remnant_gone.set()
         self._room.look_soon()
 
     @staticmethod

@@ -26,7 +26,8 @@ class Departure:
     """Calls `then()` as soon as nothing of `agent` is left, at once where that is so already.
 
     on_left(text): told whenever something had to be killed. kin: this process's children that are no
-    agent's, its forkers. is_adopted: an earlier supervisor started it.
+    agent's, its forkers. is_adopted: an earlier supervisor started it. What such an agent left fell to
+    another process long ago, so all are looked at: at first, and again when those are gone.
     """
 
     def __init__(
@@ -46,15 +47,15 @@ class Departure:
         self._then, self._on_left, self._kin = then, on_left, kin
         self._patience = loop.time() + _PATIENCE_S
         self._timer: asyncio.TimerHandle | None = None
-        # What an adopted agent left fell to another process long ago: all are looked at, once.
-        notify = self._notify
-        self._elsewhere = [pid for pid in process.all_pids() if is_stray(pid, notify)] if is_adopted else []
+        self._elsewhere = self._found_elsewhere() if is_adopted else []
         self.is_over = False
 
     def look(self) -> None:
         """Go on if nothing is left, else look again soon."""
         candidates = {*process.children(), *self._elsewhere} - self._kin()
         strays = [pid for pid in candidates if is_stray(pid, self._notify) and process.is_alive(pid)]
+        if not strays and self._elsewhere:
+            self._elsewhere = strays = self._found_elsewhere()  # they may have started others
         if not strays and lease.is_free(self._lease):
             self.is_over = True
             self._then()
@@ -63,6 +64,9 @@ class Departure:
             self._patience = self._loop.time() + _PATIENCE_S
             self._end(strays)
         self._timer = self._loop.call_later(_LOOK_S, self.look)
+
+    def _found_elsewhere(self) -> list[int]:
+        return [pid for pid in process.all_pids() if is_stray(pid, self._notify)]
 
     def _end(self, strays: list[int]) -> None:
         for pid in strays:

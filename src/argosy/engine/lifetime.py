@@ -90,6 +90,10 @@ class Lifetime:
         self.is_adopted = True
         self._hold(identity.pid, pidfd)
 
+    def adopt_remains(self, pid: int) -> None:
+        """Be over but for what an earlier process has left: `pid`; to be followed by `depart`."""
+        self.pid, self.is_adopted = pid, True
+
     def share(self, other: Lifetime) -> None:
         """Be in the process of another, who watches it."""
         self.pid, self._identity, self.incarnation = other.pid, other.identity, other.incarnation

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argosy.engine import lease, process
+from argosy.engine.state import RUNNING_STATES
+from argosy.engine.will import read_wills
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from argosy.engine.folder import Folder
 
@@ -91,6 +94,48 @@ def _holds_lock(pid: int, path: str) -> bool:
                     told = process.read_at_once(f"/proc/{pid}/fdinfo/{number}")
                     return any(b"FLOCK" in line and b"WRITE" in line for line in told.splitlines())
     return False
+
+
+def remnants(folder: Folder, living: Container[str], *, is_new: bool | None = None) -> dict[str, list[int]]:
+    """Return what agents left whose end no supervisor has seen: processes that were told their notify socket.
+
+    living: agents that are not asked about, since they live. is_new: the state folder was just made, None to
+    find out whether there is one. /proc is looked through only where an agent was running by its will and
+    its recorded process is dead, or where no records are left.
+    """
+    if is_new is None:
+        is_new = not folder.lock.exists()
+    unseen = None if is_new else _unseen_ends(folder)
+    if unseen is not None and not (unseen := {name for name in unseen if name not in living}):
+        return {}
+    place = f"{folder.runtime}/notify/"
+    by_socket = {str(folder.notify(name)): name for name in unseen or ()}
+    found: dict[str, list[int]] = {}
+    for pid in process.all_pids():
+        told = process.variables(pid) if pid != os.getpid() else {}
+        socket = told.get("NOTIFY_SOCKET", "")
+        if unseen is not None:
+            name = by_socket.get(socket, "")
+        else:
+            name = (told.get("ARGOSY_AGENT") or Path(socket).stem) if socket.startswith(place) else ""
+        if name and name not in living:
+            found.setdefault(name, []).append(pid)
+    return found
+
+
+def _unseen_ends(folder: Folder) -> set[str]:
+    """Return who was running when the supervisor wrote of it last, and has ended since."""
+    wills = read_wills(folder)
+    try:
+        recorded = os.listdir(folder.leases)
+    except FileNotFoundError:
+        return set()
+    ran = [name for name in recorded if name not in wills or wills[name].state in RUNNING_STATES]
+    if not ran:
+        return set()
+    living, boot = living_leases(folder), process.boot_id()
+    records = {name: lease.read_record(folder.lease(name)) for name in ran if name not in living}
+    return {name for name, record in records.items() if record is not None and record.boot == boot}
 
 
 def is_stray(pid: int, notify: str) -> bool:

@@ -103,7 +103,11 @@ class Rollout:
         everywhere = scope_of(plan, request.only, request.skip, elsewhere)
         scope = [name for name in everywhere if name in plan.processes]
         self._links.configure(links)
-        running = {u.name: Running(u.running_digest, u.spec.cell) for u in self._crew.running()}
+        running = {
+            unit.name: Running(unit.running_digest, unit.spec.cell)
+            for unit in self._crew.running()
+            if not (unit.is_remnant and unit.name in plan.processes)
+        }
         change = compare(running, plan, scope)
         self._write_down(fleet, placement, plan, sorted(name or "" for name in machines), change)
         self.graph = build_graph(fleet)

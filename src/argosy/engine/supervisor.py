@@ -142,6 +142,7 @@ class Supervisor:
             unit = self._crew.units[name]
             if unit.has_process:
                 unit.stop()  # it was being stopped
+        self._crew.adopt_remains(is_new=is_new)
         self._link_again(roster.links if roster is not None else None)
         if self._post.stays:
             self._resume()
@@ -161,7 +162,7 @@ class Supervisor:
         for name in self._rollout.graph.start_order():
             will = self._crew.wills.read(name) if name in units else None
             was_up = will is not None and will.wanted and will.state not in (State.EXITED, State.GIVEN_UP)
-            if was_up and not units[name].has_process:
+            if was_up and (not units[name].has_process or units[name].is_remnant):
                 units[name].start()
 
     def _adopt_leases(self, known: Collection[str]) -> None:
@@ -217,6 +218,7 @@ class Supervisor:
                     # What the hub has not heard of the end, it reads in the diary at its next start.
                     hub = None if request.names is not None else asyncio.ensure_future(self._companion.stop())
                     stopped = await self._stop(request)
+                    await self._crew.remains_gone()
                     if hub:
                         await hub
                     self._close_with(session, stopped)

@@ -25,6 +25,8 @@ from argosy.fleet.secret import Veil
 from argosy.fleet.units import shown_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from argosy.engine.memory import Memory
     from argosy.engine.order import Birth
     from argosy.engine.plan import ProcessSpec
@@ -36,7 +38,8 @@ class Unit:
     """One agent and its process, if it has one.
 
     waits_for_room: it may start but for what is scarce. started_at, ready_at: loop time of the last
-    spawn and of the readiness that followed. since_s: epoch seconds of the last change of state.
+    spawn and of the readiness that followed. is_remnant: its process ended while no supervisor was
+    there, and something that it left is being ended. since_s: epoch seconds of the last change of state.
     log_start: the size of its log when its process was ordered. last_lines: what it printed last, of
     one that is given up. order: name of the Apply that began it last.
     """
@@ -58,6 +61,7 @@ class Unit:
         self.ready_at: float | None = None
         self.waits_for_room = False
         self.was_killed = False
+        self.is_remnant = False
         self.memory: Memory | None = None
         self.memory_at = 0.0
         self.log_start = 0
@@ -309,6 +313,25 @@ class Unit:
             self._signs.recognise(self.spec, identity.pid, self.log_start, was_ready=was_ready)
         else:
             self._fire(Event.STOP, "stopped")  # its supervisor died over it
+
+    def adopt_remains(self, pids: Sequence[int]) -> None:
+        """End what is left of a process that ended while no supervisor was there; a start waits for it."""
+        self.is_remnant = True
+        self._life.adopt_remains(pids[0])
+        self.state, self.since_s = State.FAILING, time.time()
+        self.reason = f"failing: left process {', '.join(map(str, pids))}"
+        self._crew.changed(self)
+        self._life.depart(self._remains_gone)
+
+    def _remains_gone(self) -> None:
+        self.is_remnant = self._restart_asked = False
+        self._life.finish()
+        self._take_next_spec()
+        self._crew.has_ended(self)
+        if self.wanted:
+            self._back_off(Event.RETRY, self.reason, 0.0, is_counted=False)
+        else:
+            self._fire(Event.FINISHED, "ended while nobody supervised it; what it left is gone")
 
     # ---- end
 
