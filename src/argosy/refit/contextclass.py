@@ -8,14 +8,17 @@ Names that stand for it are followed to where they are called.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
-from argosy.refit.contextnames import find_names
+from argosy.refit.contextnames import find_foreign_names, find_names
 from argosy.refit.file import PythonFile
 from argosy.source import flow
 from argosy.source.scopes import Scope
+
+Finder = Callable[[PythonFile], Iterator[tuple[ast.expr, Scope, str, bool]]]
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -70,14 +73,14 @@ class ContextClass:
     questions: where something is asked about it. exchanged: where it, or a part of it, gets another value.
     """
 
-    def __init__(self, file: PythonFile) -> None:
+    def __init__(self, file: PythonFile, find: Finder = find_names) -> None:
         self.file = file
         self.sites: list[ContextSite] = []
         self.handouts: list[Handout] = []
         self.questions: list[Question] = []
         self.exchanged: list[ast.expr] = []
         self._seen: set[ast.AST] = set()
-        for node, scope, name, is_sure in find_names(file):
+        for node, scope, name, is_sure in find(file):
             self._follow(node, scope, Named(node, name, is_sure))
         self.sites.sort(key=lambda site: (site.call.lineno, site.call.col_offset))
         self.handouts.sort(key=lambda handout: (handout.node.lineno, handout.node.col_offset))
@@ -234,9 +237,21 @@ class ContextClass:
         return is_decorator and isinstance(call.func, ast.Attribute) and call.func.attr == "register"
 
 
+class ForeignContextClass(ContextClass):
+    """The same of every `Context` that comes by way of another module, and may be pyzmq's."""
+
+    def __init__(self, file: PythonFile) -> None:
+        super().__init__(file, find_foreign_names)
+
+
 def find_context_class(file: PythonFile) -> ContextClass:
     """Return what a file does with the class of contexts; computed once for all that ask."""
     return file.derived(ContextClass)
+
+
+def find_foreign_context_class(file: PythonFile) -> ContextClass:
+    """Return what a file does with what it takes as `Context` from modules that are not pyzmq's."""
+    return file.derived(ForeignContextClass)
 
 
 def _asks(call: ast.Call) -> bool:

@@ -1,4 +1,7 @@
-"""Where a file takes the class of contexts from pyzmq: by an import, from a kept module, by its text."""
+"""Where a file takes the class of contexts from pyzmq: by an import, from a kept module, by its text.
+
+Or from another module, that may hand on what is pyzmq's: then it is known by that module's name.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Iterator
 from argosy.refit import pyzmq
 from argosy.refit.file import PythonFile
 from argosy.source import flow
+from argosy.source.modules import is_standard
 from argosy.source.scopes import Scope
 
 
@@ -27,6 +31,52 @@ def find_names(file: PythonFile) -> Iterator[tuple[ast.expr, Scope, str, bool]]:
         yield from _by_name(file, names)
     if b'"Context"' in data or b"'Context'" in data:
         yield from _by_text(file, modules)
+
+
+def find_foreign_names(file: PythonFile) -> Iterator[tuple[ast.expr, Scope, str, bool]]:
+    """Yield each expression that takes some `Context` from a module which is neither pyzmq's nor Python's.
+
+    As `find_names`; the name in full is such as `mine.compat.zmq.Context`, with dots before a relative one.
+    """
+    if b"Context" not in file.source.data:
+        return
+    for node, scope in file.nodes(ast.Attribute):
+        if node.attr == "Context" and (origin := _foreign(file, node, scope)):
+            yield node, scope, origin, False
+    names = {
+        alias.asname or alias.name
+        for statement, _ in file.nodes(ast.ImportFrom)
+        for alias in statement.names
+        if alias.name == "Context"
+    }
+    for scope in file.scope.walk() if names else ():
+        for use in scope.uses:
+            if use.name in names and use.is_evaluated and (origin := _foreign(file, use.node, scope)):
+                yield use.node, scope, origin, False
+
+
+def _foreign(file: PythonFile, node: ast.expr, scope: Scope) -> str:
+    origin = file.origin(node, scope)
+    if origin is None or not origin.name.endswith(".Context"):
+        return ""
+    top = origin.name.partition(".")[0]
+    return "" if top == "zmq" or is_standard(top) else origin.name
+
+
+def handed_on(file: PythonFile) -> dict[str, str]:
+    """Return what others can take from a module that is pyzmq's module or class, or another module's.
+
+    By the name that it has there: what an import binds it to, such as `zmq`, `zmq.Context`, `mine.zmq`.
+    """
+    found: dict[str, str] = {}
+    for name in file.imported & file.scope.bindings.keys():
+        origins = [binding.origin for binding in file.scope.bindings[name] if binding.origin]
+        ours = [origin for origin in origins if origin == "zmq" or origin.startswith("zmq.")]
+        if ours and ours[0].rpartition(".")[2] in ("zmq", "Context", "asyncio", "green"):
+            found[name] = ours[0]
+        elif origins and origins[0].rpartition(".")[2] in ("zmq", "Context"):
+            found[name] = origins[0]
+    return found
 
 
 def _by_name(file: PythonFile, names: set[str]) -> Iterator[tuple[ast.expr, Scope, str, bool]]:

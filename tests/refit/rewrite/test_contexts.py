@@ -331,6 +331,26 @@ def test_contexts_beside_a_factory_become_leases_and_the_factory_is_told() -> No
     ]
 
 
+def test_a_context_by_way_of_another_module_is_refused_with_that_module() -> None:
+    tree = {
+        "agents/__init__.py": "",
+        "agents/compat.py": "try:\n    import zmq\nexcept ImportError:\n    zmq = None\n",
+        "agents/kinds.py": "from agents.compat import zmq\nfrom zmq import Context\n",
+        "agents/gevent.py": "import gevent_zmq as zmq\n",
+    }
+    for source, home in (
+        ("from agents.compat import zmq\nc = zmq.Context()\n", "agents/compat.py"),
+        ("from .compat import zmq\nc = [zmq.Context]\n", "agents/compat.py"),
+        ("import agents.kinds as k\nc = k.zmq.Context()\n", "agents/kinds.py"),
+        ("from agents.kinds import (\n    Context as C\n)\nc = C()\n", "agents/kinds.py"),
+    ):
+        outcome = refit(source, tree)
+        assert (outcome.after, len(outcome.refused)) == (None, 1), source
+        assert f"by way of `{home}`" in outcome.refused[0].reason
+    outcome = refit("from agents.gevent import zmq\nc = zmq.Context()\n", tree)
+    assert (outcome.after, outcome.refused) == (None, ())
+
+
 def test_a_name_for_the_class_that_another_file_takes_or_a_test_patches_stays() -> None:
     source = "import zmq\nCtx = zmq.Context\nc = Ctx()\n"
     for other, reason in (

@@ -12,16 +12,17 @@ stand on argosy's base that is argosy's (`argosy.wire.instance`).
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
-from argosy.refit.contextclass import ContextSite, find_context_class
+from argosy.refit.contextclass import ContextSite, find_context_class, find_foreign_context_class
 from argosy.refit.rewrite.adding import has_import, import_behind
 from argosy.refit.rewrite.bystanders import file_reason
 from argosy.refit.rewrite.change import Change, replaced
-from argosy.refit.rewrite.elsewhere import find_function, parameter_of
+from argosy.refit.rewrite.elsewhere import find_function, handing_on, parameter_of
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Refusal, Site, View
 from argosy.source import flow
@@ -40,6 +41,13 @@ _OTHERS: Final = {
 }
 
 
+# A file that takes some `Context` from another module says nothing of zmq.
+_TAKEN: Final = re.compile(
+    rb"^[ \t]*from[ \t]+[.\w]+[ \t]+import[ \t]*(?:\([^)]*|[^(\n]*)\bContext\b", re.MULTILINE
+)
+_UNSEEN: Final = ", where nobody sees what is made of it"
+
+
 class Contexts(msgspec.Struct, frozen=True):
     """What becomes of the contexts of one file."""
 
@@ -50,26 +58,35 @@ class Contexts(msgspec.Struct, frozen=True):
 
 def may_hold(data: bytes) -> bool:
     """Return whether a file can have an own context at all."""
-    return b"Context" in data and b"zmq" in data
+    return b"Context" in data and (b"zmq" in data or _TAKEN.search(data) is not None)
 
 
 def plan_contexts(view: View, index: Index) -> Contexts:
     """Return which contexts of a file become leases, and why the others do not."""
     made = find_context_class(view.file)
+    foreign = list(_foreign(view, index))
     if not (made.sites or made.handouts):
-        return Contexts((), (), ())
+        return Contexts((), (), tuple(foreign))
     whole = file_reason(view, index) if made.sites else ""
     reasons = [whole or _Site(view, index, site.call, site).reason() for site in made.sites]
     reasons = _together(made.sites, reasons)
     pairs = list(zip(made.sites, reasons, strict=True))
     taken = [site for site, reason in pairs if not reason]
     refused = [view.refusal(site.call, CODE, reason) for site, reason in pairs if reason]
-    refused += [
-        view.refusal(out.node, CODE, f"its class {out.told}, where nobody sees what is made of it")
-        for out in made.handouts
-    ]
+    refused += [view.refusal(out.node, CODE, f"its class {out.told}{_UNSEEN}") for out in made.handouts]
+    refused += foreign
     migrated = tuple(view.site(site.call, CODE) for site in taken)
     return Contexts(_changes(view, taken), migrated, tuple(sorted(refused)))
+
+
+def _foreign(view: View, index: Index) -> Iterator[Refusal]:
+    """Yield what makes contexts of a class that another module of the tree has from pyzmq."""
+    made = find_foreign_context_class(view.file)
+    places: list[tuple[ast.expr, str, str]] = [(site.call, site.name, "") for site in made.sites]
+    places += [(out.node, out.name, f", and {out.told}{_UNSEEN}") for out in made.handouts]
+    for node, origin, told in places:
+        if home := handing_on(index, view.path, origin):
+            yield view.refusal(node, CODE, f"its class comes by way of `{home}`, not from pyzmq itself{told}")
 
 
 def _together(sites: Sequence[ContextSite], reasons: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 
+from argosy.refit.contextnames import handed_on
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import View
 from argosy.source.parse import Parsed, parse
@@ -13,16 +14,40 @@ from argosy.source.text import Source, take_source
 
 def home_of(index: Index, path: str, module: str) -> str:
     """Return the one file of the tree that a module can be, as `path` names it; empty for none or several."""
+    found = homes_of(index, path, module)
+    return found[0] if len(found) == 1 else ""
+
+
+def homes_of(index: Index, path: str, module: str) -> list[str]:
+    """Return the files of the tree that a module can be, as `path` names it."""
     dots = len(module) - len(module.lstrip("."))
     stem = module[dots:].replace(".", "/")
     if dots:
         folder = "/".join(path.split("/")[:-dots])
-        ends = [f"{folder}/{stem}".strip("/")]
-        found = [p for end in ends for p in (f"{end}.py", f"{end}/__init__.py") if p in index.files]
-    else:
-        ends = [f"{stem}.py", f"{stem}/__init__.py"]
-        found = [p for p in index.files if any(p == end or p.endswith(f"/{end}") for end in ends)]
-    return found[0] if len(found) == 1 else ""
+        end = f"{folder}/{stem}".strip("/")
+        known = (f"{end}.py", f"{end}/__init__.py") if end else ("__init__.py",)
+        return [each for each in known if each in index.files]
+    ends = (f"{stem}.py", f"{stem}/__init__.py")
+    return [p for p in index.files if any(p == end or p.endswith(f"/{end}") for end in ends)]
+
+
+def handing_on(index: Index, path: str, origin: str, steps: int = 8) -> str:
+    """Return the file of the tree that what `path` takes as `origin` comes from, if that may be pyzmq's.
+
+    origin: such as `mine.compat.zmq.Context`, with dots before it for a relative import.
+    """
+    module, names = origin, ""
+    while steps and "." in module.lstrip("."):
+        module, _, name = module.rpartition(".")
+        names = f"{name}.{names}".rstrip(".")
+        for home in homes_of(index, path, module):
+            there = view_of(home, index.files[home])
+            first, _, rest = names.partition(".")
+            given = handed_on(there.file).get(first, "") if there is not None else ""
+            further = f"{given}.{rest}".rstrip(".")
+            if given and (further.startswith("zmq.") or handing_on(index, home, further, steps - 1)):
+                return home
+    return ""
 
 
 @functools.lru_cache(maxsize=64)

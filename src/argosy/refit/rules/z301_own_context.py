@@ -20,10 +20,12 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.contextclass import ContextSite, find_context_class
+from argosy.refit.facts.handedcontexts import HANDED, TAKEN, source_of
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Action, Finding
 from argosy.refit.rule import Case, Rule
 from argosy.refit.sockets import find_sockets
+from argosy.refit.tree import Tree
 
 # What shows that its file takes more of a context than sockets and an end; the refit looks closer.
 _MORE = (b"inproc:", b"AFFINITY", b"os.fork", b"multiprocessing")
@@ -61,7 +63,32 @@ def _is_plain(site: ContextSite) -> bool:
     return site.name == "zmq.Context" and site.is_sure and len(arguments) < 2 and is_literal and is_threads
 
 
-RULE = Rule(code="Z301", title="own context", action="review", words=(b"zmq",), file=check)
+def link(tree: Tree, path: str) -> Iterator[Finding]:
+    """Tell the same of a class, or a `zmq`, that comes by way of another module of the tree."""
+    for item in tree.fact(TAKEN, path) or ():
+        if home := source_of(tree, path, item.origin):
+            told = f"{item.told}: who calls it there makes contexts" if item.told else "makes a context"
+            yield Finding(
+                path,
+                item.line,
+                item.column,
+                "",
+                f"`{item.written}`, pyzmq's by way of `{home}`, {told} of its own",
+                symbol=item.symbol,
+                hint="argosy.wire.context() leases the one of the process",
+            )
+
+
+RULE = Rule(
+    code="Z301",
+    title="own context",
+    action="review",
+    words=(b"zmq",),
+    file=check,
+    needs=(TAKEN,),
+    sees=(HANDED,),
+    link=link,
+)
 
 MUST = (
     Case("import zmq\ncontext = zmq.Context()  # <--\n"),
@@ -117,6 +144,16 @@ MUST = (
         "    kind = zmq.Context  # <--\n"
     ),
     Case("from unittest.mock import Mock\nimport zmq\nMock(wraps=zmq.Context)  # <--\n"),
+    Case(
+        files={
+            "a/__init__.py": "try:\n    import zmq\nexcept ImportError:\n    zmq = None\n",
+            "a/kinds.py": "from zmq import Context\n",
+            "a/far.py": "from a import zmq\nctx = zmq.Context()  # <--\n",
+            "a/near.py": "from . import zmq\nfrom .kinds import Context as C\n"
+            "made = zmq.Context(), C()  # <--\nmakers = {'c': C}  # <--\ndef f(c: C): ...\n",
+            "b.py": "import a.far\nctx = a.far.zmq.Context()  # <--\nother = a.kinds.Context()  # <--\n",
+        }
+    ),
 )
 MUST_NOT = (
     Case("import gevent_zmq as zmq\nctx = zmq.Context()\n"),
@@ -129,6 +166,12 @@ MUST_NOT = (
     ),
     Case("from .zmq import Context\nctx = Context()\n"),
     Case("from mine import zmq\nctx = zmq.Context()\n"),
+    Case(
+        files={
+            "a.py": "import gevent_zmq as zmq\nclass Context: ...\n",
+            "b.py": "from a import zmq, Context\nctx = zmq.Context(), Context()\n",
+        }
+    ),
     Case(
         "import zmq\nfrom mock import patch\nwith patch('zmq.Context') as made:\n    made.assert_called()\n"
     ),
