@@ -228,6 +228,28 @@ def test_what_outlived_its_cell_and_its_supervisor_is_ended(rig: Rig, verb: str)
     assert not is_alive(daemon)
 
 
+def test_who_was_to_stop_stops_although_the_wills_were_deleted_before_the_supervisor_died(rig: Rig) -> None:
+    rig.write("""
+        fleet: toy
+        defaults: {ready: {probe: notify}, stop_timeout: 60s}
+        agents:
+          A: {run: speaker.py, args: [deaf]}
+          B: {run: speaker.py}
+        """)
+    rig.json("up", "-d")
+    folder, b = state_folder(rig), rig.pid("B")
+    (folder / "wills").unlink()
+    down = rig.start("down", "--only", "A")
+    rig.until(lambda: rig.agents()["A"]["state"] == "stopping")
+    down.kill()  # else it starts the next supervisor, to go on
+    down.wait()
+    rig.kill_supervisor()
+    assert rig.json("up", "-d", "--only", "B")["adopted"] == ["B"]
+    assert rig.agents()["A"]["state"] == "stopping"
+    assert rig.pid("B") == b
+    os.kill(rig.pid("A"), signal.SIGKILL)
+
+
 def test_a_lock_that_somebody_wrote_over_gets_a_generation_again(pair: Rig) -> None:
     before, folder = pids(pair), state_folder(pair)
     pair.kill_supervisor()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
@@ -451,8 +452,11 @@ def test_a_full_disk_at_the_log_is_a_failed_start_in_words(
     sail(test)
 
 
-def orphan(folder: Folder, name: str, *, wanted: bool, was_ready: bool = True) -> int:
-    """Leave a process behind as a supervisor would that was killed; return its pid."""
+def orphan(folder: Folder, name: str, *, wanted: bool | None, was_ready: bool = True) -> int:
+    """Leave a process behind as a supervisor would that was killed; return its pid.
+
+    wanted: None for one without a will.
+    """
     pid = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ, setsid=True)
     stat = process.read_stat(pid)
     assert stat is not None
@@ -460,6 +464,8 @@ def orphan(folder: Folder, name: str, *, wanted: bool, was_ready: bool = True) -
     record = lease.Record(process.boot_id(), 77, process.Identity(pid, stat.started), 1)
     lease.write_record(descriptor, record)
     os.close(descriptor)
+    if wanted is None:
+        return pid
     ready_s = 1.0 if was_ready else None
     will = Will(wanted=wanted, digest="d", incarnation=77, restarts=3, ready_s=ready_s)
     wills = Wills(folder)
@@ -488,6 +494,23 @@ def test_what_was_to_stop_when_its_supervisor_died_is_stopped_by_the_next(sail: 
         sea.crew.adopt_plan(plan(spec("A")))
         assert sea.crew.adopt_running() == ["A"]
         await sea.until("A", state=State.EXITED)
+
+    sail(test)
+
+
+def test_one_whose_will_is_lost_was_ready_if_it_is_older_than_its_start_may_take(sail: Sail) -> None:
+    async def test(sea: Sea) -> None:
+        started = {name: orphan(sea.folder, name, wanted=None) for name in ("Old", "New")}
+        before_s = time.time() - 601
+        os.utime(sea.folder.lease("Old"), (before_s, before_s))
+        late = {"probe": Probe(probe="notify"), "start_timeout_s": 600.0}
+        sea.crew.adopt_plan(plan(spec("Old", **late), spec("New", **late)))
+        assert sorted(sea.crew.adopt_running()) == ["New", "Old"]
+        found = {name: (unit.state, unit.wanted) for name, unit in sea.crew.units.items()}
+        assert found == {"Old": (State.READY, True), "New": (State.STARTING, True)}
+        for pid in started.values():
+            os.kill(pid, signal.SIGKILL)
+        await sea.until("New", state=State.EXITED)
 
     sail(test)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -99,4 +101,54 @@ def test_a_fleet_of_an_earlier_version_is_read_and_goes_over(folder: Folder) -> 
     assert book.read("A") == Will(wanted=False, digest="old", restarts=3)
     assert book.write("A", Will(wanted=True, digest="new"))
     assert book.read("A") == Will(wanted=True, digest="new")
+    book.close()
+
+
+def _delete(folder: Folder) -> None:
+    folder.wills.unlink()
+
+
+def _replace(folder: Folder) -> None:
+    beside = folder.state / "beside"
+    beside.write_bytes(b"of another day")
+    beside.rename(folder.wills)
+
+
+@pytest.mark.parametrize("harm", [_delete, _replace])
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_a_file_that_somebody_takes_away_is_put_back(
+    folder: Folder, harm: Callable[[Folder], None], is_watched: bool
+) -> None:
+    will = Will(wanted=False, digest="d")
+
+    async def test() -> None:
+        book = Wills(folder)
+        book.write("A", will)
+        if is_watched:
+            book.keep(asyncio.get_running_loop())
+            folder.wills.chmod(0o640)  # is no harm, and ends no watch
+            await asyncio.sleep(0)
+        for name in "BC":
+            harm(folder)
+            if not is_watched:
+                assert book.write(name, will)
+            async with asyncio.timeout(30):
+                while len(read_wills(folder)) != (1 if is_watched else "ABC".index(name) + 1):
+                    await asyncio.sleep(0.01)
+        assert all(each == will for each in read_wills(folder).values())
+        book.close()
+
+    folder.lock.touch()
+    asyncio.run(test())
+
+
+def test_nothing_is_put_back_into_a_folder_that_is_being_deleted(folder: Folder) -> None:
+    book = Wills(folder)
+    book.write("A", Will(wanted=True, digest="d"))
+    folder.wills.unlink()  # as its lock
+    assert book.write("A", Will(wanted=False, digest="d"))
+    assert list(folder.state.iterdir()) == []
+    folder.lock.touch()
+    book.restore()
+    assert not read_wills(folder)["A"].wanted
     book.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_STEMS = ("supervisor", "spawn", "diary", "applied", "imprint", "appetite", "book", "forkers", "hub")
+_STEMS = ("supervisor", "spawn", "diary", "wills", "applied", "imprint", "appetite", "book", "forkers", "hub")
 _ENDS = (".lock", ".log", ".json", ".new", ".1", ".db", ".db-wal", ".db-shm", ".token")
 _LOG_ENDS = (".log", ".idx", ".new")
 # A runtime folder of a fleet that is not known here is not stale before: somebody may be about to use it.

@@ -72,6 +72,7 @@ class Crew:
         self.on_dethroned: Callable[[], None] = lambda: None
         self._reign = Reign(folder, generation)
         self.wills = Wills(folder)
+        self.wills.keep(loop)
         self.diary = Diary(folder.diary, loop.call_soon)
         self._dependents: dict[str, list[str]] = {}
         self.version: NotedVersion | None = None
@@ -199,9 +200,9 @@ class Crew:
             case Rule.RENEWED:
                 self.diary.note("folder-lost")
                 self.diary.close()
-                self.wills.close()
                 self.diary = Diary(self.folder.diary, self.loop.call_soon)
                 self.diary.note("folder-made")
+                self.wills.restore()
                 self._logs.watch_again()
                 for unit in self.hosts():
                     if unit.identity is not None:

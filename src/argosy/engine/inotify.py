@@ -14,6 +14,8 @@ _ATTRIBUTES, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x4, 0x40, 0x80, 0x100, 
 _DELETE_SELF, _MOVE_SELF = 0x400, 0x800
 # Whatever can make the content at a path another one.
 CHANGE = MODIFY | _ATTRIBUTES | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
+# A file's name goes away; of one that is open the kernel tells that it has a link less.
+UNLINK = _ATTRIBUTES | _MOVE_SELF
 OVERFLOW = 0x4000
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -295,7 +295,8 @@ class Unit:
 
     def adopt(self, identity: Identity, pidfd: int, incarnation: int) -> None:
         """Take over a process that an earlier supervisor started; ready again once it says so."""
-        will = self._crew.wills.read(self.name) or Will(wanted=True, digest=self.spec.digest)
+        known = self._crew.wills.read(self.name)
+        will = known or Will(wanted=True, digest=self.spec.digest)
         is_same = will.incarnation == incarnation
         self._life.adopt(identity, pidfd, incarnation)
         self.wanted = self.wanted or will.wanted
@@ -308,7 +309,11 @@ class Unit:
         self.log_start = will.log_start if is_same else log_size(self._log)
         self._signs.listen()
         if self.wanted:
-            was_ready = is_same and will.ready_s is not None
+            if known is None:  # a supervisor would have ended one that was late
+                begun_s = self._crew.folder.lease(self.name).stat().st_mtime
+                was_ready = time.time() - begun_s > self.spec.start_timeout_s
+            else:
+                was_ready = is_same and will.ready_s is not None
             self._timers.arm("deadline", self.spec.start_timeout_s, self._too_late)
             self._signs.recognise(self.spec, identity.pid, self.log_start, was_ready=was_ready)
         else:

@@ -7,18 +7,25 @@ Two of these are in each agent's way to be ready, and on a busy disk a new file 
 So all are in one file, a page each, and a will is written over in its place, in one write that neither
 leaves its page nor needs another block; SIGKILL does not tear such a write, and a boot, which could,
 voids all leases. A fleet of an earlier version has a file for each, read where there is no page.
+
+A supervisor whose file somebody deletes, or puts another in the place of, still holds it open, and puts it
+back: soon, and before it writes of anybody.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from argosy.engine import inotify
 from argosy.engine.state import State
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
     from argosy.engine.unit import Unit
 
 _PAGE_BYTES = 4096
+# Whoever deletes the whole folder is not to find a new file in it.
+_RESTORED_AFTER_S = 0.5
 
 
 class Will(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +88,16 @@ class Wills:
         self._numbers: dict[str, int] = {}  # of the pages
         self._count = 0
         self._file: int | None = None
+        self._inotify: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def keep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the file put back whenever somebody deletes it; without more watches, at the next writing."""
+        self._loop = loop
+        with contextlib.suppress(OSError):
+            self._opened()
+            self._watch()
 
     def write(self, agent: str, will: Will) -> bool:
         """Write a will; return whether that went through (the disk may be full)."""
@@ -110,7 +129,59 @@ class Wills:
         if self._file is None:
             self._file = os.open(self._folder.wills, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._look_through()
+        else:
+            self.restore()
         return self._file
+
+    def restore(self) -> None:
+        """Put the file back where another one, or none, is in its place, and the folder is there."""
+        if self._file is None or self._is_in_place(self._file) or not self._folder.lock.exists():
+            return
+        beside = self._folder.wills.with_suffix(".new")
+        with contextlib.suppress(OSError):  # a full disk: the wills are here as long as this process lives
+            copy = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                data = os.pread(self._file, os.fstat(self._file).st_size, 0)
+                if os.write(copy, data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(beside))
+                os.replace(beside, self._folder.wills)
+            except OSError:
+                os.close(copy)
+                beside.unlink(missing_ok=True)
+                raise
+            os.close(self._file)
+            self._file = copy
+            self._watch()
+
+    def _is_in_place(self, file: int) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._folder.wills), os.fstat(file))
+        except FileNotFoundError:
+            return False
+
+    def _watch(self) -> None:
+        """Watch the file that is there now."""
+        if self._loop is not None:
+            self._unwatch()
+            self._inotify = inotify.watch([self._folder.wills], inotify.UNLINK)
+            self._loop.add_reader(self._inotify, self._has_gone, self._loop)
+
+    def _has_gone(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._unwatch()
+        self._timer = loop.call_later(_RESTORED_AFTER_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self.restore()
+        if self._inotify is None and self._file is not None and self._is_in_place(self._file):
+            self._watch()  # it was only touched
+
+    def _unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._inotify is not None and self._loop is not None:
+            self._loop.remove_reader(self._inotify)
+            os.close(self._inotify)
+            self._inotify = None
 
     def _look_through(self) -> None:
         self._numbers = {page.agent: number for number, page in _pages_in(self._folder.wills)}
@@ -118,6 +189,7 @@ class Wills:
 
     def close(self) -> None:
         """Close the file; what is written after that goes to the one that is there then."""
+        self._unwatch()
         if self._file is not None:
             os.close(self._file)
             self._file = None
