@@ -52,6 +52,7 @@ METHOD = [
     "pm2/processes and so on: the median answers_again of either side in the same round",
     "processes: forked from a zygote; spawned: the same agents, with `preload: none`",
     "an agent is killed once a start, so that no backoff is in the figures",
+    "50 ms pass before each kill, so that what was asked of the supervisor, and the last start, are over",
 ]
 
 
@@ -152,6 +153,7 @@ def values(findings: Findings) -> dict[str, Value]:
         is_warm = name == WARM
         noticed, ready = [each.noticed_ms for each in wounds], [each.ready_again_ms for each in wounds]
         found[f"supervise.{name}.exited"] = value_of([each.exited_ms for each in wounds], "ms")
+        found[f"supervise.{name}.exited_p99"] = p99_of([each.exited_ms for each in wounds], "ms")
         after_ms = [each.noticed_ms - each.exited_ms for each in wounds]
         found[f"supervise.{name}.noticed_after_exit"] = value_of(after_ms, "ms")
         found[f"supervise.{name}.noticed_after_exit_p99"] = p99_of(after_ms, "ms")

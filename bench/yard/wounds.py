@@ -20,6 +20,8 @@ from yard.stage import Stage
 
 _WITHIN_S = 15.0
 _PAUSE_S = 0.001
+# What was asked of the supervisor, and the last agent's start, are to be over: an agent dies when it likes.
+_REST_S = 0.05
 
 
 class Wound(msgspec.Struct, frozen=True):
@@ -45,6 +47,8 @@ def kill_one(stage: Stage, agent: str) -> Wound:
     with client:
         pid, mates = _process_of(client, agent)
         client.send(Subscribe())
+        client.report()  # once it is answered, the one before it is carried out
+        time.sleep(_REST_S)
         began = time.monotonic()
         exited = _kill(pid)
         gone: set[str] = set()
@@ -100,6 +104,7 @@ def kill_and_ask(stage: Stage, agent: str) -> float:
     pid = next((pid for pid in descendants() if variables(pid).get("ARGOSY_AGENT") == agent), None)
     if pid is None:
         raise RefusedError(Fault(agent, "not-running", f"`{agent}` has no process"))
+    time.sleep(_REST_S)
     began = time.monotonic()
     _kill(pid)
     wait_until_all_answer({agent: stage.ports[agent]}, _WITHIN_S, pause_s=_PAUSE_S)

@@ -155,7 +155,11 @@ CASES: dict[str, tuple[Callable[[Trial], list[str]], str, dict[str, str]]] = {
     "the lock of a lease": (
         late_writer,
         FLEET,
-        {"forker": "import argosy.engine.bootstrap as b; b.lock_within = lambda *_: True"},
+        {
+            "forker": "import argosy.engine.bootstrap as b; b.lock_within = lambda *_: True",
+            # The next supervisor would find it in /proc, which is to be a second line behind the lock.
+            "supervisor": "import argosy.engine.crew as c; c.Crew.adopt_remains = lambda *_, is_new: None",
+        },
     ),
     "the look at the recorded process": (
         closed_lease,

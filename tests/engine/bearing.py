@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from argosy.engine.forkerlink import _SOURCE, BARE
@@ -54,6 +55,7 @@ class Bearing:
             cwd="/",
         )
         theirs.close()
+        self.born = 0
         self.warm: Warm | None = None
         if recipe is not None:
             os.close(descriptors[0])
@@ -85,11 +87,27 @@ class Bearing:
             os.close(descriptor)
         return unpack_event(data)
 
+    def spare(self, *but: int) -> int:
+        """Wait for the zygote's spare child, another than these, and return its number."""
+        pid = self.process.pid
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                try:
+                    shown = Path(f"/proc/{child}/cmdline").read_bytes()
+                except OSError:
+                    continue  # it has ended meanwhile
+                if shown == b"argosy: spare\0" and int(child) not in but:
+                    return int(child)
+            time.sleep(0.002)
+        raise AssertionError("the zygote has no spare child")
+
     def run(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> int:
-        """Order a program, wait for its end and return how it did."""
+        """Order a program, wait for its end and return how it did; `born` is its number then."""
         self.order(*words, cwd=cwd, env=env)
         birth = self.told()
         assert isinstance(birth, Birth), birth
+        self.born = birth.pid
         end = self.told()
         assert isinstance(end, Exit)
         return os.waitstatus_to_exitcode(end.status)

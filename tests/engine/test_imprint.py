@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from argosy.engine.imprint import Imprint, Print, leave_imprint, read_imprint, sources_below, take_print
-from argosy.engine.staleness import stale_agents, started_at
+from argosy.engine.lease import Record, pack
+from argosy.engine.process import Identity, read_stat
+from argosy.engine.staleness import began_at, stale_agents
 from argosy.fleet.load import load_fleet
 from argosy.fleet.spec import Fleet
 
@@ -130,10 +134,14 @@ def test_a_print_covers_its_time_alone() -> None:
     assert [each.covers(at_s) for at_s in (9.9, 10.0, 20.0, 20.1)] == [False, True, True, False]
 
 
-def test_a_process_started_before_now() -> None:
-    at_s = started_at(os.getpid())
-    assert at_s is not None
-    written = take_print(__file__)
-    assert written is not None
-    assert at_s < written.seen_s
-    assert started_at(2**22 + 1) is None
+def test_an_agent_began_when_it_wrote_its_lease_and_not_when_its_process_started(tmp_path: Path) -> None:
+    lease = tmp_path / "lease"
+    me = read_stat(os.getpid())
+    assert me is not None
+    started_s = began_at(os.getpid(), lease)
+    assert started_s is not None
+    lease.write_bytes(pack(Record(b"b" * 16, 1, Identity(os.getpid(), me.started), 1)))
+    assert began_at(os.getpid(), lease) == lease.stat().st_mtime > started_s
+    lease.write_bytes(pack(Record(b"b" * 16, 1, Identity(os.getpid(), me.started + 1), 1)))
+    assert began_at(os.getpid(), lease) == pytest.approx(started_s, abs=1.0), "another process has held it"
+    assert began_at(2**22 + 1, lease) is None

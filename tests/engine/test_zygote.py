@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import sys
 import sysconfig
+import time
 import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from argosy.engine.order import Declined
+from argosy.engine.order import Birth, Declined
 from argosy.engine.zygote import SURE, Recipe
 
 from .bearing import Bearing
@@ -337,12 +339,16 @@ def test_a_zygote_with_a_second_thread_refuses(hatchery: Hatchery, script: Path)
         "forks = []\n"
         "def after():\n"
         "    forks.append(1)\n"
-        "    if len(forks) == 2: threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "    if len(forks) == 3: threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "os.register_at_fork(after_in_parent=after)\n",
     )
-    zygote = hatchery.hatch("late")  # the first fork is the trial
+    zygote = hatchery.hatch(
+        "late"
+    )  # the first fork is the trial, the second a spare, the third the next spare
     script.write_text("")
+    spare = zygote.spare()
     assert zygote.run(str(script)) == 0
+    zygote.spare(spare)
     event = declined(zygote, str(script))
     assert "second thread" in event.reason
     assert event.is_spent
@@ -355,12 +361,14 @@ def test_a_zygote_with_a_socket_of_its_own_refuses(hatchery: Hatchery, script: P
         "forks, kept = [], []\n"
         "def after():\n"
         "    forks.append(1)\n"
-        "    if len(forks) == 2: kept.append(socket.socket())\n"
+        "    if len(forks) == 3: kept.append(socket.socket())\n"
         "os.register_at_fork(after_in_parent=after)\n",
     )
     zygote = hatchery.hatch("late")
     script.write_text("")
+    spare = zygote.spare()
     assert zygote.run(str(script)) == 0
+    zygote.spare(spare)
     event = declined(zygote, str(script))
     assert "socket:" in event.reason
     assert event.is_spent
@@ -399,3 +407,74 @@ def test_a_first_life_leaves_nothing_that_a_fork_would_break(hatchery: Hatchery,
     )
     assert zygote.run(str(script)) == 0
     assert zygote.said() == "True 1\n[0, 1, 2] SIG_DFL\nNone None\n"
+
+
+# ---- the child that waits for the next order
+
+
+def test_an_order_after_a_rest_is_the_spare_childs_and_it_notices_nothing(
+    zygote: Bearing, forker: Bearing, tmp_path: Path
+) -> None:
+    words = (str(PROBE), "--voice", "en", "two words")
+    env = {"ODD": "ä = b", "ARGOSY_AGENT": "A"}
+    spare = zygote.spare()
+    forked = seen(zygote, *words, cwd=tmp_path, env=env)
+    assert zygote.born == spare
+    assert_same(forked, seen(forker, *words, cwd=tmp_path, env=env))
+
+
+def test_an_order_that_comes_before_there_is_a_spare_child_is_forked(zygote: Bearing, script: Path) -> None:
+    script.write_text("print('here')")
+    spare = zygote.spare()
+    zygote.order(str(script))
+    zygote.order(str(script))
+    told = [zygote.told() for _ in range(4)]
+    births = [each.pid for each in told if isinstance(each, Birth)]
+    assert births[0] == spare
+    assert len(set(births)) == 2
+
+
+def test_a_spare_child_that_is_killed_is_nobodys_and_the_next_order_is_forked(
+    zygote: Bearing, script: Path
+) -> None:
+    script.write_text("print('here')")
+    spare = zygote.spare()
+    os.kill(spare, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{spare}").exists():
+        assert time.monotonic() < deadline, "it is not reaped"
+        time.sleep(0.002)
+    assert zygote.run(str(script)) == 0, "the first that is told is a birth"
+    assert zygote.said() == "here\n"
+    assert zygote.born != spare
+    assert zygote.spare() != spare
+
+
+def test_the_spare_child_ends_with_its_zygote(hatchery: Hatchery) -> None:
+    zygote = hatchery.hatch("json")
+    pidfd = os.pidfd_open(zygote.spare())
+    zygote.process.kill()
+    assert select.select([pidfd], [], [], 30)[0]
+    os.close(pidfd)
+
+
+def test_a_spare_child_has_no_life_behind_it(hatchery: Hatchery, script: Path) -> None:
+    folder = script.parent / "hatching"
+    folder.mkdir()
+    zygote = Bearing(folder, Recipe([], "/", list(SURE)))
+    hatchery.made.append(zygote)
+    script.write_text(
+        "import asyncio, os, random, signal, threading, zmq\n"
+        "print(len(os.listdir('/proc/self/task')), threading.active_count())\n"
+        "print(sorted(map(int, os.listdir('/proc/self/fd')))[:3], signal.getsignal(signal.SIGTERM).name)\n"
+        "print(zmq.Context._instance, asyncio._get_running_loop())\n"
+        "print(random.random())\n"
+    )
+    spare = zygote.spare()
+    assert zygote.run(str(script)) == 0
+    *lines, first = zygote.said().splitlines()
+    assert zygote.born == spare
+    assert lines == ["1 1", "[0, 1, 2] SIG_DFL", "None None"]
+    assert zygote.spare(spare)
+    assert zygote.run(str(script)) == 0
+    assert zygote.said().splitlines()[-1] != first

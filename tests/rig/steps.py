@@ -31,10 +31,10 @@ START = {
     "the birth is taken": Point("nursery.Nursery.on_birth", "return"),
 }
 FORK = {
-    "the forker has the order": ("forker.Forker._bear", "call"),
-    "the forker has forked": ("forker.Forker._report_birth", "call"),
+    "the forker has the order": ("forker.Forker.bear", "call"),
+    "the forker has forked": ("forker.Forker.report_birth", "call"),
     "the forker has told of the birth": ("forker.Forker._tell", "return"),
-    "the forker has let the agent go": ("forker.Forker._report_birth", "return"),
+    "the forker has let the agent go": ("forker.Forker.report_birth", "return"),
 }
 AGENT = {
     "the agent is let go": ("bootstrap.settle", "call"),

@@ -122,7 +122,8 @@ def _stale(
     is_here: of this machine alone. Raises InputError: there is no such agent here, or the fleet file is
     faulty.
     """
-    from argosy.engine.staleness import stale_agents, started_at  # noqa: PLC0415 - reads sources
+    from argosy.engine.cellplan import hull_name  # noqa: PLC0415
+    from argosy.engine.staleness import began_at, stale_agents  # noqa: PLC0415 - reads sources
     from argosy.fleet.load import load_fleet  # noqa: PLC0415
 
     agents = report.at_home()
@@ -134,8 +135,9 @@ def _stale(
         raise _unknown(unknown)
     started: dict[str, float] = {}
     for name in own if names else agents:
-        pid = agents[name].pid
-        at_s = started_at(pid) if pid is not None else None
+        pid, cell = agents[name].pid, agents[name].cell
+        lease = folder.lease(hull_name(cell) if cell is not None else name)
+        at_s = began_at(pid, lease) if pid is not None else None
         if at_s is not None:
             started[name] = at_s
     stale = stale_agents(load_fleet(path), started, read_imprint(folder.imprint), os.environ)

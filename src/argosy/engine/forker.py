@@ -33,6 +33,7 @@ from argosy.engine.order import (
 from argosy.engine.process import boot_id, handled_signals, kill_group_of_zombie, next_zombie
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from argosy.engine.order import Order
@@ -63,7 +64,9 @@ class Forker:
         poll.register(self._channel, select.POLLIN)
         poll.register(wake, select.POLLIN)
         while True:
-            ready = dict(poll.poll())
+            ready = dict(poll.poll(self.patience_ms()))
+            if not ready:
+                self.rest()
             if wake in ready:
                 _drain(wake)
                 self._reap()
@@ -83,9 +86,16 @@ class Forker:
         order, output, sent_ns = take_order(data, descriptors)
         try:
             obstacle = self.obstacle(order, output, sent_ns)
-            return self._tell(obstacle) if obstacle else self._bear(order, output)
+            return self._tell(obstacle) if obstacle else self.bear(order, output)
         finally:
             os.close(output)
+
+    def patience_ms(self) -> int | None:
+        """Return after how long without an order or an exit to `rest`; None: never."""
+        return None
+
+    def rest(self) -> None:
+        """Do what waits for a moment in which nothing else is to be done."""
 
     def obstacle(self, order: Order, output: int, sent_ns: int) -> Declined | None:
         """Return why an order, sent at this time of CLOCK_MONOTONIC, is not carried out; None: it is."""
@@ -98,7 +108,8 @@ class Forker:
         finally:
             os._exit(NOT_EXECUTABLE)  # nothing may unwind into the forker's loop
 
-    def _bear(self, order: Order, output: int) -> bool:
+    def bear(self, order: Order, output: int) -> bool:
+        """Fork a child for this order; return False when the supervisor is gone."""
         gate, gate_in = os.pipe()
         try:
             pid = os.fork()
@@ -110,7 +121,7 @@ class Forker:
             os.close(gate_in)
             self.become(order, self._wait_and_settle(order, output, gate))
         try:
-            return self._report_birth(order.incarnation, pid, gate_in)
+            return self.report_birth(order.incarnation, pid, lambda: os.write(gate_in, b"g"))
         finally:
             os.close(gate)
             os.close(gate_in)
@@ -119,17 +130,26 @@ class Forker:
         """In the child: go on once the supervisor has been told of it; return the lease's descriptor."""
         is_settled = False
         try:
-            signal.set_wakeup_fd(-1)
-            self._channel.close()
+            self.leave()
             if os.read(gate, 1):
-                lease = settle(order, output, self._boot, self._handled)
+                lease = self.settle(order, output)
                 is_settled = True
         finally:
             if not is_settled:
                 os._exit(NOT_LET_GO)  # the forker died over it; nothing may unwind into its loop
         return lease
 
-    def _report_birth(self, incarnation: int, pid: int, gate_in: int) -> bool:
+    def leave(self) -> None:
+        """In a child: leave the loop's signals and channel."""
+        signal.set_wakeup_fd(-1)
+        self._channel.close()
+
+    def settle(self, order: Order, output: int) -> int | None:
+        """In a child that was let go: be what was ordered, short of its program; see `bootstrap`."""
+        return settle(order, output, self._boot, self._handled)
+
+    def report_birth(self, incarnation: int, pid: int, let_go: Callable[[], object]) -> bool:
+        """Tell of a child, then let it go; return False when the supervisor is gone."""
         pidfd = os.pidfd_open(pid)
         try:
             if not self._tell(Birth(incarnation, pid), pidfd):
@@ -137,10 +157,14 @@ class Forker:
         finally:
             os.close(pidfd)
         try:
-            os.write(gate_in, b"g")
-        except BrokenPipeError:
+            let_go()
+        except (BrokenPipeError, ConnectionResetError):
             return True  # it was killed meanwhile; its exit is reported like any other
         return True
+
+    def forget(self, pid: int) -> bool:
+        """Return whether a child that has ended is one of which nobody was told."""
+        return False
 
     def _tell(self, event: ForkerEvent, *descriptors: int) -> bool:
         """Send an event; return False when the supervisor is gone."""
@@ -158,6 +182,9 @@ class Forker:
         """
         while (found := next_zombie()) is not None:
             pid, status = found
+            if self.forget(pid):
+                os.waitpid(pid, 0)
+                continue
             kill_group_of_zombie(pid)
             if not self._tell(Exit(pid, status)):
                 return

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from argosy.engine.imprint import Imprint, Print, take_print
-from argosy.engine.process import read_stat
+from argosy.engine.lease import read_record
+from argosy.engine.process import Identity, read_stat
 from argosy.engine.sources import Shelf
 from argosy.fleet.spec import AgentSpec, Fleet
 from argosy.source.modules import Folders
 
 
-def started_at(pid: int) -> float | None:
-    """Return when a process started, in epoch seconds, at most a clock tick too early; None without it."""
+def began_at(pid: int, lease: Path) -> float | None:
+    """Return when a process became the agent of this lease, in epoch seconds; None: there is no process.
+
+    That is when it wrote its lease: a zygote may have forked it long before. Where another's record or none
+    is there, when it started, at most a clock tick too early.
+    """
     found = read_stat(pid)
     if found is None:
         return None
+    with contextlib.suppress(OSError):
+        record = read_record(lease)
+        if record is not None and record.identity == Identity(pid, found.started):
+            return lease.stat().st_mtime
     age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.started / os.sysconf("SC_CLK_TCK")
     return time.time() - age_s
 

@@ -160,13 +160,17 @@ class Warmth:
         gc.disable()
         gc.freeze()
 
+    def practise(self) -> None:
+        """Live the life of an agent of the library, where there are such: what that writes to is copied."""
+        if _RUNNER in self.loaded:
+            importlib.import_module("argosy.engine.firstlife").live_first()
+
     def _live_first(self) -> None:
         """Do what agents do: what packages do when they are used, and what every agent does."""
         try:
             for module in dict.fromkeys(entry.partition(":")[0] for entry in self.loaded):
                 _WARMERS.get(module, _nothing)()
-            if _RUNNER in self.loaded:
-                importlib.import_module("argosy.engine.firstlife").live_first()
+            self.practise()
         except Exception as error:  # children only find out more by themselves; it is told in the diary
             self.left_out["a first life"] = f"{type(error).__name__}: {error}"
         threads_within(_ENOUGH_S)

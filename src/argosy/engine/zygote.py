@@ -7,6 +7,8 @@ and replaces the zygote.
 
     zygote: SOURCE RECIPE CHANNEL [careful]
 
+While nothing is to be done one child waits for the next order: see `spare`.
+
 The first time it trusts its packages; when the heap they leave is not fit for a fork, it starts
 itself anew and tries each in a throw-away child.
 """
@@ -24,10 +26,11 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from argosy.engine import program as programs
 from argosy.engine.bootstrap import refuse
 from argosy.engine.forker import Forker
-from argosy.engine.order import NOT_EXECUTABLE, Declined, Order, Warm
+from argosy.engine.order import NOT_EXECUTABLE, NOT_LET_GO, Declined, Order, Warm
 from argosy.engine.program import Program
 from argosy.engine.shadow import Shadows
 from argosy.engine.signature import Signature
+from argosy.engine.spare import Spare, await_order, fork_spare
 from argosy.engine.title import keep_for_ever, show_as
 from argosy.engine.warmth import Warmth, open_descriptors, threads_within
 
@@ -39,6 +42,7 @@ CODE = (
     "from argosy.engine.zygote import main; run = main(); run and run()"
 )
 _AT_ONCE_S = 0.0
+_REST_MS = 20
 # What every agent of the library loads, at the latest when it runs.
 SURE = ["argosy.agent.runner", "argosy.wire", "msgspec", "asyncio", "uvloop"]
 
@@ -79,6 +83,8 @@ class Zygote(Forker):
         self._looked_ns = 0
         self._read = {name: os.environ.get(name) for name in map(os.fsdecode, warmth.reads.names)}
         self.descriptors |= self._signature.descriptors
+        self._spare: Spare | None = None
+        self._wants_spare = True
 
     def greet(self, seconds: float) -> None:
         """Tell the supervisor that orders may come."""
@@ -91,6 +97,57 @@ class Zygote(Forker):
             return Declined(order.incarnation, why, True)
         why = self._differing(order) or self._shadows.shadowed(order)
         return Declined(order.incarnation, why, False) if why else None
+
+    def patience_ms(self) -> int | None:
+        """A spare child is forked once no order has come for a while: a start of many has no time for it."""
+        return _REST_MS if self._wants_spare else None
+
+    def rest(self) -> None:
+        """Fork the spare child."""
+        self._wants_spare = False
+        spare = fork_spare()
+        if isinstance(spare, Spare):
+            self._spare = spare
+            self.descriptors.add(spare.channel.fileno())
+        elif spare is not None:
+            self._live_as_spare(spare)
+
+    def _live_as_spare(self, channel: socket.socket) -> NoReturn:
+        """In the spare child: wait for an order, and become it."""
+        is_settled = False
+        try:
+            self.leave()
+            show_as(["argosy: spare"], {})
+            self._warmth.practise()
+            handed = await_order(channel)
+            if handed is not None:
+                order, output = handed
+                lease = self.settle(order, output)
+                is_settled = True
+        finally:
+            if not is_settled:
+                os._exit(NOT_LET_GO)  # nothing may unwind into the zygote's loop
+        self.become(order, lease)
+
+    def bear(self, order: Order, output: int) -> bool:
+        """Hand the order to the spare child, or fork one for it."""
+        spare, self._spare, self._wants_spare = self._spare, None, True
+        if spare is None:
+            return super().bear(order, output)
+        self.descriptors.discard(spare.channel.fileno())
+        try:
+            return self.report_birth(order.incarnation, spare.pid, lambda: spare.hand(order, output))
+        finally:
+            spare.channel.close()
+
+    def forget(self, pid: int) -> bool:
+        """The spare child has ended before it was anything; the next is forked after the next order."""
+        if self._spare is None or self._spare.pid != pid:
+            return False
+        self.descriptors.discard(self._spare.channel.fileno())
+        self._spare.channel.close()
+        self._spare = None
+        return True
 
     def become(self, order: Order, lease: int | None) -> NoReturn:
         """In the settled child: leave the loop."""

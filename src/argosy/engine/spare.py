@@ -1,0 +1,53 @@
+"""A child that a zygote forks ahead of its order, so that an agent that died need not wait for a fork.
+
+It has copied the pages that an agent writes to, and waits at the end of a socket until it is handed an
+order, as one that was forked for it waits for a byte. Until then nobody is told of it, and when the zygote
+ends it ends too.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import NamedTuple
+
+from argosy.engine.order import LARGEST_MESSAGE, Order, send_order, take_order
+
+
+class Spare(NamedTuple):
+    """The zygote's hold of it."""
+
+    pid: int
+    channel: socket.socket
+
+    def hand(self, order: Order, output: int) -> None:
+        """Let it go with this order; raises BrokenPipeError or ConnectionResetError: it has died."""
+        send_order(self.channel, order, output)
+
+
+def fork_spare() -> Spare | socket.socket | None:
+    """Return it, in the child its end of the channel; None when there can be no more processes."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        pid = os.fork()
+    except OSError:
+        ours.close()
+        its.close()
+        return None
+    if pid == 0:
+        ours.close()
+        return its
+    its.close()
+    return Spare(pid, ours)
+
+
+def await_order(channel: socket.socket) -> tuple[Order, int] | None:
+    """In the child: return the order that it is handed and its output, None when there will be none."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(channel, LARGEST_MESSAGE, 2, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return None
+    if not data:
+        return None
+    order, output, _ = take_order(data, descriptors)
+    return order, output
