@@ -146,6 +146,7 @@ def _as_object(account: Account, requirement: Requirement | None) -> dict[str, o
         "sites": account.sites(),
         "migrated": [msgspec.to_builtins(site) for site in account.migrated],
         "refused": [msgspec.to_builtins(item) for item in account.refused],
+        "leftovers": [msgspec.to_builtins(item) for item in account.leftovers],
         "gates": {
             name: {"passed": passed, "failed": failed} for name, (passed, failed) in account.gates.items()
         },

@@ -22,6 +22,10 @@ def print_refit(account: Account, requirement: Requirement | None, *, is_applied
             _print_diff(path, account.before[path], after)
         sys.stdout.flush()
     lines = [*_refused(account), *_counts(account), _closing_line(account, is_applied=is_applied)]
+    lines += [
+        f"{item.path}:{item.line} `{item.name}` is imported and not used any more: {item.reason}"
+        for item in account.leftovers
+    ]
     lines += _needs(account, requirement)
     lines += [
         f"{path} was changed meanwhile and stands rewritten: {why}" for path, why in account.edited.items()

@@ -47,7 +47,8 @@ def marked_programs(draw: st.DrawFn) -> tuple[str, str, str, bool]:
     newline = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     declared = {"utf-8-sig": "utf-8"}.get(encoding, encoding)
     head = f"# -*- coding: {declared} -*-\n"
-    return head + "import zmq\n" + body, encoding, newline, draw(st.booleans())
+    other = draw(st.sampled_from(["", "kind = zmq.REP\n"]))
+    return head + "import zmq\n" + other + body, encoding, newline, draw(st.booleans())
 
 
 def written(text: str, encoding: str, newline: str, is_ended: bool) -> bytes:

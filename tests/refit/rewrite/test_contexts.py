@@ -21,11 +21,11 @@ def refit(source: str, others: dict[str, str] | None = None, path: str = "agents
 MIGRATED = {
     "under another name": (
         "import zmq as z\nc = z.Context()\n",
-        "import zmq as z\nimport argosy.wire\nc = @()\n",
+        "import argosy.wire\nc = @()\n",
     ),
     "the class alone": (
         "from zmq import Context, REQ\nc = Context(io_threads=2)\n",
-        "from zmq import Context, REQ\nimport argosy.wire\nc = @(io_threads=2)\n",
+        "from zmq import REQ\nimport argosy.wire\nc = @(io_threads=2)\n",
     ),
     "behind all imports": (
         '"""Doc."""\n'
@@ -38,7 +38,6 @@ MIGRATED = {
         "c = zmq.Context()\n",
         '"""Doc."""\n'
         "from __future__ import annotations\n"
-        "import zmq\n"
         "import os\n"
         "from a import (\n"
         "    b,\n"
@@ -48,7 +47,7 @@ MIGRATED = {
     ),
     "before an import that may call back": (
         "import zmq\nc = zmq.Context()\nimport later\n",
-        "import zmq\nimport argosy.wire\nc = @()\nimport later\n",
+        "import argosy.wire\nc = @()\nimport later\n",
     ),
     "inside a guard": (
         "try:\n"
@@ -81,12 +80,12 @@ MIGRATED = {
     ),
     "imported already": (
         "import argosy.wire\nimport zmq\nc = zmq.Context()\n",
-        "import argosy.wire\nimport zmq\nc = @()\n",
+        "import argosy.wire\nc = @()\n",
     ),
     "another's of that name, encoded": (
         "import json\nimport zmq\nclass A:\n    def __init__(self):\n        self.context = zmq.Context()\n"
         "    def told(self, metric):\n        return json.dumps(metric.context)\n",
-        "import json\nimport zmq\nimport argosy.wire\nclass A:\n    def __init__(self):\n"
+        "import json\nimport argosy.wire\nclass A:\n    def __init__(self):\n"
         "        self.context = @()\n"
         "    def told(self, metric):\n        return json.dumps(metric.context)\n",
     ),
@@ -98,7 +97,6 @@ MIGRATED = {
         "    def stop(self):\n"
         "        if self.c and not self.c.closed:\n"
         "            self.c.term()\n",
-        "import zmq\n"
         "import argosy.wire\n"
         "class A:\n"
         "    def __init__(self, c=None):\n"
@@ -115,13 +113,12 @@ MIGRATED = {
     ),
     "by a name for the class": (
         "import zmq\nfrom zmq import REQ\nCtx = zmq.Context\nc = Ctx()\n",
-        "import zmq\nfrom zmq import REQ\nimport argosy.wire\nCtx = @\nc = Ctx()\n",
+        "from zmq import REQ\nimport argosy.wire\nCtx = @\nc = Ctx()\n",
     ),
     "by a name of a function": (
         "from zmq import Context\ndef f():\n    make = Context\n"
         "    with make(1) as c:\n        c.socket(1)\n",
-        "from zmq import Context\nimport argosy.wire\ndef f():\n    make = @\n    with make(1) as c:\n"
-        "        c.socket(1)\n",
+        "import argosy.wire\ndef f():\n    make = @\n    with make(1) as c:\n        c.socket(1)\n",
     ),
     "imported twice": (
         "import zmq\nimport os\nimport zmq\nc = zmq.Context()\n",

@@ -93,7 +93,6 @@ def left(text: str) -> str:
 AFTER = """\
 from argosy.agent.compat import BaseAgent
 import logging
-import zmq
 
 class A(BaseAgent):
     def __init__(self, port):

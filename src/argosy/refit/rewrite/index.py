@@ -82,6 +82,16 @@ class Index:
             (where for where, data in self.files.items() if stem in data and pattern.search(data)), ""
         )
 
+    def asker(self, path: str, name: str) -> str:
+        """Return another file that says `module.name` of the module at `path`, in code or text; or empty."""
+        stem, raw = _stem(path).encode(), name.encode()
+        for where, data in self.files.items():
+            if where != path and stem in data and raw in data:
+                modules = b"|".join(map(re.escape, {stem, *_names_of(data, stem)}))
+                if re.search(rb"\b(?:" + modules + rb")\s*\.\s*" + re.escape(raw) + rb"\b", data):
+                    return where
+        return ""
+
     def odd_use(self, path: str, owner: str, attribute: str) -> str:
         """Return a file that does more with an attribute of class `owner` than open sockets; empty for none.
 

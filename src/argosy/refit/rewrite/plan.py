@@ -15,12 +15,13 @@ from argosy.refit.rewrite.gates import Case, Step, run_gates
 from argosy.refit.rewrite.health import plan as health
 from argosy.refit.rewrite.health.standard import inherited_members
 from argosy.refit.rewrite.index import Index
+from argosy.refit.rewrite.leftovers import Leftover, plan_leftovers
 from argosy.refit.rewrite.text import UnfaithfulError
 from argosy.refit.rewrite.view import Refusal, Site, View
 from argosy.source.parse import Parsed, parse
 from argosy.source.text import Source, Unparsed, take_source
 
-Told = TypeVar("Told", Site, Refusal)
+Told = TypeVar("Told", Site, Refusal, Leftover)
 
 
 class Planned(Protocol):
@@ -56,8 +57,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """What comes of one file.
 
     after: its bytes then; None when it stays as it is. gates: what each said, empty for
-    passed; empty when nothing was to change. unparsed: where and why it does not parse. is_asked: whether any
-    rewrite could have to do with it; one
+    passed; empty when nothing was to change. leftovers: imports that nothing uses since, and that stay.
+    unparsed: where and why it does not parse. is_asked: whether any rewrite could have to do with it; one
     that none could is not even parsed.
     """
 
@@ -66,6 +67,7 @@ class Outcome(msgspec.Struct, frozen=True):
     migrated: tuple[Site, ...] = ()
     refused: tuple[Refusal, ...] = ()
     gates: dict[str, str] = {}
+    leftovers: tuple[Leftover, ...] = ()
     unparsed: str = ""
     is_asked: bool = True
 
@@ -96,56 +98,84 @@ def refit_file(path: str, data: bytes, index: Index, rewrites: Sequence[Rewrite]
 
 
 def _refit(path: str, parsed: Parsed, index: Index, rewrites: Sequence[Rewrite]) -> Outcome:
-    steps: list[Step] = []
-    moves: list[Moves] = []  # of the lines by each step
+    made = _Making(View(path, parsed))
     migrated: list[Site] = []
     refused: list[Refusal] = []
-    first = view = View(path, parsed)
-    output: View | Unparsed = view
     changing: list[Rewrite] = []
     for each in rewrites:
-        planned = each.plan(view, index)
-        refused += [_before(item, moves) for item in planned.refused]
+        planned = each.plan(made.view, index)
+        refused += [made.before(item) for item in planned.refused]
         if not planned.changes:
             continue
-        try:
-            source = take_source(rewrite(view.parsed.source, planned.changes), path)
-            after = parse(source, is_compiled=False) if isinstance(source, Source) else source
-        except UnfaithfulError as error:
-            refused += [
-                _before(Refusal(site.path, site.line, site.code, str(error)), moves)
-                for site in planned.migrated
-            ]
+        sites = [made.before(site) for site in planned.migrated]
+        if reason := made.take(planned.changes):
+            refused += [Refusal(site.path, site.line, site.code, reason) for site in sites]
             continue
-        migrated += [_before(site, moves) for site in planned.migrated]
-        steps.append(Step(view.parsed, planned.changes))
-        moves.append(line_moves(view.parsed.source, planned.changes))
+        migrated += sites
         # What was asked since the last change has just been planned on the output, and changes nothing.
         changing = list(rewrites[: rewrites.index(each) + 1])
-        if isinstance(after, Unparsed):
-            output = after  # the gate `output` tells it
-            break
-        output = view = View(path, after)
-    if not steps:
+        if isinstance(made.output, Unparsed):
+            break  # the gate `output` tells it
+    if not made.steps:
         return Outcome(path, refused=tuple(sorted(refused)))
+    leftovers = made.take_leftovers(index)
 
     def plan_again(view: View) -> int:
         return sum(len(each.plan(view, index).changes) for each in changing)
 
     def inherited(owner: ast.ClassDef) -> Collection[str]:
-        return inherited_members(view, index, owner)
+        return inherited_members(made.view, index, owner)
 
-    gates = run_gates(Case(first, output, steps, plan_again, inherited))
+    gates = run_gates(Case(made.first, made.output, made.steps, plan_again, inherited))
     vetoes = [f"gate `{name}`: {reason}" for name, reason in gates.items() if reason]
     if vetoes:
         refused += [Refusal(site.path, site.line, site.code, vetoes[0]) for site in migrated]
         return Outcome(path, None, (), tuple(sorted(refused)), gates)
-    return Outcome(path, view.data, tuple(sorted(migrated)), tuple(sorted(refused)), gates)
+    after = made.view.data
+    return Outcome(path, after, tuple(sorted(migrated)), tuple(sorted(refused)), gates, leftovers)
 
 
-def _before(item: Told, moves: Sequence[Moves]) -> Told:
-    """Return a site or refusal with the line that it has in the file as it is on disk."""
-    line = item.line
-    for each in reversed(moves):
-        line = line_before(each, line)
-    return msgspec.structs.replace(item, line=line)
+class _Making:
+    """A file on its way through the rewrites: how it was, how it is, and the steps between."""
+
+    def __init__(self, first: View) -> None:
+        self.first = first
+        self.view = first  # the last that parses
+        self.output: View | Unparsed = first
+        self.steps: list[Step] = []
+        self._moves: list[Moves] = []  # of the lines by each step
+
+    def take(self, changes: tuple[Change, ...]) -> str:
+        """Make changes; return why they cannot be made."""
+        before = self.view.parsed
+        try:
+            source = take_source(rewrite(before.source, changes), self.first.path)
+            after = parse(source, is_compiled=False) if isinstance(source, Source) else source
+        except UnfaithfulError as error:
+            return str(error)
+        self.steps.append(Step(before, changes))
+        self._moves.append(line_moves(before.source, changes))
+        self.output = after if isinstance(after, Unparsed) else View(self.first.path, after)
+        if isinstance(self.output, View):
+            self.view = self.output
+        return ""
+
+    def take_leftovers(self, index: Index) -> tuple[Leftover, ...]:
+        """Let the imports go that the steps left without a use; return those that stay."""
+        if isinstance(self.output, Unparsed):
+            return ()
+        planned = plan_leftovers(self.first, self.view, index)
+        kept = [self.before(item) for item in planned.kept]
+        gone = [self.before(item) for item in planned.gone]
+        if planned.changes and (reason := self.take(planned.changes)):
+            kept += [msgspec.structs.replace(item, reason=reason) for item in gone]
+        return tuple(sorted(kept))
+
+    def before(self, item: Told) -> Told:
+        """Return a site or refusal with the line that it has in the file as it is on disk."""
+        return msgspec.structs.replace(item, line=self._line_before(item.line))
+
+    def _line_before(self, line: int) -> int:
+        for each in reversed(self._moves):
+            line = line_before(each, line)
+        return line

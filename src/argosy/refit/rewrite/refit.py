@@ -17,6 +17,7 @@ from argosy.refit.rewrite import standins
 from argosy.refit.rewrite.exchange import Kept
 from argosy.refit.rewrite.gates import MEANINGS
 from argosy.refit.rewrite.index import Index
+from argosy.refit.rewrite.leftovers import Leftover
 from argosy.refit.rewrite.plan import Outcome, Rewrite, refit_file
 from argosy.refit.rewrite.run import Run, locked
 from argosy.refit.rewrite.verify import find_guilty, require_good, run_command
@@ -36,8 +37,9 @@ class Account(msgspec.Struct, frozen=True):
     files: how many Python files the tree has. before, after: the files that change, by path.
     unparsed: the files that a rewrite might have concerned and that do not parse, and why.
     left_out: files that could not be read, and why. environments: virtual environments, which are nobody's
-    own code. edited: files that somebody changed while a command judged them, so that they stand rewritten
-    and with that change, and what was said of them.
+    own code. leftovers: imports of changed files that nothing uses since, and that stay. edited: files that
+    somebody changed while a command judged them, so that they stand rewritten and with that change, and what
+    was said of them.
     """
 
     root: str
@@ -51,6 +53,7 @@ class Account(msgspec.Struct, frozen=True):
     left_out: Mapping[str, str]
     environments: tuple[str, ...]
     seconds: float
+    leftovers: tuple[Leftover, ...] = ()
     run: str | None = None
     edited: Mapping[str, str] = {}
 
@@ -74,6 +77,7 @@ class Account(msgspec.Struct, frozen=True):
             after={path: data for path, data in self.after.items() if path not in reasons},
             migrated=tuple(site for site in self.migrated if site.path not in reasons),
             refused=tuple(sorted([*self.refused, *moved])),
+            leftovers=tuple(item for item in self.leftovers if item.path not in reasons),
         )
 
 
@@ -118,6 +122,7 @@ def plan_refit(
         left_out={**snapshot.unreadable, **left_out},
         environments=snapshot.environments,
         seconds=time.perf_counter() - started_s,
+        leftovers=tuple(item for each in outcomes for item in each.leftovers),
     )
 
 

@@ -1,12 +1,11 @@
-"""What only a removed loop used: attributes of plain values, and imports of the standard library."""
+"""What only a removed loop used: attributes of plain values."""
 
 from __future__ import annotations
 
 import ast
 import re
-import sys
 
-from argosy.refit.rewrite.change import Change, Removed, Replaced, place_of
+from argosy.refit.rewrite.change import Change, Removed, place_of
 from argosy.refit.rewrite.health.removal import Removal
 from argosy.refit.rewrite.health.responder import is_still
 from argosy.refit.rewrite.index import Index
@@ -22,9 +21,7 @@ def orphaned(view: View, index: Index, owner: ast.ClassDef, removal: Removal) ->
     if removal.thread is not None:
         gone.update(id(node) for node in ast.walk(removal.thread))
     attributes = _attributes(view, index, owner, gone)
-    for statement in attributes:
-        gone.update(id(node) for node in ast.walk(statement))
-    return [*(Removed(place_of(statement)) for statement in attributes), *_imports(view, index, gone)]
+    return [Removed(place_of(statement)) for statement in attributes]
 
 
 def _attributes(view: View, index: Index, owner: ast.ClassDef, gone: set[int]) -> list[ast.Assign]:
@@ -62,30 +59,3 @@ def _is_named(view: View, index: Index, owner: ast.ClassDef, name: str) -> bool:
     related = {home for each in index.family(owner.name) for home in index.homes(each)}
     related |= set(index.naming(owner.name))
     return any(path != view.path and word.search(index.files[path]) for path in related)
-
-
-def _imports(view: View, index: Index, gone: set[int]) -> list[Change]:
-    """Return what takes the modules of the standard library away that only what goes has used."""
-    lost: set[str] = set()
-    kept: set[str] = set()
-    for scope in view.module.walk():
-        for use in scope.uses:
-            (lost if id(use.node) in gone else kept).add(use.name)
-    changes: list[Change] = []
-    for statement in view.tree.body:
-        if not isinstance(statement, ast.Import):
-            continue
-        names = {alias: alias.asname or alias.name.partition(".")[0] for alias in statement.names}
-        over = [alias for alias, name in names.items() if _is_over(view, index, alias, name, lost - kept)]
-        if len(over) == len(statement.names):
-            changes.append(Removed(place_of(statement)))
-        elif over:
-            left = ast.Import([alias for alias in statement.names if alias not in over])
-            changes.append(Replaced(place_of(statement), ast.unparse(statement), ast.unparse(left)))
-    return changes
-
-
-def _is_over(view: View, index: Index, alias: ast.alias, name: str, lost: set[str]) -> bool:
-    is_ours = alias.name in sys.stdlib_module_names and name in lost
-    is_once = len(view.module.bindings.get(name, ())) == 1
-    return is_ours and is_once and not index.importer(view.path, name)
