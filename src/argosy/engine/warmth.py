@@ -154,6 +154,7 @@ class Warmth:
         self._fillings += fill_holes()
         lay_together(ran, _LOOKED_THROUGH)
         del ran
+        gc.freeze()  # the last collection need not look at what was looked at
         self._live_first()
         gc.collect()
         self._fillings += fill_holes()

@@ -44,7 +44,7 @@ CODE = (
 _AT_ONCE_S = 0.0
 _REST_MS = 20
 # What every agent of the library loads, at the latest when it runs.
-SURE = ["argosy.agent.runner", "argosy.wire", "msgspec", "asyncio", "uvloop"]
+SURE = ["msgspec", "argosy.agent.runner", "argosy.wire", "asyncio", "uvloop"]
 
 
 class Recipe(NamedTuple):
@@ -216,7 +216,8 @@ def _load(recipe: Recipe, warmth: Warmth, shadows: Shadows, *, is_careful: bool)
     if entries is None:
         runners = {target for is_module, target, *_ in recipe.programs if is_module}
         sure = SURE if programs.RUNNER in runners else []
-        entries, shadows.own = _scouted(recipe, lambda: warmth.load(sure))
+        warmth.load(sure[:1])  # the scout needs it too
+        entries, shadows.own = _scouted(recipe, lambda: warmth.load(sure[1:]))
     if is_careful:
         warmth.load_carefully(entries)
         return
