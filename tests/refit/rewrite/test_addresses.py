@@ -87,6 +87,48 @@ REFUSED = {
 }
 
 
+TOGETHER = {
+    's.connect("tcp://10.0.0.2:7150")\ns.disconnect("tcp://10.0.0.2:7150")\n': (
+        "s.connect(@('Bus'))\ns.disconnect(@('Bus'))\n"
+    ),
+    's.connect("tcp://10.0.0.2:7150")\ns.disconnect("tcp://10.0.0.2:1")\n': (
+        "s.connect(@('Bus'))\ns.disconnect(\"tcp://10.0.0.2:1\")\n"
+    ),
+    's.connect("tcp://10.0.0.2:7150")\ns.bind("tcp://10.0.0.2:7151")\n': (
+        "s.connect(@('Bus'))\ns.bind(\"tcp://10.0.0.2:7151\")\n"
+    ),
+    's.connect("tcp://10.0.0.2:7150")\ns.disconnect(s.last_endpoint)\n': (
+        "s.connect(@('Bus'))\ns.disconnect(s.last_endpoint)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("source", TOGETHER)
+def test_what_is_disconnected_goes_with_what_was_connected(source: str, fleet: Fleet) -> None:
+    outcome = refit(source, fleet)
+    assert outcome.after is not None
+    expected = TOGETHER[source].replace("@", "argosy.fleet.whereabouts.endpoint")
+    assert outcome.after.decode() == f"import argosy.fleet.whereabouts\n{expected}"
+
+
+APART = {
+    's.connect("tcp://10.0.0.2:7150")\ns.disconnect(f"tcp://10.0.0.2:{p}")\n': "in another way",
+    's.connect("tcp://10.0.0.2:7150")\ns.unbind("tcp://10.0.0.2:7150")\n': "line 2 names the same endpoint",
+    's.connect("tcp://10.0.0.2:7150")\ns.bind("tcp://10.0.0.2:7150")\n': "line 2 names the same endpoint",
+    's.connect("tcp://10.0.0.2:7150")\ns.disconnect(PEER)\nPEER = "tcp://10.0.0.2:7150"\n': "line 3 names",
+    'PEER = "tcp://10.0.0.2:7150"\ns.connect(PEER)\ns.disconnect("tcp://10.0.0.2:7150")\n': "line 1 names",
+    's.connect(peer)\ns.disconnect("tcp://10.0.0.2:7150")\n': "nothing in this file connects",
+    'import os\nh = os.getenv("PC2_IP", "10.0.0.2")\ns.disconnect("tcp://10.0.0.2:1")\n': "line 3 names",
+}
+
+
+@pytest.mark.parametrize("source", APART)
+def test_an_endpoint_that_cannot_go_everywhere_stays_everywhere(source: str, fleet: Fleet) -> None:
+    outcome = refit(source, fleet)
+    assert (outcome.after, outcome.migrated) == (None, ())
+    assert any(APART[source] in item.reason for item in outcome.refused)
+
+
 @pytest.mark.parametrize("source", REFUSED)
 def test_an_address_stays_and_the_reason_is_told(source: str, fleet: Fleet) -> None:
     outcome = refit(f"import os\ns = None\n{source}\n", fleet)

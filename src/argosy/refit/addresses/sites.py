@@ -36,8 +36,8 @@ _OPTIONS = frozenset({"add_argument", "option", "add_option", "Option"})
 class Role(enum.StrEnum):
     """What the code does with an address."""
 
-    CONNECT = "connect"  # handed to what connects
-    BIND = "bind"  # handed to what listens, or held by a name for that
+    CONNECT = "connect"  # handed to what connects, or disconnects
+    BIND = "bind"  # handed to what listens, or ends that, or held by a name for it
     FALLBACK = "fallback"  # used where a variable of the environment is not set
     SETTING = "setting"  # held by a name, a key or a keyword
     PARAMETER = "parameter"  # the default of a parameter or of an option of the command line
@@ -212,9 +212,9 @@ class _Finder:
 
 
 def _role_of(call: str) -> Role:
-    if naming.is_connect(call):
+    if naming.is_connect(call) or call == "disconnect":
         return Role.CONNECT
-    return Role.BIND if naming.is_bind(call) else Role.VALUE
+    return Role.BIND if naming.is_bind(call) or call == "unbind" else Role.VALUE
 
 
 def _is_settings(node: ast.AST) -> bool:

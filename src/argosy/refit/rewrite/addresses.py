@@ -19,6 +19,7 @@ from argosy.refit.addresses.sites import Site as Literal
 from argosy.refit.addresses.text import may_hold_address
 from argosy.refit.rewrite.adding import has_import, import_at_top, is_argosy_taken
 from argosy.refit.rewrite.change import Change, Replaced, place_of, replaced
+from argosy.refit.rewrite.endpoints import agreed
 from argosy.refit.rewrite.evaluate import ENDPOINT, HOST, difference
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.profile import Directory, Named
@@ -49,8 +50,9 @@ def plan_addresses(view: View, index: Index) -> Addresses:
     refused: list[Refusal] = []
     found = [("A402", literal) for literal in literal_fallbacks(view.file)]
     found += [("A401", literal) for literal in literal_addresses(view.file)]
-    for code, literal in found:
-        made = _File(view, index).change(code, literal)
+    file = _File(view, index)
+    decided = agreed(view, [(literal, file.change(code, literal)) for code, literal in found])
+    for (code, literal), (_, made) in zip(found, decided, strict=True):
         if isinstance(made, str):
             refused.append(view.refusal(literal.node, code, made))
         else:
