@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from typing import NamedTuple
 
 LOOPBACK = "127.0.0.1"
@@ -58,6 +57,8 @@ def is_wildcard(host: str) -> bool:
 
 def is_ip(host: str) -> bool:
     """Return whether `host` is a literal IPv4 or IPv6 address."""
+    import socket  # noqa: PLC0415 - who asks only of texts, as most audits, does without it
+
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)
@@ -77,6 +78,8 @@ def is_here(host: str) -> bool:
 
     No packet is sent; a name is resolved as the system resolves names.
     """
+    import socket  # noqa: PLC0415
+
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError):
@@ -85,6 +88,8 @@ def is_here(host: str) -> bool:
 
 
 def _can_bind(family: int, address: object) -> bool:
+    import socket  # noqa: PLC0415
+
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind(address)  # type: ignore[arg-type]

@@ -99,11 +99,14 @@ def _audit(
         verdict, read = seen.verdict, 0
     else:
         # The rules and all that they read with cost more to load than an unchanged tree to look at.
-        from argosy.refit.fleetfile import recall_fleet  # noqa: PLC0415
         from argosy.refit.inquiry import Inquiry  # noqa: PLC0415
         from argosy.refit.ledger import SpoiltError  # noqa: PLC0415
 
-        compared = None if fleet is None else recall_fleet(memory, fleet, key)
+        compared = None
+        if fleet is not None:
+            from argosy.refit.fleetfile import recall_fleet  # noqa: PLC0415
+
+            compared = recall_fleet(memory, fleet, key)
         at_once = processes or os.cpu_count() or 1
 
         def inquire(past: Seen | None) -> tuple[Inquiry, int, Verdict]:

@@ -17,7 +17,8 @@ class FactKind(Generic[T]):
 
     name: unique, a noun. type: what a file yields: a msgspec struct or any type that msgspec encodes.
     collect: takes it from a Python file, None when there is nothing to tell. collect_broken: the same for one
-    that does not parse; collect_text: for other files whose names fit one of the globs `names`.
+    that does not parse; collect_text: for other files whose names fit one of the globs `names`. only: the one
+    name of the Python files that it is taken from; empty for any.
     """
 
     def __init__(
@@ -26,12 +27,14 @@ class FactKind(Generic[T]):
         type_: type[T],
         collect: Callable[[PythonFile], T | None] | None = None,
         *,
+        only: str = "",
         names: tuple[str, ...] = (),
         collect_text: Callable[[TextFile], T | None] | None = None,
         collect_broken: Callable[[BrokenFile], T | None] | None = None,
     ) -> None:
         self.name = name
         self.collect = collect
+        self.only = only
         self.names = names
         self.collect_text = collect_text
         self.collect_broken = collect_broken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,7 +13,6 @@ from argosy.refit.cache import Cache, Catalogue, Linked, Seen, Verdict, digest_o
 from argosy.refit.fact import FactKind
 from argosy.refit.file import words_in
 from argosy.refit.finding import Failure, Finding, Ignore
-from argosy.refit.fleetfile import FleetFile
 from argosy.refit.ledger import Ledger, Stored
 from argosy.refit.reader import Reader, describe
 from argosy.refit.record import Record
@@ -22,6 +21,9 @@ from argosy.refit.sketch import RuleSketch, sketch_kinds
 from argosy.refit.tree import Tree
 from argosy.refit.walk import Names, Snapshot, Stamp, is_there
 from argosy.source.text import read_data
+
+if TYPE_CHECKING:
+    from argosy.refit.fleetfile import FleetFile
 
 # So few files, or so few bytes, are read before a second process has started.
 _FEW, _SMALL = 8, 200_000
@@ -134,7 +136,8 @@ class Inquiry:
                 for sketch in self.catalogue.rules
                 if sketch.is_file and (not sketch.words or words_in(data, sketch.words))
             ]
-            kinds = [sketch.load() for sketch in self.catalogue.kinds]
+            name = os.path.basename(path)
+            kinds = [sketch.load() for sketch in self.catalogue.kinds if sketch.only in ("", name)]
             record = self._read_by([sketch.load() for sketch in about], kinds, path, known)
             if record is None or record.unparsed is None:
                 return record

@@ -88,8 +88,9 @@ class Reader:
             for rule, check, words in self.file_rules:
                 if not words or not words.isdisjoint(held):
                     work.run(rule, check, file)
+            name = os.path.basename(path)
             for kind in self.kinds:
-                if kind.collect is not None:
+                if kind.collect is not None and kind.only in ("", name):
                     work.collect(kind, kind.collect, file)
             file.forget()
         return work.record(digest, fault, find_ignores(data))

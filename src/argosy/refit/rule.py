@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -140,6 +139,8 @@ def fact_kinds(rules: Iterable[Rule]) -> tuple[FactKind[Any], ...]:
 
 @functools.cache
 def _modules() -> list[ModuleType]:
+    import pkgutil  # noqa: PLC0415 - one edit concerns few rules, each of which is known by its module
+
     names = [item.name for item in pkgutil.iter_modules(shelf.__path__)]
     modules = [importlib.import_module(f"{shelf.__name__}.{name}") for name in names]
     return [module for module in modules if hasattr(module, "RULE")]

@@ -37,10 +37,11 @@ class RuleSketch(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KindSketch(msgspec.Struct, frozen=True, array_like=True):
-    """Where a kind of facts that Python files yield is: a module and its attribute."""
+    """Where a kind of facts that Python files yield is: a module and its attribute. only: as in the kind."""
 
     module: str
     attribute: str
+    only: str
 
     def load(self) -> FactKind[Any]:
         """Return the kind of facts."""
@@ -62,5 +63,5 @@ def sketch_kinds(kinds: Iterable[FactKind[Any]]) -> tuple[KindSketch, ...]:
         if kind.collect is not None:
             module = importlib.import_module(kind.collect.__module__)
             (attribute,) = (name for name, value in vars(module).items() if value is kind)
-            found.append(KindSketch(module.__name__, attribute))
+            found.append(KindSketch(module.__name__, attribute, kind.only))
     return tuple(found)

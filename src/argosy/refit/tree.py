@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from argosy.refit.fact import FactKind
 from argosy.refit.file import module_name
-from argosy.refit.fleetfile import FleetFile
 from argosy.refit.walk import is_there
 from argosy.source.modules import Finder, Folders, Module
 from argosy.source.text import Unparsed
+
+if TYPE_CHECKING:
+    from argosy.refit.fleetfile import FleetFile
 
 T = TypeVar("T")
 

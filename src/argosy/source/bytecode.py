@@ -33,8 +33,8 @@ def _any_of(codes: frozenset[int] | set[int]) -> re.Pattern[bytes]:
 
 
 _IS_JUMP = _any_of({code for code in _JUMPS if code < 256})
-_IS_FLAGGED = _any_of(_FLAGGED)
-_IS_CONSTANT = _any_of({code for code in _CONSTANTS if code < 256})
+# What of an argument counts, by operation: which constant, and where a jump leads by its number, does not.
+_MASKS = bytes(0 if code in _CONSTANTS else 0xFE if code in _FLAGGED else 0xFF for code in range(256))
 _ACTS = _any_of({code for code in _CALLS | _JUMPS if code < 256})
 
 
@@ -55,12 +55,10 @@ def normal_form(code: bytes) -> Form:
         places = list(accumulate(kept))
         targets = [_target(operations, arguments, places, at) for at in jumps]
     plain = operations.translate(_SAME, _DROPPED)
-    names = bytearray(compress(arguments, kept))
-    for match in _IS_FLAGGED.finditer(plain):
-        names[match.start()] &= 0xFE
-    for match in _IS_CONSTANT.finditer(plain):
-        names[match.start()] = 0
-    shape = plain + bytes(names) + repr(targets).encode()
+    # As one number each, all are masked at once.
+    names = int.from_bytes(bytes(compress(arguments, kept)), "little")
+    names &= int.from_bytes(plain.translate(_MASKS), "little")
+    shape = plain + names.to_bytes(len(plain), "little") + repr(targets).encode()
     return Form(shape, len(plain), _ACTS.search(plain) is not None)
 
 

@@ -12,7 +12,6 @@ from argosy.refit.fact import FactKind
 from argosy.refit.facts.imports import imports_of
 from argosy.refit.file import BrokenFile, PythonFile
 from argosy.source import flow
-from argosy.source.importlines import scan_imports
 from argosy.source.imports import Import, When
 from argosy.source.modules import is_standard
 
@@ -74,6 +73,8 @@ def collect_broken(file: BrokenFile) -> Imported | None:
     """What stands at the beginning of lines; a file that does not parse still wants its packages."""
     if file.source is None:
         return None
+    from argosy.source.importlines import scan_imports  # noqa: PLC0415 - most files parse
+
     surest: dict[str, Taken] = {}
     for item in scan_imports(file.source.text()):
         top = item.module.partition(".")[0]

@@ -11,8 +11,8 @@ from argosy.refit.file import PythonFile
 from argosy.source.imports import Import, find_imports
 from argosy.source.syspath import Additions, find_additions
 
-# How a file says that it may be run.
-_RUN = re.compile(rb"""\A#!|__name__\s*==\s*["']__main__|__main__["']\s*==\s*__name__""")
+# How a file says that it may be run: two that begin with a literal each are found faster than one with both.
+_RUN = re.compile(rb"""__name__\s*==\s*["']__main__"""), re.compile(rb"""__main__["']\s*==\s*__name__""")
 
 
 class Imports(msgspec.Struct, frozen=True, array_like=True):
@@ -33,7 +33,8 @@ def collect(file: PythonFile) -> Imports | None:
     if not found:
         return None
     data = file.source.data
-    is_script = _RUN.search(data) is not None or file.path.endswith("__main__.py")
+    is_run = data.startswith(b"#!") or any(pattern.search(data) for pattern in _RUN)
+    is_script = is_run or file.path.endswith("__main__.py")
     return Imports(found, find_additions(file.parsed), is_script)
 
 

@@ -14,10 +14,8 @@ from argosy.source.installs import DOCKERFILES, LISTS, Installs, read_image, rea
 from argosy.source.requirements import Requirement, Requirements, requirement_in
 
 
-def collect(file: PythonFile) -> Installs | None:
+def collect(file: PythonFile) -> Installs:
     """Take the literal `install_requires` of a setup.py."""
-    if os.path.basename(file.path) != "setup.py":
-        return None
     found: list[Requirement] = []
     aside: list[Requirement] = []
     is_open, project = False, ""
@@ -50,5 +48,10 @@ def collect_text(file: TextFile) -> Installs | None:
 
 
 INSTALLS: FactKind[Installs] = FactKind(
-    "installs", Installs, collect, names=(*LISTS, *DOCKERFILES), collect_text=collect_text
+    "installs",
+    Installs,
+    collect,
+    only="setup.py",
+    names=(*LISTS, *DOCKERFILES),
+    collect_text=collect_text,
 )
