@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from argosy.engine.errand import Outcome
+from argosy.engine.hearing import Hearing
 from argosy.engine.listeners import Listeners
 from argosy.engine.notify import NotifySocket, parse_fields
 from argosy.engine.plan import ProcessSpec, Rhythm
@@ -44,6 +45,7 @@ class Listening:
             asyncio.get_running_loop(),
             no_command,
             Listeners(),
+            Hearing(asyncio.get_running_loop()),
             lambda: self.births(),
             self.heard.append,
             self._has_frozen,
@@ -259,7 +261,7 @@ def test_one_that_floods_gets_its_turn_and_no_more(tmp_path: Path) -> None:
             taken += 1
             out.sendto(b"READY=1", str(path))  # for each message taken, another one comes
 
-        made = NotifySocket(path, loop, taken_one)
+        made = NotifySocket(path, loop, Hearing(loop), taken_one)
         out.sendto(b"READY=1", str(path))
         made.drain()
         made.close()

@@ -75,7 +75,7 @@ class Cell:
     def __init__(self, name: str, spec: ProcessSpec, crew: Crew) -> None:
         self.name = name
         self.loop, self.folder, self.wills = crew.loop, crew.folder, crew.wills
-        self.listeners = crew.listeners
+        self.listeners, self.hearing = crew.listeners, crew.hearing
         self.members: dict[str, Member] = {}
         self._crew = crew
         self._spec = spec

@@ -18,6 +18,7 @@ from argosy.engine.cell import Cell
 from argosy.engine.condition import root_of
 from argosy.engine.diary import DISTANT, Diary
 from argosy.engine.gpu import GpuWatch
+from argosy.engine.hearing import Hearing
 from argosy.engine.listeners import Listeners
 from argosy.engine.logkeeper import LogKeeper
 from argosy.engine.logs import Mark
@@ -61,6 +62,7 @@ class Crew:
         self.open_files = open_files
         self.boot = process.boot_id()
         self.listeners = Listeners()
+        self.hearing = Hearing(loop)
         self.units: dict[str, Unit] = {}
         self.cells: dict[str, Cell] = {}
         self._hulls: dict[str, Unit] = {}
@@ -403,6 +405,7 @@ class Crew:
             unit.close()
         for cell in self.cells.values():
             cell.close()
+        self.hearing.close()
         self._reign.close()
         self.wills.close()
         self.diary.close()

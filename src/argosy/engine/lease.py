@@ -110,6 +110,14 @@ def read_record(path: str | os.PathLike[str]) -> Record | None:
         os.close(descriptor)
 
 
+def age_s(path: str | os.PathLike[str]) -> float:
+    """Return how many seconds ago a lease was written, 0 where it is gone."""
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def read_record_of(descriptor: int) -> Record | None:
     """Return the record of an open lease file, as `read_record`."""
     for _ in range(5):

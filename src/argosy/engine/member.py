@@ -141,6 +141,7 @@ class Member(Unit):
 
     def _terminate(self) -> None:
         self._timers.cancel("deadline")
+        self._signs.attend()
         if not self.cell.carries(self):
             self.cell.leave(self)
             self.lost(Event.FINISHED, self.reason)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from argosy.engine.hearing import Hearing
+
 _CREDENTIALS = struct.Struct("3i")
 _LARGEST = 8192
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_CREDENTIALS.size)
@@ -26,17 +28,25 @@ _AT_ONCE = 32
 
 
 class NotifySocket:
-    """Bound by the supervisor; calls `on_message(sender pid, fields)` for each datagram."""
+    """Bound by the supervisor; calls `on_message(sender pid, fields)` for each datagram.
+
+    It is read as soon as there is something, from `settle` to `attend` together with others.
+    """
 
     def __init__(
         self,
         path: Path,
         loop: asyncio.AbstractEventLoop,
+        hearing: Hearing,
         on_message: Callable[[int, dict[str, str]], None],
     ) -> None:
         self._path = str(path)
         self._loop = loop
+        self._hearing = hearing
+        self._is_settled = False
         self._on_message = on_message
+        self._last = b""  # an agent says the same again and again
+        self._fields: dict[str, str] = {}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         os.fchmod(self._socket.fileno(), 0o600)  # what is bound has the mode of its socket
@@ -51,6 +61,20 @@ class NotifySocket:
         # By its number: asyncio names what it is given in an error, and a socket asks the kernel who it is.
         loop.add_reader(self._socket.fileno(), self.drain)
 
+    def settle(self) -> None:
+        """Read it together with the others that repeat themselves."""
+        if not self._is_settled:
+            self._is_settled = True
+            self._loop.remove_reader(self._socket.fileno())
+            self._hearing.add(self._socket.fileno(), self.drain)
+
+    def attend(self) -> None:
+        """Read it as soon as there is something."""
+        if self._is_settled:
+            self._is_settled = False
+            self._hearing.remove(self._socket.fileno())
+            self._loop.add_reader(self._socket.fileno(), self.drain)
+
     def drain(self) -> None:
         """Take what waits, but not more than a queue holds: one who floods must not keep the loop."""
         for _ in range(_AT_ONCE):
@@ -61,10 +85,13 @@ class NotifySocket:
             for level, kind, value in ancillary:
                 if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
                     pid, _, _ = _CREDENTIALS.unpack(value[: _CREDENTIALS.size])
-                    self._on_message(pid, parse_fields(data))
+                    if data != self._last:
+                        self._last, self._fields = data, parse_fields(data)
+                    self._on_message(pid, self._fields)
 
     def close(self) -> None:
         """Close the socket and remove its file."""
+        self.attend()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         # Another supervisor may have bound its own there.

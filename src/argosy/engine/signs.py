@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.errand import Outcome
+    from argosy.engine.hearing import Hearing
     from argosy.engine.listeners import Listeners
     from argosy.engine.plan import ProcessSpec, Rhythm
 
@@ -24,7 +25,7 @@ class Signs:
     """Listens to one agent, from `begin` or `recognise` of a process to `end`.
 
     path: its notify socket. log: its output. run(command, seconds): runs a command beside it.
-    listeners: who listens on which port.
+    listeners: who listens on which port. hearing: of agents that are ready.
     hear_births(): called before a message of an unknown process is judged. on_ready(health): it is
     ready, again with each thing it says; health is its own word, None when it has none.
     on_frozen(why): the watchdog ran out, or a liveness probe failed too often.
@@ -40,6 +41,7 @@ class Signs:
         loop: asyncio.AbstractEventLoop,
         run: Callable[[Sequence[str], float], Awaitable[Outcome]],
         listeners: Listeners,
+        hearing: Hearing,
         hear_births: Callable[[], None],
         on_ready: Callable[[str | None], None],
         on_frozen: Callable[[str], None],
@@ -50,6 +52,7 @@ class Signs:
         self._log_start = 0
         self._run = run
         self._listeners = listeners
+        self._hearing = hearing
         self._loop = loop
         self._hear_births = hear_births
         self._on_ready = on_ready
@@ -65,11 +68,12 @@ class Signs:
         self._awaiting: asyncio.Task[None] | None = None
         self._pulse: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
+        self._fed_until = 0.0  # loop time
 
     def listen(self) -> None:
         """Bind the notify socket, once. Raises OSError: it cannot be bound."""
         if self._socket is None:
-            self._socket = NotifySocket(self._path, self._loop, self._on_notify)
+            self._socket = NotifySocket(self._path, self._loop, self._hearing, self._on_notify)
 
     def begin(self, spec: ProcessSpec, pid: int, log_start: int = 0) -> None:
         """Wait for the signs of a process that was just born; its output begins at `log_start`."""
@@ -165,25 +169,38 @@ class Signs:
             self._awaiting.cancel()  # its own word has come first
             self._awaiting = None
         self._feel_pulse()
+        if self._socket is not None:
+            self._socket.settle()
         self._is_ready, self._health = True, health
         self._on_ready(health)
 
     def _feed(self, watchdog_s: float | None) -> None:
         if watchdog_s:
-            self._stop_watchdog()
-            self._watchdog = self._loop.call_later(watchdog_s, self._ring)
+            self._fed_until = self._loop.time() + watchdog_s
+            if self._watchdog is None:  # else it looks for itself whether it was fed meanwhile
+                self._watchdog = self._loop.call_at(self._fed_until, self._ring)
 
     def _ring(self) -> None:
         """The watchdog ran out. After a stall of the supervisor itself, what waits is heard first."""
-        self._watchdog = None
+        rung = self._watchdog
         self.hear()
-        if self._watchdog is None and self._spec is not None:
+        if self._spec is None or self._watchdog is not rung:
+            return  # another process is listened to now
+        self._watchdog = None
+        if self._loop.time() < self._fed_until:
+            self._watchdog = self._loop.call_at(self._fed_until, self._ring)
+        else:
             self._on_frozen(f"gave no sign of life for {self._spec.watchdog_s:.1f} s (pid {self._pid})")
 
     def _stop_watchdog(self) -> None:
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
+
+    def attend(self) -> None:
+        """Hear it at once from now on: it is on its way out."""
+        if self._socket is not None:
+            self._socket.attend()
 
     def hear(self) -> None:
         """Take what waits in the socket."""
@@ -194,6 +211,7 @@ class Signs:
         """Listen to that process no more; messages of it are dropped."""
         self._spec = None
         self._pid = 0
+        self.attend()
         self._stop_watchdog()
         self._awaiting = self._pulse = None
         for task in self._tasks:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from argosy.engine.errand import Outcome
     from argosy.engine.folder import Folder
+    from argosy.engine.hearing import Hearing
     from argosy.engine.listeners import Listeners
     from argosy.engine.state import State
     from argosy.engine.unit import Unit
@@ -57,6 +58,7 @@ class Surroundings(Protocol):
     folder: Folder
     wills: Wills
     listeners: Listeners
+    hearing: Hearing
 
     def needs_of(self, unit: Unit) -> Needs:
         """Return what it still waits for."""

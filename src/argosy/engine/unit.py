@@ -11,7 +11,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from argosy.engine import process
+from argosy.engine import lease, process
 from argosy.engine.condition import judge_health, judge_needs
 from argosy.engine.lifetime import Lifetime
 from argosy.engine.logs import last_lines, log_size, open_log
@@ -74,7 +74,7 @@ class Unit:
         self._log = crew.folder.log(spec.name)
         path, run = crew.folder.notify(spec.name), partial(crew.run_beside, self)
         ears = (crew.hear_forker, self._has_spoken, self._frozen)
-        self._signs = Signs(path, self._log, crew.loop, run, crew.listeners, *ears)
+        self._signs = Signs(path, self._log, crew.loop, run, crew.listeners, crew.hearing, *ears)
         self._life = Lifetime(spec.name, crew, self.ended, self._still_left)
         self._cause = "exit"
         self._next_spec: ProcessSpec | None = None
@@ -310,8 +310,7 @@ class Unit:
         self._signs.listen()
         if self.wanted:
             if known is None:  # a supervisor would have ended one that was late
-                begun_s = self._crew.folder.lease(self.name).stat().st_mtime
-                was_ready = time.time() - begun_s > self.spec.start_timeout_s
+                was_ready = lease.age_s(self._crew.folder.lease(self.name)) > self.spec.start_timeout_s
             else:
                 was_ready = is_same and will.ready_s is not None
             self._timers.arm("deadline", self.spec.start_timeout_s, self._too_late)
