@@ -38,6 +38,11 @@ def test_calls_and_imports_are_those_of_the_tree() -> None:
         assert sorted(statement.line for statement, _ in outline.imports) == sorted(lines), path
 
 
+def test_what_is_called_of_an_f_string_within_another_is_no_name_in_it() -> None:
+    outline = Outline("a.py", """x = f"{b64(f'{self.user}:{self.word}'.encode())}"\n""")
+    assert [name for name, _ in outline.calls()] == ["b64"]
+
+
 def test_names_and_bases_are_those_of_the_tree() -> None:
     classes = all_kinds()["python.classes"].reading
     functions = all_kinds()["python.functions"].reading

@@ -103,7 +103,8 @@ class Outline:
             for token in statement.tokens:
                 if token.kind == "string":
                     for part in _placeholders(token.text):
-                        yield from ((name, token) for name, _ in self._calls(_code(part)))
+                        for tokens in _expressions(part):
+                            yield from ((name, token) for name, _ in self._calls(tokens))
 
     def strings(self) -> Iterator[tuple[str, Token]]:
         """Yield the texts of the file but those that are statements of their own."""
@@ -197,16 +198,14 @@ def _placeholders(text: str) -> Iterator[str]:
         at += 1
 
 
-def _code(text: str) -> list[Token]:
-    """Return the tokens of an expression, and of the expressions in the f-strings within it."""
-    found: list[Token] = []
-    for token in scan(text):
-        if token.is_code:
-            found.append(token)
+def _expressions(text: str) -> Iterator[list[Token]]:
+    """Yield the tokens of an expression, then of each expression in the f-strings within it."""
+    tokens = [token for token in scan(text) if token.is_code]
+    yield tokens
+    for token in tokens:
         if token.kind == "string":
             for part in _placeholders(token.text):
-                found += _code(part)
-    return found
+                yield from _expressions(part)
 
 
 def _value(text: str) -> str:
