@@ -22,6 +22,7 @@ _PLAIN_USE: Final = (
 )
 _OPTIONS: Final = rb"\s*\.\s*(?:setsockopt|set|linger|max_sockets|sockopts)\b"
 _ASKED: Final = rb"\b(?:getattr|attrgetter)\([^()\n]*[\"']%s[\"']"  # by its name
+_TAKEN: Final = re.compile(rb"from[ \t]+(?:[\w.]*\.)?(\w+)[ \t]+import[ \t]+(\([^)]*\)?|[^(\n]*)")
 _OPENS: Final = rb"\s*\.\s*socket\b"
 _PRIVATE: Final = b"inproc:"
 _PATCHED_TEXT: Final = re.compile(rb"[\"']([\w.]+)\.(\w+)[\"']")
@@ -53,6 +54,8 @@ class Index:
         self._optioned: dict[str, str] = {}
         self._patched: dict[tuple[str, str], str] = {}
         self._loosely: list[tuple[str, str]] = []
+        self._sayings: dict[bytes, list[str]] = {}
+        self._takings: dict[bytes, list[tuple[str, bytes]]] = {}
         for path, data in files.items():
             self._read_classes(path, data)
             self._read_patches(path, data)
@@ -72,25 +75,37 @@ class Index:
 
     def importer(self, path: str, name: str) -> str:
         """Return a file that takes `name`, or everything, from the module at `path`; empty for none."""
-        stem, word = _stem(path).encode(), re.escape(name.encode())
-        pattern = re.compile(
-            rb"^[ \t]*from[ \t]+(?:[\w.]*\.)?" + re.escape(stem) + rb"[ \t]+import[ \t]+"
-            rb"(?:\*|\([^)]*\b" + word + rb"\b|[^(\n]*\b" + word + rb"\b)",
-            re.MULTILINE,
-        )
-        return next(
-            (where for where, data in self.files.items() if stem in data and pattern.search(data)), ""
-        )
+        word = re.compile(rb"\A\*|\b" + re.escape(name.encode()) + rb"\b")
+        taken = self._taken().get(_stem(path).encode(), ())
+        return next((where for where, names in taken if word.search(names)), "")
+
+    def _taken(self) -> Mapping[bytes, list[tuple[str, bytes]]]:
+        """Return what is imported from modules: by a module's last name, the files and the names they say."""
+        if not self._takings:
+            for where, data in self.files.items():
+                for match in _TAKEN.finditer(data):
+                    line = data.rfind(b"\n", 0, match.start()) + 1
+                    if not data[line : match.start()].strip(b" \t"):
+                        self._takings.setdefault(match[1], []).append((where, match[2]))
+        return self._takings
 
     def asker(self, path: str, name: str) -> str:
         """Return another file that says `module.name` of the module at `path`, in code or text; or empty."""
         stem, raw = _stem(path).encode(), name.encode()
-        for where, data in self.files.items():
-            if where != path and stem in data and raw in data:
-                modules = b"|".join(map(re.escape, {stem, *_names_of(data, stem)}))
-                if re.search(rb"\b(?:" + modules + rb")\s*\.\s*" + re.escape(raw) + rb"\b", data):
+        said = re.compile(rb"\.\s*" + re.escape(raw) + rb"\b")
+        for where in self._saying(stem):
+            data = self.files[where]
+            if where != path and raw in data and said.search(data):
+                modules = b"|".join(sorted(map(re.escape, {stem, *_names_of(data, stem)})))
+                if re.search(rb"\b(?:" + modules + rb")\s*" + said.pattern, data):
                     return where
         return ""
+
+    def _saying(self, word: bytes) -> list[str]:
+        """Return the files that have these bytes; one module's are asked for again and again."""
+        if word not in self._sayings:
+            self._sayings[word] = [where for where, data in self.files.items() if word in data]
+        return self._sayings[word]
 
     def odd_use(self, path: str, owner: str, attribute: str) -> str:
         """Return a file that does more with an attribute of class `owner` than open sockets; empty for none.
@@ -124,8 +139,9 @@ class Index:
         if where := self._options_of(name):
             return where
         stem, raw = _stem(path).encode(), name.encode()
-        for where, data in self.files.items():
-            if where == path or stem not in data or raw not in data:
+        for where in self._saying(stem):
+            data = self.files[where]
+            if where == path or raw not in data:
                 continue
             modules = b"|".join(map(re.escape, {stem, *_names_of(data, stem)}))
             odd = rb"\b(?:" + modules + rb")\." + re.escape(raw) + rb"\b" + _PLAIN_USE
