@@ -279,6 +279,7 @@ MIGRATED = {
         "            self.health_thread.join()\n\n    def cleanup(self):\n",
     ),
     "a thread that is waited for when an event ends its loop": agent()
+    .replace("        self.jobs = []\n", "        self.jobs = []\n        self.over = threading.Event()\n")
     .replace("while self.running:", "while self.running and not self.over.is_set():")
     .replace(
         "        if self.health_thread.is_alive():\n            self.health_thread.join(timeout=1)\n",
@@ -366,6 +367,21 @@ def test_gives_way(source: str) -> None:
 LAST = "said = {}\n                    if said == b'shutdown':\n                        break"
 RUN = "\n    def run(self):\n        print('up')\n        {}\n        print('down')\n"
 WAITS = "`run` waits for its thread before it is told to end, which may be what keeps the process alive"
+# A class whose methods are called as those that only look, and do not.
+OWN = """\
+class Own:
+    def __init__(self):
+        self.count = 0
+
+    def more(self, *given):
+        self.count += 1
+        return self.count
+
+    get = wait = error = info = is_set = socket = more
+
+"""
+JOBS = "        self.jobs = []\n"
+MINE = f"{JOBS}        self.own = Own()\n"
 REFUSED = {
     "1: it works, too": (
         agent().replace('logging.info("health loop")', "self.turns = 0"),
@@ -411,11 +427,28 @@ REFUSED = {
     ),
     "1: it takes from a queue": (
         agent().replace("                time.sleep(0.1)\n", "                job = self.q.get()\n"),
-        "it does more than answer: it calls `self.q.get`",
+        "it does more than answer: `job = self.q.get()`",
     ),
     "1: it polls something else": (
         agent().replace("                time.sleep(0.1)\n", "                got = self.consumer.poll(1)\n"),
-        "it does more than answer: it calls `self.consumer.poll`",
+        "it does more than answer: `got = self.consumer.poll(1)`",
+    ),
+    "1: it writes into a log of its own making": (
+        OWN + agent().replace("logging.error(", "self.own.error(").replace(JOBS, MINE),
+        "it does more than answer: `self.own.error(f'health: {error}')`",
+    ),
+    "1: it sleeps in a way of its own": (
+        "from mine import sleep\n" + agent().replace("time.sleep(0.1)", "sleep(0.1)"),
+        "it does more than answer: `sleep(0.1)`",
+    ),
+    "1: what it prints by is its own": (
+        "def print(text):\n    TOLD.append(text)\n\nTOLD = []\n"
+        + agent().replace('logging.info("health loop")', 'print("health loop")'),
+        "it does more than answer: `print('health loop')`",
+    ),
+    "1: an event of its own making ends it": (
+        OWN + agent().replace("while self.running:", "while not self.own.is_set():").replace(JOBS, MINE),
+        "it does more than answer: `while not self.own.is_set():`",
     ),
     "3: another payload": (
         agent().replace("found = self._get_health_status()\n", 'found = {"status": "ok", "uptime": 1}\n'),
@@ -429,6 +462,45 @@ REFUSED = {
         agent().replace("self.health_socket", "self.answers")
         + "\n    def check(self):\n        return bool(not self.answers)\n",
         "`self.answers` is used in `check` in another way",
+    ),
+    "4: what makes the socket is of its own making": (
+        OWN + agent().replace("self.context.socket", "self.own.socket").replace(JOBS, MINE),
+        "`self.health_socket` is used in `__init__` in another way",
+    ),
+    "6: whether it is waited for is asked of something else": (
+        OWN + agent().replace("if self.health_thread.is_alive()", "if self.own.get()").replace(JOBS, MINE),
+        "nothing would be left of a block of its class",
+    ),
+    "6: it is begun where something else says so": (
+        OWN
+        + agent()
+        .replace(
+            "        self.health_thread.start()\n",
+            "        if self.own.wait():\n            self.health_thread.start()\n",
+        )
+        .replace(JOBS, MINE),
+        "nothing would be left of a block of its class",
+    ),
+    "5: a loop that ends it asks something else": (
+        OWN
+        + agent()
+        .replace(
+            "        if self.health_thread.is_alive():\n            self.health_thread.join(timeout=1)\n",
+            "        for each in [self.other, self.health_thread]:\n            if self.own.get():\n"
+            "                each.join(timeout=2)\n",
+        )
+        .replace(JOBS, MINE),
+        "`self.health_thread` is used in `cleanup` in another way",
+    ),
+    "5: what ends its loop is a property": (
+        agent().replace(
+            "    def cleanup(self):\n        if self.health_thread.is_alive():\n"
+            "            self.health_thread.join(timeout=1)\n",
+            "    def stop(self):\n        self.running = False\n        self.health_thread.join()\n\n"
+            "    def cleanup(self):\n",
+        )
+        + "\n    @property\n    def running(self):\n        return True\n",
+        "`stop` waits for its thread before it is told to end, which may be what keeps the process alive",
     ),
     "4: another port": (
         agent().replace("{self.health_port}", "{self.other}"),
@@ -597,6 +669,18 @@ REFUSED = {
         "its payload says `failed`, which the standard says of its own",
     ),
 }
+
+
+def test_what_an_object_of_its_own_class_is_told_stays() -> None:
+    source = OWN + agent().replace('logging.info("started")', 'self.own.info("health thread started")')
+    source = source.replace(JOBS, f"{MINE}        self.tries = self.own.get()\n")
+    source = source.replace("time.sleep(0.1)", "time.sleep(0.1 if self.tries else 0.2)")
+    outcome = refit(source)
+    assert outcome.refused == ()
+    made = outcome.after.decode() if outcome.after is not None else ""
+    assert "_health_check_loop" not in made
+    assert '        self.own.info("health thread started")\n' in made
+    assert "        self.tries = self.own.get()\n" in made
 
 
 @pytest.mark.parametrize(

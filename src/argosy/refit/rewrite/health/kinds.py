@@ -29,6 +29,10 @@ _MADE: Final = {
     "datetime.datetime.fromtimestamp": "datetime",
     "datetime.timedelta": "timedelta",
     "collections.defaultdict": "defaultdict",
+    **dict.fromkeys(("zmq.Context", "zmq.Context.instance"), "context"),
+    **dict.fromkeys(("argosy.wire.context", "argosy.wire.instance"), "context"),
+    **dict.fromkeys(("logging.getLogger", "structlog.get_logger"), "logger"),
+    "json.loads": "json",
     "range": "list",
     "tuple": "tuple",
     "threading.Thread": "thread",
@@ -51,6 +55,8 @@ LOOKS: Final = {
             " replace startswith endswith find isdigit encode capitalize zfill"
         ).split()
     ),
+    "json": _DICT | _SEQUENCE | {"lower", "upper", "strip", "startswith", "endswith"},
+    "bytes": _SEQUENCE | {"decode", "lower", "strip", "startswith", "endswith"},
     "datetime": frozenset(
         {"isoformat", "strftime", "timestamp", "date", "time", "total_seconds", "timetuple"}
     ),
@@ -67,12 +73,29 @@ _GIVES: Final = {
     **dict.fromkeys((("datetime", "timestamp"), ("timedelta", "total_seconds")), "number"),
     **{("str", name): "str" for name in ("lower", "upper", "title", "strip", "join", "format", "replace")},
     **{("str", name): "list" for name in ("split", "rsplit", "splitlines")},
+    **{("bytes", name): "bytes" for name in ("lower", "strip")},
+    ("bytes", "decode"): "str",
+    ("json", "get"): "json",  # what is a dict there, and not a text
     **{("set", name): "set" for name in ("union", "difference", "intersection")},
 }
 # What can be gone through without using it up.
 LASTING: Final = frozenset({"dict", "defaultdict", "list", "set", "tuple", "str", "view"})
 FIXED: Final = frozenset({"number", "str", "tuple", "none", "datetime", "timedelta"})
-_OF_BASE: Final = {"start_time": "number", "port": "number", "health_port": "number", "name": "str"}
+_OF_BASE: Final = {
+    **dict.fromkeys(("start_time", "port", "health_port"), "number"),
+    "name": "str",
+    "logger": "logger",
+    "context": "context",
+    "is_initialized": "event",
+}
+# What a ZeroMQ socket gives; a pickled object may be anything.
+_RECEIVED: Final = {
+    "recv": "bytes",
+    "recv_json": "json",
+    "recv_multipart": "list",
+    "recv_string": "str",
+    "recv_unicode": "str",
+}
 _DISPLAYS: Final = {
     **dict.fromkeys((ast.Dict, ast.DictComp), "dict"),
     **dict.fromkeys((ast.List, ast.ListComp), "list"),
@@ -87,10 +110,14 @@ _DEEP: Final = 8
 
 
 class Kinds:
-    """The kinds of a file's values. Empty for one that is not known."""
+    """The kinds of a file's values. Empty for one that is not known.
 
-    def __init__(self, view: View) -> None:
+    socket: the name of a ZeroMQ socket, such as `self.health_socket`.
+    """
+
+    def __init__(self, view: View, socket: str = "") -> None:
         self.view = view
+        self.socket = socket
         self._bound: dict[ast.AST, dict[str, Values]] = {}
 
     def of(self, node: ast.expr, depth: int = 0) -> str:
@@ -109,11 +136,16 @@ class Kinds:
             return "number" if isinstance(node.op, ast.Not) else self.of(node.operand, depth + 1)
         if isinstance(node, ast.BinOp):
             return _of_operation(self.of(node.left, depth + 1), self.of(node.right, depth + 1), node.op)
-        if isinstance(node, ast.Name):
-            return self._joint(self.values(node), depth)
+        if isinstance(node, ast.Name | ast.Attribute):
+            return self._of_name(node, depth)
+        return self._of_call(node, depth) if isinstance(node, ast.Call) else ""
+
+    def _of_name(self, node: ast.Name | ast.Attribute, depth: int) -> str:
+        if self.socket and flow.dotted(node) == self.socket:
+            return "socket"
         if isinstance(node, ast.Attribute):
             return self._of_attribute(node, depth)
-        return self._of_call(node, depth) if isinstance(node, ast.Call) else ""
+        return "logger" if self.origin(node) == "loguru.logger" else self._joint(self.values(node), depth)
 
     def origin(self, node: ast.expr) -> str:
         """Return what a name certainly means: an import's, where None may stand in for it, or a builtin."""
@@ -231,10 +263,12 @@ class Kinds:
 
     def _of_call(self, node: ast.Call, depth: int) -> str:
         if made := _MADE.get(self.origin(node.func)):
-            return made
+            return made if made != "json" or not node.keywords else ""  # a hook may make anything
         if not isinstance(node.func, ast.Attribute):
             return ""
         held, method = node.func.value, node.func.attr
+        if self.socket and flow.dotted(held) == self.socket and method in _RECEIVED:
+            return _RECEIVED[method]
         if is_super(held):
             return "dict" if method == HOOK else ""
         owner = self.view.class_(node) if flow.dotted(held) == "self" else None

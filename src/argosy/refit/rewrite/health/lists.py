@@ -13,7 +13,8 @@ import msgspec
 
 from argosy.refit.health.loops import HealthLoop
 from argosy.refit.rewrite.change import Change, Replaced, place_of
-from argosy.refit.rewrite.health.responder import is_log, is_still
+from argosy.refit.rewrite.health.kinds import Kinds
+from argosy.refit.rewrite.health.still import is_log, is_still
 from argosy.refit.rewrite.health.waiting import is_pause
 from argosy.refit.rewrite.view import View
 from argosy.source import flow
@@ -100,9 +101,8 @@ def _is_told(view: View, node: ast.AST) -> bool:
     if not (isinstance(node, ast.Call) and flow.dotted(node.func) == "len"):
         return False
     statement = view.statement(node)
-    return (
-        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and is_log(statement.value)
-    )
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(call, ast.Call) and is_log(Kinds(view), call)
 
 
 def _is_empty(node: ast.expr) -> bool:
@@ -115,8 +115,12 @@ def _only_ends(view: View, loop: HealthLoop, over: ast.For, calls: Collection[st
 
     One less makes no other difference then. loop: the health loop whose thread may be waited for.
     """
-    name = flow.dotted(over.target)
-    if not name.isidentifier() or over.orelse or not all(_ends(node, name, calls) for node in over.body):
+    name, kinds = flow.dotted(over.target), Kinds(view)
+    if (
+        not name.isidentifier()
+        or over.orelse
+        or not all(_ends(kinds, node, name, calls) for node in over.body)
+    ):
         return False
     return all(is_pause(view, loop, call) for call in ast.walk(over) if _is_join(call, name))
 
@@ -125,21 +129,28 @@ def _is_join(node: ast.AST, name: str) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and flow.dotted(node.func) == f"{name}.join"
 
 
-def _ends(node: ast.stmt, name: str, calls: Collection[str]) -> bool:
+def _ends(kinds: Kinds, node: ast.stmt, name: str, calls: Collection[str]) -> bool:
     if isinstance(node, ast.If):
-        return is_still(node.test) and all(_ends(each, name, calls) for each in (*node.body, *node.orelse))
+        inner = (*node.body, *node.orelse)
+        # It is a thread or a socket that goes, and asking the others stays.
+        is_asked = is_still(kinds, node.test, {f"{name}.is_alive"})
+        return is_asked and all(_ends(kinds, each, name, calls) for each in inner)
     if isinstance(node, ast.Try):
         handled = [each for handler in node.handlers for each in handler.body]
-        return all(_ends(each, name, calls) for each in (*node.body, *node.orelse, *node.finalbody, *handled))
+        inner = (*node.body, *node.orelse, *node.finalbody, *handled)
+        return all(_ends(kinds, each, name, calls) for each in inner)
     if isinstance(node, ast.Pass | ast.Continue):
         return True
     if isinstance(node, ast.Assign):
-        return [flow.dotted(each) for each in node.targets] == [f"{name}.daemon"] and is_still(node.value)
+        return [flow.dotted(each) for each in node.targets] == [f"{name}.daemon"] and is_still(
+            kinds, node.value
+        )
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         return False
     held, _, method = flow.dotted(node.value.func).rpartition(".")
     given = [*node.value.args, *(item.value for item in node.value.keywords)]
-    return is_log(node.value) or (held == name and method in calls and all(map(is_still, given)))
+    is_end = held == name and method in calls and all(is_still(kinds, each) for each in given)
+    return is_end or is_log(kinds, node.value)
 
 
 def without(view: View, around: ast.List | ast.Tuple, element: ast.expr) -> Change:

@@ -6,8 +6,9 @@ import ast
 import re
 
 from argosy.refit.rewrite.change import Change, Removed, place_of
+from argosy.refit.rewrite.health.kinds import Kinds
 from argosy.refit.rewrite.health.removal import Removal
-from argosy.refit.rewrite.health.responder import is_still
+from argosy.refit.rewrite.health.still import is_still
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import View
 from argosy.source import flow
@@ -43,7 +44,7 @@ def _attributes(view: View, index: Index, owner: ast.ClassDef, gone: set[int]) -
 
 
 def _is_plain(view: View, node: ast.AST) -> bool:
-    if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and is_still(node.value)):
+    if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and is_still(Kinds(view), node.value)):
         return False
     block = view.block(node)
     return len(block) > 1

@@ -64,7 +64,7 @@ def plan_health(view: View, index: Index) -> Loops:
 
 def _loop(view: View, index: Index, loop: HealthLoop) -> list[Change] | str:
     """Return the changes that take one loop away, or the first condition that does not hold."""
-    if reason := responder_reason(loop) or loop_reason(view, loop):
+    if reason := responder_reason(view, loop) or loop_reason(view, loop):
         return _fails(1, reason)
     scope = loop.function.parent
     owner = scope.node if scope is not None else None
@@ -82,7 +82,7 @@ def _loop(view: View, index: Index, loop: HealthLoop) -> list[Change] | str:
         return _fails(7, standard)
     if reason := constructor_reason(owner):
         return _fails(7, reason)
-    if reason := answer_reason(loop):
+    if reason := answer_reason(view, loop):
         return _fails(3, reason)
     return _removed(view, index, loop, owner, standard)
 

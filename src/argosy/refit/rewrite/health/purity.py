@@ -15,8 +15,8 @@ from argosy.refit.health.loops import HealthLoop
 from argosy.refit.health.payloads import HOOK, is_super
 from argosy.refit.rewrite.elsewhere import view_of
 from argosy.refit.rewrite.health.kinds import FIXED, LASTING, LOOKS, Kinds
-from argosy.refit.rewrite.health.responder import is_log
 from argosy.refit.rewrite.health.standard import method_of
+from argosy.refit.rewrite.health.still import is_log
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import View
 from argosy.refit.sockets import RECEIVERS
@@ -223,7 +223,7 @@ class _Look:
 
     def _call(self, owner: ast.ClassDef, call: ast.Call, depth: int) -> str:
         name = self.kinds.origin(call.func)
-        if is_log(call) or name == "super":
+        if is_log(self.kinds, call) or name == "super":
             return ""
         if name in _FUNCTIONS or name.startswith(_MODULES):
             return self._given(owner, call)

@@ -17,10 +17,11 @@ from argosy.refit.health.loops import HealthLoop
 from argosy.refit.health.payloads import own_nodes
 from argosy.refit.rewrite.change import Change, Removed, place_of
 from argosy.refit.rewrite.health.asides import find_asides
+from argosy.refit.rewrite.health.kinds import Kinds
 from argosy.refit.rewrite.health.lists import keepers, without
 from argosy.refit.rewrite.health.making import makes_socket
-from argosy.refit.rewrite.health.responder import is_log, is_still
 from argosy.refit.rewrite.health.standard import Standard
+from argosy.refit.rewrite.health.still import is_log, is_pausing, is_still
 from argosy.refit.rewrite.health.waiting import is_pause
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Function, View
@@ -63,6 +64,7 @@ class Removal:
         self.loop = loop
         self.method = loop.place
         self.socket = socket
+        self.kinds = Kinds(view, loop.socket)
         self.standard = standard
         self.thread: ast.Call | None = None
         self.handle = ""
@@ -201,11 +203,16 @@ class Removal:
         is_behind = False
         for node in body:
             is_gone = self.sort(node) is Sort.GONE
-            if not is_gone and is_behind and _logs_health(node):
+            if not is_gone and is_behind and self._logs_health(node):
                 found.append(node)
             else:
                 is_behind = is_gone
         return found
+
+    def _logs_health(self, node: ast.stmt) -> bool:
+        call = node.value if isinstance(node, ast.Expr) else None
+        is_it = isinstance(call, ast.Call) and is_log(self.kinds, call)
+        return is_it and "health" in ast.unparse(node).lower()
 
     def sort(self, node: ast.stmt) -> Sort:
         """Return how a statement stands to what goes."""
@@ -238,7 +245,7 @@ class Removal:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             is_gone = len(targets) == 1 and self._is_about(flow.dotted(targets[0]), node.value, node)
             return Sort.GONE if is_gone else Sort.STAYS
-        if isinstance(node, ast.If) and is_still(node.test):
+        if isinstance(node, ast.If) and is_still(self.kinds, node.test):
             sort = self._joint([*node.body, *node.orelse])
             # What asks about what goes, only to log it, asks about nothing then.
             return Sort.GONE if sort is Sort.IDLE and self._is_named(node.test) else sort
@@ -263,13 +270,15 @@ class Removal:
             return Sort.IDLE
         if not isinstance(node, ast.Call):
             return Sort.STAYS
-        if is_log(node):
+        if is_log(self.kinds, node):
             return Sort.IDLE
         held, _, method = flow.dotted(node.func).rpartition(".")
         if held == "self" and method in self.methods and not node.args and not node.keywords:
             # Whoever runs the loop itself stays in it until it ends.
             return Sort.STAYS if method == self.method.name else Sort.GONE
-        is_still_called = all(is_still(each) for each in (*node.args, *(k.value for k in node.keywords)))
+        is_still_called = all(
+            is_still(self.kinds, each) for each in (*node.args, *(k.value for k in node.keywords))
+        )
         if self.socket and held == self.socket and method in _SOCKET_CALLS and is_still_called:
             return Sort.GONE
         if self._is_handle(held, node) and method in _THREAD_CALLS and is_still_called:
@@ -284,7 +293,7 @@ class Removal:
         """Return whether an assignment is about what goes: its making, its end, an option of it."""
         is_none = isinstance(value, ast.Constant) and value.value is None
         if self.socket and target == self.socket:
-            return is_none or makes_socket(self.view, self.index, value)
+            return is_none or makes_socket(self.kinds, self.index, value)
         if self._is_handle(target, node):
             return is_none or value is self.thread
         held = target.rpartition(".")[0]
@@ -308,8 +317,10 @@ class Removal:
         if len(helper) != 1 or len(helper[0].args.args) < 2:
             return False
         name = helper[0].args.args[1].arg
-        is_still_called = all(is_still(each) for each in call.args)
-        return is_still_called and all(_binds_or_waits(node, name) for node in own_nodes(helper[0]))
+        is_still_called = all(is_still(self.kinds, each) for each in call.args)
+        return is_still_called and all(
+            _binds_or_waits(self.kinds, node, name) for node in own_nodes(helper[0])
+        )
 
     # -- what is left ----------------------------------------------------------------------------
 
@@ -370,16 +381,12 @@ def _is_true(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is True
 
 
-def _logs_health(node: ast.stmt) -> bool:
-    is_it = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and is_log(node.value)
-    return is_it and "health" in ast.unparse(node).lower()
-
-
-def _binds_or_waits(node: ast.AST, name: str) -> bool:
+def _binds_or_waits(kinds: Kinds, node: ast.AST, name: str) -> bool:
     """Return whether a node of a helper is nothing but a bind, a line of the log, or a pause."""
     if isinstance(node, ast.Attribute | ast.Subscript):
         return isinstance(node.ctx, ast.Load)
     if isinstance(node, ast.Call):
-        called = flow.dotted(node.func)
-        return called == f"{name}.bind" or called in ("time.sleep", "range", "str") or is_log(node)
+        is_bind = flow.dotted(node.func) == f"{name}.bind"
+        is_plain = kinds.origin(node.func) in ("range", "str") or is_pausing(kinds, node)
+        return is_bind or is_plain or is_log(kinds, node)
     return not isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.Global | ast.Nonlocal)

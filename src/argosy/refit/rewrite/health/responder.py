@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import ast
-from typing import Final
 
 from argosy.refit.health.loops import HealthLoop
-from argosy.refit.health.payloads import HOOK, own_nodes, payload_call, unwrapped
+from argosy.refit.health.payloads import HOOK, payload_call, unwrapped
+from argosy.refit.rewrite.health.kinds import Kinds
+from argosy.refit.rewrite.health.still import is_log, is_pausing, is_still
+from argosy.refit.rewrite.view import View
 from argosy.refit.sockets import RECEIVERS, SENDERS
 from argosy.source import flow
 
-LOGS: Final = frozenset(
-    {"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "print"}
-)
-# What a test or a line of the log may call.
-_STILL: Final = frozenset(
-    {"poll", "dict", "str", "len", "repr", "type", "int", "bool", "hasattr", "getattr", "isinstance"}
-    | {
-        "get",
-        "decode",
-        "lower",
-        "strip",
-        "is_set",
-        "is_alive",
-        "format_exc",
-        "loads",
-        "time",
-        "wait",
-        "format",
-        "Poller",
-    }
-)
 
-
-def responder_reason(loop: HealthLoop) -> str:
+def responder_reason(view: View, loop: HealthLoop) -> str:
     """Return what a loop does besides answering; empty for nothing."""
     if loop.kind == "beacon":
         return "it sends health out by itself, and whoever listens is not known"
-    walk = _Walk(loop)
+    walk = _Walk(view, loop)
     if reason := walk.block(loop.place.body):
         return reason
     if isinstance(loop.place, ast.AsyncFunctionDef):
@@ -51,12 +31,12 @@ def responder_reason(loop: HealthLoop) -> str:
     return walk.made if walk.payload == HOOK else ""
 
 
-def answer_reason(loop: HealthLoop) -> str:
+def answer_reason(view: View, loop: HealthLoop) -> str:
     """Return why what a loop answers is not the base's payload; empty where it is.
 
     loop: one that does nothing but answer.
     """
-    walk = _Walk(loop)
+    walk = _Walk(view, loop)
     walk.block(loop.place.body)
     if walk.payload != HOOK:
         what = f"`self.{walk.payload}()`" if walk.payload else "a payload that is made in the loop"
@@ -64,33 +44,11 @@ def answer_reason(loop: HealthLoop) -> str:
     return ""
 
 
-def is_log(call: ast.Call) -> bool:
-    """Return whether a call writes a line of a log, or prints one, of values that are there."""
-    func = call.func
-    name = func.attr if isinstance(func, ast.Attribute) else flow.dotted(func)
-    if name not in LOGS:
-        return False
-    owner = flow.dotted(func.value) if isinstance(func, ast.Attribute) else "print"
-    is_logger = owner.rpartition(".")[2].strip("_").lower() in ("logger", "log", "logging", "print")
-    return is_logger and all(is_still(each) for each in (*call.args, *(k.value for k in call.keywords)))
-
-
-def is_still(node: ast.expr) -> bool:
-    """Return whether an expression only looks at what is there."""
-    for inner in (node, *own_nodes(node)):
-        if isinstance(inner, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
-            return False
-        if isinstance(inner, ast.Call):
-            name = inner.func.attr if isinstance(inner.func, ast.Attribute) else flow.dotted(inner.func)
-            if name not in _STILL:
-                return False
-    return True
-
-
 class _Walk:
     """The statements of one loop's function, and what they send."""
 
-    def __init__(self, loop: HealthLoop) -> None:
+    def __init__(self, view: View, loop: HealthLoop) -> None:
+        self.kinds = Kinds(view, loop.socket)
         self.loop = loop
         self.sent = 0
         self.payload = ""
@@ -117,7 +75,7 @@ class _Walk:
             if isinstance(node, ast.While) and node is not self.loop.loop:
                 return _more(node)
             is_end = isinstance(node, ast.While) or (not in_handler and _leaves(node))
-            if not is_still(node.test) or (is_end and not _asks_itself(node.test)):
+            if not is_still(self.kinds, node.test) or (is_end and not _asks_itself(node.test)):
                 return _more(node)
             inner = self.block(node.body, in_handler=in_handler)
             return inner or self.block(node.orelse, in_handler=in_handler)
@@ -133,9 +91,9 @@ class _Walk:
         if len(node.targets) > 1 or not isinstance(target, ast.Name):
             return False
         value = node.value
-        if isinstance(value, ast.IfExp) and is_still(value.test):
+        if isinstance(value, ast.IfExp) and is_still(self.kinds, value.test):
             value = value.body
-        if self.is_receiving(value) or is_still(value):
+        if self.is_receiving(value) or is_still(self.kinds, value):
             return True
         if isinstance(value, ast.Dict):  # likely the payload; if not, it is told in the end
             self.made = _more(node)
@@ -145,7 +103,7 @@ class _Walk:
         return bool(method)
 
     def call(self, call: ast.Call, in_handler: bool) -> bool:
-        if is_log(call) or self.is_receiving(call):
+        if is_log(self.kinds, call) or self.is_receiving(call):
             return True
         name = flow.dotted(call.func)
         method = name.rpartition(".")[2]
@@ -155,10 +113,11 @@ class _Walk:
             named = self._payloads.get(value.id, "") if isinstance(value, ast.Name) else ""
             self.payload = named or self.asked(value)
             return not call.keywords
-        if name in ("time.sleep", "sleep") or method == "wait":
-            return all(is_still(each) for each in call.args)
-        if method == "register":
-            return bool(call.args) and flow.dotted(call.args[0]) == self.loop.socket
+        if is_pausing(self.kinds, call):
+            return True
+        if isinstance(call.func, ast.Attribute) and method == "register":
+            is_poller = self.kinds.of(call.func.value) == "poller"
+            return is_poller and bool(call.args) and flow.dotted(call.args[0]) == self.loop.socket
         # An error of the loop itself goes with it.
         return in_handler and name == "self.report_error"
 

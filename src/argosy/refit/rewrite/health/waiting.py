@@ -11,6 +11,7 @@ from typing import Final
 
 from argosy.refit.health.loops import HealthLoop
 from argosy.refit.health.payloads import is_super
+from argosy.refit.rewrite.health.standard import method_of
 from argosy.refit.rewrite.view import View
 from argosy.source import flow
 
@@ -26,6 +27,8 @@ def is_pause(view: View, loop: HealthLoop, join: ast.Call) -> bool:
     if isinstance(function, ast.FunctionDef) and function.name == _CLEANUP and is_limited(join):
         return True
     signs = set(_signs(loop.loop.test, is_true=False)) if isinstance(loop.loop, ast.While) else set()
+    owner = view.class_(loop.place)
+    signs = {(name, value) for name, value in signs if not _is_defined(owner, name)}
     names = {name for name, _ in signs}
     for node in _before(view, join):
         if _ends(node, signs):
@@ -33,6 +36,11 @@ def is_pause(view: View, loop: HealthLoop, join: ast.Call) -> bool:
         if any(flow.dotted(inner) in names for inner in ast.walk(node) if isinstance(inner, ast.Attribute)):
             return False
     return False
+
+
+def _is_defined(owner: ast.ClassDef | None, name: str) -> bool:
+    """Return whether a class defines an attribute of self: a property takes what it is given as it likes."""
+    return owner is not None and method_of(owner, name.removeprefix("self.")) is not None
 
 
 def is_limited(join: ast.Call) -> bool:
