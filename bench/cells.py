@@ -118,7 +118,7 @@ def find(options: Options, paths: dict[int, Path]) -> Findings:
         findings.wounds.append(kill_one(stage, "A1"))
 
     for number, count in interleave(options.rounds, (MANY, FEW), options.until_s):
-        start = start_once(ByArgosy(), paths[count], PATIENCE_S, look if count == MANY else None)
+        start = start_once(ByArgosy("cells"), paths[count], PATIENCE_S, look if count == MANY else None)
         findings.starts[count].append(start)
         told = f"{count} agents: {start.wall_s:.2f} s, disturbed {start.disturbance:.0%}"
         tell(f"round {number + 1} of {options.rounds}, {told}")

@@ -7,6 +7,7 @@ namespaces. The method is in bench/README.md.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -271,7 +272,7 @@ def seen(duo: Duo, fleet: LinkedFleet, kind: str, after: float) -> list[float]:
         times = [each.mono_s for each in diary(duo, machine) if each.kind == kind and each.mono_s >= after]
         return times[0] if times else None
 
-    return [until(lambda machine=machine: noted(machine)) for machine in fleet.machines]
+    return [until(functools.partial(noted, machine)) for machine in fleet.machines]
 
 
 MANY_FLEET = """

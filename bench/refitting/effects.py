@@ -45,7 +45,7 @@ def new_undefined(before: dict[str, Counter[str]], tree: Path, paths: Iterable[s
     return sum((undefined_names(tree / path) - before[path]).total() for path in paths)
 
 
-class _Seen(Reporter):
+class _Seen(Reporter):  # type: ignore[misc]
     def __init__(self) -> None:
         self.names: Counter[str] = Counter()
 

@@ -71,7 +71,7 @@ def _write(path: Path, fleet: Fleet, run: str, most: int | None, **more: str) ->
         }
         facts |= {"needs": [need.agent for need in agent.needs if need.agent in kept], "cell": agent.cell}
         agents[name] = {"run": run} | {key: value for key, value in facts.items() if value}
-    machines = {name: {} for name in fleet.machines}
+    machines: dict[str, dict[str, str]] = {name: {} for name in fleet.machines}
     hosts = {"testing": dict.fromkeys(fleet.machines, "127.0.0.1")}
     whole = {
         "fleet": f"bench-{path.stem}",

@@ -122,7 +122,8 @@ class Duo:
 
     def until_seen(self, name: str, other: str, state: str) -> dict[str, Any]:
         """Wait until a machine sees another so, and return how."""
-        return until(lambda: _when(self.status(name)["machines"].get(other), state))
+        seen: dict[str, Any] = until(lambda: _when(self.status(name)["machines"].get(other), state))
+        return seen
 
     def kill_supervisor(self, name: str) -> None:
         """Kill a machine's supervisor, and return once it is dead."""
