@@ -31,13 +31,14 @@ _FORKER = "argosy.engine.forker import main"
 class Weight(msgspec.Struct, frozen=True):
     """What all processes of a way take together; processor_s also counts those that have ended.
 
-    contexts: of ZeroMQ, by the names that libzmq gives its threads: one reaper each. supervisor_s: the
-    processor seconds of argosy's supervisor, 0 where there is none.
+    contexts: of ZeroMQ, by the names that libzmq gives its threads: one reaper each. supervisor_s,
+    supervisor_pss_bytes: what argosy's supervisor takes of it, 0 where there is none.
     """
 
     processes: int
     processor_s: float
     supervisor_s: float
+    supervisor_pss_bytes: int
     pss_bytes: int
     threads: int
     contexts: int
@@ -71,17 +72,20 @@ class Scale:
             own_s = seconds - self._before_s.get(pid, 0.0)
             processor_s += own_s
             supervisor_s += own_s if title.startswith(_SUPERVISOR) else 0.0
-        pss_bytes = threads = contexts = descriptors = 0
-        for pid, _ in taken:
+        supervisor_bytes = pss_bytes = threads = contexts = descriptors = 0
+        for pid, title in taken:
             try:
-                pss_bytes += _pss_bytes(pid)
+                own_bytes = _pss_bytes(pid)
+                pss_bytes += own_bytes
+                supervisor_bytes += own_bytes if title.startswith(_SUPERVISOR) else 0
                 names = _thread_names(pid)
                 threads += len(names)
                 contexts += sum(name.startswith(_REAPER) for name in names)
                 descriptors += len(os.listdir(f"/proc/{pid}/fd"))
             except (FileNotFoundError, ProcessLookupError, OSError):
                 continue  # it has just ended
-        return Weight(len(taken), processor_s, supervisor_s, pss_bytes, threads, contexts, descriptors)
+        own = (supervisor_s, supervisor_bytes)
+        return Weight(len(taken), processor_s, *own, pss_bytes, threads, contexts, descriptors)
 
 
 def pss_bytes_of_all() -> int:
