@@ -23,10 +23,16 @@ from argosy.engine.diary import read_diary
 from argosy.engine.folder import Folder
 from argosy.engine.free import Free
 from argosy.engine.generation import hold, raise_generation
+from argosy.engine.links import Links
+from argosy.engine.messages import Apply
+from argosy.engine.pace import Pace
 from argosy.engine.plan import Plan, ProcessSpec
+from argosy.engine.rollout import Rollout
 from argosy.engine.state import State
 from argosy.engine.unit import Unit
 from argosy.engine.will import Will, Wills
+from argosy.fault import RefusedError
+from argosy.fleet.load import load_fleet
 from argosy.fleet.spec import Need, Probe
 
 from .test_policy import SPEC
@@ -478,7 +484,7 @@ def test_what_was_ready_is_adopted_as_it_is_and_its_end_is_seen(sail: Sail) -> N
     async def test(sea: Sea) -> None:
         pid = orphan(sea.folder, "A", wanted=True)
         sea.crew.adopt_plan(plan(spec("A", probe=Probe(probe="notify"))))
-        assert sea.crew.adopt_running() == ["A"]
+        assert await sea.crew.adopt_running() == ["A"]
         unit = sea.crew.units["A"]
         assert (unit.state, unit.pid, unit.restarts, unit.running_digest) == (State.READY, pid, 3, "d")
         os.kill(pid, signal.SIGKILL)
@@ -492,7 +498,7 @@ def test_what_was_to_stop_when_its_supervisor_died_is_stopped_by_the_next(sail: 
     async def test(sea: Sea) -> None:
         orphan(sea.folder, "A", wanted=False)
         sea.crew.adopt_plan(plan(spec("A")))
-        assert sea.crew.adopt_running() == ["A"]
+        assert await sea.crew.adopt_running() == ["A"]
         await sea.until("A", state=State.EXITED)
 
     sail(test)
@@ -505,7 +511,7 @@ def test_one_whose_will_is_lost_was_ready_if_it_is_older_than_its_start_may_take
         os.utime(sea.folder.lease("Old"), (before_s, before_s))
         late = {"probe": Probe(probe="notify"), "start_timeout_s": 600.0}
         sea.crew.adopt_plan(plan(spec("Old", **late), spec("New", **late)))
-        assert sorted(sea.crew.adopt_running()) == ["New", "Old"]
+        assert sorted(await sea.crew.adopt_running()) == ["New", "Old"]
         found = {name: (unit.state, unit.wanted) for name, unit in sea.crew.units.items()}
         assert found == {"Old": (State.READY, True), "New": (State.STARTING, True)}
         for pid in started.values():
@@ -520,7 +526,7 @@ def test_a_script_that_may_have_said_ready_to_nobody_is_started_again_and_not_gi
         pid = orphan(sea.folder, "A", wanted=True, was_ready=False)
         silent = spec("A", probe=Probe(probe="notify"), restart="on-failure", start_timeout_s=0.05)
         sea.crew.adopt_plan(plan(silent))
-        assert sea.crew.adopt_running() == ["A"]
+        assert await sea.crew.adopt_running() == ["A"]
         await sea.until("A", state=State.STOPPING)
         await sea.until("A", state=State.STARTING)
         assert sea.crew.units["A"].pid != pid
@@ -567,3 +573,55 @@ def test_a_socket_is_bound_anew_over_one_that_was_left(sail: Sail) -> None:
         await sea.until("A", state=State.READY)
 
     sail(test)
+
+
+def test_a_stop_that_comes_while_a_start_is_planned_ends_it_before_anything_is_started(
+    sail: Sail, tmp_path: Path
+) -> None:
+    async def test(sea: Sea) -> None:
+        crew, nothing = sea.crew, lambda *_: None
+        links = Links(crew.loop, dict, str, unexpected, nothing, nothing)
+        rollout = Rollout(crew, links)
+        fleet = load_fleet(tmp_path / "fleet.yaml", "fleet: toy\nagents:\n  A: {run: [sleep, '1000']}\n")
+        planning = asyncio.create_task(
+            rollout.prepare(Apply(fleet=fleet, environment="testing", machine=None, environ={}), 1)
+        )
+        await asyncio.sleep(0)
+        await rollout.stop(None, is_kill=False)
+        with pytest.raises(RefusedError, match="came before anything was started"):
+            await planning
+        assert not sea.folder.applied.exists()
+        links.close(0)
+
+    sail(test)
+
+
+async def unexpected(*_: object) -> None:
+    """Answer a request that nobody makes."""
+    raise AssertionError
+
+
+def test_long_work_lets_the_loop_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = 0
+
+    async def test() -> None:
+        nonlocal turns
+
+        async def turn() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        turning, pace = asyncio.create_task(turn()), Pace()
+        for _ in range(5):
+            await pace.pause()
+        assert turns == 0, "it was short"
+        monkeypatch.setattr("argosy.engine.pace._PIECE_S", 0.0)
+        for _ in range(5):
+            await pace.pause()
+        assert turns >= 4
+        turning.cancel()
+
+    monkeypatch.setattr("argosy.engine.pace._PIECE_S", 3600.0)
+    asyncio.run(test())

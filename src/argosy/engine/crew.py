@@ -25,6 +25,7 @@ from argosy.engine.logs import Mark
 from argosy.engine.member import Member
 from argosy.engine.memory import MemorySampler
 from argosy.engine.nursery import Nursery
+from argosy.engine.pace import Pace
 from argosy.engine.reign import Reign, Rule
 from argosy.engine.remains import agents_in_proc, remnants
 from argosy.engine.room import Room
@@ -156,11 +157,19 @@ class Crew:
         """Return the units that have a process or are about to."""
         return [unit for unit in self.units.values() if unit.has_process]
 
-    def adopt_running(self) -> list[str]:
-        """Take over what an earlier supervisor started and still runs; return the names."""
-        for cell in self.cells.values():
+    async def adopt_running(self) -> list[str]:
+        """Take over what an earlier supervisor started and still runs; return the names.
+
+        The loop turns meanwhile: of a thousand each second one may end, or say how it is.
+        """
+        pace, running = Pace(), []
+        for cell in list(self.cells.values()):
             cell.adopt_running()
-        running = [name for name, unit in self.units.items() if unit.has_process or self.adopt(unit)]
+            await pace.pause()
+        for name, unit in list(self.units.items()):
+            if unit.has_process or self.adopt(unit):
+                running.append(name)
+            await pace.pause()
         self._room.adopt_running()
         return running
 

@@ -6,6 +6,7 @@ digests in them, and acts on the difference only.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from argosy.engine.folder import Folder
-    from argosy.fleet.placement import Placement
+    from argosy.fleet.placement import Endpoint, Placement
     from argosy.fleet.spec import AgentSpec, Fleet, Logs
 
 # What one service manager tells its child must not reach the children of that child.
@@ -207,9 +208,9 @@ def _plan_process(
     agent: AgentSpec, fleet: Fleet, placement: Placement, folder: Folder, site: _Site
 ) -> ProcessSpec:
     root, (cwd, has_cwd) = site.root, site.folder(agent.cwd)
-    env, refusal = _environment(agent, fleet, placement, folder, root)
     interface = placement.bind(agent.name)
     endpoint = placement.connect(agent.name) if agent.port is not None else None
+    env, refusal = _environment(agent, fleet.name, placement.environment, endpoint, folder, root)
     declared = [port for port in (endpoint.port if endpoint else None, agent.health_port) if port is not None]
     # An SDK agent binds the interface it is told; what a plain script binds is not known.
     bound_on = interface if agent.kind == "class" else "0.0.0.0"
@@ -267,20 +268,26 @@ def _liveness_probe(liveness: Liveness) -> Probe | None:
     )
 
 
+@functools.lru_cache
+def _below(root: Path, name: str) -> str:
+    """Return the path of a file of the fleet; of an interpreter it is asked for each agent."""
+    return str(root / name)
+
+
 def _command_line(agent: AgentSpec, root: Path) -> tuple[str, ...]:
     if agent.kind == "command":
         return (*agent.run, *agent.args)
     assert isinstance(agent.run, str), "only a command is a list"
     python = agent.python or sys.executable
     if "/" in python:
-        python = str(root / python)
+        python = _below(root, python)
     if agent.kind == "class":
         return (python, "-m", "argosy.agent", agent.run, *agent.args)
     return (python, str(root / agent.run), *agent.args)
 
 
 def _environment(
-    agent: AgentSpec, fleet: Fleet, placement: Placement, folder: Folder, root: Path
+    agent: AgentSpec, fleet: str, environment: str, endpoint: Endpoint | None, folder: Folder, root: Path
 ) -> tuple[dict[str, str], str]:
     """Return the agent's variables, and why its env_file cannot be read (empty when it can)."""
     env: dict[str, str] = {}
@@ -293,13 +300,13 @@ def _environment(
     env |= agent.env
     env |= {
         "ARGOSY_AGENT": agent.name,
-        "ARGOSY_FLEET": fleet.name,
+        "ARGOSY_FLEET": fleet,
         "ARGOSY_BOOK": str(folder.book),
-        "ENV_TYPE": placement.environment,
+        "ENV_TYPE": environment,
         "NOTIFY_SOCKET": str(folder.notify(agent.name)),
     }
-    if agent.port is not None:
-        env["ARGOSY_PORT"] = str(placement.connect(agent.name).port)
+    if endpoint is not None:
+        env["ARGOSY_PORT"] = str(endpoint.port)
     if agent.liveness and agent.liveness.watchdog:
         env["WATCHDOG_USEC"] = str(int(duration_s(agent.liveness.watchdog) * 1_000_000))
     if agent.kind == "class" and agent.cwd:

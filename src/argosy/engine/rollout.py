@@ -68,6 +68,7 @@ class Rollout:
         self._settling: Settling | None = None
         self._unanswered: set[str] = set()
         self._stops: set[OrderedStop] = set()
+        self._asked_stops = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -86,18 +87,24 @@ class Rollout:
 
     # ---- up
 
-    def prepare(self, request: Apply, pid: int) -> Intent:
+    async def prepare(self, request: Apply, pid: int) -> Intent:
         """Find what is to be done for the client `pid`, and write down what is about to be in force.
 
-        Raises ArgosyError: the fleet cannot be placed or planned here, or the plan cannot be written;
-        nothing has been changed then.
+        A thousand agents take a while, in which others are answered.
+
+        Raises ArgosyError: the fleet cannot be placed or planned here, the plan cannot be written, or a stop
+        was asked for meanwhile; nothing has been changed then.
         """
-        began = self._loop.time()
+        began, stops = self._loop.time(), self._asked_stops
         fleet = request.fleet
         variables = {name: os.fsdecode(value) for name, value in request.environ.items()}
         placement = place(fleet, request.environment, variables)
         machines = here(placement, request.machine, variables)
+        await asyncio.sleep(0)
         plan = plan_fleet(fleet, placement, machines, self._folder)
+        await asyncio.sleep(0)
+        if self._asked_stops != stops:
+            raise RefusedError(Fault("", "stopped", "`argosy down` came before anything was started"))
         links = plan_links(fleet, placement, machines)
         elsewhere = links.agents if links else {}
         everywhere = scope_of(plan, request.only, request.skip, elsewhere)
@@ -169,6 +176,7 @@ class Rollout:
             parties += [self._crew.distants[name] for name in intent.abroad]
         settling = self._settling = Settling(parties, self._unanswered)
         try:
+            await asyncio.sleep(0)
             await self._stop_units([units[name] for name in (*change.stop, *change.move)])
             for name in [name for name in units if name not in plan.processes]:
                 self._crew.forget(name)
@@ -277,6 +285,7 @@ class Rollout:
         Raises InputError: there is no such agent here.
         """
         began = self._loop.time()
+        self._asked_stops += 1
         every = list(self._crew.units.values())
         units = every if names is None else with_mates(self._known(names), self._crew.cells)
         ran = [unit for unit in units if unit.has_process]

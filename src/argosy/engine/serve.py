@@ -128,7 +128,7 @@ async def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.ended.set)
         await control.bind()
-        supervisor.adopt(is_new=is_new)
+        await supervisor.adopt(is_new=is_new)
         control.publish()
         on_ready()
         gc.freeze()  # what is loaded stays; a collection need not look at it

@@ -36,6 +36,7 @@ from argosy.engine.messages import (
     Subscribe,
     Welcome,
 )
+from argosy.engine.pace import Pace
 from argosy.engine.relay import run_verb
 from argosy.engine.remains import living_leases
 from argosy.engine.report import report_of, status_of, statuses_of, waiting_on
@@ -115,9 +116,10 @@ class Supervisor:
         self._was_used = False
         loop.call_later(_UNUSED_S, self.end_if_unused)
 
-    def adopt(self, *, is_new: bool) -> None:
+    async def adopt(self, *, is_new: bool) -> None:
         """Take over what runs from an earlier supervisor: by the leases, and by the roster it left.
 
+        Before clients can ask; what becomes of those that were taken over is heard of meanwhile.
         is_new: the folder is. It may have been deleted under a running fleet, so /proc is asked too.
         """
         if is_new:
@@ -126,18 +128,25 @@ class Supervisor:
         roster = read_roster(self._folder)
         leaving = roster.leaving if roster is not None else {}
         hulls = roster.hulls if roster is not None else {}
+        await asyncio.sleep(0)
         if roster is not None:
+            self._crew.add({}, roster.plan.hulls)
+            pace = Pace()
+            for name, spec in roster.plan.processes.items():
+                self._crew.add({name: spec}, {})
+                await pace.pause()
             self._crew.adopt_plan(roster.plan)
             self._crew.add(leaving, hulls)
+            await asyncio.sleep(0)
             self._rollout.graph = graph_of(
                 {name: spec.need_names() for name, spec in roster.plan.processes.items()}
             )
         known = {hull.name for hull in hulls.values()}
-        self._adopt_leases(known)
+        await self._adopt_leases(known)
         with contextlib.suppress(OSError, MissingError):  # the next start says why it cannot be made
             while self._crew.mend_folder():  # deleted meanwhile: who was not adopted yet is in no lease now
                 self._crew.find_lost()
-                self._adopt_leases(known)
+                await self._adopt_leases(known)
         for name in leaving:
             unit = self._crew.units[name]
             if unit.has_process:
@@ -165,11 +174,12 @@ class Supervisor:
             if was_up and (not units[name].has_process or units[name].is_remnant):
                 units[name].start()
 
-    def _adopt_leases(self, known: Collection[str]) -> None:
+    async def _adopt_leases(self, known: Collection[str]) -> None:
         """Take over whoever has a lease and lives. known: processes of cells that are in the roster."""
         lost = lost_specs(self._folder, [each for each in living_leases(self._folder) if each not in known])
         self._crew.add(lost.agents, lost.hulls)
-        self._was_used = bool(self._crew.adopt_running()) or self._was_used
+        await asyncio.sleep(0)
+        self._was_used = bool(await self._crew.adopt_running()) or self._was_used
 
     def watch_sessions(self, sessions: Collection[Session]) -> None:
         """Send transitions to those of `sessions` that subscribe."""
@@ -288,7 +298,7 @@ class Supervisor:
             request = self._made_local(request)
         else:
             request = msgspec.structs.replace(request, order=secrets.token_hex(8))
-        intent = self._rollout.prepare(request, session.pid)
+        intent = await self._rollout.prepare(request, session.pid)
         session.send(intent.change.told(len(intent.plan.declared)))
         was_subscribed, session.is_subscribed = session.is_subscribed, True
         part = self._federation.apply(request, intent.abroad, session, self._rollout.answered)
