@@ -23,6 +23,7 @@ from argosy.engine.hotcode import code_run_by, lay_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
+    from types import CodeType
 
 _ENOUGH_S = 0.1
 _GPU_LIBRARIES = ("libcuda", "libcudart", "libnvidia", "libamdhip", "libhsa-runtime")
@@ -149,7 +150,7 @@ class Warmth:
         copies of the code that the first one ran.
         """
         sys._clear_type_cache()
-        ran = code_run_by(self._live_first)
+        ran = self.first_life()
         gc.collect()
         self._fillings += fill_holes()
         lay_together(ran, _LOOKED_THROUGH)
@@ -160,6 +161,10 @@ class Warmth:
         self._fillings += fill_holes()
         gc.disable()
         gc.freeze()
+
+    def first_life(self) -> list[CodeType]:
+        """Live the first life, and return the code that ran in it."""
+        return code_run_by(self._live_first)
 
     def practise(self) -> None:
         """Live the life of an agent of the library, where there are such: what that writes to is copied."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 CODE = (
     "import sys; sys.path[0] = sys.argv[1]; "
+    "from argosy.engine.names import lay_names; lay_names(); "
     "from argosy.engine.zygote import main; run = main(); run and run()"
 )
 _AT_ONCE_S = 0.0

@@ -1,0 +1,71 @@
+"""The names that are laid together: of today's code, and interned before what says them is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from argosy.engine import names
+from argosy.engine.names import FILE, lay_names, names_of
+
+ENOUGH = 0.9
+ADVICE = "`python -m argosy.engine.names` writes them anew"
+
+
+def listed() -> list[str]:
+    return Path(FILE).read_text(encoding="utf-8").splitlines()
+
+
+def test_the_list_has_each_name_once_in_order() -> None:
+    assert listed() == sorted(set(listed()))
+    assert not [name for name in listed() if name.split() != [name]]
+
+
+def test_the_list_is_of_todays_code() -> None:
+    """In an interpreter of its own: another has lived no first life."""
+    code = "from argosy.engine.names import names_of_first_life; print(*names_of_first_life(), sep='\\n')"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    looked_up = set(found.stdout.splitlines())
+    known = looked_up & set(listed())
+    assert len(known) > ENOUGH * len(looked_up), (ADVICE, sorted(looked_up - known)[:20])
+    assert len(known) > ENOUGH * len(listed()), (ADVICE, sorted(set(listed()) - known)[:20])
+
+
+def test_names_of_code_are_what_it_says_has_and_is_called() -> None:
+    def outer(given: int) -> object:
+        kept = given
+
+        def inner() -> str:
+            return str(kept.real) + "one_word" + str(kept.imag) + "two words"
+
+        return inner
+
+    code = outer.__code__
+    inner = next(each for each in code.co_consts if hasattr(each, "co_names"))
+    assert {"given", "kept", "outer", "inner"} <= names_of([code, inner])
+    assert {"str", "real", "one_word"} <= names_of([inner])
+    assert "two words" not in names_of([inner])
+
+
+def test_a_zygote_says_names_that_lie_together() -> None:
+    code = (
+        "import sys; from argosy.engine.names import lay_names, _kept; lay_names()\n"
+        "import argosy.agent.life as life\n"
+        "name = next(each for each in vars(life.Life) if each == 'live')\n"
+        "print(any(each is name for each in _kept), len(_kept))\n"
+        "print(len({id(each) >> 12 for each in _kept}), sum(map(sys.getsizeof, _kept)) >> 12)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    is_same, count, pages, fewest = found.stdout.split()
+    assert (is_same, int(count)) == ("True", len(listed()))
+    assert int(pages) < 2 * int(fewest)
+
+
+def test_without_the_file_nothing_is_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = list(names._kept)
+    monkeypatch.setattr(names, "FILE", str(tmp_path / "missing"))
+    lay_names()
+    assert names._kept == before
