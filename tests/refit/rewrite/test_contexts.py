@@ -168,6 +168,12 @@ REFUSED = {
     "import zmq\ns = zmq.Context().socket(1)\nwatch(s.get(zmq.FD))\n": "`zmq.FD`",
     "import zmq\nfrom zmq.eventloop.zmqstream import ZMQStream\nc = zmq.Context()\n": "zmq.eventloop",
     "import zmq\nc = zmq.Context()\nhelp(c)\n": "handed to a call",
+    "import zmq\nclass A:\n    c = Instance('zmq.Context')\n    def f(self):\n"
+    "        self.c = zmq.Context()\n": ("`Instance('zmq.Context')` may check"),
+    "import zmq\nclass A:\n    @property\n    def c(self): ...\n    @c.setter\n    def c(self, c): ...\n"
+    "    def f(self):\n        self.c = zmq.Context()\n": "a method or property in line 4",
+    "import zmq\nclass A(BaseModel, validate_assignment=True):\n    c: zmq.Context\n    def f(self):\n"
+    "        self.c = zmq.Context()\n": "is checked",
     "import zmq\nclass A:\n    def f(self):\n        self.c = zmq.Context()\n"
     "        getattr(self, 'c').set(1, 2)\n": "uses `set`",
     "import zmq\nclass A:\n    def f(self):\n        self.c = zmq.Context()\n"
@@ -346,6 +352,20 @@ def test_a_context_by_way_of_another_module_is_refused_with_that_module() -> Non
         assert f"by way of `{home}`" in outcome.refused[0].reason
     outcome = refit("from agents.gevent import zmq\nc = zmq.Context()\n", tree)
     assert (outcome.after, outcome.refused) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ["context = Instance(zmq.Context)", "context: object = field()", "@property\n    def context(self): ..."],
+)
+def test_a_context_that_its_base_may_check_stays(declared: str) -> None:
+    source = "import zmq\nfrom base import B\nclass C(B):\n    def f(self):\n"
+    source += "        self.context = zmq.Context()\n"
+    base = f"import zmq\nclass B:\n    {declared}\n"
+    outcome = refit(source, {"agents/base.py": base})
+    assert (outcome.after, len(outcome.refused)) == (None, 1)
+    assert outcome.refused[0].reason.endswith(" of `agents/base.py`")
+    assert refit(source, {"agents/base.py": "class B:\n    context = None\n"}).after is not None
 
 
 def test_a_name_for_the_class_that_another_file_takes_or_a_test_patches_stays() -> None:

@@ -15,6 +15,7 @@ from argosy.source import flow
 # Words in a file that make a shared context another thing than an own one.
 _REFUSED_FILES: Final = (
     (b"inproc:", "inproc addresses are private to an own context"),
+    (b"validate_assignment", "what is assigned to its models is checked, and a lease is no zmq.Context"),
     (b"AFFINITY", "it chooses among the I/O threads of its context"),
 )
 # What waits on sockets within libzmq, or by their descriptors: it does not hear of a lease's end.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -22,7 +22,7 @@ from argosy.refit.contextclass import ContextSite, find_context_class, find_fore
 from argosy.refit.rewrite.adding import has_import, import_behind
 from argosy.refit.rewrite.bystanders import file_reason
 from argosy.refit.rewrite.change import Change, replaced
-from argosy.refit.rewrite.elsewhere import find_function, handing_on, parameter_of
+from argosy.refit.rewrite.elsewhere import find_function, handing_on, parameter_of, view_of
 from argosy.refit.rewrite.index import Index
 from argosy.refit.rewrite.view import Refusal, Site, View
 from argosy.source import flow
@@ -298,8 +298,22 @@ class _Site:
                 return why
         if why := next(filter(None, map(self._value, self._asked_for(name))), ""):
             return why
+        if why := self._declared(name):
+            return why
         where = self.index.odd_use(self.view.path, self._owner, name)
         return f"`{where}` does more with `self.{name}` than open sockets" if where else ""
+
+    def _declared(self, name: str) -> str:
+        """Return what in the bodies of the class's family may check what an attribute is given."""
+        family = self.index.family(self._owner)
+        if told := _declared_in(self.view, family, name):
+            return told
+        for home in self.index.family_homes(self.view.path, self._owner):
+            data = self.index.files[home]
+            there = view_of(home, data) if name.encode() in data else None
+            if there is not None and (told := _declared_in(there, family, name)):
+                return f"{told} of `{home}`"
+        return ""
 
     def _asked_for(self, name: str) -> Iterator[ast.Call]:
         """Yield the calls that get an attribute by its name."""
@@ -307,6 +321,21 @@ class _Site:
             is_named = any(isinstance(each, ast.Constant) and each.value == name for each in call.args)
             if is_named and flow.dotted(call.func).rpartition(".")[2] in _GETTERS:
                 yield call
+
+
+def _declared_in(view: View, family: Collection[str], name: str) -> str:
+    """Return what classes of these names make an attribute: a property, or a descriptor that a call makes."""
+    for owner in view.indexed(ast.ClassDef):
+        for node in owner.body if owner.name in family else ():
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                return f"`{name}` is a method or property in line {node.lineno}"
+            if not (isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call)):
+                continue
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            is_its = any(flow.dotted(each) == name for each in targets)
+            if is_its and view.resolve(node.value.func) not in (CALLEE, LEASE):
+                return f"`{ast.unparse(node.value):.60}` may check what it is given, in line {node.lineno}"
+    return ""
 
 
 def _scope_of(view: View, made: ast.FunctionDef) -> Scope:

@@ -119,20 +119,26 @@ class Index:
             return where
         word = re.escape(attribute.encode())
         odd = re.compile(rb"\b(?:self|cls)\." + word + rb"\b" + _PLAIN_USE)
-        family = self.family(owner)
-        if owner not in self._bases.get(owner, ()):
-            family.discard(owner)
-        homes = {home for name in family for home in self.homes(name)} - {path}
         opened = re.compile(rb"\b(?:self|cls)\." + word + _OPENS)
         asked = re.compile(_ASKED % word)
         return next(
             (
                 home
-                for home in sorted(homes)
+                for home in self.family_homes(path, owner)
                 if _is_odd(self.files[home], odd, opened) or asked.search(self.files[home])
             ),
             "",
         )
+
+    def family_homes(self, path: str, owner: str) -> list[str]:
+        """Return the other files that define bases of a class of `path`, or what derives from it.
+
+        Another class of its name, as in a copy of the file, is none of them.
+        """
+        family = self.family(owner)
+        if owner not in self._bases.get(owner, ()):
+            family.discard(owner)
+        return sorted({home for name in family for home in self.homes(name)} - {path})
 
     def odd_module_use(self, path: str, name: str) -> str:
         """Return a file that does more with `name` of the module at `path` than open sockets, or empty."""
