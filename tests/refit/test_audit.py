@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -177,19 +178,23 @@ def test_a_reader_that_dies_costs_one_file(tree: Path, monkeypatch: pytest.Monke
         (tree / f"m{number:02}.py").write_text(UNDEFINED)
     from argosy.refit.reader import Reader  # noqa: PLC0415
 
-    read = Reader.read
+    # Those that are shown to a program are read in one go.
+    for name in ("a", "b", "c"):
+        (tree / f"{name}.Dockerfile").write_text("FROM python\nCMD\n")
+    read = Reader.read_together
 
-    def deadly(self: Reader, path: str, known: bytes = b"") -> object:
-        if path == "m17.py":
+    def deadly(self: Reader, jobs: Sequence[tuple[str, bytes]]) -> object:
+        if {"m17.py", "b.Dockerfile"} & dict(jobs).keys():
             os.kill(os.getpid(), signal.SIGKILL)
-        return read(self, path, known)
+        return read(self, jobs)
 
     # Readers are forked from this process, and so have the deadly method; this process reads nothing itself.
-    monkeypatch.setattr(Reader, "read", deadly)
+    monkeypatch.setattr(Reader, "read_together", deadly)
     report = audit(tree, processes=2)
     assert [(path, line) for code, path, line in places(report) if code == "S101"] == [("m17.py", 1)]
     assert "exit code -9" in report.verdict.unparsed["m17.py"].message
     assert len([code for code, _, _ in places(report) if code == "S104"]) == 59
+    assert [path for code, path, _ in places(report) if code == "I603"] == ["a.Dockerfile", "c.Dockerfile"]
 
 
 def test_a_rule_that_fails_is_told_and_stops_no_other(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

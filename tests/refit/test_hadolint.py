@@ -82,6 +82,34 @@ def test_only_what_changed_is_shown_to_it(tree: Path, shelf: Path, tmp_path: Pat
     assert log.read_text() == "FROM python:3.13\n"
 
 
+def test_many_are_shown_to_it_at_once(tree: Path, shelf: Path, tmp_path: Path) -> None:
+    for number in range(9):
+        (tree / f"{number}.Dockerfile").write_text(PLAIN + "RUN sudo make\n" * (number % 2))
+    put(
+        shelf,
+        f"echo $# >> '{tmp_path / 'log'}'",
+        'shift 3; between="["',
+        'for path; do grep -n sudo "$path" | while IFS=: read line rest; do',
+        """  printf '%s{"code":"DL3004","column":1,"file":"%s","level":"error","line":%s,"message":"no"}' """
+        '"$between" "$path" "$line"; done; grep -q sudo "$path" && between=","; done; echo "]"',
+    )
+    report = audit(tree, processes=2)
+    assert [path for path, line, _ in remarks(report) if line == 2] == [
+        f"{n}.Dockerfile" for n in (1, 3, 5, 7)
+    ]
+    assert not report.verdict.failures
+    assert (tmp_path / "log").read_text() == "14\n", "three words, and the eleven files"
+
+
+def test_one_that_it_fails_on_costs_none_of_the_others(tree: Path, shelf: Path) -> None:
+    for number in range(9):
+        (tree / f"{number}.Dockerfile").write_text(PLAIN + "USER evil\n" * (number == 3))
+    put(shelf, 'shift 3; cat "$@" | grep -q evil && exit 3', f"echo '{ANSWER}'")
+    report = audit(tree, processes=2)
+    assert [(item.code, item.path) for item in report.verdict.failures] == [("I604", "3.Dockerfile")]
+    assert len(remarks(report)) == 10
+
+
 @pytest.mark.parametrize("lines", [("echo no", "exit 3"), ("echo '[{}]'",), ("kill -9 $$",)], ids=str)
 def test_one_that_does_not_work_is_told_and_stops_nothing(
     lines: tuple[str, ...], tree: Path, shelf: Path

@@ -57,7 +57,7 @@ def test_is_whole(ruled: Ruled) -> None:
     assert not title.endswith(".")
     assert blank == ""
     assert any(line.startswith("Instead: ") for line in rest), "the docstring says what to do instead"
-    assert any((rule.file, rule.broken, rule.text, rule.link, rule.tree))
+    assert any((rule.file, rule.broken, rule.text, rule.texts, rule.link, rule.tree))
 
 
 def test_codes_are_unique() -> None:

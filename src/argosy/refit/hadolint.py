@@ -6,13 +6,18 @@ and variables are kept from it, so that the same tree has the same findings ever
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from argosy.source.text import read_data
+
+if TYPE_CHECKING:
+    import subprocess
 
 CONFIGS = (".hadolint.yaml", ".hadolint.yml")
 ABSENT = "`hadolint` is not installed (`pip install 'argosy[docker]'`)"
@@ -21,13 +26,17 @@ _WAIT_S = 30.0
 
 
 class Remark(msgspec.Struct, frozen=True):
-    """One thing that it says. code: its own, such as `DL3008`; level: `error`, `warning`, `info`, `style`."""
+    """One thing that it says. code: its own, such as `DL3008`; level: `error`, `warning`, `info`, `style`.
+
+    file: by the name that it was given.
+    """
 
     code: str
     level: str
     line: int
     column: int
     message: str
+    file: str = ""
 
 
 class HadolintError(Exception):
@@ -67,32 +76,56 @@ def hadolint_key(root: str) -> Iterator[bytes]:
         yield _config_of(root)[1]
 
 
-def ask_hadolint(root: str, text: str) -> tuple[tuple[Remark, ...], str]:
-    """Return what it says of a Dockerfile's text, and what it cannot read in the tree's own configuration.
+def ask_hadolint(root: str, texts: Sequence[str]) -> tuple[list[list[Remark]], str]:
+    """Return what it says of each Dockerfile's text, and what it cannot read in the tree's own configuration.
 
-    Nothing where the program has gone since it was looked for.
+    It is started once for all of them: to start it takes as long as to have it read one. Nothing where the
+    program has gone since it was looked for.
     Raises HadolintError: it cannot be run, takes longer than 30 s, or answers in another form.
     """
-    import subprocess  # noqa: PLC0415 - only files that have changed are shown to it
-
     program = find_hadolint()
     if not program:
-        return (), ""
+        return [[] for _ in texts], ""
     config, data = _config_of(root)
-    words = [program, "--no-fail", "--format", "json", *(["--config", config] if data else []), "-"]
-    # It would look for configuration in its folder and below HOME.
-    env = {"PATH": os.defpath, "HOME": "/", "LC_ALL": "C.UTF-8"}
+    words = [program, "--no-fail", "--format", "json", *(["--config", config] if data else [])]
+    with _laid_out(texts) as paths:
+        done = _run([*words, *paths], texts[0] if paths == ["-"] else "")
     try:
-        done = subprocess.run(
-            words, input=text.encode(), capture_output=True, cwd="/", env=env, timeout=_WAIT_S, check=False
-        )
         remarks = msgspec.json.decode(done.stdout, type=tuple[Remark, ...])
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HadolintError(program, str(error)) from error
+        told = [[item for item in remarks if item.file == path or len(paths) == 1] for path in paths]
     except (msgspec.DecodeError, ValueError) as error:
         said = done.stderr.decode(errors="replace").strip()[:200]
         raise HadolintError(program, f"exit code {done.returncode}, {said or error}") from error
-    return remarks, done.stderr.decode(errors="replace").strip()
+    return told, done.stderr.decode(errors="replace").strip()
+
+
+@contextlib.contextmanager
+def _laid_out(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Give texts the names by which the program reads them: its stdin for one, else files of their own."""
+    if len(texts) == 1:
+        yield ["-"]
+        return
+    import tempfile  # noqa: PLC0415 - one edit is of one file
+
+    with tempfile.TemporaryDirectory(prefix="argosy-") as folder:
+        paths = [os.path.join(folder, str(number)) for number in range(len(texts))]
+        for path, text in zip(paths, texts, strict=True):
+            with open(path, "wb") as file:
+                file.write(text.encode())
+        yield paths
+
+
+def _run(words: Sequence[str], text: str) -> subprocess.CompletedProcess[bytes]:
+    import subprocess  # noqa: PLC0415 - only files that have changed are shown to it
+
+    # It would look for configuration in its folder and below HOME.
+    env = {"PATH": os.defpath, "HOME": "/", "LC_ALL": "C.UTF-8"}
+    try:
+        return subprocess.run(
+            words, input=text.encode(), capture_output=True, cwd="/", env=env, timeout=_WAIT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HadolintError(words[0], str(error)) from error
 
 
 def _config_of(root: str) -> tuple[str, bytes]:

@@ -7,7 +7,7 @@ import os
 import re
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from argosy.source.text import Source, Unparsed, read_data, take_source
 
 _IGNORE = re.compile(r"#\s*argosy:\s*ignore(-file)?\b(?:\s*\[([^\]]*)\])?")
 _MARK = b"argosy:"
+Job = tuple[str, bytes]
 _CODES = re.compile(r"[A-Za-z]\d*")
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Reader:
         self.words = frozenset().union(*(words for _, _, words in self.file_rules))
         self.broken_rules = [(rule, rule.broken) for rule in rules if rule.broken is not None]
         self.text_rules = [(rule, rule.text, Names(rule.names)) for rule in rules if rule.text is not None]
+        self.texts_rules = [(rule, rule.texts, Names(rule.names)) for rule in rules if rule.texts is not None]
         self.text_kinds = [
             (kind, kind.collect_text, Names(kind.names))
             for kind in self.kinds
@@ -52,6 +54,22 @@ class Reader:
 
     def read(self, path: str, known: bytes = b"") -> Record | None:
         """Return what there is to keep of one file, None when its digest is still `known`; never raises."""
+        return self.read_together([(path, known)])[0]
+
+    def read_together(self, jobs: Sequence[Job]) -> list[Record | None]:
+        """Return what there is to keep of each of several files; rules that can look at them in one go."""
+        begun = [self._begin(path, known) for path, known in jobs]
+        texts = [item for item in begun if isinstance(item, _Text)]
+        for rule, check, names in self.texts_rules:
+            fit = [item for item in texts if names.fit(item.work.path, os.path.basename(item.work.path))]
+            _run_together(rule, check, fit)
+        return [item.record() if isinstance(item, _Text) else item for item in begun]
+
+    def are_together(self, path: str) -> bool:
+        """Return whether a rule looks at the file at `path` in one go with others."""
+        return any(names.fit(path, os.path.basename(path)) for _, _, names in self.texts_rules)
+
+    def _begin(self, path: str, known: bytes) -> Record | _Text | None:
         data = read_data(os.path.join(self.root, path))
         if isinstance(data, Unparsed):
             return self.refuse(path, data.message)
@@ -105,7 +123,7 @@ class Reader:
                 if kind.collect_broken is not None:
                     work.collect(kind, kind.collect_broken, file)
 
-    def _text(self, path: str, data: bytes, digest: bytes) -> Record:
+    def _text(self, path: str, data: bytes, digest: bytes) -> _Text:
         work = _Work(path)
         file = TextFile(self.root, path, data)
         name = os.path.basename(path)
@@ -115,7 +133,7 @@ class Reader:
         for kind, collect, names in self.text_kinds:
             if names.fit(path, name):
                 work.collect(kind, collect, file)
-        return work.record(digest, None, find_ignores(data, is_python=False))
+        return _Text(work, file, digest)
 
 
 class _Work:
@@ -144,6 +162,27 @@ class _Work:
 
     def record(self, digest: bytes, fault: Unparsed | None, ignores: tuple[Ignore, ...]) -> Record:
         return Record(digest, fault, tuple(self.findings), self.facts, ignores, tuple(self.failures))
+
+
+class _Text(NamedTuple):
+    """A text of which all is read but what rules say that look at several."""
+
+    work: _Work
+    file: TextFile
+    digest: bytes
+
+    def record(self) -> Record:
+        return self.work.record(self.digest, None, find_ignores(self.file.data, is_python=False))
+
+
+def _run_together(
+    rule: Rule, check: Callable[[Sequence[TextFile]], Sequence[Iterable[Finding]]], texts: Sequence[_Text]
+) -> None:
+    """Have a rule look at several texts; one that fails for all is told at the first."""
+    if texts:
+        told = texts[0].work.attempt(rule.code, lambda: check([item.file for item in texts]))
+        for item, found in zip(texts, told or (), strict=False):
+            item.work.run(rule, lambda _, found=found: found, item.file)  # type: ignore[misc]
 
 
 def _encoded(kind: FactKind[Any], fact: object) -> bytes | None:

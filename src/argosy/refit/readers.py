@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 import msgspec
 
 from argosy.refit.desks import Work, work_through
-from argosy.refit.reader import Reader
+from argosy.refit.reader import Job, Reader
 from argosy.refit.record import Record
 from argosy.refit.rule import Rule
 
 _BATCH = 12
-Job = tuple[str, bytes]
+# What is read in one go.
+Jobs = tuple[Job, ...]
 Done = Callable[[str, "Record | None"], None]
 # Called in each process; what it returns need not be sent there.
 Load = Callable[[], Sequence[Rule]]
@@ -25,24 +27,41 @@ def read_files(root: str, jobs: Sequence[Job], processes: int, done: Done, load:
     jobs: relative paths, each with the digest that is known of it. A file that a process dies on is told as
     one that cannot be read. load: returns the rules; a function of a module, or a partial of one.
     """
-    decoder = msgspec.msgpack.Decoder(Record | None)
+    reader = Reader("", load())
+    texts = tuple(job for job in jobs if reader.are_together(job[0]))
+    alone = [(job,) for job in jobs if job not in set(texts)]
+    dead: list[Jobs] = []
 
-    def take(number: int, answer: bytes | int) -> None:
-        path = jobs[number][0]
-        if isinstance(answer, int):
+    def take(group: Jobs, answer: bytes | int) -> None:
+        if isinstance(answer, int) and len(group) > 1:
+            dead.extend((job,) for job in group)
+        elif isinstance(answer, int):
             reason = f"cannot be read: it made the reader end (exit code {answer})"
-            done(path, Reader("", load()).refuse(path, reason))
+            done(group[0][0], reader.refuse(group[0][0], reason))
         else:
-            done(path, decoder.decode(answer))
+            for (path, _), record in zip(group, _RECORDS.decode(answer), strict=True):
+                done(path, record)
 
-    work_through(list(map(msgspec.msgpack.encode, jobs)), processes, partial(_load, root, load), take, _BATCH)
+    def work(groups: Sequence[Jobs]) -> None:
+        data = [msgspec.msgpack.encode(group) for group in groups]
+        work_through(
+            data, processes, partial(_load, root, load), lambda at, answer: take(groups[at], answer), _BATCH
+        )
+
+    # A program is waited for while the other process reads: it is asked first.
+    work([texts, *alone] if texts else alone)
+    if dead:
+        work(dead)
+
+
+_RECORDS: Final = msgspec.msgpack.Decoder(list[Record | None])
+_JOBS: Final = msgspec.msgpack.Decoder(Jobs)
 
 
 def _load(root: str, load: Load) -> Work:
     reader = Reader(root, load())
-    decoder = msgspec.msgpack.Decoder(Job)
 
-    def read(job: bytes) -> bytes:
-        return msgspec.msgpack.encode(reader.read(*decoder.decode(job)))
+    def read(jobs: bytes) -> bytes:
+        return msgspec.msgpack.encode(reader.read_together(_JOBS.decode(jobs)))
 
     return read

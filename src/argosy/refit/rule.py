@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -28,11 +28,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     file: reads one Python file. words: it is asked only about sources that hold one of these; none: all.
     broken: reads one Python file that Python cannot run.
-    text: reads one other file whose name fits one of the globs `names`.
+    text: reads one other file whose name fits one of the globs `names`. texts: reads several of them at once,
+    and returns what it finds in each, in their order; for what asks a program that is slow to start.
     link: reads one file's facts (of the kinds `needs`), given those of all files (of the kinds `sees`).
     tree: reads the facts of all files (of the kinds `needs`).
     is_for_fleet: it compares with a fleet file; without one it is not asked, which is told once.
-    lacks: returns what `text` needs and this machine has not, or an empty text. A rule that lacks something
+    lacks: returns what the rule needs and this machine has not, or an empty text. A rule that lacks something
     is not asked, which is told once where there is a file for it.
     """
 
@@ -44,6 +45,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     broken: Callable[[BrokenFile], Iterable[Finding]] | None = None
     names: tuple[str, ...] = ()
     text: Callable[[TextFile], Iterable[Finding]] | None = None
+    texts: Callable[[Sequence[TextFile]], Sequence[Iterable[Finding]]] | None = None
     needs: tuple[FactKind[Any], ...] = ()
     sees: tuple[FactKind[Any], ...] = ()
     link: Callable[[Tree, str], Iterable[Finding]] | None = None

@@ -11,12 +11,13 @@ A rule has one or several of these functions, each returns an iterable of findin
     file(file)      one Python file with its tree, names and lines (`PythonFile`). For what a file tells alone
     broken(file)    one Python file that does not parse (`BrokenFile`)
     text(file)      one other file whose name fits `names` (`TextFile`): YAML, Dockerfile, shell
+    texts(files)    several such files, in one go, and returns what it finds in each; for what asks a program
     link(tree, path)  one file's facts in the light of the others'. For what holds between files
     tree(tree)      the facts of all files (`Tree`). For counts, groups, cycles
-The findings of `file`, `broken` and `text` are kept with the content of the file. `link` and `tree` never
-see a syntax tree: they read facts, small data that each file yields once, and are asked again only when a
-fact that they named in `needs` (one's own, for `link`) or `sees` (of all files) has changed. A new kind of
-facts is a `FactKind(name, type, collect)`, in the rule's own file or, when several rules read it, in
+The findings of the first four are kept with the content of the file. `link` and `tree` never see a syntax
+tree: they read facts, small data that each file yields once, and are asked again only when a fact that they
+named in `needs` (one's own, for `link`) or `sees` (of all files) has changed. A new kind of facts is a
+`FactKind(name, type, collect)`, in the rule's own file or, when several rules read it, in
 `argosy.refit.facts`; keep facts few. A fact tells a line in a field `line`, or one that ends in `_line`; a
 finding stands at such a line, and names a place of another file as `path:line`. So after an edit that moves
 lines and nothing else, what was found moves along, and no rule is asked.

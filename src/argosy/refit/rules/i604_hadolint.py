@@ -12,12 +12,12 @@ Instead: what its code says; hadolint's wiki and ShellCheck's have a page for ea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from argosy.fleet.dockerfile import find_faults
 from argosy.refit.file import TextFile
 from argosy.refit.finding import Finding
-from argosy.refit.hadolint import CONFIGS, ask_hadolint, missing_hadolint
+from argosy.refit.hadolint import CONFIGS, HadolintError, Remark, ask_hadolint, missing_hadolint
 from argosy.refit.rule import Case, Rule
 from argosy.source.installs import DOCKERFILES
 
@@ -25,9 +25,23 @@ _TOLD = ("error", "warning")
 _UNREADABLE = "DL1000"
 
 
-def check(file: TextFile) -> Iterator[Finding]:
-    """Tell what hadolint says of a Dockerfile beyond what I603 does."""
-    remarks, trouble = ask_hadolint(file.root, file.text)
+def check(files: Sequence[TextFile]) -> list[Iterator[Finding]]:
+    """Tell what hadolint says of Dockerfiles beyond what I603 does."""
+    try:
+        told, trouble = ask_hadolint(files[0].root, [file.text for file in files])
+    except HadolintError:
+        if len(files) == 1:
+            raise
+        # Whichever it is that makes it fail, the others are told.
+        return [_alone(file) for file in files]
+    return [_found(file, remarks, trouble) for file, remarks in zip(files, told, strict=True)]
+
+
+def _alone(file: TextFile) -> Iterator[Finding]:
+    yield from check([file])[0]
+
+
+def _found(file: TextFile, remarks: Iterable[Remark], trouble: str) -> Iterator[Finding]:
     if trouble:
         yield Finding(CONFIGS[0], 1, 1, "", f"hadolint cannot read it: {_line(trouble)}", symbol="config")
     faulty = {item.line for item, _ in find_faults(file.text)}
@@ -47,7 +61,7 @@ RULE = Rule(
     title="remark of hadolint",
     action="report",
     names=DOCKERFILES,
-    text=check,
+    texts=check,
     lacks=missing_hadolint,
 )
 
