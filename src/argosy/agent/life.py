@@ -66,6 +66,7 @@ class Life:
         self._sync_peers: dict[str, SyncPeer] = {}
         self._repeaters: list[asyncio.Task[None]] = []
         self._beat: asyncio.TimerHandle | None = None
+        self._reporter: Reporter | None = None
         self._stop = asyncio.Event()
         self.failure = ""
 
@@ -268,6 +269,8 @@ class Life:
         self._figures.lag_s = self._callee.lag_s = max(0.0, self._loop.time() - self._beat_at)
         self._tell()
         self._publisher.beacon()
+        if self._reporter is not None:
+            self._reporter.look()
         self._beat_at = self._loop.time() + self._notifier.beat_s
         self._beat = self._loop.call_later(self._notifier.beat_s, self._on_beat)
 
@@ -299,8 +302,9 @@ class Life:
 
     def _report_to(self, hub: str, path: str) -> asyncio.Task[None]:
         life = f"{self._callee.incarnation:016x}"
-        reporter = Reporter(self.name, life, path, lambda: self.peer(hub), self._document)
-        return self._loop.create_task(reporter.run())
+        self._reporter = Reporter(self.name, life, path, lambda: self.peer(hub), self._document)
+        self._reporter.look()
+        return self._loop.create_task(self._reporter.run())
 
     def _document(self) -> dict[str, Any]:
         health = self._own_health()
