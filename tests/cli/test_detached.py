@@ -67,3 +67,26 @@ def test_it_has_nothing_of_its_client(rig: Rig, kind: str) -> None:
     assert client.returncode == 0
     rig.until(lambda: not rig.leftovers())
     assert b"before" not in next(rig.folder.parent.rglob("supervisor.log")).read_bytes()
+
+
+def test_a_client_that_died_over_the_start_is_no_fault_of_the_supervisor(rig: Rig) -> None:
+    rig.write(FLEET)
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "argosy.engine.serve", str(rig.folder / "fleet.yaml"), "toy", str(writing)]
+    done = subprocess.run(
+        words, env=rig.env, pass_fds=[writing], capture_output=True, timeout=60, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_help_whose_reader_has_gone_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    for words in (["--help"], ["--version"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "argosy", *words], stdout=writing, stderr=subprocess.PIPE, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    os.close(writing)

@@ -478,3 +478,50 @@ def test_a_spare_child_has_no_life_behind_it(hatchery: Hatchery, script: Path) -
     assert zygote.spare(spare)
     assert zygote.run(str(script)) == 0
     assert zygote.said().splitlines()[-1] != first
+
+
+def test_a_spare_child_that_is_stopped_gets_no_order_and_is_ended(zygote: Bearing, script: Path) -> None:
+    script.write_text("print('here')")
+    spare = zygote.spare()
+    pidfd = os.pidfd_open(spare)
+    os.kill(spare, signal.SIGSTOP)
+    zygote.order(str(script))
+    told = [zygote.told() for _ in range(3)]
+    assert select.select([pidfd], [], [], 30)[0]
+    os.close(pidfd)
+    births = [each.pid for each in told if isinstance(each, Birth)]
+    assert len(births) == 1
+    assert births != [spare]
+    assert zygote.said() == "here\n"
+    assert zygote.spare() != spare
+
+
+def test_a_spare_child_that_is_stopped_ends_with_its_zygote(hatchery: Hatchery) -> None:
+    zygote = hatchery.hatch("json")
+    spare = zygote.spare()
+    pidfd = os.pidfd_open(spare)
+    os.kill(spare, signal.SIGSTOP)
+    zygote.process.kill()
+    assert select.select([pidfd], [], [], 30)[0]
+    os.close(pidfd)
+
+
+def test_an_agent_that_was_a_spare_child_outlives_its_zygote(hatchery: Hatchery, script: Path) -> None:
+    script.write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
+    zygote = hatchery.hatch("json")
+    spare = zygote.spare()
+    zygote.order(str(script))
+    birth = zygote.told()
+    assert isinstance(birth, Birth)
+    assert birth.pid == spare
+    deadline = time.monotonic() + 30
+    while zygote.said() != "here\n":
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    pidfd = os.pidfd_open(spare)
+    zygote.process.kill()
+    zygote.process.wait(30)
+    assert select.select([pidfd], [], [], 0.2)[0] == [], "it lives on"
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    assert select.select([pidfd], [], [], 30)[0]
+    os.close(pidfd)

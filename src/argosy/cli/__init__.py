@@ -20,13 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words in (["--version"], ["-V"]):
         from argosy import __version__  # noqa: PLC0415
 
-        sys.stdout.write(f"argosy {__version__}\n")
-        return 0
+        return _say(f"argosy {__version__}\n")
     if words in ([], ["--help"], ["-h"], ["help"]):
         from argosy.cli.verbs import help_text  # noqa: PLC0415
 
-        sys.stdout.write(help_text())
-        return 0
+        return _say(help_text())
     # Nothing has begun before the rooms are loaded, and an interrupted import of a C extension may crash.
     try:
         import signal  # noqa: PLC0415
@@ -37,6 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     from argosy.cli.dispatch import dispatch  # noqa: PLC0415
 
     return dispatch(words)
+
+
+def _say(text: str) -> int:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # its reader has gone, as in `argosy --help | head -1`
+        from argosy.cli.stdout import give_up_stdout  # noqa: PLC0415
+
+        give_up_stdout()
+    return 0
 
 
 def _end_at_once(*_: object) -> None:

@@ -6,11 +6,10 @@ import contextlib
 import fcntl
 import os
 import select
-import signal
 import socket
 from typing import TYPE_CHECKING
 
-from argosy.engine.detached import begin
+from argosy.engine.detached import begin, end
 from argosy.engine.generation import is_at
 from argosy.engine.messages import (
     HELD,
@@ -253,8 +252,7 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
         with open(ready, "rb") as file:
             told = file.read()
     except KeyboardInterrupt:
-        os.kill(pid, signal.SIGTERM)  # whatever it has adopted by now runs on
-        os.waitpid(pid, 0)
+        end(pid)
         raise
     if told == READY:
         return  # it runs on without this parent

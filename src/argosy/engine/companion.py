@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from argosy.engine import process
+from argosy.engine.plan import handed_on
 from argosy.engine.remains import hub_in_proc
 from argosy.fault import Fault, RefusedError
 
@@ -113,7 +114,7 @@ class Companion:
     def start(self, fleet_path: str, environ: Mapping[str, str]) -> None:
         """Have a hub run from now on; one that runs already is left as it is."""
         self._words = [sys.executable, "-m", "argosy", "hub", fleet_path]
-        self._environ = dict(environ)
+        self._environ = handed_on(environ)
         if self._pidfd < 0 and not self._adopt():
             self._spawn()
 

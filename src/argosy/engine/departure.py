@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.engine import lease, process
-from argosy.engine.remains import is_stray
+from argosy.engine.remains import is_daemon, is_stray
 
 if TYPE_CHECKING:
     import asyncio
@@ -66,7 +66,7 @@ class Departure:
         self._timer = self._loop.call_later(_LOOK_S, self.look)
 
     def _found_elsewhere(self) -> list[int]:
-        return [pid for pid in process.all_pids() if is_stray(pid, self._notify)]
+        return [pid for pid in process.all_pids() if is_stray(pid, self._notify) and is_daemon(pid)]
 
     def _end(self, strays: list[int]) -> None:
         for pid in strays:

@@ -33,14 +33,26 @@ def begin(words: Sequence[str], told: int, log: int) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # whoever reads it has gone: that is told by who writes next
             stream.flush()
+    pid = 0
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
-        pid = os.fork()
-        if pid == 0:
-            _become(words, told, log)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become(words, told, log)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    except KeyboardInterrupt:  # it came in between
+        if pid:
+            end(pid)
+        raise
     return pid
+
+
+def end(pid: int) -> None:
+    """End what `begin` has begun; whatever it has adopted by then runs on."""
+    os.kill(pid, signal.SIGTERM)
+    os.waitpid(pid, 0)
 
 
 def _spawn(words: Sequence[str], told: int, log: int) -> int:
@@ -79,8 +91,11 @@ def _leave(told: int, log: int) -> None:
     for handled in signal.valid_signals():
         if callable(signal.getsignal(handled)):
             signal.signal(handled, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a Ctrl-C before it had a session of its own was the client's
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, source in enumerate((nothing, log, log)):
         os.dup2(source, number)

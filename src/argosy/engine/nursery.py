@@ -258,7 +258,7 @@ class Nursery:
         """Start a forker; where it cannot be started, again after a pause."""
         self._forker_since = self._loop.time()
         try:
-            self._forker = ForkerLink(self._loop, self)
+            self._forker = ForkerLink(self._loop, self, env=handed_on(os.environ))
         except OSError as error:
             self.diary.note("no-forker", text=str(error))
             self._rest(_FORKER_PAUSE_S)

@@ -44,11 +44,12 @@ class Identity(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """The fields of /proc/PID/stat that the engine reads."""
+    """The fields of /proc/PID/stat that the engine reads. terminal: the controlling one, 0 for none."""
 
     state: str
     parent: int
     session: int
+    terminal: int
     started: int
 
 
@@ -76,7 +77,7 @@ def read_stat(pid: int) -> Stat | None:
         fields = read_at_once(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[4]), int(fields[19]))
 
 
 def open_process(identity: Identity) -> int | None:

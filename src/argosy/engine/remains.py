@@ -118,7 +118,7 @@ def remnants(folder: Folder, living: Container[str], *, is_new: bool | None = No
             name = by_socket.get(socket, "")
         else:
             name = (told.get("ARGOSY_AGENT") or Path(socket).stem) if socket.startswith(place) else ""
-        if name and name not in living:
+        if name and name not in living and is_daemon(pid):
             found.setdefault(name, []).append(pid)
     return found
 
@@ -141,3 +141,9 @@ def _unseen_ends(folder: Folder) -> set[str]:
 def is_stray(pid: int, notify: str) -> bool:
     """Return whether `pid` is what an agent left behind: its environment names the agent's notify socket."""
     return process.variables(pid).get("NOTIFY_SOCKET") == notify
+
+
+def is_daemon(pid: int) -> bool:
+    """Return whether it has no terminal: a person may have given a shell the variables of an agent."""
+    found = process.read_stat(pid)
+    return found is not None and not found.terminal

@@ -8,6 +8,7 @@ left to run, or on TERM; its agents live on unless they were stopped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import os
@@ -147,7 +148,8 @@ def main(words: Sequence[str]) -> int:
     with open(ready, "wb", buffering=0) as client:
 
         def tell(text: bytes) -> None:
-            client.write(text)
+            with contextlib.suppress(BrokenPipeError):  # the client has died over the start
+                client.write(text)
             client.close()
 
         try:

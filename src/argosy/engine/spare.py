@@ -7,11 +7,17 @@ ends it ends too.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 from typing import NamedTuple
 
-from argosy.engine.order import LARGEST_MESSAGE, Order, send_order, take_order
+from argosy.engine.order import LARGEST_MESSAGE, NOT_LET_GO, Order, send_order, take_order
+from argosy.engine.process import read_stat
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
 
 class Spare(NamedTuple):
@@ -19,6 +25,16 @@ class Spare(NamedTuple):
 
     pid: int
     channel: socket.socket
+
+    def is_stopped(self) -> bool:
+        """Return whether somebody has stopped it: it would not take an order."""
+        found = read_stat(self.pid)
+        return found is not None and found.state in "Tt"
+
+    def end(self) -> None:
+        """End it."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.channel.close()
 
     def hand(self, order: Order, output: int) -> None:
         """Let it go with this order; raises BrokenPipeError or ConnectionResetError: it has died."""
@@ -28,6 +44,7 @@ class Spare(NamedTuple):
 def fork_spare() -> Spare | socket.socket | None:
     """Return it, in the child its end of the channel; None when there can be no more processes."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    zygote = os.getpid()
     try:
         pid = os.fork()
     except OSError:
@@ -36,6 +53,10 @@ def fork_spare() -> Spare | socket.socket | None:
         return None
     if pid == 0:
         ours.close()
+        # Also where it is stopped and would not hear of its zygote's end.
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != zygote:
+            os._exit(NOT_LET_GO)
         return its
     its.close()
     return Spare(pid, ours)
@@ -49,5 +70,6 @@ def await_order(channel: socket.socket) -> tuple[Order, int] | None:
         return None
     if not data:
         return None
+    _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)  # from now on it is an agent, which outlives its zygote
     order, output, _ = take_order(data, descriptors)
     return order, output

@@ -136,6 +136,9 @@ class Zygote(Forker):
         if spare is None:
             return super().bear(order, output)
         self.descriptors.discard(spare.channel.fileno())
+        if spare.is_stopped():
+            spare.end()
+            return super().bear(order, output)
         try:
             return self.report_birth(order.incarnation, spare.pid, lambda: spare.hand(order, output))
         finally:
