@@ -107,9 +107,9 @@ def test_a_lease_of_version_1_is_adopted(pair: Rig) -> None:
     assert pids(pair) == before
 
 
-# Starts a daemon that leaves the session and closes all it has, then tells that it is ready.
-DAEMON_MAKER = """
-import os, signal, socket, sys
+# Starts a daemon that leaves the session and closes all it has.
+DAEMON = """
+import os, signal, socket
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
@@ -120,6 +120,8 @@ if os.fork() == 0:
 os.wait()
 while not os.path.exists("daemon.pid"):
     pass
+"""
+DAEMON_MAKER = f"""{DAEMON}
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
     out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 signal.pause()
@@ -193,19 +195,6 @@ from argosy.agent import Agent
 class Maker(Agent):
     async def start(self) -> None:
         subprocess.run([sys.executable, "daemon.py"], check=True)
-"""
-DAEMON = """
-import os, signal
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        os.closerange(0, 256)
-        open("daemon.pid", "w").write(str(os.getpid()))
-        signal.pause()
-    os._exit(0)
-os.wait()
-while not os.path.exists("daemon.pid"):
-    pass
 """
 
 

@@ -245,7 +245,7 @@ class Crew:
         self.diary.note("adopted", agent=unit.name, pid=record.identity.pid)
         unit.adopt(record.identity, pidfd, record.incarnation)
         with contextlib.suppress(OSError):  # somebody deletes the folder
-            begun_s = os.stat(self.folder.lease(unit.name)).st_mtime
+            begun_s = lease.written_at(self.folder.lease(unit.name))
             seam = Mark(begun_s, unit.log_start, record.identity.pid)
             self._logs.begin_again(self.folder.log(unit.name), seam)
         return True

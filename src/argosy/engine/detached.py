@@ -15,6 +15,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from argosy.engine.process import close_all_but
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -98,8 +100,7 @@ def _leave(told: int, log: int) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, source in enumerate((nothing, log, log)):
         os.dup2(source, number)
-    os.closerange(3, told)
-    os.closerange(told + 1, 1 << 20)
+    close_all_but(told)
     here = os.getcwd()
     if sys.path and sys.path[0] in ("", here) and here != _SOURCE:  # of `python -m argosy`
         del sys.path[0]

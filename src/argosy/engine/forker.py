@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.bootstrap import exec_program, settle
 from argosy.engine.order import (
-    LARGEST_MESSAGE,
     NOT_EXECUTABLE,
     NOT_LET_GO,
     Birth,
@@ -28,7 +27,7 @@ from argosy.engine.order import (
     ForkerEvent,
     NoBirth,
     pack_event,
-    take_order,
+    receive_order,
 )
 from argosy.engine.process import boot_id, handled_signals, kill_group_of_zombie, next_zombie
 
@@ -75,15 +74,10 @@ class Forker:
 
     def _take(self) -> bool:
         """Carry out one order; return False when the supervisor is gone."""
-        try:
-            data, descriptors, _, _ = socket.recv_fds(
-                self._channel, LARGEST_MESSAGE, 2, socket.MSG_CMSG_CLOEXEC
-            )
-        except ConnectionResetError:
+        received = receive_order(self._channel)
+        if received is None:
             return False
-        if not data:
-            return False
-        order, output, sent_ns = take_order(data, descriptors)
+        order, output, sent_ns = received
         try:
             obstacle = self.obstacle(order, output, sent_ns)
             return self._tell(obstacle) if obstacle else self.bear(order, output)
@@ -119,34 +113,31 @@ class Forker:
             return self._tell(NoBirth(order.incarnation, error.strerror or str(error)))
         if pid == 0:
             os.close(gate_in)
-            self.become(order, self._wait_and_settle(order, output, gate))
+            self.live(lambda: (order, output) if os.read(gate, 1) else None)
         try:
             return self.report_birth(order.incarnation, pid, lambda: os.write(gate_in, b"g"))
         finally:
             os.close(gate)
             os.close(gate_in)
 
-    def _wait_and_settle(self, order: Order, output: int, gate: int) -> int | None:
-        """In the child: go on once the supervisor has been told of it; return the lease's descriptor."""
+    def live(self, wait: Callable[[], tuple[Order, int] | None]) -> NoReturn:
+        """In a child: become what it is ordered once it is let go.
+
+        wait(): returns the order and its output then; None when the forker has died over it.
+        """
         is_settled = False
         try:
-            self.leave()
-            if os.read(gate, 1):
-                lease = self.settle(order, output)
+            signal.set_wakeup_fd(-1)
+            self._channel.close()
+            ordered = wait()
+            if ordered is not None:
+                order, output = ordered
+                lease = settle(order, output, self._boot, self._handled)
                 is_settled = True
         finally:
             if not is_settled:
-                os._exit(NOT_LET_GO)  # the forker died over it; nothing may unwind into its loop
-        return lease
-
-    def leave(self) -> None:
-        """In a child: leave the loop's signals and channel."""
-        signal.set_wakeup_fd(-1)
-        self._channel.close()
-
-    def settle(self, order: Order, output: int) -> int | None:
-        """In a child that was let go: be what was ordered, short of its program; see `bootstrap`."""
-        return settle(order, output, self._boot, self._handled)
+                os._exit(NOT_LET_GO)  # nothing may unwind into the forker's loop
+        self.become(order, lease)
 
     def report_birth(self, incarnation: int, pid: int, let_go: Callable[[], object]) -> bool:
         """Tell of a child, then let it go; return False when the supervisor is gone."""

@@ -110,10 +110,18 @@ def read_record(path: str | os.PathLike[str]) -> Record | None:
         os.close(descriptor)
 
 
+def written_at(path: str | os.PathLike[str]) -> float:
+    """Return when a lease was written, which is when its process became the agent, in epoch seconds.
+
+    Raises OSError: it is gone, or cannot be seen.
+    """
+    return os.stat(path).st_mtime
+
+
 def age_s(path: str | os.PathLike[str]) -> float:
     """Return how many seconds ago a lease was written, 0 where it is gone."""
     try:
-        return time.time() - os.stat(path).st_mtime
+        return time.time() - written_at(path)
     except FileNotFoundError:
         return 0.0
 

@@ -74,9 +74,8 @@ class MemorySampler:
         self._units = units
         self._on_sample = on_sample
         self._turn = 0
-        self._resident: dict[
-            str, tuple[int, int]
-        ] = {}  # pid and bytes of each, when its memory was read last
+        # Pid and resident bytes of each, when its memory was read last.
+        self._resident: dict[str, tuple[int, int]] = {}
         self._timer = loop.call_later(_EVERY_S, self._sample)
 
     def _sample(self) -> None:

@@ -131,6 +131,15 @@ def send_order(channel: socket.socket, order: Order, output: int) -> None:
         os.close(memory)
 
 
+def receive_order(channel: socket.socket) -> tuple[Order, int, int] | None:
+    """Wait for an order and return it as `take_order` does; None: the other end is gone."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(channel, LARGEST_MESSAGE, 2, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return None
+    return take_order(data, descriptors) if data else None
+
+
 def take_order(message: bytes, descriptors: list[int]) -> tuple[Order, int, int]:
     """Return the order in a message, the output descriptor beside it, and when it was sent.
 

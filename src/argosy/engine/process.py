@@ -80,6 +80,12 @@ def read_stat(pid: int) -> Stat | None:
     return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[4]), int(fields[19]))
 
 
+def close_all_but(kept: int) -> None:
+    """Close every descriptor of this process but the standard streams and one."""
+    os.closerange(3, kept)
+    os.closerange(kept + 1, 1 << 20)
+
+
 def open_process(identity: Identity) -> int | None:
     """Return a pidfd of exactly this process, or None when it is dead.
 

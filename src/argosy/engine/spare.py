@@ -13,7 +13,7 @@ import signal
 import socket
 from typing import NamedTuple
 
-from argosy.engine.order import LARGEST_MESSAGE, NOT_LET_GO, Order, send_order, take_order
+from argosy.engine.order import NOT_LET_GO, Order, receive_order, send_order
 from argosy.engine.process import read_stat
 
 _PR_SET_PDEATHSIG = 1
@@ -25,6 +25,11 @@ class Spare(NamedTuple):
 
     pid: int
     channel: socket.socket
+
+    @property
+    def number(self) -> int:
+        """The descriptor by which the zygote holds it."""
+        return self.channel.fileno()
 
     def is_stopped(self) -> bool:
         """Return whether somebody has stopped it: it would not take an order."""
@@ -64,12 +69,9 @@ def fork_spare() -> Spare | socket.socket | None:
 
 def await_order(channel: socket.socket) -> tuple[Order, int] | None:
     """In the child: return the order that it is handed and its output, None when there will be none."""
-    try:
-        data, descriptors, _, _ = socket.recv_fds(channel, LARGEST_MESSAGE, 2, socket.MSG_CMSG_CLOEXEC)
-    except ConnectionResetError:
-        return None
-    if not data:
+    received = receive_order(channel)
+    if received is None:
         return None
     _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)  # from now on it is an agent, which outlives its zygote
-    order, output, _ = take_order(data, descriptors)
+    order, output, _ = received
     return order, output

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from argosy.engine.imprint import Imprint, Print, take_print
-from argosy.engine.lease import read_record
+from argosy.engine.lease import read_record, written_at
 from argosy.engine.process import Identity, read_stat
 from argosy.engine.sources import Shelf
 from argosy.fleet.spec import AgentSpec, Fleet
@@ -28,7 +28,7 @@ def began_at(pid: int, lease: Path) -> float | None:
     with contextlib.suppress(OSError):
         record = read_record(lease)
         if record is not None and record.identity == Identity(pid, found.started):
-            return lease.stat().st_mtime
+            return written_at(lease)
     age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.started / os.sysconf("SC_CLK_TCK")
     return time.time() - age_s
 

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from argosy.engine import program as programs
 from argosy.engine.bootstrap import refuse
 from argosy.engine.forker import Forker
-from argosy.engine.order import NOT_EXECUTABLE, NOT_LET_GO, Declined, Order, Warm
+from argosy.engine.order import NOT_EXECUTABLE, Declined, Order, Warm
+from argosy.engine.process import close_all_but
 from argosy.engine.program import Program
 from argosy.engine.shadow import Shadows
 from argosy.engine.signature import Signature
@@ -109,33 +110,21 @@ class Zygote(Forker):
         spare = fork_spare()
         if isinstance(spare, Spare):
             self._spare = spare
-            self.descriptors.add(spare.channel.fileno())
+            self.descriptors.add(spare.number)
         elif spare is not None:
-            self._live_as_spare(spare)
+            self.live(lambda: self._await_order(spare))
 
-    def _live_as_spare(self, channel: socket.socket) -> NoReturn:
-        """In the spare child: wait for an order, and become it."""
-        is_settled = False
-        try:
-            self.leave()
-            show_as(["argosy: spare"], {})
-            self._warmth.practise()
-            handed = await_order(channel)
-            if handed is not None:
-                order, output = handed
-                lease = self.settle(order, output)
-                is_settled = True
-        finally:
-            if not is_settled:
-                os._exit(NOT_LET_GO)  # nothing may unwind into the zygote's loop
-        self.become(order, lease)
+    def _await_order(self, channel: socket.socket) -> tuple[Order, int] | None:
+        """In the spare child: copy the pages that an agent writes to, then wait."""
+        show_as(["argosy: spare"], {})
+        self._warmth.practise()
+        return await_order(channel)
 
     def bear(self, order: Order, output: int) -> bool:
         """Hand the order to the spare child, or fork one for it."""
-        spare, self._spare, self._wants_spare = self._spare, None, True
+        spare, self._wants_spare = self._give_up_spare(), True
         if spare is None:
             return super().bear(order, output)
-        self.descriptors.discard(spare.channel.fileno())
         if spare.is_stopped():
             spare.end()
             return super().bear(order, output)
@@ -146,12 +135,19 @@ class Zygote(Forker):
 
     def forget(self, pid: int) -> bool:
         """The spare child has ended before it was anything; the next is forked after the next order."""
-        if self._spare is None or self._spare.pid != pid:
+        spare = self._spare
+        if spare is None or spare.pid != pid:
             return False
-        self.descriptors.discard(self._spare.channel.fileno())
-        self._spare.channel.close()
-        self._spare = None
+        self._give_up_spare()
+        spare.channel.close()
         return True
+
+    def _give_up_spare(self) -> Spare | None:
+        """Return the spare child, which is none from now on."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            self.descriptors.discard(spare.number)
+        return spare
 
     def become(self, order: Order, lease: int | None) -> NoReturn:
         """In the settled child: leave the loop."""
@@ -256,8 +252,7 @@ def _scouted(recipe: Recipe, meanwhile: Callable[[], None]) -> tuple[list[str], 
 
 def _enter(order: Order, lease: int) -> Callable[[], None]:
     """Close what is the zygote's, and return the program, ready to run."""
-    os.closerange(3, lease)
-    os.closerange(lease + 1, 1 << 20)
+    close_all_but(lease)
     program = programs.parse_command(order.argv)
     assert program is not None, "the supervisor orders nothing else from a zygote"
     try:

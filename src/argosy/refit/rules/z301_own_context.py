@@ -36,24 +36,26 @@ def check(file: PythonFile) -> Iterator[Finding]:
     is_plain = not any(word in file.source.data for word in _MORE)
     for site in find_sockets(file).own:
         action: Action = "auto" if is_plain and _is_plain(site) else "review"
-        written = ast.unparse(site.call.func)
-        means = "" if written == site.name else f" ({site.name})"
         yield file.finding(
             site.call,
-            f"`{written}()`{means} is a context of its own",
+            f"{_meant(site.call.func, '()', site.name)} is a context of its own",
             site.scope,
             hint="argosy.wire.context() leases the one of the process",
             action=action,
         )
     for out in find_context_class(file).handouts:
-        written = ast.unparse(out.source)
-        means = "" if written == out.name else f" ({out.name})"
         yield file.finding(
             out.node,
-            f"`{written}`{means} {out.told}: who calls it there makes contexts of its own",
+            f"{_meant(out.source, '', out.name)} {out.told}: who calls it there makes contexts of its own",
             out.scope,
             hint="argosy.wire.context leases the one of the process",
         )
+
+
+def _meant(written: ast.expr, called: str, name: str) -> str:
+    """Return what is written, and behind it what it means where that is not the same."""
+    text = ast.unparse(written)
+    return f"`{text}{called}`" + ("" if text == name else f" ({name})")
 
 
 def _is_plain(site: ContextSite) -> bool:
