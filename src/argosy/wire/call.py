@@ -64,9 +64,9 @@ class Call(msgspec.Struct, eq=False, weakref=False):
     tries: int = 0
 
     @property
-    def largest_bytes(self) -> int:
-        """The size of the largest frame that the call needs."""
-        return max(len(self.record), *(memoryview(b).nbytes for b in self.buffers), 0)
+    def total_bytes(self) -> int:
+        """The size of the call with its buffers."""
+        return len(self.record) + sum(memoryview(b).nbytes for b in self.buffers)
 
     def fail(self, error: errors.WireError) -> None:
         """End with an error."""
@@ -120,8 +120,8 @@ class Maker:
             call.buffers = packer.take_frames()
         elif len(record) <= codec.LARGEST_BYTES:
             return call
-        if call.largest_bytes > codec.LARGEST_BYTES:
-            reason = f"{call.largest_bytes} bytes, at most {codec.LARGEST_BYTES} are carried"
+        if call.total_bytes > codec.LARGEST_BYTES:
+            reason = f"{call.total_bytes} bytes, at most {codec.LARGEST_BYTES} are carried"
             raise errors.TooLarge(self._peer, method, reason)
         return call
 

@@ -170,7 +170,13 @@ class Callee:
         return True
 
     def _take(self, message: list[memoryview]) -> None:
-        """Tell new speakers, old speakers and noise apart."""
+        """Tell new speakers, old speakers and noise apart.
+
+        ZeroMQ bounds each part; the sum of them is bounded here.
+        """
+        if len(message) > 2 and sum(part.nbytes for part in message) > codec.MESSAGE_BYTES:
+            self._counts["dropped"] += 1
+            return
         identity = message[0].tobytes()
         if len(message) > 1 and (head := frame.read_head(message[1])):
             self._take_argosy(identity, head, message[1:])
@@ -222,6 +228,8 @@ class Callee:
         self._callers.probe_idle()
 
     def _welcome(self, key: Key, name: str, least_us: int) -> None:
+        if isinstance(key, Link):
+            key.largest_bytes = codec.MESSAGE_BYTES
         welcome = codec.Welcome(frame.VERSION, self.name, CREDIT, codec.LARGEST_BYTES, self.schema())
         if self._send(key, frame.WELCOME, welcome):
             self._callers.add(Caller(key, self._way(key), name, least_us))
@@ -358,5 +366,5 @@ def _router() -> zmq.Socket[bytes]:
     socket: zmq.Socket[bytes] = shared_context().socket(zmq.ROUTER)
     socket.linger = LINGER_MS
     socket.router_mandatory = 1
-    socket.maxmsgsize = codec.LARGEST_BYTES
+    socket.maxmsgsize = codec.MESSAGE_BYTES
     return socket

@@ -26,7 +26,8 @@ BUFFER_BYTES: Final = 64 * 1024  # below that pyzmq copies anyway
 BATCH_BYTES: Final = 64 * 1024
 LEAST_BATCH: Final = 16  # records in one message, of those that are there to be sent
 MOST_BATCH: Final = 64
-LARGEST_BYTES: Final = 256 * 1024 * 1024  # of one frame
+LARGEST_BYTES: Final = 256 * 1024 * 1024  # of one call or reply, its buffers included
+MESSAGE_BYTES: Final = LARGEST_BYTES + 1024 * 1024  # with what leaves together with it
 
 EXTENSION: Final = 1
 INLINE: Final = -1

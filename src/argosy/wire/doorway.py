@@ -10,15 +10,17 @@ from functools import partial
 from typing import Final
 
 from argosy.fault import RefusedError
+from argosy.wire.arrival import BUDGET
 from argosy.wire.binding import cannot_bind
 from argosy.wire.book import SOCKET_PATH_BYTES
-from argosy.wire.link import Link
+from argosy.wire.link import READ_BYTES, Link
 from argosy.wire.outbox import Outbox
-from argosy.wire.reactor import Reactor
+from argosy.wire.reactor import Reactor, Timer
 
 MOST_UNSENT_BYTES: Final = 16 * 1024 * 1024
 BACKLOG: Final = 1024
 RETRY_ACCEPT_S: Final = 0.1
+RETRY_ROOM_S: Final = 0.1
 DRAIN_MESSAGES: Final = 128  # in one go, so that a flood does not starve handlers and timers
 
 
@@ -45,6 +47,8 @@ class Doorway:
         self._take = take
         self._gone = gone
         self._links: set[Link] = set()
+        self._unfinished: set[Link] = set()
+        self._unfinished_timer: Timer | None = None
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
@@ -63,6 +67,7 @@ class Doorway:
         """Close a link that has ended, or is of no more use."""
         if link in self._links:
             self._links.discard(link)
+            self._unfinished.discard(link)
             link.close()
             self._gone(link)
 
@@ -70,6 +75,8 @@ class Doorway:
         """Listen no more, close the links; the path goes, unless another process has taken it over."""
         self._reactor.unwatch(self._listener.fileno())
         self._listener.close()
+        if self._unfinished_timer:
+            self._unfinished_timer.cancel()
         for link in self._links:
             link.close(linger=True)
         self._links.clear()
@@ -94,9 +101,19 @@ class Doorway:
                 self._reactor.unwatch(self._listener.fileno())
                 self._reactor.later(RETRY_ACCEPT_S, self._again)
                 return
-            link = Link(stream, self._reactor, most_unsent_bytes=MOST_UNSENT_BYTES)
+            # A stranger: until it has been welcomed, a HELLO is all that it may send.
+            link = Link(
+                stream,
+                self._reactor,
+                most_unsent_bytes=MOST_UNSENT_BYTES,
+                largest_bytes=READ_BYTES,
+                budget=BUDGET,
+            )
             self._links.add(link)
-            self._reactor.watch(link.fd, partial(self._on_readable, link, is_told=True))
+            self._watch_link(link)
+
+    def _watch_link(self, link: Link) -> None:
+        self._reactor.watch(link.fd, partial(self._on_readable, link, is_told=True))
 
     def _again(self) -> None:
         if self._listener.fileno() >= 0:
@@ -116,6 +133,30 @@ class Doorway:
             self._reactor.soon(partial(self._on_readable, link))
         elif link.ending():
             self.drop(link)
+        elif link.is_unfinished:
+            self._keep_unfinished(link)
+        else:
+            self._unfinished.discard(link)
+
+    def _keep_unfinished(self, link: Link) -> None:
+        """Look at the link again soon, also when nothing comes; not read while it waits for room."""
+        if link.awaits_room:
+            self._reactor.unwatch(link.fd)
+        self._unfinished.add(link)
+        if not self._unfinished_timer:
+            self._unfinished_timer = self._reactor.later(RETRY_ROOM_S, self._on_unfinished)
+
+    def _on_unfinished(self) -> None:
+        """Try those again that wait for room, and end those that hold room and send nothing."""
+        self._unfinished_timer = None
+        for link in tuple(self._unfinished):
+            if link.awaits_room:
+                self._watch_link(link)
+                self._on_readable(link, is_told=True)
+            elif link.is_stalled and BUDGET.is_short:
+                self.drop(link)
+        if self._unfinished and not self._unfinished_timer:
+            self._unfinished_timer = self._reactor.later(RETRY_ROOM_S, self._on_unfinished)
 
     def _take_some(self, link: Link, is_told: bool) -> bool:
         """Take messages; tell whether it stopped before the last."""

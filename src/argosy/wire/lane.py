@@ -13,7 +13,7 @@ from typing import Final
 import zmq
 from zmq.backend import Socket as Plain
 
-from argosy.wire.codec import LARGEST_BYTES
+from argosy.wire.codec import MESSAGE_BYTES
 from argosy.wire.frame import Bytes
 from argosy.wire.lease import shared_context
 from argosy.wire.monitor import Monitor, has_input
@@ -126,5 +126,5 @@ def _dealer() -> zmq.Socket[bytes]:
     socket.rcvhwm = 0
     socket.reconnect_ivl = DAY_MS
     socket.immediate = 0
-    socket.maxmsgsize = LARGEST_BYTES
+    socket.maxmsgsize = MESSAGE_BYTES
     return socket

@@ -19,7 +19,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from argosy.wire.codec import LARGEST_BYTES
+from argosy.wire.arrival import ArrivalBudget, ArrivingMessage
+from argosy.wire.codec import MESSAGE_BYTES
 from argosy.wire.frame import Bytes
 from argosy.wire.reactor import Reactor
 
@@ -46,12 +47,20 @@ class Link:
     """One connection; `send` and `receive` never block.
 
     most_unsent_bytes: with so much waiting for the other end, `send` takes no more; 0: no bound.
+    largest_bytes: a message that claims more ends the link. May be changed at any time.
+    budget: what must have room for a large message before its first byte is taken, if anything.
     """
 
     is_edge_triggered = False
 
     def __init__(
-        self, stream: socket.socket, reactor: Reactor, endpoint: str = "", most_unsent_bytes: int = 0
+        self,
+        stream: socket.socket,
+        reactor: Reactor,
+        endpoint: str = "",
+        most_unsent_bytes: int = 0,
+        largest_bytes: int = MESSAGE_BYTES,
+        budget: ArrivalBudget | None = None,
     ) -> None:
         # Blocking, for `wait`; each other call says that it does not.
         stream.settimeout(None)
@@ -61,10 +70,13 @@ class Link:
         self.fd = stream.fileno()
         self._stream = stream
         self._reactor = reactor
+        self.largest_bytes = largest_bytes
+        self._budget = budget
         self._most_unsent_bytes = most_unsent_bytes
         self._arrived = b""
         self._at = 0
-        self._filling: _Filling | None = None
+        self._arriving: ArrivingMessage | None = None
+        self._awaits_room = False
         self._unsent: deque[memoryview] = deque()
         self._unsent_bytes = 0
         self._reason = ""
@@ -133,7 +145,7 @@ class Link:
         is_told: look into the socket too, not only at what was taken from it before.
         """
         message = self._next()
-        if message is None and is_told and self._fill():
+        if message is None and is_told and not self._awaits_room and self._fill():
             message = self._next()
         return message
 
@@ -145,6 +157,21 @@ class Link:
         """
         return not self._unsent and self._fill(0)
 
+    @property
+    def awaits_room(self) -> bool:
+        """Whether its next message waits until there is room for it; `receive` tries again."""
+        return self._awaits_room
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether a message has begun to arrive and nothing of it has come for a while."""
+        return bool(self._arriving and self._arriving.is_stalled)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a large message has begun to arrive, or waits for room."""
+        return self._awaits_room or self._arriving is not None
+
     def ending(self) -> str:
         """Return why the connection has ended, empty while it has not; what had arrived is kept."""
         return self._reason
@@ -153,6 +180,7 @@ class Link:
         """Close at once; what is unsent is dropped, or has half a second to leave."""
         if self.fd < 0:
             return
+        self._forget_arriving()
         self._reactor.unwatch(self.fd)
         if self._unsent:
             self._reactor.unwatch_writable(self.fd)
@@ -170,8 +198,8 @@ class Link:
             return
 
     def _next(self) -> list[memoryview] | None:
-        if self._filling:
-            return self._filled()
+        if self._arriving:
+            return self._completed(self._arriving)
         data, at = self._arrived, self._at
         left = len(data) - at
         if left < _PRELUDE_BYTES:
@@ -189,34 +217,41 @@ class Link:
         return [memoryview(data)[at + _PRELUDE_BYTES : end]]
 
     def _next_large(self, size: int, count: int) -> list[memoryview] | None:
-        """Begin a message with memory of its own for each frame, so that arrays are aligned."""
+        """Begin a message that has buffers, or is larger than one read."""
         begin = self._at + _PRELUDE_BYTES
-        if size > LARGEST_BYTES or count > MOST_BUFFERS:
+        if size + 4 * count > self.largest_bytes or count > MOST_BUFFERS:
             self._end(_UNREADABLE)
             return None
         if len(self._arrived) < begin + 4 * count:
             return None
-        sizes = struct.unpack_from(f"<{count}I", self._arrived, begin)
-        if max(sizes, default=0) > LARGEST_BYTES:
+        message = ArrivingMessage((size, *struct.unpack_from(f"<{count}I", self._arrived, begin)))
+        if message.claimed_bytes > self.largest_bytes:
             self._end(_UNREADABLE)
             return None
-        self._filling = _Filling((size, *sizes))
-        self._at = begin + 4 * count
-        self._at += self._filling.take(memoryview(self._arrived)[self._at :])
-        return self._filled()
-
-    def _filled(self) -> list[memoryview] | None:
-        filling = self._filling
-        if not filling or filling.missing:
+        self._awaits_room = bool(self._budget and not self._budget.admit(message))
+        if self._awaits_room:
             return None
-        self._filling = None
-        return filling.frames
+        self._arriving = message
+        self._at = begin + 4 * count
+        self._at += message.take(memoryview(self._arrived)[self._at :])
+        return self._completed(message)
+
+    def _completed(self, message: ArrivingMessage) -> list[memoryview] | None:
+        if not message.is_complete:
+            return None
+        self._forget_arriving()
+        return message.frames
+
+    def _forget_arriving(self) -> None:
+        if self._arriving and self._budget:
+            self._budget.release(self._arriving)
+        self._arriving = None
 
     def _fill(self, flags: int = _NOWAIT) -> bool:
         """Take what the socket has; False when that is nothing."""
         try:
-            if self._filling:
-                return self._fill_large(self._filling)
+            if self._arriving:
+                return self._fill_large(self._arriving)
             data = self._stream.recv(READ_BYTES, flags)
         except BlockingIOError:
             return False
@@ -229,44 +264,21 @@ class Link:
         self._arrived, self._at = rest + data if rest else data, 0
         return True
 
-    def _fill_large(self, filling: _Filling) -> bool:
-        while filling.missing:
-            wanted = filling.missing[0]
-            count = self._stream.recv_into(wanted, 0, _NOWAIT)
+    def _fill_large(self, message: ArrivingMessage) -> bool:
+        while not message.is_complete:
+            with message.room() as room:
+                wanted = len(room)
+                count = self._stream.recv_into(room, 0, _NOWAIT)
             if not count:
                 self._end(_GONE)
                 return False
-            filling.advance(count)
-            if count < wanted.nbytes:  # the rest has not arrived
+            message.advance(count)
+            if count < wanted:  # the rest has not arrived
                 break
         return True
 
     def _end(self, reason: str) -> None:
         self._reason = self._reason or reason
-
-
-class _Filling:
-    """A large message that is arriving: its frames, and the parts of them that are missing."""
-
-    def __init__(self, sizes: Sequence[int]) -> None:
-        self.frames = [memoryview(bytearray(size)) for size in sizes]
-        self.missing = deque(frame for frame in self.frames if frame.nbytes)
-
-    def take(self, data: memoryview) -> int:
-        """Copy what has arrived, and return how much of it belonged here."""
-        taken = 0
-        while self.missing and taken < len(data):
-            part = data[taken : taken + self.missing[0].nbytes]
-            self.missing[0][: len(part)] = part
-            taken += len(part)
-            self.advance(len(part))
-        return taken
-
-    def advance(self, count: int) -> None:
-        """So many bytes of the first missing part are there now."""
-        first = self.missing.popleft()
-        if count < first.nbytes:
-            self.missing.appendleft(first[count:])
 
 
 def _parts(body: Bytes, buffers: Sequence[Bytes]) -> list[memoryview]:

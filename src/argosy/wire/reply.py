@@ -32,12 +32,12 @@ class ReplyEncoder:
             packer.take_frames()
             return pack((number, codec.ERROR, ("unencodable-result", str(error)))), ()
         buffers: Sequence[Bytes] = ()
-        largest = len(record)
+        total = len(record)
         if packer.frames:
             buffers = packer.take_frames()
-            largest = max(largest, *(memoryview(b).nbytes for b in buffers))
-        if largest > codec.LARGEST_BYTES:
-            reason = f"its reply has {largest} bytes, at most {codec.LARGEST_BYTES} are carried"
+            total += sum(memoryview(b).nbytes for b in buffers)
+        if total > codec.LARGEST_BYTES:
+            reason = f"its reply has {total} bytes, at most {codec.LARGEST_BYTES} are carried"
             return pack((number, codec.REFUSED, (codec.TOO_LARGE, reason))), ()
         return record, buffers
 
