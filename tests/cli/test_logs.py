@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
+from rig.fleet import ARGOSY
+
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
     from .conftest import Rig
@@ -140,3 +143,29 @@ def test_an_agent_that_has_not_run_yet_has_no_lines_and_a_follower_waits_for_it(
     assert "B has not run here yet" in rig.argosy("logs", "B").stderr  # others have
     rig.json("up", "-d", "--only", "B")
     assert [json.loads(follow.stdout.readline())["line"] for _ in range(2)] == ["", "up B"]
+
+
+def test_logs_show_control_characters_on_a_terminal_and_keep_them_in_a_pipe(rig: Rig) -> None:
+    """A title, a cleared screen or a moved cursor falsifies what a person reads."""
+    rig.write(
+        r"""
+        fleet: rude
+        agents:
+          Rude:
+            run: [sh, -c, 'printf "\033]0;owned\007\033[2Jhello\n"; sleep 1000']
+            ready: {probe: log, pattern: hello}
+        """
+    )
+    rig.json("up", "-d")
+    raw = "\033]0;owned\007\033[2Jhello"
+    assert raw in rig.argosy("logs").stdout
+    leader, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [ARGOSY, "logs"], cwd=rig.folder, env={**rig.env, "NO_COLOR": "1"}, stdout=terminal
+    )
+    os.close(terminal)
+    assert process.wait(30) == 0
+    shown = os.read(leader, 65536).decode()
+    os.close(leader)
+    assert "\033" not in shown
+    assert "^[]0;owned^G^[[2Jhello" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise, permutations
 
 import pytest
@@ -187,3 +188,26 @@ def test_a_fleet_becomes_a_graph() -> None:
     graph = build_graph(load_fleet("/f.yaml", text))
     assert graph.agents == ("A", "B", "C")
     assert (graph.needs["A"], graph.wants["A"]) == (("B",), ("C",))
+
+
+def tangle(size: int, chords: int) -> Graph:
+    """A ring of so many agents, with so many needs across it."""
+    chosen = random.Random(7)
+    needs = {f"A{i}": [f"A{(i + 1) % size}"] for i in range(size)}
+    for _ in range(chords):
+        needs[f"A{chosen.randrange(size)}"].append(f"A{chosen.randrange(size)}")
+    return graph_of(needs)
+
+
+@pytest.mark.parametrize(("size", "chords"), [(3000, 0), (600, 300), (3000, 3000)])
+def test_large_tangles_are_answered_in_part_and_not_never(size: int, chords: int) -> None:
+    """The full answer grows with the third power of the size: it took minutes."""
+    graph = tangle(size, chords)
+    cycles = graph.cycles()
+    assert cycles
+    for way in cycles:
+        assert all(b in graph.needs[a] for a, b in zip(way, (*way[1:], way[0]), strict=True))
+    assert graph.cut(cycles[0])[1] in graph.needs[graph.cut(cycles[0])[0]]
+    cuts = graph.cuts()
+    assert graph.without(cuts).cycles() == ()
+    assert set(cuts) <= set(graph.edges())

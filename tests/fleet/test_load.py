@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -310,3 +311,18 @@ KEYS = (
 def test_any_value_anywhere_loads_or_is_a_fault(value: object) -> None:
     fleet, faults = read_fleet("/f.yaml", json.dumps(value))
     assert (fleet is not None) or faults
+
+
+def test_a_pipe_a_device_or_an_endless_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    pipe, zero, huge = tmp_path / "pipe.yaml", tmp_path / "zero.yaml", tmp_path / "huge.yaml"
+    os.mkfifo(pipe)
+    zero.symlink_to("/dev/zero")
+    with huge.open("wb") as file:
+        file.truncate(17 * 2**20)
+    told = [read_fleet(each)[1][0] for each in (pipe, zero, huge)]
+    assert [each.code for each in told] == ["unreadable"] * 3
+    assert [each.message.partition("read: ")[2] for each in told] == [
+        "it is a pipe, expected a regular file",
+        "it is a device, expected a regular file",
+        "it has more than 16 MiB",
+    ]

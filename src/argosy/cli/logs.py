@@ -24,12 +24,13 @@ import msgspec
 
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.logs_elsewhere import Elsewhere
-from argosy.cli.report import paint
+from argosy.cli.report import is_colourful, paint
 from argosy.cli.stdout import give_up_stdout
 from argosy.engine.celllog import find_sources
 from argosy.engine.folder import folder_of
 from argosy.engine.logreader import Reader, tail_offset
 from argosy.engine.logwatch import LogWatch, appearance
+from argosy.engine.printable import show_control
 from argosy.engine.roster import read_roster
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet.units import shown_size
@@ -215,6 +216,7 @@ def _go_on(feed: Feed, show: Callable[[Iterable[Line]], None], loop: asyncio.Abs
 
 
 def _print(lines: Iterable[Line], width: int, *, as_json: bool) -> None:
+    is_terminal, is_colour = sys.stdout.isatty(), is_colourful(sys.stdout)
     for line in lines:
         if as_json:
             entry = {
@@ -233,7 +235,10 @@ def _print(lines: Iterable[Line], width: int, *, as_json: bool) -> None:
         elif line.lost_bytes:
             sys.stdout.write(paint(f"{line.agent:<{width}} | --- {_told_lost(line)} ---", "yellow") + "\n")
         else:
-            sys.stdout.write(f"{line.agent:<{width}} | {line.text}\n")
+            text = (
+                show_control(line.text, keep_colours=is_colourful(sys.stdout)) if is_terminal else line.text
+            )
+            sys.stdout.write(f"{line.agent:<{width}} | {text}\n")
     sys.stdout.flush()
 
 

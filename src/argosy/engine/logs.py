@@ -15,6 +15,8 @@ import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.engine.printable import show_control
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -104,7 +106,10 @@ def last_line(log: Path) -> str:
 
 
 def last_lines(log: Path, start: int, most: int = 10) -> list[str]:
-    """Return the last lines after the byte `start` that have something in them, shortened, oldest first."""
+    """Return the last lines after the byte `start` that have something in them, oldest first.
+
+    Shortened, and without what a terminal would act on: they are shown beside what argosy says itself.
+    """
     try:
         with open(log, "rb") as file:
             file.seek(0, os.SEEK_END)
@@ -112,4 +117,4 @@ def last_lines(log: Path, start: int, most: int = 10) -> list[str]:
             lines = file.read().replace(b"\0", b"").decode(errors="replace").splitlines()
     except OSError:
         return []
-    return [line.rstrip()[:200] for line in lines if line.strip()][-most:]
+    return [show_control(line.rstrip()[:200]) for line in lines if line.strip()][-most:]

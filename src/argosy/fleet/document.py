@@ -12,6 +12,9 @@ weight of its written-out tree).
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,7 @@ from argosy.fleet.places import FaultList, Place
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+MOST_BYTES = 16 * 1024 * 1024
 MOST_NODES = 1_000_000
 MOST_DEPTH = 60
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -71,10 +75,10 @@ if TYPE_CHECKING:
 def read_text(file: Path, faults: FaultList) -> str | None:
     """Return the text of a YAML file, or None when it cannot be read or is not UTF-8; faults tell why."""
     try:
-        data = file.read_bytes()
+        data = _read_regular(file)
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        faults.add(Place(1, 1), "unreadable", f"the file cannot be read: {reason}")
+        reason = error.strerror or type(error).__name__
+        faults.add(Place(1, 1), "unreadable", f"the file cannot be read: {reason[0].lower()}{reason[1:]}")
         return None
     try:
         return data.decode("utf-8-sig")
@@ -89,6 +93,29 @@ def read_text(file: Path, faults: FaultList) -> str | None:
             f"`iconv -f latin1 -t utf-8 {faults.source}` converts a file of an older encoding",
         )
         return None
+
+
+def _read_regular(file: Path) -> bytes:
+    """Return what a file holds; a pipe may never end, a device may be endless, opening either may block.
+
+    Raises OSError: it is not a regular file, or too large.
+    """
+    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        mode = os.fstat(opened.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, f"it is {_kind(mode)}, expected a regular file")
+        data = opened.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES // 2**20} MiB")
+    return data
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "a special file"
 
 
 def read_document(file: Path, text: str | None, faults: FaultList) -> Node | None:

@@ -18,6 +18,10 @@ from argosy.fault import Fault, RefusedError
 if TYPE_CHECKING:
     from argosy.fleet.spec import Fleet
 
+# Visits of an edge that one question about cycles may take. What grows with the square of a component's
+# size, or worse, is worked out in full up to there and in part beyond: an error has to come in time.
+_MOST_VISITS = 200_000
+
 
 class UnknownAgentError(RefusedError, KeyError):
     """An agent was asked about that the graph, or what came with it, does not have."""
@@ -90,26 +94,26 @@ class Graph(msgspec.Struct, frozen=True):
 
         For each agent that is on a cycle there is a shortest way round through it; the set of
         these ways is returned, each once, begun at the agent that is first in the file. An agent
-        that needs itself is a cycle of one.
+        that needs itself is a cycle of one. Of agents that wait for each other in a large tangle only
+        some ways are returned, at least one.
         """
         place = {name: index for index, name in enumerate(self.agents)}
         found: set[tuple[str, ...]] = set()
         for members in components(self.needs):
-            inside = set(members)
-            for name in members:
-                way = _way_round(name, self.needs, inside)
-                if way is not None:
-                    first = way.index(min(way, key=place.__getitem__))
-                    found.add(way[first:] + way[:first])
+            for way in self._ways_round(members):
+                first = way.index(min(way, key=place.__getitem__))
+                found.add(way[first:] + way[:first])
         return tuple(sorted(found, key=lambda way: (len(way), [place[name] for name in way])))
 
     def cut(self, cycle: tuple[str, ...]) -> tuple[str, str]:
         """Return the edge of `cycle` that is best turned into a want.
 
         The one that leaves the fewest cycles; of these the one that leaves the fewest levels (the
-        quickest start); of these the last of the way round.
+        quickest start); of these the last of the way round, as in a graph that is too large for that.
         """
         edges = list(zip(cycle, (*cycle[1:], cycle[0]), strict=True))
+        if len(cycle) * self._visits() > 2 * _MOST_VISITS:
+            return edges[-1]
 
         def cost(edge: tuple[str, str]) -> tuple[int, int]:
             rest = self.without([edge])
@@ -119,7 +123,8 @@ class Graph(msgspec.Struct, frozen=True):
 
     def cuts(self) -> tuple[tuple[str, str], ...]:
         """Return edges that together, turned into wants, leave no cycle."""
-        rest, cuts = self, []
+        cuts = self._large_cuts()
+        rest = self.without(cuts)
         while cycles := rest.cycles():
             cuts.append(rest.cut(cycles[0]))
             rest = rest.without(cuts[-1:])
@@ -172,6 +177,37 @@ class Graph(msgspec.Struct, frozen=True):
         rest = self.without(self.cuts())
         depth = {name: float(index) for index, level in enumerate(rest.levels()) for name in level}
         return tuple(step.agent for step in critical_path(rest, depth))
+
+    def _ways_round(self, members: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """Yield the shortest way round through each member, or through some if that would take too long."""
+        inside = set(members)
+        edges = self._edges_of(members)
+        is_large = len(members) * edges > _MOST_VISITS
+        covered: set[str] = set()
+        visits = 0
+        for name in members:
+            if is_large and (name in covered or visits > _MOST_VISITS):
+                continue
+            visits += edges
+            if (way := _way_round(name, self.needs, inside)) is not None:
+                covered.update(way)
+                yield way
+
+    def _visits(self) -> int:
+        """Return about how many edges `cycles` visits."""
+        counts = ((len(members), self._edges_of(members)) for members in components(self.needs))
+        return sum(min(size * edges, _MOST_VISITS) if size > 1 else 1 + edges for size, edges in counts)
+
+    def _edges_of(self, members: Iterable[str]) -> int:
+        return sum(len(self.needs[name]) for name in members)
+
+    def _large_cuts(self) -> list[tuple[str, str]]:
+        """Return edges that leave no cycle in the large components: those back up a depth-first search."""
+        cuts = []
+        for members in components(self.needs):
+            if len(members) * self._edges_of(members) > _MOST_VISITS:
+                cuts += _back_edges(members, self.needs)
+        return cuts
 
     def _reached(self, names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         seen: set[str] = set()
@@ -270,10 +306,36 @@ def components(needs: Mapping[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
                 if walk:
                     low[walk[-1][0]] = min(low[walk[-1][0]], low[name])
                 if low[name] == number[name]:
-                    first = stack.index(name)
+                    first = len(stack) - 1
+                    while stack[first] != name:
+                        first -= 1
                     found.append(tuple(stack[first:]))
                     on_stack.difference_update(stack[first:])
                     del stack[first:]
+    return found
+
+
+def _back_edges(members: tuple[str, ...], needs: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    """Return the edges of a component that lead back to an agent which the depth-first search is below."""
+    inside, seen = set(members), set[str]()
+    found = []
+    for root in members:
+        walk = [(root, iter(needs[root]))] if root not in seen else []
+        above = {root}
+        seen.add(root)
+        while walk:
+            name, rest = walk[-1]
+            for need in rest:
+                if need in above:
+                    found.append((name, need))
+                elif need in inside and need not in seen:
+                    seen.add(need)
+                    above.add(need)
+                    walk.append((need, iter(needs[need])))
+                    break
+            else:
+                walk.pop()
+                above.discard(name)
     return found
 
 
