@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from argosy.fault import InputError
+from argosy.fault import InputError, RefusedError
 from argosy.image.debian import Package
 from argosy.image.elf import needed_libraries
 from argosy.image.lock import Lock, read_lock, write_lock
@@ -43,6 +43,34 @@ def wheel(tmp_path: Path) -> Path:
 def test_what_a_wheel_needs_on_the_python_of_an_image(wheel: Path) -> None:
     told = msgspec.structs.replace(read_wheel(wheel, "0"), unpacked_bytes=0)
     assert told == Wheel("odd-name", "1.2", wheel.name, "0", ("numpy", "zope-interface"))
+
+
+@pytest.mark.parametrize(
+    ("member", "text"),
+    [
+        ("../../out", ""),
+        ("/tmp/argosy-out", ""),
+        ("evil/../../../out", ""),
+        ("evil.data/scripts/../../../out", ""),
+        ("evil.data/data//out/../../../../out", ""),
+        ("..\\out", ""),
+        ("evil-1.dist-info/entry_points.txt", "[console_scripts]\n../../../../out = evil:main\n"),
+        ("evil-1.dist-info/entry_points.txt", "[console_scripts]\n/out = evil:main\n"),
+        ("evil-1.dist-info/entry_points.txt", "[console_scripts]\n.. = evil:main\n"),
+        ("evil-1.dist-info/entry_points.txt", "[console_scripts]\nout = evil:main();import os\n"),
+    ],
+)
+def test_a_name_that_leads_out_is_refused_before_a_byte_is_written(
+    member: str, text: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "evil-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("evil/__init__.py", "")
+        archive.writestr(member, text)
+    root = tmp_path / "one" / "two" / "three" / "root"
+    with pytest.raises(RefusedError, match=r"`evil-1-py3-none-any.whl` is refused"):
+        unpack(path, root, "lib/site")
+    assert sorted(tmp_path.rglob("*")) == [path]
 
 
 def test_where_its_members_go(wheel: Path, tmp_path: Path) -> None:

@@ -235,10 +235,8 @@ def _print(lines: Iterable[Line], width: int, *, as_json: bool) -> None:
         elif line.lost_bytes:
             sys.stdout.write(paint(f"{line.agent:<{width}} | --- {_told_lost(line)} ---", "yellow") + "\n")
         else:
-            text = (
-                show_control(line.text, keep_colours=is_colourful(sys.stdout)) if is_terminal else line.text
-            )
-            sys.stdout.write(f"{line.agent:<{width}} | {text}\n")
+            shown = show_control(line.text, keep_colours=is_colour) if is_terminal else line.text
+            sys.stdout.write(f"{line.agent:<{width}} | {shown}\n")
     sys.stdout.flush()
 
 

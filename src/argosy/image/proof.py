@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from argosy.fault import Fault, MissingError
+from argosy.fault import Fault, MissingError, RefusedError
 from argosy.fleet.graph import build_graph
 from argosy.image.blobs import Blob, Store, decompress
 from argosy.image.build import Built
@@ -208,9 +208,24 @@ class Prover:
         if not target.exists():
             plain = io.BytesIO(decompress(self.store.path_of(layer.digest).read_bytes()))
             with growing_folder(target) as partial, tarfile.open(fileobj=plain) as archive:
-                archive.extractall(partial, filter="fully_trusted")
+                archive.extractall(partial, filter=stay_inside)
                 _white_out(partial)
         return target
+
+
+def stay_inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """Return a member of a layer as it is; its links may point anywhere, but it is not written through one.
+
+    Raises RefusedError: it would be written, or linked to a file, outside of the folder.
+    """
+    linked = [member.linkname] if member.islnk() else []
+    for name in (member.name, *linked):
+        parent, last = os.path.split(os.path.join(folder, name.lstrip("/")))
+        place = os.path.realpath(parent)
+        if last == ".." or os.path.commonpath([place, os.path.realpath(folder)]) != os.path.realpath(folder):
+            message = f"a layer's member `{member.name}` would be written to `{place}`, outside of the layer"
+            raise RefusedError(Fault("", "unsafe-layer", message, "use a base image that you trust"))
+    return member
 
 
 def _white_out(folder: Path) -> None:

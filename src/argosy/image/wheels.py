@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 import shutil
 import sys
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from email.parser import HeaderParser
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -133,6 +134,8 @@ class WheelHouse:
                 self.keep(path)
 
 
+_COMMAND: Final = re.compile(r"\w[\w.+-]*")
+_DOTTED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _TARGET: Final = (
     *("--quiet", "--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON),
     *("--abi", f"cp{PYTHON.replace('.', '')}", "--abi", "abi3", "--abi", "none"),
@@ -199,8 +202,12 @@ def unpack(path: Path, folder: Path, site: str, used: Collection[str] | None = N
 
     Commands of its entry points get a small script each; nothing of it runs.
     used: modules of tests that others ask for; the tests that nobody asks for are left out. None: all of it.
+    Raises RefusedError, before a byte is written: a name in it leads out of its folder.
     """
     with zipfile.ZipFile(path) as archive:
+        commands = _read_commands(archive, path.name)
+        for item in archive.infolist():
+            _check_name(item.filename, path.name)
         left_out = frozenset[str]() if used is None else unneeded_files(archive, used)
         for item in archive.infolist():
             target = _target(item.filename, site)
@@ -214,8 +221,19 @@ def unpack(path: Path, folder: Path, site: str, used: Collection[str] | None = N
             place.write_bytes(data)
             is_program = bool(item.external_attr >> 16 & 0o111) or target.startswith("usr/local/bin/")
             place.chmod(0o755 if is_program else 0o644)
-    for file in (folder / site).glob("*.dist-info/entry_points.txt"):
-        _write_commands(file.read_text(), folder)
+    _write_commands(commands, folder / "usr/local/bin")
+
+
+def _check_name(name: str, wheel: str) -> None:
+    """Raises RefusedError: a member's name is absolute or leads upwards."""
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\")) or ".." in parts:
+        _refuse(wheel, f"its member `{name}` leads out of the folder it is unpacked to")
+
+
+def _refuse(wheel: str, message: str) -> NoReturn:
+    hint = "do not install it; fetch the distribution again from a source that you trust"
+    raise RefusedError(Fault(wheel, "unsafe-wheel", f"`{wheel}` is refused: {message}", hint))
 
 
 def _target(name: str, site: str) -> str | None:
@@ -228,18 +246,38 @@ def _target(name: str, site: str) -> str | None:
     return posixpath.join(places[kind], rest) if kind in places else None
 
 
-def _write_commands(text: str, folder: Path) -> None:
+def _read_commands(archive: zipfile.ZipFile, wheel: str) -> dict[str, tuple[str, str]]:
+    """Return the commands of a wheel's entry points: name to module and attribute.
+
+    Raises RefusedError: a name is no plain file name, or what it starts is no module and attribute.
+    """
+    found = {}
+    for place in archive.namelist():
+        if not place.endswith(".dist-info/entry_points.txt"):
+            continue
+        for name, target in _console_scripts(archive.read(place).decode()):
+            module, _, attribute = target.partition("[")[0].strip().partition(":")
+            if not _COMMAND.fullmatch(name) or not all(map(_DOTTED.fullmatch, (module, attribute))):
+                _refuse(wheel, f"its entry point `{name} = {target}` is not `name = module:attribute`")
+            found[name] = module, attribute
+    return found
+
+
+def _console_scripts(text: str) -> Iterator[tuple[str, str]]:
     section = ""
-    for line in text.splitlines():
+    for line in map(str.strip, text.splitlines()):
         if line.startswith("["):
             section = line.strip("[] \t")
-        elif section == "console_scripts" and "=" in line:
-            name, _, place = (part.strip() for part in line.partition("="))
-            module, _, attribute = place.partition("[")[0].strip().partition(":")
-            first = attribute.partition(".")[0]
-            path = folder / "usr/local/bin" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(
-                f"#!/usr/bin/python3\nimport sys\nfrom {module} import {first}\nsys.exit({attribute}())\n"
-            )
-            path.chmod(0o755)
+        elif section == "console_scripts" and "=" in line and not line.startswith(("#", ";")):
+            name, _, target = line.partition("=")
+            yield name.strip(), target.strip()
+
+
+def _write_commands(commands: Mapping[str, tuple[str, str]], folder: Path) -> None:
+    for name, (module, attribute) in commands.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        first = attribute.partition(".")[0]
+        (folder / name).write_text(
+            f"#!/usr/bin/python3\nimport sys\nfrom {module} import {first}\nsys.exit({attribute}())\n"
+        )
+        (folder / name).chmod(0o755)
