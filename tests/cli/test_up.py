@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -227,6 +228,28 @@ def test_ctrl_c_with_detach_stops_only_what_this_start_began(rig: Rig) -> None:
     assert up.returncode == 130
     assert rig.agents()["B"]["state"] == "exited"
     assert rig.pid("A") == pid
+
+
+def test_a_terminal_that_is_closed_leaves_the_fleet_running(rig: Rig) -> None:
+    """A lost connection is no order to stop; Ctrl-C is one."""
+    rig.write(CHAIN)
+    leader, terminal = pty.openpty()
+    up = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", ARGOSY, "up"],
+        cwd=rig.folder,
+        env=rig.env,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    rig.until(lambda: sum(agent["state"] == "ready" for agent in rig.agents().values()) == 4)
+    before = {name: agent["pid"] for name, agent in rig.agents().items()}
+    os.close(leader)
+    assert up.wait(20) != 0
+    assert {name: agent["pid"] for name, agent in rig.agents().items()} == before
+    assert all(agent["state"] == "ready" for agent in rig.agents().values())
+    assert sorted(rig.json("down")["stopped"]) == sorted(before)
 
 
 def test_without_detach_ctrl_c_stops_the_fleet(rig: Rig) -> None:

@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         open_closed()
     words = list(sys.argv[1:] if argv is None else argv)
-    if words in (["--version"], ["-V"]):
+    if words in (["--version"], ["-V"], ["-v"], ["version"]):
         from argosy import __version__  # noqa: PLC0415
 
         return _say(f"argosy {__version__}\n")

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from argosy.cli.helptext import Formatter
 from argosy.cli.stdout import give_up_stdout
-from argosy.cli.verbs import MODULES, VERBS
+from argosy.cli.verbs import HABITS, MODULES, VERBS
 from argosy.fault import ArgosyError, Fault, InputError
 
 INTERRUPTED = 130
@@ -75,16 +75,25 @@ def _is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF) and error.filename is None
 
 
+def _verb_hint(word: str) -> str:
+    if word in HABITS:
+        return f"`argosy {HABITS[word]}` does that"
+    import difflib  # noqa: PLC0415
+
+    near = difflib.get_close_matches(word, VERBS, 1)
+    return f"did you mean `argosy {near[0]}`?" if near else "`argosy --help` lists the verbs"
+
+
 def _run(words: list[str]) -> int:
     if words[0] == "help":
         words = [*words[1:2], "--help"]
+    if words[:2] == ["completion", "words"]:  # asked by the shell: its words are not argosy's options
+        from argosy.cli.candidates import offer  # noqa: PLC0415
+
+        return offer(words[2:])
     verb = words[0]
     if verb not in VERBS:
-        import difflib  # noqa: PLC0415
-
-        near = difflib.get_close_matches(verb, VERBS, 1)
-        hint = f"did you mean `argosy {near[0]}`?" if near else "`argosy --help` lists the verbs"
-        raise InputError(Fault("", "unknown-verb", f"there is no verb `{verb}`", hint))
+        raise InputError(Fault("", "unknown-verb", f"there is no verb `{verb}`", _verb_hint(verb)))
     module = importlib.import_module(f"argosy.cli.{MODULES.get(verb, verb)}")
     parser = Parser(
         prog=f"argosy {verb}",

@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "hub": "keep what this machine's agents say, share and show it",
         "top": "the whole fleet on the whole screen, live",
         "clean": "remove what a stopped fleet has left",
+        "completion": "complete verbs, options and names in bash, zsh and fish",
     },
     "describe a fleet": {
         "init": "begin a fleet: a fleet file and two agents that run at once",
@@ -55,6 +56,30 @@ GROUPS: dict[str, dict[str, str]] = {
 
 VERBS: dict[str, str] = {verb: text for group in GROUPS.values() for verb, text in group.items()}
 
+# What people type by habit of other tools, and the verb that does it.
+HABITS: dict[str, str] = {
+    "ps": "status",
+    "list": "ls",
+    "start": "up",
+    "run": "up",
+    "stop": "down",
+    "kill": "down",
+    "reload": "restart --changed",
+    "log": "logs",
+    "tail": "logs -f",
+    "monitor": "top",
+    "dashboard": "hub --open",
+    "config": "check",
+    "validate": "check",
+    "lint": "check",
+    "rm": "clean",
+    "prune": "clean",
+    "exec": "call",
+    "chaos": "drill",
+    "deploy": "sync",
+    "apply": "up",
+}
+
 # Words that Python keeps for itself get an underscore in their module's name.
 MODULES: dict[str, str] = {"import": "import_"}
 
@@ -64,7 +89,7 @@ def help_text() -> str:
     lines = ["usage: argosy VERB [options]", "", "Runs, watches and refits fleets of Python agents.", ""]
     for title, verbs in GROUPS.items():
         lines.append(f"{title}:")
-        lines += [f"  {verb:<10} {text}" for verb, text in verbs.items()]
+        lines += [f"  {verb:<11}{text}" for verb, text in verbs.items()]
         lines.append("")
     lines += [f"`argosy VERB --help` tells more; this is argosy {__version__}.", ""]
     return "\n".join(lines)

@@ -1,0 +1,26 @@
+"""Words that people type by habit of other tools lead to the verb that does it."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.cli import main
+from argosy.cli.verbs import HABITS, VERBS
+
+
+@pytest.mark.parametrize("word", HABITS)
+def test_a_word_of_another_tool_names_the_verb(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert word not in VERBS
+    assert HABITS[word].split()[0] in VERBS
+    assert main([word]) == 2
+    told = capsys.readouterr().err
+    assert f"there is no verb `{word}`" in told
+    assert f"`argosy {HABITS[word]}`" in told
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["-v"], ["version"]])
+def test_the_version_is_said_however_it_is_asked_for(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("argosy ")
