@@ -26,7 +26,7 @@ from argosy.engine.messages import (
     decode_answer,
     encode_line,
 )
-from argosy.engine.process import describe_exit
+from argosy.engine.process import describe_exit, open_pid
 from argosy.fault import ArgosyError, Fault, InputError, MissingError, RefusedError
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class Client:
         self._buffer = bytearray()
         self._channel.settimeout(_ANSWER_WITHIN_S)
         self.welcome = self._greet(name)
-        try:
-            self._process = os.pidfd_open(self.welcome.pid)
-        except ProcessLookupError as error:
-            raise SupervisorLostError from error
+        process = open_pid(self.welcome.pid)
+        if process is None:
+            raise SupervisorLostError
+        self._process = process
 
     def _greet(self, name: str) -> Welcome:
         answer = self.ask(Hello(protocol=PROTOCOL, client=name))

@@ -156,10 +156,10 @@ class Companion:
         mark = running_hub(self._folder.hub_lock)
         if mark is None:
             return False
-        try:
-            self._watch(mark.pid, os.pidfd_open(mark.pid))
-        except ProcessLookupError:
+        pidfd = process.open_pid(mark.pid)
+        if pidfd is None:
             return False
+        self._watch(mark.pid, pidfd)
         return True
 
     def _spawn(self) -> None:
@@ -180,7 +180,9 @@ class Companion:
             self._later()
             return
         self._diary.note("hub", pid=started.pid)
-        self._watch(started.pid, os.pidfd_open(started.pid))
+        pidfd = process.open_pid(started.pid)
+        assert pidfd is not None, "a child that was not waited for has its number"
+        self._watch(started.pid, pidfd)
         started.returncode = 0  # it is waited for by its pidfd, not by its Popen
 
     def _watch(self, pid: int, pidfd: int) -> None:
