@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import print_json
@@ -32,6 +32,7 @@ from argosy.engine.messages import (
     Stopped,
     Subscribe,
 )
+from argosy.engine.silence import SupervisorSilentError
 from argosy.fault import Fault, InputError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import load_fleet
@@ -227,14 +228,27 @@ def _follow(client: Client, view: UpView) -> None:
     """Show what changes until the supervisor ends or somebody interrupts."""
     client.send(Subscribe())
     view.say("the fleet is up; Ctrl-C stops it")
-    try:
-        for answer in client.stream():
-            if isinstance(answer, Changed):
-                view.show_change(answer)
-            elif isinstance(answer, Sighted):
-                view.show_machine(answer)
-    except SupervisorLeftError as left:
-        view.say(f"the supervisor was told to end; {left.running} agents run on")
+    is_told = False
+    while True:
+        try:
+            _show_changes(client, view)
+        except SupervisorLeftError as left:
+            view.say(f"the supervisor was told to end; {left.running} agents run on")
+            return
+        except SupervisorSilentError as silent:  # whoever has stopped it may let it go on
+            if not is_told:
+                view.say(f"{silent.faults[0].message}; {silent.faults[0].hint}")
+            is_told = True
+
+
+def _show_changes(client: Client, view: UpView) -> NoReturn:
+    """Show what changes, until an error says that no more will be told."""
+    for answer in client.stream():
+        if isinstance(answer, Changed):
+            view.show_change(answer)
+        elif isinstance(answer, Sighted):
+            view.show_machine(answer)
+    raise AssertionError("a stream ends by an error")
 
 
 def _stop(client: Client, view: UpView, names: list[str] | None) -> None:

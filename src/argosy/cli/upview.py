@@ -48,6 +48,7 @@ class UpView:
             try:
                 return client.receive(_SILENCE_S)
             except TimeoutError:
+                client.raise_if_stopped()
                 self._say_what_is_waited_for()
 
     def say(self, text: str) -> None:

@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from argosy.engine.messages import PROTOCOL, Changed, Hello, Message, Refused, decode_request, encode_line
+from argosy.engine.sockets import peer_of
 from argosy.fault import Fault
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from argosy.engine.messages import Request
 
-_CREDENTIALS = struct.Struct("3i")
 _LONGEST_LINE = 64 * 1024 * 1024
 # A client that has not read so much (a stopped `argosy up`, for hours) is cut off.
 _MOST_UNREAD = 8 * 1024 * 1024
@@ -114,7 +113,7 @@ class ControlServer:
         self._bound = os.stat(self._path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pid, uid = _peer_of(writer)
+        pid, uid = peer_of(writer.get_extra_info("socket"))
         session = Session(writer, pid)
         if uid not in (os.getuid(), 0):
             session.send(
@@ -173,12 +172,3 @@ class ControlServer:
             _, unread = await asyncio.wait(serving.values(), timeout=_FLUSH_WITHIN_S)
             for task in unread:
                 task.cancel()
-
-
-def _peer_of(writer: asyncio.StreamWriter) -> tuple[int, int]:
-    """Return pid and uid of the process at the other end."""
-    peer: socket.socket = writer.get_extra_info("socket")
-    pid, uid, _ = _CREDENTIALS.unpack(
-        peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    )
-    return pid, uid

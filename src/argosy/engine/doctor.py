@@ -17,7 +17,7 @@ import zmq
 
 from argosy.engine.cgroup import find_delegated, offered
 from argosy.engine.cleaning import Leftover, clean_strangers
-from argosy.engine.client import SupervisorLostError, SupervisorSilentError, connect
+from argosy.engine.client import SupervisorLostError, connect
 from argosy.engine.filesystem import is_on_network
 from argosy.engine.folder import Folder, folder_of, runtime_base, runtime_bases, state_home
 from argosy.engine.limits import hard_open_files, unheld
@@ -25,6 +25,7 @@ from argosy.engine.listeners import Listeners
 from argosy.engine.ports import is_free
 from argosy.engine.preflight import preflight
 from argosy.engine.remains import living_agents
+from argosy.engine.silence import SupervisorSilentError
 from argosy.fault import ArgosyError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import read_fleet

@@ -46,12 +46,16 @@ class Identity(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """The fields of /proc/PID/stat that the engine reads. terminal: the controlling one, 0 for none."""
+    """The fields of /proc/PID/stat that the engine reads.
+
+    terminal: the controlling one, 0 for none. ticks: of processor time. started: in ticks since boot.
+    """
 
     state: str
     parent: int
     session: int
     terminal: int
+    ticks: int
     started: int
 
 
@@ -82,7 +86,8 @@ def read_stat(pid: int) -> Stat | None:
         fields = read_at_once(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[4]), int(fields[19]))
+    ticks = int(fields[11]) + int(fields[12])
+    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[4]), ticks, int(fields[19]))
 
 
 def close_all_but(kept: int) -> None:

@@ -98,8 +98,11 @@ def _held(folder: Folder) -> Fault:
 
 def _listens(folder: Folder) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)
         try:
             client.connect(str(folder.control))
+        except BlockingIOError:
+            return True  # so many wait for it that no more are let in
         except OSError:
             return False
     return True
