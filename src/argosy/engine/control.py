@@ -33,13 +33,14 @@ _FLUSH_WITHIN_S = 1.0
 class Asker(Protocol):
     """Who asks something, and is answered: a client here, or another machine for one of its own.
 
-    origin: that machine, empty for a client here.
+    origin: that machine, empty for a client here. is_gone: nobody waits for the answer any more.
     """
 
     pid: int
     client: str
     origin: str
     is_subscribed: bool
+    is_gone: bool
 
     def send(self, message: Message) -> None:
         """Send a message; one to somebody who has gone is dropped."""
@@ -54,7 +55,7 @@ class Session:
         self._unsent: list[bytes] = []
         self.pid = pid
         self.client = self.origin = ""
-        self.is_subscribed = False
+        self.is_subscribed = self.is_gone = False
 
     def send(self, message: Message) -> None:
         """Send a message; one to a client that has gone, or reads no more, is dropped.
@@ -135,6 +136,7 @@ class ControlServer:
             session.send(Refused(faults=[fault]))
         finally:
             self.sessions.discard(session)
+            session.is_gone = True
             self._writers.pop(writer, None)
             writer.close()
             self._on_gone()

@@ -213,13 +213,15 @@ class Account(Message, frozen=True):
 class Stopped(Message, frozen=True):
     """Which agents were stopped, and which had to be killed.
 
-    unreached: machines that could not be told, with the reason; what runs there runs on.
+    unreached: machines that could not be told, with the reason; what runs there runs on. left: agents that
+    not even a kill has ended, with the reason.
     """
 
     stopped: list[str]
     killed: list[str]
     seconds: float
     unreached: dict[str, str] = {}
+    left: dict[str, str] = {}
 
 
 class Restarted(Message, frozen=True):

@@ -248,7 +248,12 @@ class Unit:
         self.lost_needs.clear()
         self._cause = "exit"
         self.started_at = self._crew.loop.time()
-        if not self._crew.adopt(self):
+        try:
+            is_adopted = self._crew.adopt(self)
+        except OSError as error:
+            self._not_started(f"its lease cannot be read: {error.strerror}")
+            return
+        if not is_adopted:
             self._life.depart(self._order)  # what an earlier process left behind goes first
 
     def _order(self) -> None:
