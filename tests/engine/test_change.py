@@ -18,7 +18,7 @@ from argosy.engine.unit import Unit
 
 
 class Model:
-    """A unit without a process: what a change sees of it, and how it was treated. is_stuck: no kill ends it."""
+    """A unit without a process: what a change sees of it, and what came of it. is_stuck: no kill ends it."""
 
     stop_timeout_s = 0.0
     is_stuck = False
