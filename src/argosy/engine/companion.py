@@ -126,8 +126,17 @@ class Companion:
             return
         self._diary.note("hub-lost", pid=lost.pid, text="its state folder was deleted")
         self._watch(lost.pid, pidfd)
-        process.send_signal(pidfd, signal.SIGTERM)
-        self._kill_later = self._loop.call_later(_GRACE_S, process.send_signal, pidfd, signal.SIGKILL)
+        self._end()
+
+    def renew(self, fleet_path: str, environ: Mapping[str, str]) -> None:
+        """Have another hub in the place of the one that runs: all that it had recorded was deleted."""
+        if self._pidfd >= 0:
+            self.start(fleet_path, environ)
+            self._end()
+
+    def _end(self) -> None:
+        process.send_signal(self._pidfd, signal.SIGTERM)
+        self._kill_later = self._loop.call_later(_GRACE_S, process.send_signal, self._pidfd, signal.SIGKILL)
 
     async def stop(self) -> None:
         """End the hub, and return when it has ended."""

@@ -182,6 +182,7 @@ class Rollout:
             write_book_of(self._folder, fleet, placement, machines)
             if draft is not None:
                 os.replace(draft, self._folder.applied)
+            self._crew.papers.keep(self._folder.applied, self._folder.book)
         except OSError as error:
             raise _cannot_write(self._folder, error) from error
 

@@ -98,6 +98,7 @@ class Supervisor:
         self._crew = Crew(folder, generation, loop, open_files)
         self._crew.on_change = self._on_change
         self._crew.on_dethroned = self.ended.set
+        self._crew.on_renewed = self._renew_hub
         self._crew.diary.note("supervisor", pid=os.getpid(), text=f"generation {generation}")
         version = self._crew.version = NotedVersion(Path(post.path).parent)
         self._links = Links(
@@ -128,6 +129,7 @@ class Supervisor:
             self._crew.find_lost()
             self._companion.end_lost()
         roster = read_roster(self._folder)
+        self._crew.papers.keep(self._folder.applied, self._folder.book)
         leaving = roster.leaving if roster is not None else {}
         hulls = roster.hulls if roster is not None else {}
         await asyncio.sleep(0)
@@ -157,6 +159,11 @@ class Supervisor:
         self._link_again(roster.links if roster is not None else None)
         if self._post.stays:
             self._resume()
+
+    def _renew_hub(self) -> None:
+        """Have another hub in the place of one whose records were deleted."""
+        if self._crew.plan is not None:
+            self._companion.renew(self._crew.plan.path, self._crew.environ)
 
     def _link_again(self, known: LinkPlan | None) -> None:
         """Link as one is told to, or as the supervisor before was."""
