@@ -237,6 +237,13 @@ class Restarted(Message, frozen=True):
     mates: dict[str, list[str]] = {}
 
 
+class LastExit(msgspec.Struct, frozen=True):
+    """How the last process of an agent that was not to end ended; kept when the next is ready. at_s: when."""
+
+    reason: str
+    at_s: float
+
+
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One agent now.
 
@@ -263,6 +270,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     cell: str | None = None
     version: str = ""
     order: str = ""
+    last_exit: LastExit | None = None
 
 
 class Farewell(Message, frozen=True):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.engine import inotify
+from argosy.engine.messages import LastExit
 from argosy.engine.state import State
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     log_start: int = 0
     last_lines: list[str] = []
     version: str = ""
+    last_exit: LastExit | None = None
 
 
 def will_of(unit: Unit) -> Will:
@@ -72,6 +74,7 @@ def will_of(unit: Unit) -> Will:
         log_start=unit.log_start,
         last_lines=unit.last_lines,
         version=unit.version,
+        last_exit=unit.last_exit,
     )
 
 
