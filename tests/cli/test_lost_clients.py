@@ -58,3 +58,33 @@ def test_a_second_down_joins_the_one_that_was_killed(rig: Rig) -> None:
     assert second.returncode == 0, out
     assert json.loads(out)["stopped"] == ["A"]
     rig.until(lambda: not rig.leftovers())
+
+
+def test_an_up_says_that_a_down_has_stopped_what_it_waited_for(rig: Rig) -> None:
+    rig.write(MUTE, "mute.py")
+    rig.write("fleet: toy\nagents: {A: {run: mute.py, ready: {probe: notify}}}\n")
+    up = rig.start("up", "-d")
+    rig.until(lambda: rig.agents().get("A", {}).get("state") == "starting")
+    rig.json("down")
+    out, _ = up.communicate(timeout=20)
+    assert up.returncode == 1
+    assert b"stopped by `argosy down`: A" in out
+    assert b"not ready  A" not in out
+    assert b"hint" not in out, "there is nothing to look at in its log"
+
+
+def test_a_start_that_is_interrupted_says_what_is_stopped_now(rig: Rig) -> None:
+    rig.write("fleet: toy\ndefaults: {ready: {probe: notify}}\nagents: {A: {run: speaker.py}}\n")
+    rig.json("up", "-d")
+    assert rig.json("status")["file_changed"] is False
+    rig.write(MUTE, "mute.py")
+    rig.write("fleet: toy\ndefaults: {ready: {probe: notify}}\nagents: {A: {run: mute.py}}\n")
+    assert rig.json("status")["file_changed"] is True
+    assert "fleet.yaml has changed since it was applied" in rig.argosy("status").stdout
+    up = rig.start("up", "-d")
+    rig.until(lambda: rig.agents()["A"]["state"] == "starting")
+    assert rig.json("status")["file_changed"] is False
+    up.send_signal(signal.SIGINT)
+    out, _ = up.communicate(timeout=20)
+    assert up.returncode == 130
+    assert b"stopped now: A; `argosy up -d` starts them again" in out

@@ -19,12 +19,13 @@ from argosy.engine.diary import DISTANT, read_diary
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.remains import living_agents, remnants
-from argosy.engine.roster import lost_specs, read_roster
+from argosy.engine.roster import digest_of_file, lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.will import Will, read_wills
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from argosy.engine.folder import Folder
     from argosy.engine.roster import Roster
@@ -48,12 +49,22 @@ def run(args: argparse.Namespace) -> int:
         with client:
             report = client.report()
     if args.as_json:
-        print_json(status_json(report, folder))
+        print_json({**status_json(report, folder), "file_changed": _has_changed(path, folder)})
     else:
         _show(report)
+        if report.agents and _has_changed(path, folder):
+            print(
+                f"{paint(path.name + ' has changed', 'yellow')} since it was applied; `argosy up -d` applies it"
+            )
         if (hub := running_hub(folder.hub_lock)) and hub.url:
             print(f"hub: {hub.url}")
     return 0
+
+
+def _has_changed(path: Path, folder: Folder) -> bool:
+    """Return whether the fleet file is another than the one that was applied last."""
+    roster = read_roster(folder)
+    return roster is not None and bool(roster.file_digest) and roster.file_digest != digest_of_file(path)
 
 
 def _without_supervisor(folder: Folder, name: str) -> Report:

@@ -32,6 +32,7 @@ from argosy.engine.messages import (
     Stopped,
     Subscribe,
 )
+from argosy.engine.roster import digest_of_file
 from argosy.engine.silence import SupervisorSilentError
 from argosy.fault import Fault, InputError
 from argosy.fleet.environment import here, place
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             Fault("--timeout", "usage", f"{args.timeout} s is no time to wait", "give seconds above 0")
         )
+    digest = digest_of_file(path)  # before it is read: who edits it meanwhile has changed it since
     fleet = load_fleet(path)
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
@@ -100,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         skip=_unstartable(fleet) if args.startable else {},
         timeout_s=args.timeout,
         hub=_wants_hub(args, view),
+        file_digest=digest,
     )
     return _bring_up(path, fleet.name, apply, view, began, args)
 
@@ -259,7 +262,7 @@ def _stop(client: Client, view: UpView, names: list[str] | None) -> None:
         try:
             for answer in client.stream():
                 if isinstance(answer, Stopped):
-                    view.show_stopped(answer)
+                    view.show_stopped(answer, is_part=names is not None)
                     return
                 if isinstance(answer, Changed):
                     view.show_change(answer)

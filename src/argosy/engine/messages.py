@@ -42,7 +42,8 @@ class Apply(Message, frozen=True):
     only: names to start, with their needs; None for all. skip: names that are left out, with the reason.
     hub: whether the machine's hub is to run as well, once agents are ready. origin: the machine that
     hands it on, empty when it comes from a client; its `path` and `environ` are then not of this machine.
-    order: its name among the machines, given by the one that the client has asked.
+    order: its name among the machines, given by the one that the client has asked. file_digest: of the
+    fleet file as it was loaded.
     """
 
     fleet: Fleet
@@ -55,6 +56,7 @@ class Apply(Message, frozen=True):
     hub: bool = False
     origin: str = ""
     order: str = ""
+    file_digest: str = ""
 
 
 class Stop(Message, frozen=True):

@@ -10,6 +10,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from argosy.engine import descriptors
 from argosy.engine.account import close_account, describe
 from argosy.engine.cell import with_mates
@@ -123,7 +125,7 @@ class Rollout:
             if not (unit.is_remnant and unit.name in plan.processes)
         }
         change = compare(running, plan, scope)
-        self._write_down(fleet, placement, plan, sorted(name or "" for name in machines), change)
+        self._write_down(request, placement, plan, sorted(name or "" for name in machines), change)
         self.graph = build_graph(fleet)
         self._crew.environ = variables
         self._crew.diary.note("apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {pid}")
@@ -153,6 +155,9 @@ class Rollout:
             self._loop.time(),
             interrupted=in_time is None,
         )
+        if account.interrupted:
+            told = dict.fromkeys(account.not_ready, "stopped by `argosy down`")
+            account = msgspec.structs.replace(account, not_ready=told, blocked_by={})
         self._note_account(account)
         return account
 
@@ -165,7 +170,7 @@ class Rollout:
             raise MissingError(fault)
 
     def _write_down(
-        self, fleet: Fleet, placement: Placement, plan: Plan, machines: list[str], change: Change
+        self, request: Apply, placement: Placement, plan: Plan, machines: list[str], change: Change
     ) -> None:
         """Leave to the next supervisor, and to the agents, what is about to be.
 
@@ -177,9 +182,16 @@ class Rollout:
             self._crew.mend_folder()
             write_rolls(self._folder, plan)
             links = self._links.plan
-            roster = Roster(plan=plan, machines=machines, leaving=leaving, hulls=hulls, links=links)
+            roster = Roster(
+                plan=plan,
+                machines=machines,
+                leaving=leaving,
+                hulls=hulls,
+                links=links,
+                file_digest=request.file_digest,
+            )
             draft = draft_roster(self._folder, roster)
-            write_book_of(self._folder, fleet, placement, machines)
+            write_book_of(self._folder, request.fleet, placement, machines)
             if draft is not None:
                 os.replace(draft, self._folder.applied)
             self._crew.papers.keep(self._folder.applied, self._folder.book)
