@@ -53,9 +53,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(report)
         if report.agents and _has_changed(path, folder):
-            print(
-                f"{paint(path.name + ' has changed', 'yellow')} since it was applied; `argosy up -d` applies it"
-            )
+            changed = paint(f"{path.name} has changed", "yellow")
+            print(f"{changed} since it was applied; `argosy up -d` applies it")
         if (hub := running_hub(folder.hub_lock)) and hub.url:
             print(f"hub: {hub.url}")
     return 0
