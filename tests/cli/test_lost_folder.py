@@ -245,3 +245,53 @@ def test_a_lock_that_somebody_wrote_over_gets_a_generation_again(pair: Rig) -> N
     (folder / "supervisor.lock").write_text("it was here, and it is not a number\n")
     assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
     assert pids(pair) == before
+
+
+# Reads the address book when it starts, as an agent of the library does.
+READER = """
+import os, signal, socket
+from argosy.wire.book import read_book
+assert "B" in read_book(os.environ["ARGOSY_BOOK"]).agents
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+    out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+print("has read the book", flush=True)
+signal.pause()
+"""
+READERS = """
+fleet: toy
+defaults: {run: reader.py, ready: {probe: notify}}
+agents: {A: {port: 7701}, B: {port: 7702}}
+"""
+
+
+@pytest.mark.parametrize("is_adopted", [False, True], ids=["started", "adopted"])
+def test_an_agent_finds_the_address_book_again_after_the_state_folder_was_deleted(
+    rig: Rig, is_adopted: bool
+) -> None:
+    rig.write(READER, "reader.py")
+    rig.write(READERS)
+    rig.json("up", "-d")
+    if is_adopted:
+        rig.kill_supervisor()
+        rig.json("up", "-d")
+    before, folder = pids(rig), state_folder(rig)
+    wanted = {name: (folder / name).read_bytes() for name in ("book.json", "applied.json")}
+    shutil.rmtree(folder)
+    os.kill(before["B"], signal.SIGKILL)
+    rig.until(lambda: rig.agents()["B"]["state"] == "ready" and rig.pid("B") != before["B"])
+    assert {name: (folder / name).read_bytes() for name in wanted} == wanted
+    assert (folder / "applied.json").stat().st_mode & 0o777 == 0o600
+    assert "has read the book" in rig.argosy("logs", "B").stdout
+    rig.kill_supervisor()
+    assert sorted(rig.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert sorted(rig.json("down")["stopped"]) == ["A", "B"]
+
+
+def test_a_deleted_state_folder_is_whole_again_before_anything_starts(pair: Rig) -> None:
+    before, folder = pids(pair), state_folder(pair)
+    names = {"applied.json", "book.json", "wills", "diary", "supervisor.lock", "lease/A", "lease/B", "log"}
+    shutil.rmtree(folder)
+    pair.until(lambda: all((folder / name).exists() for name in names), 10)
+    pair.kill_supervisor()
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert pids(pair) == before

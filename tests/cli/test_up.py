@@ -499,6 +499,50 @@ def test_a_frozen_agent_is_noticed_by_its_watchdog(rig: Rig) -> None:
     rig.until(lambda: is_renewed(rig.agents()["A"], before))
 
 
+@pytest.mark.parametrize(
+    "liveness",
+    ["{watchdog: 400ms}", "{probe: exec, command: [test, -e, second], every: 0.2s, failures: 1}"],
+    ids=["watchdog", "probe"],
+)
+def test_why_an_agent_was_ended_is_still_told_when_it_is_ready_again(rig: Rig, liveness: str) -> None:
+    rig.write(f"""
+        fleet: toy
+        agents:
+          A: {{run: mute.py, ready: {{probe: notify}}, liveness: {liveness}}}
+          B: {{run: speaker.py, ready: {{probe: notify}}}}
+        """)
+    rig.write(
+        """
+        import contextlib, os, socket, time
+        out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        is_second = os.path.exists("first")
+        open("second" if is_second else "first", "w").close()
+        out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+        print("no end of line", end="", flush=True)
+        while True:
+            time.sleep(0.1)
+            with contextlib.suppress(OSError):  # no supervisor is there just now
+                out.sendto(b"WATCHDOG=1" if is_second else b"", os.environ["NOTIFY_SOCKET"])
+        """,
+        "mute.py",
+    )
+    rig.json("up", "-d")
+    rig.until(lambda: rig.agents()["A"]["restarts"] == 1 and rig.agents()["A"]["state"] == "ready")
+    told = rig.agents()
+    words = "gave no sign of life" if "watchdog" in liveness else "exited with code 1"
+    assert words in told["A"]["last_exit"]["reason"]
+    assert 0 < told["A"]["last_exit"]["at"] <= told["A"]["since"]
+    assert told["B"]["last_exit"] is None
+    ended = [line for line in rig.argosy("logs", "A").stdout.splitlines() if "--- is ended: " in line]
+    assert words in ended[0]
+    assert "no end of line" not in ended[0], "it is a line of its own"
+    text = next(line for line in rig.argosy("status").stdout.splitlines() if line.startswith("A "))
+    assert words in text
+    rig.kill_supervisor()
+    rig.json("up", "-d")
+    assert words in rig.agents()["A"]["last_exit"]["reason"], "the next supervisor knows it too"
+
+
 # ---- bad input
 
 

@@ -18,7 +18,11 @@ from argosy.engine.unit import Unit
 
 
 class Model:
-    """A unit without a process: what a change sees of one, and how it was treated."""
+    """A unit without a process: what a change sees of it, and what came of it. is_stuck: no kill ends it."""
+
+    stop_timeout_s = 0.0
+    is_stuck = False
+    was_killed = False
 
     def __init__(self, name: str, state: State, crew: ModelCrew) -> None:
         self.name = name
@@ -38,6 +42,12 @@ class Model:
     @property
     def has_process(self) -> bool:
         return self.state in (State.READY, State.STARTING, State.STOPPING)
+
+    def kill(self) -> None:
+        self.was_killed = True
+        if not self.is_stuck:
+            self.state = State.EXITED
+            self._crew.changed(self)
 
     def stop(self) -> None:
         assert not self.wanted
@@ -120,10 +130,42 @@ def test_each_goes_before_what_it_needs_and_none_waits_longer_than_that(
         assert all(gone.index(name) < gone.index(need) for need in needs[name] if need in running)
 
 
+@pytest.mark.parametrize("is_stuck", [False, True])
+def test_a_stop_ends_although_nobody_does(is_stuck: bool) -> None:
+    async def run() -> None:
+        crew = ModelCrew({"A": [], "B": ["A"], "C": []}, dict.fromkeys("ABC", State.READY))
+        crew.units["B"].is_stuck = is_stuck
+        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Crew, crew), slack_s=0.02)
+        async with asyncio.timeout(20):
+            await crew.stop.run()
+        assert sorted(crew.told) == ["B", "C"], "A waits for B, which never ends"
+        assert all(unit.was_killed for unit in crew.units.values())
+        assert [unit.name for unit in crew.stop.left()] == (["B"] if is_stuck else [])
+
+    asyncio.run(run())
+
+
+def test_a_stop_that_goes_on_is_not_cut_short() -> None:
+    async def run() -> None:
+        needs = {f"N{number}": [f"N{number - 1}"] if number else [] for number in range(8)}
+        crew = ModelCrew(needs, dict.fromkeys(needs, State.READY))
+        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Crew, crew), slack_s=0.5)
+        stopping = asyncio.ensure_future(crew.stop.run())
+        while not stopping.done():
+            await asyncio.sleep(0.1)
+            for unit in [crew.dying.pop(0)] if crew.dying else []:
+                unit.state = State.EXITED
+                crew.changed(unit)
+        assert not any(unit.was_killed for unit in crew.units.values())
+
+    asyncio.run(run())
+
+
 def settle(scenario: object) -> tuple[bool, list[str]]:
     async def run() -> tuple[bool, list[str]]:
         crew = ModelCrew({"A": [], "B": []}, {"A": State.STARTING, "B": State.WAITING})
-        settling = Settling(as_units(crew.units.values()))
+        gone: list[str] = []
+        settling = Settling(as_units(crew.units.values()), is_unattended=lambda: bool(gone))
         waiting = asyncio.ensure_future(settling.wait(0.05 if scenario == "late" else 20))
         await asyncio.sleep(0)
 
@@ -144,6 +186,9 @@ def settle(scenario: object) -> tuple[bool, list[str]]:
             turn("A", State.GIVEN_UP)
         elif scenario == "interrupted":
             settling.interrupt()
+        elif scenario == "unattended":
+            gone.append("the client")
+            settling.wake()
         return await waiting, [unit.name for unit in settling.unsettled()]
 
     return asyncio.run(run())
@@ -155,6 +200,7 @@ def settle(scenario: object) -> tuple[bool, list[str]]:
         ("ready", (True, [])),
         ("falls again", (True, [])),
         ("interrupted", (True, ["A", "B"])),
+        ("unattended", (True, ["A", "B"])),
         ("late", (False, ["A", "B"])),
     ],
 )

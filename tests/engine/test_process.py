@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,25 @@ def test_a_living_process_is_itself_and_no_other(sleeper: subprocess.Popen[bytes
     assert not process.is_dead(pidfd)
     os.close(pidfd)
     assert process.open_process(Identity(sleeper.pid, found.started + 1)) is None
+
+
+def test_a_thread_is_never_taken_for_the_process_that_had_its_number() -> None:
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        number = thread.native_id
+        assert number is not None
+        shown = process.read_stat(number)
+        assert shown is not None, "/proc answers for a thread too"
+        assert process.open_pid(number) is None
+        assert process.open_process(Identity(number, shown.started)) is None
+        assert process.find_process(number) is None
+        assert not process.is_alive(number)
+        assert not process.kill_if(number, lambda _: True)
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_zombie_is_dead_and_tells_how_it_ended(sleeper: subprocess.Popen[bytes]) -> None:

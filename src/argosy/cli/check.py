@@ -21,6 +21,7 @@ from argosy.cli.report import paint, print_json
 from argosy.engine.preflight import Report, preflight
 from argosy.fault import Fault, InputError
 from argosy.fleet import Fleet, place, read_fleet
+from argosy.fleet.environment import here
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     fleet, faults = read_fleet(path)
     if fleet is not None:
         faults = [*faults, *_environment_faults(fleet, environment_name(args), faults)]
-    report = preflight(fleet) if fleet is not None else None
+    report = preflight(fleet, machines=_machines(fleet, args)) if fleet is not None else None
     if args.as_json:
         return _print_json(faults, report)
     return _print_text(faults, report)
@@ -53,6 +54,14 @@ def _environment_faults(fleet: Fleet, environment: str, known: Sequence[Fault]) 
         places = {(fault.where, fault.code) for fault in known}
         return [fault for fault in error.faults if (fault.where, fault.code) not in places]
     return []
+
+
+def _machines(fleet: Fleet, args: argparse.Namespace) -> frozenset[str | None] | None:
+    """Return the machines of the fleet that this host is, None where that cannot be known."""
+    try:
+        return here(place(fleet, environment_name(args), os.environ), None, os.environ)
+    except InputError:
+        return None
 
 
 def _exit_code(faults: Sequence[Fault], report: Report | None) -> int:

@@ -1,7 +1,8 @@
 """Stop the fleet, or some of its agents, in reverse order of their needs.
 
-Returns when no process is left; what outlives its grace is killed. What a dead supervisor left
-running is found by its leases and stopped too, and what agents left that have ended since.
+Returns when no process is left; what outlives its grace is killed, and named where not even that ends
+it. What a dead supervisor left running is found by its leases and stopped too, and what agents left
+that have ended since.
 
 example: argosy down --only Translator
 """
@@ -38,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stop what runs; returns 0 when nothing of it is left, 1 when a machine could not be told."""
+    """Stop what runs; returns 0 when nothing is left, 1 when something is or a machine was not told."""
     began = time.monotonic()
     path, _ = take_fleet(args)
     stopped = _bring_down(path, args.only.split(",") if args.only else None)
@@ -50,10 +51,13 @@ def run(args: argparse.Namespace) -> int:
                 "stopped": stopped.stopped,
                 "killed": stopped.killed,
                 "unreached": stopped.unreached,
+                "left": stopped.left,
                 "seconds": round(seconds, 4),
             }
         )
-        return 1 if stopped.unreached else 0
+        return _code(stopped)
+    for name, why in stopped.left.items():
+        print(f"{paint('still there', 'red')}  {name}: {why}")
     for machine, why in stopped.unreached.items():
         print(f"{paint('not told', 'red')}  machine {machine}: {why}")
     if not stopped.stopped:
@@ -61,7 +65,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         killed = f", {len(stopped.killed)} killed after their grace: {', '.join(stopped.killed)}"
         print(f"{len(stopped.stopped)} stopped in {seconds:.2f} s" + (killed if stopped.killed else ""))
-    return 1 if stopped.unreached else 0
+    return _code(stopped)
+
+
+def _code(stopped: Stopped) -> int:
+    return 1 if stopped.unreached or stopped.left else 0
 
 
 def _bring_down(path: Path, names: list[str] | None) -> Stopped:
@@ -106,6 +114,6 @@ def _stop(client: Client, names: list[str] | None) -> Stopped:
             continue
         if isinstance(answer, Stopped):
             break
-    if names is None and not client.welcome.stays:
+    if names is None and not client.welcome.stays and not answer.left:
         client.await_end(_END_WITHIN_S)
     return answer

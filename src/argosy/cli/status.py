@@ -19,12 +19,13 @@ from argosy.engine.diary import DISTANT, read_diary
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.remains import living_agents, remnants
-from argosy.engine.roster import lost_specs, read_roster
+from argosy.engine.roster import digest_of_file, lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.will import Will, read_wills
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from argosy.engine.folder import Folder
     from argosy.engine.roster import Roster
@@ -48,12 +49,21 @@ def run(args: argparse.Namespace) -> int:
         with client:
             report = client.report()
     if args.as_json:
-        print_json(status_json(report, folder))
+        print_json({**status_json(report, folder), "file_changed": _has_changed(path, folder)})
     else:
         _show(report)
+        if report.agents and _has_changed(path, folder):
+            changed = paint(f"{path.name} has changed", "yellow")
+            print(f"{changed} since it was applied; `argosy up -d` applies it")
         if (hub := running_hub(folder.hub_lock)) and hub.url:
             print(f"hub: {hub.url}")
     return 0
+
+
+def _has_changed(path: Path, folder: Folder) -> bool:
+    """Return whether the fleet file is another than the one that was applied last."""
+    roster = read_roster(folder)
+    return roster is not None and bool(roster.file_digest) and roster.file_digest != digest_of_file(path)
 
 
 def _without_supervisor(folder: Folder, name: str) -> Report:
@@ -89,6 +99,7 @@ def _without_supervisor(folder: Folder, name: str) -> Report:
             sampled_s=None,
             last_lines=will.last_lines if will and not identity else [],
             cell=spec.cell,
+            last_exit=will.last_exit if will else None,
         )
     return Report(
         fleet=roster.plan.fleet if roster else name,
@@ -182,12 +193,17 @@ def status_json(report: Report, folder: Folder) -> dict[str, object]:
                 "pss": agent.pss_bytes,
                 "sampled_s": agent.sampled_s,
                 "last_lines": agent.last_lines,
+                "last_exit": _last_exit(agent),
                 "cell": agent.cell,
                 "version": agent.version or None,
             }
             for name, agent in report.agents.items()
         },
     }
+
+
+def _last_exit(agent: AgentStatus) -> dict[str, object] | None:
+    return {"reason": agent.last_exit.reason, "at": agent.last_exit.at_s} if agent.last_exit else None
 
 
 def _show(report: Report) -> None:
@@ -219,12 +235,16 @@ def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int
     memory = f"{agent.pss_bytes / 2**20:6.1f} MiB" if agent.pss_bytes else " " * 10
     age = _duration(time.time() - agent.since_s) if agent.since_s else ""
     note = agent.reason if agent.state not in (State.READY,) else ""
+    if agent.state is State.READY and agent.last_exit:
+        note = f"last exit {_duration(time.time() - agent.last_exit.at_s)} ago: {agent.last_exit.reason}"
     if agent.waiting_on:
         note = f"waits for {', '.join(agent.waiting_on)}"
     cell = f"cell {agent.cell}  " if agent.cell else ""
     if agent.pid and agent.version != version:
         cell += f"runs version {agent.version or 'unknown'}  "
-    restarts = f"{agent.restarts} restarts  " if agent.restarts else ""
+    restarts = (
+        f"{agent.restarts} {'restart' if agent.restarts == 1 else 'restarts'}  " if agent.restarts else ""
+    )
     line = (
         f"{name:<{name_width}}  {agent.group or '':<{group_width}}  {state} {age:>6}  "
         f"{agent.port or '':>5}  pid {agent.pid or '-':<7} {memory}  {cell}{restarts}{note}"

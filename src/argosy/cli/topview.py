@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from argosy.engine.messages import AgentStatus, Report
+from argosy.engine.process import read_stat
 from argosy.engine.state import READY_STATES, State
 
 Order = Literal["trouble", "name", "cpu", "memory", "age"]
@@ -74,12 +75,8 @@ class Processors:
 
 
 def _ticks(pid: int) -> int | None:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(fields[11]) + int(fields[12])
+    found = read_stat(pid)
+    return None if found is None else found.ticks
 
 
 def make_rows(report: Report, cpu: Mapping[int, float], order: Order, wanted: str, now_s: float) -> list[Row]:

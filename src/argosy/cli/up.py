@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import print_json
@@ -32,6 +32,8 @@ from argosy.engine.messages import (
     Stopped,
     Subscribe,
 )
+from argosy.engine.roster import digest_of_file
+from argosy.engine.silence import SupervisorSilentError
 from argosy.fault import Fault, InputError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import load_fleet
@@ -83,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             Fault("--timeout", "usage", f"{args.timeout} s is no time to wait", "give seconds above 0")
         )
+    digest = digest_of_file(path)  # before it is read: who edits it meanwhile has changed it since
     fleet = load_fleet(path)
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
@@ -99,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         skip=_unstartable(fleet) if args.startable else {},
         timeout_s=args.timeout,
         hub=_wants_hub(args, view),
+        file_digest=digest,
     )
     return _bring_up(path, fleet.name, apply, view, began, args)
 
@@ -227,14 +231,27 @@ def _follow(client: Client, view: UpView) -> None:
     """Show what changes until the supervisor ends or somebody interrupts."""
     client.send(Subscribe())
     view.say("the fleet is up; Ctrl-C stops it")
-    try:
-        for answer in client.stream():
-            if isinstance(answer, Changed):
-                view.show_change(answer)
-            elif isinstance(answer, Sighted):
-                view.show_machine(answer)
-    except SupervisorLeftError as left:
-        view.say(f"the supervisor was told to end; {left.running} agents run on")
+    is_told = False
+    while True:
+        try:
+            _show_changes(client, view)
+        except SupervisorLeftError as left:
+            view.say(f"the supervisor was told to end; {left.running} agents run on")
+            return
+        except SupervisorSilentError as silent:  # whoever has stopped it may let it go on
+            if not is_told:
+                view.say(f"{silent.faults[0].message}; {silent.faults[0].hint}")
+            is_told = True
+
+
+def _show_changes(client: Client, view: UpView) -> NoReturn:
+    """Show what changes, until an error says that no more will be told."""
+    for answer in client.stream():
+        if isinstance(answer, Changed):
+            view.show_change(answer)
+        elif isinstance(answer, Sighted):
+            view.show_machine(answer)
+    raise AssertionError("a stream ends by an error")
 
 
 def _stop(client: Client, view: UpView, names: list[str] | None) -> None:
@@ -245,7 +262,7 @@ def _stop(client: Client, view: UpView, names: list[str] | None) -> None:
         try:
             for answer in client.stream():
                 if isinstance(answer, Stopped):
-                    view.show_stopped(answer)
+                    view.show_stopped(answer, is_part=names is not None)
                     return
                 if isinstance(answer, Changed):
                     view.show_change(answer)

@@ -48,6 +48,7 @@ class UpView:
             try:
                 return client.receive(_SILENCE_S)
             except TimeoutError:
+                client.raise_if_stopped()
                 self._say_what_is_waited_for()
 
     def say(self, text: str) -> None:
@@ -116,7 +117,9 @@ class UpView:
         """Print the closing account on stdout: it adds up to what is declared."""
         self._clear_status_line()
         self._is_live = False
-        for name, reason in account.not_ready.items():
+        if account.interrupted:
+            print(f"stopped by `argosy down`: {', '.join(account.not_ready) or 'all that was ready'}")
+        for name, reason in account.not_ready.items() if not account.interrupted else ():
             if account.blocked_by.get(name) in account.not_ready:
                 continue  # told with the one it hangs on
             note = " (not required)" if name in account.optional else ""
@@ -142,16 +145,18 @@ class UpView:
         if any(reason.startswith("on machine `") for reason in account.left_out.values()):
             words = "`argosy keys make` and `argosy serve` there bring the other machines in"
             print(f"{paint('hint:', 'cyan')} {words}")
-        for name, reason in list(account.not_ready.items())[:1]:
+        for name, reason in list(account.not_ready.items())[: 0 if account.interrupted else 1]:
             print(f"{paint('hint:', 'cyan')} {_hint(name, reason)}")
         sys.stdout.flush()
 
-    def show_stopped(self, stopped: Stopped) -> None:
-        """Print how a stop ended."""
+    def show_stopped(self, stopped: Stopped, *, is_part: bool) -> None:
+        """Print how a stop ended. is_part: others were to run on, as they did before."""
         for machine, why in stopped.unreached.items():
             self.say(f"not told: machine {machine}: {why}")
         killed = f", {len(stopped.killed)} of them killed" if stopped.killed else ""
         self.say(f"{len(stopped.stopped)} stopped{killed} in {stopped.seconds:.2f} s")
+        if is_part and stopped.stopped:
+            self.say(f"stopped now: {', '.join(stopped.stopped)}; `argosy up -d` starts them again")
 
     def _say_what_is_waited_for(self) -> None:
         now = time.monotonic()

@@ -8,24 +8,35 @@ from typing import TYPE_CHECKING
 from argosy.engine.state import SETTLED_STATES, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from argosy.engine.crew import Crew
     from argosy.engine.surroundings import Party
     from argosy.engine.unit import Unit
 
 
+# What agents of other machines may take, whose time to stop is not known here.
+_ELSEWHERE_S = 60.0
+
+
 class Settling:
     """Waits until every agent of a scope is ready, or will not come by itself any more.
 
-    machines: others that take part, and have not answered yet.
+    machines: others that take part, and have not answered yet. is_unattended(): nobody waits for the
+    outcome any more; then the wait ends, and what was begun goes on by itself.
     """
 
-    def __init__(self, units: Iterable[Party], machines: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        units: Iterable[Party],
+        machines: Iterable[str] = (),
+        is_unattended: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._units = {unit.name: unit for unit in units}
         self._open: set[str] = set(self._units)
         self._machines = set(machines)
         self._woken = asyncio.Event()
+        self.is_unattended = is_unattended
         self.is_interrupted = False
 
     def look(self, unit: Party) -> None:
@@ -52,14 +63,18 @@ class Settling:
         self.is_interrupted = True
         self._woken.set()
 
+    def wake(self) -> None:
+        """Find out again whether anybody waits for the outcome."""
+        self._woken.set()
+
     async def wait(self, timeout_s: float) -> bool:
-        """Return True once settled or interrupted, False at the time-out."""
+        """Return True once settled, interrupted or unattended, False at the time-out."""
         for unit in self._units.values():
             self._note(unit)
         try:
             async with asyncio.timeout(timeout_s):
                 # A unit may fall again between the last rise and this task's turn: look once more.
-                while (self._open or self._machines) and not self.is_interrupted:
+                while (self._open or self._machines) and not (self.is_interrupted or self.is_unattended()):
                     self._woken.clear()
                     await self._woken.wait()
         except TimeoutError:
@@ -81,10 +96,16 @@ class Settling:
 class OrderedStop:
     """Stops units so that each goes before what it needs; a unit waits only for its own dependents.
 
-    beside: agents of other machines that are stopped there meanwhile.
+    When none of them ends any more, although the time that each has is over, all that are left are killed;
+    whom not even that ends is waited for no longer.
+    beside: agents of other machines that are stopped there meanwhile. slack_s: from a kill until nothing of
+    a process is left, what it left behind included.
     """
 
-    def __init__(self, units: Iterable[Unit], crew: Crew, beside: Iterable[str] = ()) -> None:
+    def __init__(
+        self, units: Iterable[Unit], crew: Crew, beside: Iterable[str] = (), slack_s: float = 5.0
+    ) -> None:
+        self._slack_s = slack_s
         self._units = {unit.name: unit for unit in units}
         self._beside = frozenset(beside)
         self._crew = crew
@@ -92,11 +113,46 @@ class OrderedStop:
         self._done = asyncio.Event()
 
     async def run(self) -> None:
-        """Stop them all; returns when none has a process."""
+        """Stop them all; returns when none has a process, or nothing helps to end those that are `left`."""
         for unit in self._units.values():
             unit.wanted = False
         self._tell(self._units)
-        await self._done.wait()
+        is_killed, count = False, len(self.left())
+        while not await self._is_done_within(self._slack_s if is_killed else self._patience_s()):
+            before, count = count, len(self.left())
+            if count < before:
+                continue  # it goes on: a long chain takes its time
+            if is_killed:
+                return
+            is_killed = True
+            self._kill()
+
+    def left(self) -> list[Unit]:
+        """Return those that still have a process."""
+        return [unit for unit in self._units.values() if unit.has_process]
+
+    async def _is_done_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._done.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _patience_s(self) -> float:
+        """Return how long nothing may happen: whoever is told has its own time, and is killed after it."""
+        longest = max((unit.spec.stop_timeout_s for unit in self.left()), default=0.0)
+        return longest + self._slack_s + (_ELSEWHERE_S if self._beside else 0.0)
+
+    def _kill(self) -> None:
+        """Kill what is left, in any order."""
+        for unit in self._units.values():
+            self._told.add(unit.name)
+            if unit.has_process:
+                unit.kill()
+            else:
+                unit.stop()
+        self._tell(())
 
     def look(self, unit: Party) -> None:
         """Go on from an agent that may have ended: what it needed may go now; called at each transition."""

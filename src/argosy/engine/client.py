@@ -7,6 +7,7 @@ import fcntl
 import os
 import select
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from argosy.engine.detached import begin, end
@@ -26,7 +27,9 @@ from argosy.engine.messages import (
     decode_answer,
     encode_line,
 )
-from argosy.engine.process import describe_exit
+from argosy.engine.process import describe_exit, holders_of_file, open_pid
+from argosy.engine.silence import ANSWERS_WITHIN_S, SupervisorSilentError, Watch, is_stopped
+from argosy.engine.sockets import peer_of
 from argosy.fault import ArgosyError, Fault, InputError, MissingError, RefusedError
 
 if TYPE_CHECKING:
@@ -36,7 +39,8 @@ if TYPE_CHECKING:
     from argosy.engine.folder import Folder
 
 _ERRORS = {1: RefusedError, 2: InputError, 3: MissingError}
-_ANSWER_WITHIN_S = 30.0
+_BUSY_WITHIN_S = 30.0
+_LET_IN_S = 0.05
 _LONG_LOG_BYTES = 2**20
 
 
@@ -56,26 +60,18 @@ class SupervisorLeftError(SupervisorLostError):
         self.running = running
 
 
-class SupervisorSilentError(RefusedError):
-    """The supervisor is there and does not answer."""
-
-    def __init__(self, within_s: float) -> None:
-        words = f"the supervisor has not answered for {within_s:.0f} s (it is stopped, or overloaded)"
-        super().__init__(Fault("", "supervisor-silent", words, "`ps -C argosy` shows it; the agents run on"))
-
-
 class Client:
     """A connection to the supervisor, blocking. Use as a context manager."""
 
     def __init__(self, channel: socket.socket, name: str) -> None:
         self._channel = channel
         self._buffer = bytearray()
-        self._channel.settimeout(_ANSWER_WITHIN_S)
+        self._pid = peer_of(channel)[0]
         self.welcome = self._greet(name)
-        try:
-            self._process = os.pidfd_open(self.welcome.pid)
-        except ProcessLookupError as error:
-            raise SupervisorLostError from error
+        process = open_pid(self.welcome.pid)
+        if process is None:
+            raise SupervisorLostError
+        self._process = process
 
     def _greet(self, name: str) -> Welcome:
         answer = self.ask(Hello(protocol=PROTOCOL, client=name))
@@ -97,12 +93,15 @@ class Client:
     def send(self, request: Message) -> None:
         """Send a request.
 
-        Raises SupervisorLostError: nobody is there any more.
+        Raises SupervisorLostError: nobody is there any more. Raises SupervisorSilentError: it reads nothing.
         """
+        self._channel.settimeout(_BUSY_WITHIN_S)
         try:
             self._channel.sendall(encode_line(request))
         except (BrokenPipeError, ConnectionResetError) as error:
             raise SupervisorLostError from error
+        except TimeoutError as error:
+            raise SupervisorSilentError(self._pid, _BUSY_WITHIN_S) from error
 
     def ask(self, request: Message) -> Answer:
         """Send a request and return the first answer.
@@ -113,10 +112,20 @@ class Client:
         return self._next()
 
     def _next(self) -> Answer:
-        try:
-            return self.receive(_ANSWER_WITHIN_S)
-        except TimeoutError as error:
-            raise SupervisorSilentError(_ANSWER_WITHIN_S) from error
+        """Return the answer to what is answered at once; one that is at work may take longer."""
+        watch, began = Watch(self._pid), time.monotonic()
+        while True:
+            try:
+                return self.receive(ANSWERS_WITHIN_S)
+            except TimeoutError as error:
+                waited_s = time.monotonic() - began
+                if waited_s > _BUSY_WITHIN_S or not watch.is_at_work():
+                    raise SupervisorSilentError(self._pid, waited_s) from error
+
+    def raise_if_stopped(self) -> None:
+        """Raise SupervisorSilentError when nothing can come of waiting: the supervisor is stopped."""
+        if is_stopped(self._pid):
+            raise SupervisorSilentError(self._pid, 0.0)
 
     def report(self) -> Report:
         """Return the fleet as it is; what else was under way here is passed over. Raises as `ask`."""
@@ -126,17 +135,22 @@ class Client:
         return answer
 
     def receive(self, timeout_s: float | None) -> Answer:
-        """Return the next message; None waits for ever.
+        """Return the next message; None waits for as long as the supervisor is not stopped.
 
         Raises TimeoutError, the error that the supervisor refuses with, SupervisorLostError, or, when it
-        ends on purpose, SupervisorLeftError.
+        ends on purpose, SupervisorLeftError; and SupervisorSilentError where there is no time-out.
         """
-        self._channel.settimeout(timeout_s)
+        self._channel.settimeout(ANSWERS_WITHIN_S if timeout_s is None else timeout_s)
         while b"\n" not in self._buffer:
             try:
                 data = self._channel.recv(65536)
             except ConnectionResetError as error:
                 raise SupervisorLostError from error
+            except TimeoutError:
+                if timeout_s is not None:
+                    raise
+                self.raise_if_stopped()
+                continue
             if not data:
                 raise SupervisorLostError
             self._buffer += data
@@ -152,7 +166,8 @@ class Client:
     def stream(self) -> Iterator[Answer]:
         """Yield messages for as long as they come.
 
-        Raises SupervisorLostError: the supervisor ended, SupervisorLeftError: on purpose.
+        Raises SupervisorLostError: the supervisor ended, SupervisorLeftError: on purpose,
+        SupervisorSilentError: it is stopped.
         """
         while True:
             yield self.receive(None)
@@ -165,12 +180,12 @@ class Client:
 
 
 def connect(folder: Folder, name: str) -> Client | None:
-    """Return a client of the running supervisor, or None when there is none."""
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        channel.connect(str(folder.control))
-    except (FileNotFoundError, ConnectionRefusedError):
-        channel.close()
+    """Return a client of the running supervisor, or None when there is none.
+
+    Raises SupervisorSilentError: it does not answer.
+    """
+    channel = _reach(folder)
+    if channel is None:
         return None
     try:
         return Client(channel, name)
@@ -180,6 +195,27 @@ def connect(folder: Folder, name: str) -> Client | None:
     except BaseException:
         channel.close()
         raise
+
+
+def _reach(folder: Folder) -> socket.socket | None:
+    """Return a connection to the control socket, or None when nobody listens there."""
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    channel.settimeout(ANSWERS_WITHIN_S)
+    until = time.monotonic() + ANSWERS_WITHIN_S
+    while True:
+        try:
+            channel.connect(str(folder.control))
+        except (FileNotFoundError, ConnectionRefusedError):
+            channel.close()
+            return None
+        except BlockingIOError:  # so many wait already that no more are let in
+            if time.monotonic() < until:
+                time.sleep(_LET_IN_S)
+                continue
+            channel.close()
+            holder = next(iter(holders_of_file(str(folder.lock))), 0)
+            raise SupervisorSilentError(holder, ANSWERS_WITHIN_S) from None
+        return channel
 
 
 def connect_running(folder: Folder, name: str, fleet: object) -> Client:
@@ -249,8 +285,7 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
     finally:
         os.close(ready_in)
     try:
-        with open(ready, "rb") as file:
-            told = file.read()
+        told = _read_word(ready, pid)
     except KeyboardInterrupt:
         end(pid)
         raise
@@ -273,6 +308,20 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
             f"its last words are in `{folder.supervisor_log}`",
         )
     )
+
+
+def _read_word(ready: int, pid: int) -> bytes:
+    """Return what a new supervisor says of its start; one that adopts many takes its time.
+
+    Raises SupervisorSilentError: somebody has stopped it.
+    """
+    poll = select.poll()
+    poll.register(ready, select.POLLIN)
+    with open(ready, "rb") as file:
+        while not poll.poll(ANSWERS_WITHIN_S * 1000):
+            if is_stopped(pid):
+                raise SupervisorSilentError(pid, 0.0)
+        return file.read()
 
 
 def _turn_over(log: Path) -> None:

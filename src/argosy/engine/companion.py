@@ -126,8 +126,17 @@ class Companion:
             return
         self._diary.note("hub-lost", pid=lost.pid, text="its state folder was deleted")
         self._watch(lost.pid, pidfd)
-        process.send_signal(pidfd, signal.SIGTERM)
-        self._kill_later = self._loop.call_later(_GRACE_S, process.send_signal, pidfd, signal.SIGKILL)
+        self._end()
+
+    def renew(self, fleet_path: str, environ: Mapping[str, str]) -> None:
+        """Have another hub in the place of the one that runs: all that it had recorded was deleted."""
+        if self._pidfd >= 0:
+            self.start(fleet_path, environ)
+            self._end()
+
+    def _end(self) -> None:
+        process.send_signal(self._pidfd, signal.SIGTERM)
+        self._kill_later = self._loop.call_later(_GRACE_S, process.send_signal, self._pidfd, signal.SIGKILL)
 
     async def stop(self) -> None:
         """End the hub, and return when it has ended."""
@@ -156,10 +165,10 @@ class Companion:
         mark = running_hub(self._folder.hub_lock)
         if mark is None:
             return False
-        try:
-            self._watch(mark.pid, os.pidfd_open(mark.pid))
-        except ProcessLookupError:
+        pidfd = process.open_pid(mark.pid)
+        if pidfd is None:
             return False
+        self._watch(mark.pid, pidfd)
         return True
 
     def _spawn(self) -> None:
@@ -180,7 +189,9 @@ class Companion:
             self._later()
             return
         self._diary.note("hub", pid=started.pid)
-        self._watch(started.pid, os.pidfd_open(started.pid))
+        pidfd = process.open_pid(started.pid)
+        assert pidfd is not None, "a child that was not waited for has its number"
+        self._watch(started.pid, pidfd)
         started.returncode = 0  # it is waited for by its pidfd, not by its Popen
 
     def _watch(self, pid: int, pidfd: int) -> None:

@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from argosy.engine.messages import PROTOCOL, Changed, Hello, Message, Refused, decode_request, encode_line
+from argosy.engine.sockets import peer_of
 from argosy.fault import Fault
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from argosy.engine.messages import Request
 
-_CREDENTIALS = struct.Struct("3i")
 _LONGEST_LINE = 64 * 1024 * 1024
 # A client that has not read so much (a stopped `argosy up`, for hours) is cut off.
 _MOST_UNREAD = 8 * 1024 * 1024
@@ -34,13 +33,14 @@ _FLUSH_WITHIN_S = 1.0
 class Asker(Protocol):
     """Who asks something, and is answered: a client here, or another machine for one of its own.
 
-    origin: that machine, empty for a client here.
+    origin: that machine, empty for a client here. is_gone: nobody waits for the answer any more.
     """
 
     pid: int
     client: str
     origin: str
     is_subscribed: bool
+    is_gone: bool
 
     def send(self, message: Message) -> None:
         """Send a message; one to somebody who has gone is dropped."""
@@ -55,7 +55,7 @@ class Session:
         self._unsent: list[bytes] = []
         self.pid = pid
         self.client = self.origin = ""
-        self.is_subscribed = False
+        self.is_subscribed = self.is_gone = False
 
     def send(self, message: Message) -> None:
         """Send a message; one to a client that has gone, or reads no more, is dropped.
@@ -114,7 +114,7 @@ class ControlServer:
         self._bound = os.stat(self._path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pid, uid = _peer_of(writer)
+        pid, uid = peer_of(writer.get_extra_info("socket"))
         session = Session(writer, pid)
         if uid not in (os.getuid(), 0):
             session.send(
@@ -136,6 +136,7 @@ class ControlServer:
             session.send(Refused(faults=[fault]))
         finally:
             self.sessions.discard(session)
+            session.is_gone = True
             self._writers.pop(writer, None)
             writer.close()
             self._on_gone()
@@ -173,12 +174,3 @@ class ControlServer:
             _, unread = await asyncio.wait(serving.values(), timeout=_FLUSH_WITHIN_S)
             for task in unread:
                 task.cancel()
-
-
-def _peer_of(writer: asyncio.StreamWriter) -> tuple[int, int]:
-    """Return pid and uid of the process at the other end."""
-    peer: socket.socket = writer.get_extra_info("socket")
-    pid, uid, _ = _CREDENTIALS.unpack(
-        peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    )
-    return pid, uid

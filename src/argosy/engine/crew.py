@@ -26,6 +26,7 @@ from argosy.engine.member import Member
 from argosy.engine.memory import MemorySampler
 from argosy.engine.nursery import Nursery
 from argosy.engine.pace import Pace
+from argosy.engine.papers import Papers
 from argosy.engine.reign import Reign, Rule
 from argosy.engine.remains import agents_in_proc, remnants
 from argosy.engine.room import Room
@@ -52,6 +53,7 @@ class Crew:
 
     open_files: the soft limit of descriptors that agents get; the supervisor's own may be higher.
     on_change(unit): called after every transition. on_dethroned(): another supervisor rules the folder.
+    on_renewed(): the state folder was deleted, and is made anew.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class Crew:
         self.environ: dict[str, str] = dict(os.environ)
         self.on_change: Callable[[Unit], None] = lambda _: None
         self.on_dethroned: Callable[[], None] = lambda: None
+        self.on_renewed: Callable[[], None] = lambda: None
         self._reign = Reign(folder, generation)
-        self.wills = Wills(folder)
+        self.papers = Papers()
+        self.wills = Wills(folder, self._mend_if_reached)
         self.wills.keep(loop)
         self.diary = Diary(folder.diary, loop.call_soon)
         self._dependents: dict[str, list[str]] = {}
@@ -210,15 +214,23 @@ class Crew:
                 return False
             case Rule.RENEWED:
                 self.diary.note("folder-lost")
-                self.diary.close()
-                self.diary = Diary(self.folder.diary, self.loop.call_soon)
+                self.diary.begin_anew()
                 self.diary.note("folder-made")
+                self.papers.restore()
                 self.wills.restore()
+                self.nursery.has_forked()
                 self._logs.watch_again()
                 for unit in self.hosts():
                     if unit.identity is not None:
                         self._record_again(unit.name, unit.identity, unit.incarnation)
+                self.on_renewed()
                 return True
+
+    def _mend_if_reached(self) -> None:
+        """Mend the folder, unless clients cannot come here any more: then the next supervisor has it."""
+        if self.folder.control.exists():
+            with contextlib.suppress(OSError, MissingError):  # tried again at the next start
+                self.mend_folder()
 
     def _record_again(self, name: str, identity: process.Identity, incarnation: int) -> None:
         descriptor = lease.open_lease(self.folder.lease(name))
@@ -417,4 +429,5 @@ class Crew:
         self.hearing.close()
         self._reign.close()
         self.wills.close()
+        self.papers.close()
         self.diary.close()

@@ -7,6 +7,7 @@ second to end; then they are told and killed.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from argosy.engine import lease, process
@@ -47,23 +48,32 @@ class Departure:
         self._then, self._on_left, self._kin = then, on_left, kin
         self._patience = loop.time() + _PATIENCE_S
         self._timer: asyncio.TimerHandle | None = None
-        self._elsewhere = self._found_elsewhere() if is_adopted else []
+        self._elsewhere: list[int] | None = None if is_adopted else []  # None: to be looked for
         self.is_over = False
 
     def look(self) -> None:
-        """Go on if nothing is left, else look again soon."""
+        """Go on if nothing is left, else look again soon; also where there was no descriptor to look with."""
+        with contextlib.suppress(OSError):
+            self.is_over = self._is_nothing_left()
+        if self.is_over:
+            self._then()
+        else:
+            self._timer = self._loop.call_later(_LOOK_S, self.look)
+
+    def _is_nothing_left(self) -> bool:
+        """Find out, and end in time what is left; raises OSError: there are too few descriptors."""
+        if self._elsewhere is None:
+            self._elsewhere = self._found_elsewhere()
         candidates = {*process.children(), *self._elsewhere} - self._kin()
         strays = [pid for pid in candidates if is_stray(pid, self._notify) and process.is_alive(pid)]
         if not strays and self._elsewhere:
             self._elsewhere = strays = self._found_elsewhere()  # they may have started others
         if not strays and lease.is_free(self._lease):
-            self.is_over = True
-            self._then()
-            return
+            return True
         if self._loop.time() > self._patience:
             self._patience = self._loop.time() + _PATIENCE_S
             self._end(strays)
-        self._timer = self._loop.call_later(_LOOK_S, self.look)
+        return False
 
     def _found_elsewhere(self) -> list[int]:
         return [pid for pid in process.all_pids() if is_stray(pid, self._notify) and is_daemon(pid)]

@@ -117,6 +117,13 @@ class Diary:
         os.close(self._file)
         self._file = file
 
+    def begin_anew(self) -> None:
+        """Go on in a new file: the folder was deleted, and is there again."""
+        self.flush()
+        file = _open(self._path)
+        os.close(self._file)
+        self._file, self._length, self._is_torn = file, 0, False
+
     def _write(self, line: bytes) -> int:
         """Return how much of the line went to the disk, which may be full."""
         try:

@@ -17,7 +17,8 @@ import zmq
 
 from argosy.engine.cgroup import find_delegated, offered
 from argosy.engine.cleaning import Leftover, clean_strangers
-from argosy.engine.client import SupervisorLostError, SupervisorSilentError, connect
+from argosy.engine.client import SupervisorLostError, connect
+from argosy.engine.descriptors import too_few
 from argosy.engine.filesystem import is_on_network
 from argosy.engine.folder import Folder, folder_of, runtime_base, runtime_bases, state_home
 from argosy.engine.limits import hard_open_files, unheld
@@ -25,6 +26,7 @@ from argosy.engine.listeners import Listeners
 from argosy.engine.ports import is_free
 from argosy.engine.preflight import preflight
 from argosy.engine.remains import living_agents
+from argosy.engine.silence import SupervisorSilentError
 from argosy.fault import ArgosyError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import read_fleet
@@ -120,7 +122,10 @@ def examine_fleet(
     else:
         which = ", ".join(sorted(name for name in names if name)) or "the only one"
         yield Check("environment", "ok", f"{placement.environment}; this machine is {which}")
-    yield from _running([agent for agent in fleet.agents.values() if agent.machine in names], folder)
+    own = [agent for agent in fleet.agents.values() if agent.machine in names]
+    yield from _running(own, folder)
+    if fault := too_few(own):
+        yield Check("descriptors", "error", fault.message, fault.hint)
     for fault in unheld(fleet, hard_open_files(), offered(find_delegated(variables))):
         yield Check("limits", "warning", f"{fault.where}: {fault.message}".lstrip(": "), fault.hint)
     keys = folder_in_use(fleet.name, variables)

@@ -20,6 +20,7 @@ import msgspec
 from argosy.engine.client import Client, connect_running
 from argosy.engine.folder import Folder
 from argosy.engine.messages import Changed, Report, Subscribe
+from argosy.engine.process import open_pid
 from argosy.engine.state import FINAL_STATES, READY_STATES
 from argosy.fault import Fault, InputError, RefusedError
 
@@ -124,11 +125,10 @@ class Drill:
 
     def _hit(self, pid: int, kind: Kind) -> float:
         """Send the signal; return when, as epoch seconds."""
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
+        handle = open_pid(pid)
+        if handle is None:
             message = f"process {pid} has just ended by itself"
-            raise RefusedError(Fault(str(pid), "ended", message, "try again")) from None
+            raise RefusedError(Fault(str(pid), "ended", message, "try again"))
         at_s = time.time()
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, _SIGNALS[kind])

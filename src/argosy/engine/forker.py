@@ -29,7 +29,7 @@ from argosy.engine.order import (
     pack_event,
     receive_order,
 )
-from argosy.engine.process import boot_id, handled_signals, kill_group_of_zombie, next_zombie
+from argosy.engine.process import boot_id, handled_signals, kill_group_of_zombie, next_zombie, open_pid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,8 @@ class Forker:
 
     def report_birth(self, incarnation: int, pid: int, let_go: Callable[[], object]) -> bool:
         """Tell of a child, then let it go; return False when the supervisor is gone."""
-        pidfd = os.pidfd_open(pid)
+        pidfd = open_pid(pid)
+        assert pidfd is not None, "a child that was not reaped has its number"
         try:
             if not self._tell(Birth(incarnation, pid), pidfd):
                 return False

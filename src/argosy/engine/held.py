@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -59,9 +60,9 @@ class HeldProcess:
 
     def _await_status(self, on_end: Callable[[int | None], None], looks: int) -> None:
         """Take the exit status, from the zombie or from the kernel once its parent has reaped it."""
-        status = process.zombie_status(self._pid)
-        if status is None:
-            status = process.exit_status(self._pidfd)
+        status = process.exit_status(self._pidfd)
+        with contextlib.suppress(OSError):  # too few descriptors
+            status = process.zombie_status(self._pid) if status is None else status
         if status is None and looks:
             self._look = self._loop.call_later(_STATUS_LOOK_S, self._await_status, on_end, looks - 1)
         else:

@@ -132,7 +132,7 @@ class Lifetime:
         if self._departure is not None:
             self._departure.cancel()
         crew = self._crew
-        if not crew.had_process(self._name) and is_free(crew.folder.lease(self._name)):
+        if not crew.had_process(self._name) and self._is_lease_free():
             self._departure = None  # none of this supervisor's children was left by one that it never had
             then()
             return
@@ -140,6 +140,12 @@ class Lifetime:
             crew.folder, self._name, crew.loop, then, self._on_left, crew.forkers, is_adopted=self.is_adopted
         )
         self._departure.look()
+
+    def _is_lease_free(self) -> bool:
+        try:
+            return is_free(self._crew.folder.lease(self._name))
+        except OSError:
+            return False  # it cannot be seen now, so it is looked at again
 
     def finish(self) -> None:
         """Nothing is left of it."""

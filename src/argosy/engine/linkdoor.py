@@ -64,7 +64,7 @@ class LinkSession:
     def __init__(self, door: LinkDoor, identity: bytes, machine: str, number: int) -> None:
         self.client = f"`{machine}`"
         self.origin = machine
-        self.is_subscribed = False
+        self.is_subscribed = self.is_gone = False
         self._door = door
         self._identity = identity
         self._number = number

@@ -39,6 +39,18 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
+def append_word(path: Path, word: str) -> None:
+    """Append a line of the engine's own to a log, marked as such; a full disk costs it."""
+    with contextlib.suppress(OSError):
+        log = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            size = os.fstat(log).st_size
+            before = b"" if size == 0 or os.pread(log, 1, size - 1) == b"\n" else b"\n"
+            os.write(log, before + f"--- {word} ---\n".encode())
+        finally:
+            os.close(log)
+
+
 def index_of(log: Path) -> Path:
     """Return the path of a log's index."""
     return log.with_suffix(".idx")

@@ -127,6 +127,7 @@ class Member(Unit):
         self._take_next_spec()
         if event is Event.RETRY:
             self.restarts += 1
+            self._note_exit(why)
         self._fire(event, why)
         self._write_will()
         self._crew.has_ended(self)

@@ -42,7 +42,8 @@ class Apply(Message, frozen=True):
     only: names to start, with their needs; None for all. skip: names that are left out, with the reason.
     hub: whether the machine's hub is to run as well, once agents are ready. origin: the machine that
     hands it on, empty when it comes from a client; its `path` and `environ` are then not of this machine.
-    order: its name among the machines, given by the one that the client has asked.
+    order: its name among the machines, given by the one that the client has asked. file_digest: of the
+    fleet file as it was loaded.
     """
 
     fleet: Fleet
@@ -55,6 +56,7 @@ class Apply(Message, frozen=True):
     hub: bool = False
     origin: str = ""
     order: str = ""
+    file_digest: str = ""
 
 
 class Stop(Message, frozen=True):
@@ -213,13 +215,15 @@ class Account(Message, frozen=True):
 class Stopped(Message, frozen=True):
     """Which agents were stopped, and which had to be killed.
 
-    unreached: machines that could not be told, with the reason; what runs there runs on.
+    unreached: machines that could not be told, with the reason; what runs there runs on. left: agents that
+    not even a kill has ended, with the reason.
     """
 
     stopped: list[str]
     killed: list[str]
     seconds: float
     unreached: dict[str, str] = {}
+    left: dict[str, str] = {}
 
 
 class Restarted(Message, frozen=True):
@@ -233,6 +237,13 @@ class Restarted(Message, frozen=True):
     reconnected: list[str]
     seconds: float
     mates: dict[str, list[str]] = {}
+
+
+class LastExit(msgspec.Struct, frozen=True):
+    """How the last process of an agent that was not to end ended; kept when the next is ready. at_s: when."""
+
+    reason: str
+    at_s: float
 
 
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,6 +272,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     cell: str | None = None
     version: str = ""
     order: str = ""
+    last_exit: LastExit | None = None
 
 
 class Farewell(Message, frozen=True):

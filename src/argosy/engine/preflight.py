@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from argosy.engine.cgroup import find_delegated, offered
+from argosy.engine.descriptors import too_few
 from argosy.engine.envfile import read_env_file
 from argosy.engine.limits import hard_open_files, unheld
 from argosy.engine.sources import assumed_folders, python_path, script_of
@@ -62,17 +63,22 @@ def preflight(
     *,
     variables: Mapping[str, str] = os.environ,
     installed: Callable[[str], bool] = is_installed,
+    machines: Collection[str | None] | None = None,
 ) -> Report:
     """Return what is wrong with what the agents of `fleet` run, and who cannot start.
 
     variables: the environment that agents inherit (PATH, PYTHONPATH).
     installed: answers whether a top module is installed for the interpreter that runs argosy;
     agents with another `python` are not asked about packages.
+    machines: those of the fleet that this host is, None where that is not known: then all may be.
     """
     look = _Look(fleet, variables, installed)
     notes = [note for agent in fleet.agents.values() for note in look.at(agent)]
     errors, warnings = _merge(notes)
     warnings += tuple(unheld(fleet, hard_open_files(), offered(find_delegated())))
+    own = [each for each in fleet.agents.values() if machines is None or each.machine in machines]
+    if fault := too_few(own):
+        warnings += (fault,)
     stopped: dict[str, str] = {}
     for note in notes:
         if note.stops:

@@ -26,6 +26,8 @@ _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 _PIDFD_GET_INFO = 0xC040FF0B
 _PIDFD_INFO_EXIT = 1 << 3
 _SMALL_BYTES = 16384
+# What pidfd_open(2) says of a number that no process has: ESRCH; where a thread has it EINVAL or ENOENT.
+_NO_PROCESS = frozenset({errno.ESRCH, errno.ENOENT, errno.EINVAL})
 _PIDFD_INFO = struct.Struct("=QQ11Ii")
 
 
@@ -44,12 +46,16 @@ class Identity(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """The fields of /proc/PID/stat that the engine reads. terminal: the controlling one, 0 for none."""
+    """The fields of /proc/PID/stat that the engine reads.
+
+    terminal: the controlling one, 0 for none. ticks: of processor time. started: in ticks since boot.
+    """
 
     state: str
     parent: int
     session: int
     terminal: int
+    ticks: int
     started: int
 
 
@@ -72,12 +78,16 @@ def read_at_once(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_stat(pid: int) -> Stat | None:
-    """Return what /proc says of `pid`, or None where there is no such process."""
+    """Return what /proc says of `pid`, or None where there is no such process.
+
+    /proc answers for the number of a thread too: a number that was written down is for `open_process`.
+    """
     try:
         fields = read_at_once(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[4]), int(fields[19]))
+    ticks = int(fields[11]) + int(fields[12])
+    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[4]), ticks, int(fields[19]))
 
 
 def close_all_but(kept: int) -> None:
@@ -86,21 +96,46 @@ def close_all_but(kept: int) -> None:
     os.closerange(kept + 1, 1 << 20)
 
 
+def open_pid(pid: int) -> int | None:
+    """Return a pidfd of the process of this number, or None when there is none: a thread may have the number.
+
+    A child that was not reaped has one, also after its end.
+    Raises OSError: there are too few descriptors.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in _NO_PROCESS:
+            return None
+        raise
+
+
 def open_process(identity: Identity) -> int | None:
     """Return a pidfd of exactly this process, or None when it is dead.
 
     Opens first and compares the start time after: the other way round, the number could have
     passed to another process in between.
     """
-    try:
-        pidfd = os.pidfd_open(identity.pid)
-    except ProcessLookupError:
+    pidfd = open_pid(identity.pid)
+    if pidfd is None:
         return None
     found = read_stat(identity.pid)
     if found is None or found.started != identity.started or is_dead(pidfd):
         os.close(pidfd)
         return None
     return pidfd
+
+
+def find_process(pid: int) -> Identity | None:
+    """Return the identity of the living process that has this number now, or None when there is none."""
+    pidfd = open_pid(pid)
+    if pidfd is None:
+        return None
+    try:
+        identity = identify(pid, pidfd)
+    finally:
+        os.close(pidfd)
+    return identity if identity.started else None
 
 
 def identify(pid: int, pidfd: int) -> Identity:
@@ -225,9 +260,8 @@ def describe_exit(code: int | None) -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether there is a process of this number, zombies aside."""
-    stat = read_stat(pid)
-    return stat is not None and stat.state != "Z"
+    """Return whether there is a process of this number, zombies and threads aside."""
+    return find_process(pid) is not None
 
 
 def all_pids() -> list[int]:
@@ -273,9 +307,8 @@ def kill_if(pid: int, is_meant: Callable[[int], bool]) -> bool:
 
     It is opened first and judged after, so that the number cannot pass to another in between.
     """
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
+    pidfd = open_pid(pid)
+    if pidfd is None:
         return False
     try:
         return is_meant(pid) and send_signal(pidfd, signal.SIGKILL)

@@ -10,6 +10,9 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
+from argosy.engine import descriptors
 from argosy.engine.account import close_account, describe
 from argosy.engine.cell import with_mates
 from argosy.engine.cellplan import write_rolls
@@ -19,12 +22,12 @@ from argosy.engine.linkplan import plan_links
 from argosy.engine.messages import Account, Apply, Restarted, Stopped
 from argosy.engine.plan import Plan, plan_fleet
 from argosy.engine.roster import Roster, draft_roster, write_book_of
-from argosy.fault import Fault, InputError, RefusedError
+from argosy.fault import Fault, InputError, MissingError, RefusedError
 from argosy.fleet.environment import here, place
 from argosy.fleet.graph import Graph, build_graph, graph_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from argosy.engine.crew import Crew
     from argosy.engine.folder import Folder
@@ -85,6 +88,11 @@ class Rollout:
         if self._settling is not None:
             self._settling.answered(machine)
 
+    def wake(self) -> None:
+        """A client has gone: nobody may wait for the change under way any more."""
+        if self._settling is not None:
+            self._settling.wake()
+
     # ---- up
 
     async def prepare(self, request: Apply, pid: int) -> Intent:
@@ -109,6 +117,7 @@ class Rollout:
         elsewhere = links.agents if links else {}
         everywhere = scope_of(plan, request.only, request.skip, elsewhere)
         scope = [name for name in everywhere if name in plan.processes]
+        self._raise_if_too_few(fleet, scope)
         self._links.configure(links)
         running = {
             unit.name: Running(unit.running_digest, unit.spec.cell)
@@ -116,21 +125,24 @@ class Rollout:
             if not (unit.is_remnant and unit.name in plan.processes)
         }
         change = compare(running, plan, scope)
-        self._write_down(fleet, placement, plan, sorted(name or "" for name in machines), change)
+        self._write_down(request, placement, plan, sorted(name or "" for name in machines), change)
         self.graph = build_graph(fleet)
         self._crew.environ = variables
         self._crew.diary.note("apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {pid}")
         abroad = [name for name in everywhere if name in elsewhere]
         return Intent(plan, scope, abroad, request.skip, change, request.timeout_s, began, request.order)
 
-    async def carry_out(self, intent: Intent, machines: Iterable[str] = ()) -> Account:
+    async def carry_out(
+        self, intent: Intent, machines: Iterable[str], is_unattended: Callable[[], bool]
+    ) -> Account:
         """Make the fleet so, and return how it came out once it has settled or its time is over.
 
         machines: others that were asked for their part; it has settled when they have `answered` too.
+        is_unattended(): nobody waits for the outcome: then it ends once all is begun. Asked again at `wake`.
         """
         self._unanswered = set(machines)
         with self._under_way():
-            in_time = await self._make_so(intent)
+            in_time = await self._make_so(intent, is_unattended)
         account = close_account(
             intent.plan,
             self.graph,
@@ -143,11 +155,22 @@ class Rollout:
             self._loop.time(),
             interrupted=in_time is None,
         )
+        if account.interrupted:
+            told = dict.fromkeys(account.not_ready, "stopped by `argosy down`")
+            account = msgspec.structs.replace(account, not_ready=told, blocked_by={})
         self._note_account(account)
         return account
 
+    def _raise_if_too_few(self, fleet: Fleet, scope: Iterable[str]) -> None:
+        """Raise MissingError when this process may not have as many descriptors as all of that needs."""
+        wanted = set(scope)
+        others = sum(unit.name not in wanted for unit in self._crew.running())
+        descriptors.widen()
+        if fault := descriptors.too_few([fleet.agents[name] for name in wanted], others):
+            raise MissingError(fault)
+
     def _write_down(
-        self, fleet: Fleet, placement: Placement, plan: Plan, machines: list[str], change: Change
+        self, request: Apply, placement: Placement, plan: Plan, machines: list[str], change: Change
     ) -> None:
         """Leave to the next supervisor, and to the agents, what is about to be.
 
@@ -159,22 +182,30 @@ class Rollout:
             self._crew.mend_folder()
             write_rolls(self._folder, plan)
             links = self._links.plan
-            roster = Roster(plan=plan, machines=machines, leaving=leaving, hulls=hulls, links=links)
+            roster = Roster(
+                plan=plan,
+                machines=machines,
+                leaving=leaving,
+                hulls=hulls,
+                links=links,
+                file_digest=request.file_digest,
+            )
             draft = draft_roster(self._folder, roster)
-            write_book_of(self._folder, fleet, placement, machines)
+            write_book_of(self._folder, request.fleet, placement, machines)
             if draft is not None:
                 os.replace(draft, self._folder.applied)
+            self._crew.papers.keep(self._folder.applied, self._folder.book)
         except OSError as error:
             raise _cannot_write(self._folder, error) from error
 
-    async def _make_so(self, intent: Intent) -> bool | None:
+    async def _make_so(self, intent: Intent, is_unattended: Callable[[], bool]) -> bool | None:
         """Return whether all settled in time, None when somebody interrupted."""
         units, plan, change = self._crew.units, intent.plan, intent.change
         self._crew.adopt_plan(plan)
         parties: list[Party] = [units[name] for name in intent.scope]
         if self._unanswered:
             parties += [self._crew.distants[name] for name in intent.abroad]
-        settling = self._settling = Settling(parties, self._unanswered)
+        settling = self._settling = Settling(parties, self._unanswered, is_unattended)
         try:
             await asyncio.sleep(0)
             await self._stop_units([units[name] for name in (*change.stop, *change.move)])
@@ -233,9 +264,10 @@ class Rollout:
 
     # ---- restart, stop
 
-    async def restart(self, names: Iterable[str]) -> Restarted:
+    async def restart(self, names: Iterable[str], is_unattended: Callable[[], bool]) -> Restarted:
         """Restart agents and what follows them by their `on_death`; return once all have settled.
 
+        is_unattended(): as of `carry_out`.
         Raises InputError: there is no such agent here.
         """
         began = self._loop.time()
@@ -243,7 +275,7 @@ class Rollout:
         units = with_mates(named, self._crew.cells)
         mates = [unit for unit in units if unit not in named]
         touched = self._followers(units)
-        settling = self._settling = Settling(touched)
+        settling = self._settling = Settling(touched, is_unattended=is_unattended)
         listed = ", ".join(unit.name for unit in named)
         self._crew.diary.note("restart", text=listed)
         with self._under_way():
@@ -294,18 +326,21 @@ class Rollout:
         if self._settling is not None:
             self._settling.interrupt()
         await self._idle.wait()
-        await self._stop_units([unit for unit in units if unit.name in self._crew.units], beside)
+        left = await self._stop_units([unit for unit in units if unit.name in self._crew.units], beside)
         return Stopped(
-            stopped=[unit.name for unit in ran],
-            killed=[unit.name for unit in ran if unit.was_killed],
+            stopped=[unit.name for unit in ran if unit not in left],
+            killed=[unit.name for unit in ran if unit.was_killed and unit not in left],
             seconds=self._loop.time() - began,
+            left={unit.name: f"{unit.reason}; a kill has not ended it (pid {unit.pid})" for unit in left},
         )
 
-    async def _stop_units(self, units: Iterable[Unit], beside: Iterable[str] = ()) -> None:
+    async def _stop_units(self, units: Iterable[Unit], beside: Iterable[str] = ()) -> list[Unit]:
+        """Stop these; return those that nothing ends."""
         stop = OrderedStop(units, self._crew, beside)
         self._stops.add(stop)
         try:
             await stop.run()
+            return stop.left()
         finally:
             self._stops.discard(stop)
 

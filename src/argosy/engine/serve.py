@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import gc
 import os
-import resource
 import signal
 import socket
 import sys
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 import setproctitle
 
 from argosy.engine.control import ControlServer
+from argosy.engine.descriptors import widen
 from argosy.engine.filesystem import is_on_network
 from argosy.engine.folder import folder_of
 from argosy.engine.generation import hold, raise_generation
@@ -78,7 +78,7 @@ def serve(
     # What its forkers leave behind falls to this process instead of to init.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     post = Post(str(fleet_path), stays, links)
-    asyncio.run(_serve(folder, generation, _widen_open_files(), post, on_ready, is_new=is_new))
+    asyncio.run(_serve(folder, generation, widen(), post, on_ready, is_new=is_new))
 
 
 def _held(folder: Folder) -> Fault:
@@ -98,18 +98,14 @@ def _held(folder: Folder) -> Fault:
 
 def _listens(folder: Folder) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)
         try:
             client.connect(str(folder.control))
+        except BlockingIOError:
+            return True  # so many wait for it that no more are let in
         except OSError:
             return False
     return True
-
-
-def _widen_open_files() -> int:
-    """Raise this process's own limit, at two an agent; return the one it had, for its agents."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return soft
 
 
 async def _serve(
@@ -123,7 +119,7 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     supervisor = Supervisor(folder, generation, loop, open_files, post)
-    control = ControlServer(folder.control, supervisor.handle, supervisor.end_if_unused)
+    control = ControlServer(folder.control, supervisor.handle, supervisor.client_gone)
     try:
         supervisor.watch_sessions(control.sessions)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,12 +10,14 @@ import errno
 import os
 import socket
 import stat
+import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_CREDENTIALS = struct.Struct("3i")
 _INNER = ("notify", "z")
 _ROLLS = "cell"
 
@@ -49,6 +51,13 @@ def is_listening(path: Path) -> bool:
         except OSError as error:
             return error.errno not in (errno.ECONNREFUSED, errno.ENOENT)
     return True
+
+
+def peer_of(channel: socket.socket) -> tuple[int, int]:
+    """Return pid and uid of the process at the other end of a stream; of a listener, who made it listen."""
+    option = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(option)
+    return pid, uid
 
 
 def sweep(runtime: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from argosy.engine.imprint import Imprint, Print, take_print
 from argosy.engine.lease import read_record, written_at
-from argosy.engine.process import Identity, read_stat
+from argosy.engine.process import find_process
 from argosy.engine.sources import Shelf
 from argosy.fleet.spec import AgentSpec, Fleet
 from argosy.source.modules import Folders
@@ -22,12 +22,12 @@ def began_at(pid: int, lease: Path) -> float | None:
     That is when it wrote its lease: a zygote may have forked it long before. Where another's record or none
     is there, when it started, at most a clock tick too early.
     """
-    found = read_stat(pid)
+    found = find_process(pid)
     if found is None:
         return None
     with contextlib.suppress(OSError):
         record = read_record(lease)
-        if record is not None and record.identity == Identity(pid, found.started):
+        if record is not None and record.identity == found:
             return written_at(lease)
     age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.started / os.sysconf("SC_CLK_TCK")
     return time.time() - age_s

@@ -14,6 +14,7 @@ import msgspec
 
 from argosy.engine.companion import Companion
 from argosy.engine.crew import Crew
+from argosy.engine.descriptors import Reserve
 from argosy.engine.federation import Federation
 from argosy.engine.holder import Holder
 from argosy.engine.links import Links
@@ -97,6 +98,7 @@ class Supervisor:
         self._crew = Crew(folder, generation, loop, open_files)
         self._crew.on_change = self._on_change
         self._crew.on_dethroned = self.ended.set
+        self._crew.on_renewed = self._renew_hub
         self._crew.diary.note("supervisor", pid=os.getpid(), text=f"generation {generation}")
         version = self._crew.version = NotedVersion(Path(post.path).parent)
         self._links = Links(
@@ -110,6 +112,7 @@ class Supervisor:
         self._crew.know_distants(self._links.distants)
         self._federation = Federation(self._links)
         self._rollout = Rollout(self._crew, self._links)
+        self._reserve = Reserve(loop, lambda: self._crew.diary.note("few-descriptors"))
         self._companion = Companion(folder, loop, self._crew.diary)
         self._sessions: Collection[Session] = ()
         self._holders: list[Holder] = []
@@ -126,6 +129,7 @@ class Supervisor:
             self._crew.find_lost()
             self._companion.end_lost()
         roster = read_roster(self._folder)
+        self._crew.papers.keep(self._folder.applied, self._folder.book)
         leaving = roster.leaving if roster is not None else {}
         hulls = roster.hulls if roster is not None else {}
         await asyncio.sleep(0)
@@ -155,6 +159,11 @@ class Supervisor:
         self._link_again(roster.links if roster is not None else None)
         if self._post.stays:
             self._resume()
+
+    def _renew_hub(self) -> None:
+        """Have another hub in the place of one whose records were deleted."""
+        if self._crew.plan is not None:
+            self._companion.renew(self._crew.plan.path, self._crew.environ)
 
     def _link_again(self, known: LinkPlan | None) -> None:
         """Link as one is told to, or as the supervisor before was."""
@@ -190,6 +199,11 @@ class Supervisor:
         if not self._was_used and not self._sessions and not self._post.stays:
             self.ended.set()
 
+    def client_gone(self) -> None:
+        """A client has gone, perhaps in the middle of a change: that goes on, and keeps nobody waiting."""
+        self._rollout.wake()
+        self.end_if_unused()
+
     def say_farewell(self) -> None:
         """Tell every client that this end is meant."""
         self._crew.diary.flush()
@@ -199,6 +213,7 @@ class Supervisor:
     def close(self) -> None:
         """Let go of everything; the agents run on, and so does the hub."""
         self._companion.close()
+        self._reserve.close()
         self._links.close(len(self._crew.running()))
         self._crew.close()
 
@@ -222,13 +237,14 @@ class Supervisor:
                     await self._end_if_idle()  # also after one that was refused
             case Restart():
                 with self._hold("restart", session):
-                    self._close_with(session, await self._restart(request))
+                    self._close_with(session, await self._restart(request, session))
             case Stop():
                 with self._precede("down", session):
                     # What the hub has not heard of the end, it reads in the diary at its next start.
                     hub = None if request.names is not None else asyncio.ensure_future(self._companion.stop())
                     stopped = await self._stop(request)
-                    await self._crew.remains_gone()
+                    if not stopped.left:
+                        await self._crew.remains_gone()
                     if hub:
                         await hub
                     self._close_with(session, stopped)
@@ -303,7 +319,7 @@ class Supervisor:
         was_subscribed, session.is_subscribed = session.is_subscribed, True
         part = self._federation.apply(request, intent.abroad, session, self._rollout.answered)
         try:
-            account = await self._rollout.carry_out(intent, part.machines)
+            account = await self._rollout.carry_out(intent, part.machines, lambda: session.is_gone)
         finally:
             part.cancel()
         account = self._federation.conclude(account, part)
@@ -333,11 +349,14 @@ class Supervisor:
             killed=[name for part in parts for name in part.killed],
             seconds=max(part.seconds for part in parts),
             unreached={machine: why for part in parts for machine, why in part.unreached.items()},
+            left={name: why for part in parts for name, why in part.left.items()},
         )
 
-    async def _restart(self, request: Restart) -> Restarted:
+    async def _restart(self, request: Restart, session: Asker) -> Restarted:
         own = self._own(request.names, self._crew.units)
-        here, elsewhere = await asyncio.gather(self._rollout.restart(own), self._federation.restart(request))
+        here, elsewhere = await asyncio.gather(
+            self._rollout.restart(own, lambda: session.is_gone), self._federation.restart(request)
+        )
         parts = [here, *elsewhere]
         return Restarted(
             restarted=sorted(name for part in parts for name in part.restarted),

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from argosy.engine import lease, process
 from argosy.engine.condition import judge_health, judge_needs
 from argosy.engine.lifetime import Lifetime
-from argosy.engine.logs import last_lines, log_size, open_log
+from argosy.engine.logs import append_word, last_lines, log_size, open_log
+from argosy.engine.messages import LastExit
 from argosy.engine.policy import Budget, Ending, decide_exit, grace_s, jittered
 from argosy.engine.signs import Signs
 from argosy.engine.state import READY_STATES, RUNNING_STATES, Action, Event, State, step
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from argosy.engine.plan import ProcessSpec
     from argosy.engine.process import Identity
     from argosy.engine.surroundings import Surroundings
+
+# What is kept of the reason of an end; a will has room for a page.
+_LONGEST_WORDS = 500
 
 
 class Unit:
@@ -51,6 +55,7 @@ class Unit:
         self.wanted = False
         self.order = ""
         self.reason = "not started"
+        self.last_exit: LastExit | None = None
         self.last_end = ""  # how its last process ended, until one is ready
         self.since_s = time.time()
         self.running_digest = spec.digest
@@ -248,7 +253,12 @@ class Unit:
         self.lost_needs.clear()
         self._cause = "exit"
         self.started_at = self._crew.loop.time()
-        if not self._crew.adopt(self):
+        try:
+            is_adopted = self._crew.adopt(self)
+        except OSError as error:
+            self._not_started(f"its lease cannot be read: {error.strerror}")
+            return
+        if not is_adopted:
             self._life.depart(self._order)  # what an earlier process left behind goes first
 
     def _order(self) -> None:
@@ -302,6 +312,7 @@ class Unit:
         self.wanted = self.wanted or will.wanted
         self.restarts = will.restarts
         self.version = will.version if is_same else ""
+        self.last_exit = will.last_exit
         self.running_digest = will.digest if is_same else self.spec.digest
         self.started_at = self._crew.loop.time()
         self.state, self.reason = State.STARTING, "adopted, not heard of yet"
@@ -345,6 +356,7 @@ class Unit:
 
     def _frozen(self, why: str) -> None:
         self._cause = "frozen"
+        append_word(self._log, f"is ended: {self._veil.over(why)}")
         self._fire(Event.FROZEN, why)
 
     def _terminate(self) -> None:
@@ -392,6 +404,8 @@ class Unit:
         self.health = self.memory = None
         self._timers.cancel("deadline")
         self._crew.has_ended(self)
+        if self.wanted and not self._restart_asked and ending.cause != "obstacle":
+            self._note_exit(why)
         if self._restart_asked:
             self._restart_asked = False
             self._take_next_spec()
@@ -404,6 +418,10 @@ class Unit:
         if verdict.event is Event.GIVE_UP and ending.cause != "timeout" and self._budget.spent:
             why = f"given up after {self._budget.spent} restarts: {why}"
         self._fire(verdict.event, why)
+
+    def _note_exit(self, why: str) -> None:
+        """Keep how it ended, for whoever asks when it is ready again."""
+        self.last_exit = LastExit(self._veil.over(why)[:_LONGEST_WORDS], time.time())
 
     def _back_off(self, event: Event, why: str, delay_s: float, *, is_counted: bool = True) -> None:
         self.restarts += is_counted

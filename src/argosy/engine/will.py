@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.engine import inotify
+from argosy.engine.messages import LastExit
 from argosy.engine.state import State
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from argosy.engine.folder import Folder
@@ -57,6 +58,7 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     log_start: int = 0
     last_lines: list[str] = []
     version: str = ""
+    last_exit: LastExit | None = None
 
 
 def will_of(unit: Unit) -> Will:
@@ -72,6 +74,7 @@ def will_of(unit: Unit) -> Will:
         log_start=unit.log_start,
         last_lines=unit.last_lines,
         version=unit.version,
+        last_exit=unit.last_exit,
     )
 
 
@@ -81,10 +84,14 @@ class _Page(msgspec.Struct, frozen=True):
 
 
 class Wills:
-    """The wills of the agents of `folder`; one supervisor writes them."""
+    """The wills of the agents of `folder`; one supervisor writes them.
 
-    def __init__(self, folder: Folder) -> None:
+    on_lost(): called once the whole folder is gone, soon after.
+    """
+
+    def __init__(self, folder: Folder, on_lost: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
+        self._on_lost = on_lost
         self._numbers: dict[str, int] = {}  # of the pages
         self._count = 0
         self._file: int | None = None
@@ -171,6 +178,8 @@ class Wills:
         self._timer = loop.call_later(_RESTORED_AFTER_S, self._look_again)
 
     def _look_again(self) -> None:
+        if not self._folder.lock.exists():
+            self._on_lost()
         self.restore()
         if self._inotify is None and self._file is not None and self._is_in_place(self._file):
             self._watch()  # it was only touched
