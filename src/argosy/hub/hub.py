@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +32,7 @@ from argosy.hub.otlp import Export, by_protobuf
 from argosy.hub.outcry import Outcry
 from argosy.hub.record import Event, Figures
 from argosy.hub.standing import Standing, Standings
+from argosy.hub.storefile import UNREADABLE, is_damage
 from argosy.hub.tasks import Tasks
 from argosy.hub.viewers import Viewers
 from argosy.hub.watch import Watch
@@ -79,8 +81,10 @@ class Hub(Agent):
         self.standings = Standings()
         self.viewers = Viewers(self.standings.all)
         self.standings.tell = self.viewers.tell
-        hearing = await self.keeper.read(lambda reading: Hearing(self.standings, reading, self._home))
-        self._hearing = hearing
+        hearing = self._hearing = await self._remembered(
+            lambda: self.keeper.read(lambda reading: Hearing(self.standings, reading, self._home))
+        )
+        self.keeper.on_renewed = self._on_renewed
         self.keeper.on_said = lambda events, figures: hearing.hear(self.machine, events, figures)
         self.keeper.on_taken = hearing.hear_batch
         others = [each for each in self._directory.book.hubs if each != self.machine]
@@ -89,8 +93,24 @@ class Hub(Agent):
         for machine, puller in self.pullers.items():
             self._tasks.begin(f"the puller of `{machine}`", puller.run)
         self._server: PageServer | None = None
+        self._news: News | None = None
         if self.options.fleet:
             await self._follow(folder_of(Path(self.options.fleet)))
+
+    async def _remembered(self, look: Callable[[], Awaitable[_Said]]) -> _Said:
+        """Return what `look` makes of the records; where they make no sense to it, of a new store."""
+        try:
+            return await look()
+        except UNREADABLE as error:
+            if isinstance(error, sqlite3.OperationalError) and not is_damage(error):
+                raise
+            await self.keeper.renew(error)
+            return await look()
+
+    def _on_renewed(self) -> None:
+        """Read the engine's diary again where no other hub has what it told, so that it is not lost."""
+        if self._news and not self.pullers:
+            self._news.begin_again()
 
     async def _follow(self, folder: Folder) -> None:
         """Follow the engine, and serve the page."""
@@ -103,9 +123,14 @@ class Hub(Agent):
         census = Census(self.keeper, folder, self._on_census, self.is_here)
         sights = [puller.sight for puller in self.pullers.values()]
         past = await asyncio.to_thread(lambda: list(read_diary(folder.diary)))
-        self.watch = Watch(self.keeper, self.machine, fleet, sights, self.acts, past)
-        self._hearing.on_action = self.watch.hear_action
-        await self.watch.remember()
+
+        async def watching() -> Watch:
+            watch = Watch(self.keeper, self.machine, fleet, sights, self.acts, past)
+            self._hearing.on_action = watch.hear_action
+            await watch.remember()
+            return watch
+
+        self.watch = await self._remembered(watching)
         hear = self.keeper.on_said
 
         def hear_and_watch(events: Sequence[Event], figures: Sequence[Figures]) -> None:
@@ -118,7 +143,7 @@ class Hub(Agent):
         self._server = PageServer(self, self.options.bind, self.options.page)
         if self.options.lock:
             say_hub(Path(self.options.lock), self._server.url)
-        news = News(self.keeper, folder.diary)
+        news = self._news = News(self.keeper, folder.diary)
         outcry = Outcry(self.keeper, folder)
         self._tasks.begin("the news", news.run)
         self._tasks.begin("the outcry", outcry.run)
