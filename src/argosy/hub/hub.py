@@ -19,6 +19,7 @@ from argosy.engine.diary import read_diary
 from argosy.engine.folder import Folder, folder_of
 from argosy.engine.logreader import Reader, tail_offset
 from argosy.engine.messages import Report
+from argosy.engine.ownlog import turn_over_own
 from argosy.fault import ArgosyError
 from argosy.fleet.load import load_fleet
 from argosy.fleet.spec import AgentSpec, Fleet
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from argosy.hub.pageserver import PageServer
 
 _HEALTH_WITHIN_S = 0.9
+_LOOK_AT_LOG_S = 1.0
 _Said = TypeVar("_Said")
 _decode_figures = msgspec.msgpack.Decoder(list[Figures]).decode
 
@@ -150,6 +152,7 @@ class Hub(Agent):
         self._tasks.begin("the census", census.run)
         self._tasks.begin("the watch", self.watch.run)
         self._tasks.begin("the page", self._server.run)
+        self._tasks.begin("the log", lambda: _bound_log(folder.hub_log))
         self._begin_outside(fleet)
 
     def _begin_outside(self, fleet: Fleet) -> None:
@@ -183,6 +186,7 @@ class Hub(Agent):
         """Go by this fleet from now on."""
         self._fleet = fleet
         self.actions = fleet.hub.actions
+        self.is_all_guarded = fleet.hub.token == "all"
         addresses = {entry.host for entry in self._directory.book.agents.values()}
         self._names = frozenset((*fleet.hub.hosts, *fleet.machines, *addresses))
 
@@ -315,6 +319,13 @@ class Hub(Agent):
     async def sights(self) -> dict[str, Any]:
         """Return what is seen of the other machines' hubs."""
         return {machine: msgspec.to_builtins(puller.sight) for machine, puller in self.pullers.items()}
+
+
+async def _bound_log(log: Path) -> None:
+    """Keep this process's own log short."""
+    while True:
+        await asyncio.sleep(_LOOK_AT_LOG_S)
+        turn_over_own(log)
 
 
 def _gap(agent: str, dropped: int) -> list[Event]:

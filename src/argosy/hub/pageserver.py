@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from argosy.fault import Fault, RefusedError
+from argosy.hub.connections import Connection, most_connections
 from argosy.hub.web import app_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class PageServer:
             _log.warning("port %d is taken: the hub's page is at %s", port, self.url)
         self._config = uvicorn.Config(
             app_of(hub),
+            http=_bounded(),
             log_level="warning",
             lifespan="off",
             access_log=False,
@@ -68,6 +70,13 @@ class PageServer:
         """End what is open, and the server."""
         self._server.should_exit = True
         await self._ended.wait()
+
+
+def _bounded() -> type[Connection]:
+    class Bounded(Connection):
+        most = most_connections()
+
+    return Bounded
 
 
 def _listen(bind: str, port: int) -> socket.socket:

@@ -11,15 +11,25 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from argosy.fault import Fault, InputError
 from argosy.hub.exposition import CONTENT_TYPE, exposition
-from argosy.hub.gate import Gate, GateError, check_sight, fault_response, has_sight
+from argosy.hub.gate import (
+    Gate,
+    GateError,
+    check_origin,
+    check_token,
+    fault_response,
+    give_cookie,
+    has_cookie,
+    has_sight,
+)
 from argosy.hub.history import History, answered, number, told
 from argosy.hub.orders import Orders
 from argosy.hub.standing import said
+from argosy.hub.token import is_token
 from argosy.hub.viewers import MOST_VIEWERS, Stream
 from argosy.wire.errors import WireError
 
@@ -37,6 +47,8 @@ def app_of(hub: Hub) -> Starlette:
     return Starlette(
         routes=[
             Route("/", pages.index),
+            Route("/enter", pages.enter),
+            Route("/api/enter", pages.take_token, methods=["POST"]),
             Route("/page/{name}", pages.part),
             Route("/healthz", pages.healthz),
             Route("/api/declared", pages.declared),
@@ -51,7 +63,10 @@ def app_of(hub: Hub) -> Starlette:
             *History(hub).routes(),
             *orders.routes(),
         ],
-        middleware=[Middleware(Gate, names=hub.names), Middleware(GZipMiddleware, minimum_size=2000)],
+        middleware=[
+            Middleware(Gate, names=hub.names, token=hub.token_file, is_all=lambda: hub.is_all_guarded),
+            Middleware(GZipMiddleware, minimum_size=2000),
+        ],
         exception_handlers={GateError: _on_gate, HTTPException: _on_http},
     )
 
@@ -76,7 +91,31 @@ class _Pages:
         self._parts = {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
 
     async def index(self, request: Request) -> Response:
-        return self._part("index.html")
+        """Return the page to a browser that has the cookie, and to others the way in.
+
+        The link has the token behind its `#`, which is not sent: the way in reads it. Behind a `?` it is
+        taken here, and handed on in that form, so that it stays in no address bar.
+        """
+        if has_cookie(request, self._hub.token_file):
+            return self._part("index.html")
+        word = request.query_params.get("token", "")
+        if not word or not is_token(self._hub.token_file, word):
+            return RedirectResponse("enter", 303)
+        response = RedirectResponse(f"./#token={word}", 303)
+        give_cookie(request, response, self._hub.token_file)
+        return response
+
+    async def enter(self, request: Request) -> Response:
+        """Return the page that says how to get in, and takes the token of a link."""
+        return self._part("enter.html")
+
+    async def take_token(self, request: Request) -> Response:
+        """Give the cookie to a page that shows the token."""
+        check_origin(request)
+        check_token(request, self._hub.token_file)
+        response = answered({"argosy": "enter/1"})
+        give_cookie(request, response, self._hub.token_file)
+        return response
 
     async def part(self, request: Request) -> Response:
         return self._part(request.path_params["name"])
@@ -168,10 +207,9 @@ class _Pages:
         return answered({"agent": name, "health": answer})
 
     async def log(self, request: Request) -> Response:
-        """Return the last `n` lines of an agent of this machine; to other machines with the token."""
+        """Return the last `n` lines of an agent of this machine."""
         name = request.path_params["agent"]
         self._standings(name)
-        check_sight(request, self._hub.token_file)
         most = min(_MOST_LINES, max(1, number(request.query_params.get("n"), 40)))
         lines = await asyncio.to_thread(self._hub.last_lines, name, most)
         return answered({"agent": name, "lines": lines})
