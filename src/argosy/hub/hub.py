@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _HEALTH_WITHIN_S = 0.9
 _LOOK_AT_LOG_S = 1.0
+_FORGET_EVERY_S = 10.0
 _Said = TypeVar("_Said")
 _decode_figures = msgspec.msgpack.Decoder(list[Figures]).decode
 
@@ -92,6 +93,7 @@ class Hub(Agent):
         others = [each for each in self._directory.book.hubs if each != self.machine]
         self.pullers = {each: Puller(self.keeper, self.peer(hub_name(each)), each) for each in others}
         self._tasks = Tasks()
+        self._tasks.begin("what forgets figures", self._forget)
         for machine, puller in self.pullers.items():
             self._tasks.begin(f"the puller of `{machine}`", puller.run)
         self._server: PageServer | None = None
@@ -108,6 +110,11 @@ class Hub(Agent):
                 raise
             await self.keeper.renew(error)
             return await look()
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(_FORGET_EVERY_S)
+            self.standings.forget()
 
     def _on_renewed(self) -> None:
         """Read the engine's diary again where no other hub has what it told, so that it is not lost."""
@@ -186,6 +193,7 @@ class Hub(Agent):
         """Go by this fleet from now on."""
         self._fleet = fleet
         self.actions = fleet.hub.actions
+        self.keeper.figure_bound.most = fleet.hub.most_figures
         self.is_all_guarded = fleet.hub.token == "all"
         addresses = {entry.host for entry in self._directory.book.agents.values()}
         self._names = frozenset((*fleet.hub.hosts, *fleet.machines, *addresses))

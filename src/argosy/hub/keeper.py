@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from argosy.fault import ArgosyError, Fault
+from argosy.hub.figurebound import FigureBound
 from argosy.hub.reading import Reading
 from argosy.hub.record import Batch, Event, Figures, Origin, Position, gaps_of
 from argosy.hub.store import DETAIL_S, Store
@@ -89,6 +90,7 @@ class Keeper:
         self._flush_s = flush_s
         self._bounds = bounds
         self._next_trim_s = 0.0
+        self.figure_bound = FigureBound()
         self._life = 0  # how often the store was begun anew
         self._renewing = asyncio.Lock()
         self._told: list[Event] = []  # by whichever thread came upon damage
@@ -329,6 +331,8 @@ class Keeper:
         )
         if self.failure and not has_room:
             raise self._full()
+        figures, dropped = self.figure_bound.admit(figures)
+        events = [*events, *dropped]
         self._events += events
         self._figures += figures
         if source:

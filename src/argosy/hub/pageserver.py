@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from argosy.hub.hub import Hub
 
 _TRIES: Final = 100
+_BACKLOG: Final = 64  # that are accepted in one go, before any of them can make room
 _log = logging.getLogger("argosy.hub")
 
 
@@ -44,6 +45,7 @@ class PageServer:
         self._config = uvicorn.Config(
             app_of(hub),
             http=_bounded(),
+            backlog=_BACKLOG,
             log_level="warning",
             lifespan="off",
             access_log=False,
@@ -86,7 +88,7 @@ def _listen(bind: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((bind, number))
-            listener.listen(128)
+            listener.listen(_BACKLOG)
         except OSError as error:
             listener.close()
             if error.errno != errno.EADDRINUSE:
