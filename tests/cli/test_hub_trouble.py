@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +67,11 @@ def test_a_store_that_is_a_folder_and_one_deleted_live_are_told_by_all_who_are_a
 
 def test_a_hub_that_cannot_run_is_told_by_status_doctor_and_up(toy: Rig) -> None:
     toy.write(FLEET.format(port=toy.env["PORT"], bind="203.0.113.7"))  # no address of this machine
+    toy.json("up", "-d", "--no-hub")
+    by_hand = toy.argosy("hub")
+    assert by_hand.returncode == 1
+    assert by_hand.stderr.startswith("error: ")
+    assert "Traceback" not in by_hand.stderr
     toy.json("up", "-d")
     toy.until(lambda: bool(toy.json("status")["hub_trouble"]))
     assert toy.json("status")["hub"] is None
@@ -75,3 +83,30 @@ def test_a_hub_that_cannot_run_is_told_by_status_doctor_and_up(toy: Rig) -> None
     assert said in toy.json("up", "-d")["hub_trouble"]
     assert said in toy.argosy("up", "-d").stdout
     assert toy.argosy("hub", "--open").returncode == 3
+
+
+NO_ROOM = """
+import resource, signal, sys
+from pathlib import Path
+from argosy.engine.companion import hold_lock, running_hub, say_hub
+lock = Path(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+hold_lock(lock)
+assert not say_hub(lock, "http://here")
+assert running_hub(lock) is None
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+assert say_hub(lock, "http://here")
+assert running_hub(lock).url == "http://here"
+"""
+
+
+def test_a_lock_that_cannot_be_written_keeps_no_hub_from_starting(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, str(tmp_path / "hub.lock")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

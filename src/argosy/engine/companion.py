@@ -86,13 +86,20 @@ def hold_lock(lock: Path) -> None:
     say_hub(lock, "", file)
 
 
-def say_hub(lock: Path, url: str, file: int | None = None) -> None:
-    """Write who the hub is and where its page is; for the process that holds the lock."""
+def say_hub(lock: Path, url: str, file: int | None = None) -> bool:
+    """Write who the hub is and where its page is, for the process that holds the lock; return whether there
+    is room for it: a lock that is new on a full disk has none.
+    """
     text = msgspec.json.encode(HubMark(os.getpid(), url))
-    target = os.open(lock, os.O_WRONLY | os.O_CLOEXEC) if file is None else file
-    os.pwrite(target, text.ljust(_MARK_BYTES), 0)
-    if file is None:
-        os.close(target)
+    try:
+        target = os.open(lock, os.O_WRONLY | os.O_CLOEXEC) if file is None else file
+        try:
+            return os.pwrite(target, text.ljust(_MARK_BYTES), 0) == _MARK_BYTES
+        finally:
+            if file is None:
+                os.close(target)
+    except OSError:
+        return False
 
 
 class Companion:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _HEALTH_WITHIN_S = 0.9
 _LOOK_AT_LOG_S = 1.0
 _FORGET_EVERY_S = 10.0
+_SAY_EVERY_S = 1.0
 _Said = TypeVar("_Said")
 _decode_figures = msgspec.msgpack.Decoder(list[Figures]).decode
 
@@ -111,6 +112,11 @@ class Hub(Agent):
             await self.keeper.renew(error)
             return await look()
 
+    async def _say(self) -> None:
+        """Say where the page is once there is room on the disk for it."""
+        while self._server and not say_hub(Path(self.options.lock), self._server.url):
+            await asyncio.sleep(_SAY_EVERY_S)
+
     async def _forget(self) -> None:
         while True:
             await asyncio.sleep(_FORGET_EVERY_S)
@@ -150,8 +156,8 @@ class Hub(Agent):
 
         self.keeper.on_said = hear_and_watch
         self._server = PageServer(self, self.options.bind, self.options.page)
-        if self.options.lock:
-            say_hub(Path(self.options.lock), self._server.url)
+        if self.options.lock and not say_hub(Path(self.options.lock), self._server.url):
+            self._tasks.begin("what says where the hub is", self._say)
         news = self._news = News(self.keeper, folder.diary)
         outcry = Outcry(self.keeper, folder)
         self._tasks.begin("the news", news.run)
