@@ -119,15 +119,8 @@ class UpView:
         self._is_live = False
         if account.interrupted:
             print(f"stopped by `argosy down`: {', '.join(account.not_ready) or 'all that was ready'}")
-        for name, reason in account.not_ready.items() if not account.interrupted else ():
-            if account.blocked_by.get(name) in account.not_ready:
-                continue  # told with the one it hangs on
-            note = " (not required)" if name in account.optional else ""
-            print(f"{paint('not ready', 'red')}  {name}{note}: {reason}")
-            for said in account.last_lines.get(name, ()):
-                print(paint(f"  | {said}", "dim"))
-            if blocked := [each for each, root in account.blocked_by.items() if root == name]:
-                print(paint(_wrapped(f"  blocks {len(blocked)}: ", blocked), "dim"))
+        else:
+            _show_not_ready(account)
         for reason, names in _by_reason(account.left_out).items():
             print(f"left out   {len(names)} {reason}" + (f": {', '.join(names)}" if len(names) <= 8 else ""))
         extra = [f"{len(account.degraded)} degraded"] if account.degraded else []
@@ -145,6 +138,8 @@ class UpView:
         if any(reason.startswith("on machine `") for reason in account.left_out.values()):
             words = "`argosy keys make` and `argosy serve` there bring the other machines in"
             print(f"{paint('hint:', 'cyan')} {words}")
+        if account.hub:
+            print(f"{paint('warning:', 'yellow')} the hub does not run: {account.hub}")
         for name, reason in list(account.not_ready.items())[: 0 if account.interrupted else 1]:
             print(f"{paint('hint:', 'cyan')} {_hint(name, reason)}")
         sys.stdout.flush()
@@ -185,6 +180,18 @@ class UpView:
         if self._has_status_line:
             self._out.write("\r\033[K")
             self._has_status_line = False
+
+
+def _show_not_ready(account: Account) -> None:
+    for name, reason in account.not_ready.items():
+        if account.blocked_by.get(name) in account.not_ready:
+            continue  # told with the one it hangs on
+        note = " (not required)" if name in account.optional else ""
+        print(f"{paint('not ready', 'red')}  {name}{note}: {reason}")
+        for said in account.last_lines.get(name, ()):
+            print(paint(f"  | {said}", "dim"))
+        if blocked := [each for each, root in account.blocked_by.items() if root == name]:
+            print(paint(_wrapped(f"  blocks {len(blocked)}: ", blocked), "dim"))
 
 
 def _hint(name: str, reason: str) -> str:

@@ -27,6 +27,7 @@ from argosy.engine.messages import (
     decode_answer,
     encode_line,
 )
+from argosy.engine.ownlog import turn_over
 from argosy.engine.process import describe_exit, holders_of_file, open_pid
 from argosy.engine.silence import ANSWERS_WITHIN_S, SupervisorSilentError, Watch, is_stopped
 from argosy.engine.sockets import peer_of
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 _ERRORS = {1: RefusedError, 2: InputError, 3: MissingError}
 _BUSY_WITHIN_S = 30.0
 _LET_IN_S = 0.05
-_LONG_LOG_BYTES = 2**20
 
 
 class SupervisorLostError(RefusedError):
@@ -277,7 +277,7 @@ def _spawn_lock(folder: Folder) -> Iterator[None]:
 
 def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None:
     """Start a supervisor in a session of its own and wait until it has adopted what runs."""
-    _turn_over(folder.supervisor_log)
+    turn_over(folder.supervisor_log)
     ready, ready_in = os.pipe()
     try:
         with open(folder.supervisor_log, "ab") as log:
@@ -322,13 +322,6 @@ def _read_word(ready: int, pid: int) -> bytes:
             if is_stopped(pid):
                 raise SupervisorSilentError(pid, 0.0)
         return file.read()
-
-
-def _turn_over(log: Path) -> None:
-    """Put a long log of supervisors aside; none of them lives."""
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > _LONG_LOG_BYTES:
-            log.replace(log.with_name(log.name + ".1"))
 
 
 def _error_of(refused: Refused) -> ArgosyError:

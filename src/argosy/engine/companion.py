@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from argosy.engine import process
+from argosy.engine.ownlog import last_word, turn_over
 from argosy.engine.plan import handed_on
 from argosy.engine.remains import hub_in_proc
 from argosy.fault import Fault, RefusedError
@@ -33,7 +34,7 @@ _MARK_BYTES: Final = 512  # written over in one piece, blanks and all
 _GRACE_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.2
 _MOST_PAUSE_S: Final = 30.0
-_LONG_LOG_BYTES: Final = 2**20
+_STEADY_S: Final = 60.0  # after which what it was that ended the one before is over
 
 
 class HubMark(msgspec.Struct, frozen=True):
@@ -85,13 +86,20 @@ def hold_lock(lock: Path) -> None:
     say_hub(lock, "", file)
 
 
-def say_hub(lock: Path, url: str, file: int | None = None) -> None:
-    """Write who the hub is and where its page is; for the process that holds the lock."""
+def say_hub(lock: Path, url: str, file: int | None = None) -> bool:
+    """Write who the hub is and where its page is, for the process that holds the lock; return whether there
+    is room for it: a lock that is new on a full disk has none.
+    """
     text = msgspec.json.encode(HubMark(os.getpid(), url))
-    target = os.open(lock, os.O_WRONLY | os.O_CLOEXEC) if file is None else file
-    os.pwrite(target, text.ljust(_MARK_BYTES), 0)
-    if file is None:
-        os.close(target)
+    try:
+        target = os.open(lock, os.O_WRONLY | os.O_CLOEXEC) if file is None else file
+        try:
+            return os.pwrite(target, text.ljust(_MARK_BYTES), 0) == _MARK_BYTES
+        finally:
+            if file is None:
+                os.close(target)
+    except OSError:
+        return False
 
 
 class Companion:
@@ -107,6 +115,10 @@ class Companion:
         self._pidfd = -1
         self._gone = asyncio.Event()
         self._pause_s = _FIRST_PAUSE_S
+        self._losses = 0  # one soon after the other
+        self._loss = ""  # what is known of the last one
+        self._log_began = 0
+        self._began_s = 0.0
         self._again: asyncio.TimerHandle | None = None
         self._kill_later: asyncio.TimerHandle | None = None
         self._adopt()
@@ -173,9 +185,9 @@ class Companion:
 
     def _spawn(self) -> None:
         try:
+            turn_over(self._folder.hub_log)
             with open(self._folder.hub_log, "ab") as log:
-                if log.tell() > _LONG_LOG_BYTES:
-                    os.truncate(log.fileno(), 0)
+                self._log_began = log.tell()
                 started = subprocess.Popen(
                     self._words,
                     stdin=subprocess.DEVNULL,
@@ -185,7 +197,9 @@ class Companion:
                     start_new_session=True,
                 )
         except OSError as error:
-            self._diary.note("no-hub", text=str(error))
+            self._losses += 1
+            self._loss = f"it cannot be started: {error}"
+            self._diary.note("no-hub", text=self._loss)
             self._later()
             return
         self._diary.note("hub", pid=started.pid)
@@ -194,8 +208,19 @@ class Companion:
         self._watch(started.pid, pidfd)
         started.returncode = 0  # it is waited for by its pidfd, not by its Popen
 
+    def trouble(self) -> str:
+        """Return why the hub that is to run does not, empty where it does or has only just been started."""
+        if not self._loss or not self._words:
+            return ""
+        mark = running_hub(self._folder.hub_lock)
+        if mark is not None and mark.url:
+            return ""
+        times = "once" if self._losses == 1 else f"{self._losses} times"
+        return f"it ended {times}, last with: {self._loss} (`{self._folder.hub_log}` tells more)"
+
     def _watch(self, pid: int, pidfd: int) -> None:
         self._pid, self._pidfd = pid, pidfd
+        self._began_s = self._loop.time()
         self._gone = asyncio.Event()
         self._loop.add_reader(pidfd, self._on_exit)
 
@@ -206,7 +231,11 @@ class Companion:
         self._forget()
         self._gone.set()
         if self._words:
-            self._diary.note("hub-lost", pid=pid, text=f"again in {self._pause_s:.1f} s")
+            if self._loop.time() > self._began_s + _STEADY_S:
+                self._losses, self._pause_s = 0, _FIRST_PAUSE_S
+            self._losses += 1
+            self._loss = last_word(self._folder.hub_log, self._log_began) or "no word in its log"
+            self._diary.note("hub-lost", pid=pid, text=f"{self._loss}; again in {self._pause_s:.1f} s")
             self._later()
 
     def _later(self) -> None:
