@@ -9,6 +9,7 @@ import msgspec
 
 from argosy.agent.roll import Roll, read_roll
 from argosy.engine.cellplan import cell_of
+from argosy.engine.filemark import FileMark
 from argosy.engine.linkplan import LinkPlan
 from argosy.engine.plan import Plan, ProcessSpec
 from argosy.fault import ArgosyError
@@ -30,7 +31,7 @@ class Roster(msgspec.Struct, frozen=True):
     """What a supervisor ran; machines: those that this host is; links: to the others, None without.
 
     leaving: processes that the plan has no more, which ran when it was written; hulls: of cells that
-    ran then.
+    ran then. mark: of the fleet file, None where it could not be read.
     """
 
     plan: Plan
@@ -38,6 +39,7 @@ class Roster(msgspec.Struct, frozen=True):
     leaving: dict[str, ProcessSpec] = {}
     hulls: dict[str, ProcessSpec] = {}
     links: LinkPlan | None = None
+    mark: FileMark | None = None
 
 
 def draft_roster(folder: Folder, roster: Roster) -> Path | None:

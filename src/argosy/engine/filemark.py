@@ -1,0 +1,34 @@
+"""What a fleet file was when it was applied, to know it again at another path."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class FileMark(msgspec.Struct, frozen=True):
+    """A file by its place on the disk and by its content."""
+
+    device: int
+    inode: int
+    digest: str
+
+    def has_inode_of(self, other: FileMark) -> bool:
+        """Return whether both were at one place on the disk; a deleted file's number is given out again."""
+        return (self.device, self.inode) == (other.device, other.inode)
+
+
+def mark_of(path: str | Path) -> FileMark | None:
+    """Return the mark of a file, None where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            found = os.fstat(file.fileno())
+            return FileMark(found.st_dev, found.st_ino, hashlib.sha256(file.read()).hexdigest())
+    except OSError:
+        return None

@@ -1,0 +1,86 @@
+"""What /proc shows of fleets: supervisors by the lock they hold, agents by the variables they were given.
+
+It needs no state folder, so it also finds what runs after somebody has deleted that.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.engine import process
+from argosy.engine.remains import DELETED, locked_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TITLE = b"argosy: supervisor "
+_LOCK = "supervisor.lock"
+
+
+class Trace(NamedTuple):
+    """A process of a fleet. state, runtime: the fleet's folders, runtime None where it is not told."""
+
+    pid: int
+    fleet: str
+    state: Path
+    runtime: Path | None = None
+    environment: str = ""
+    is_supervisor: bool = False
+
+
+def traces_in_proc() -> Iterator[Trace]:
+    """Yield the supervisors and the agents of this user."""
+    for pid in process.all_pids():
+        try:
+            if os.stat(f"/proc/{pid}").st_uid == os.getuid():
+                yield from _supervisor(pid)
+                if (agent := trace_of(pid)) is not None:
+                    yield agent
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it has ended, or is not to be seen
+
+
+def started_s(pid: int) -> float:
+    """Return when a process began, in epoch seconds, 0 where it has ended."""
+    found = process.read_stat(pid)
+    if found is None:
+        return 0.0
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.started / os.sysconf("SC_CLK_TCK")
+    return time.time() - age_s
+
+
+def _supervisor(pid: int) -> Iterator[Trace]:
+    title = process.read_at_once(f"/proc/{pid}/cmdline")
+    if not title.startswith(_TITLE):
+        return
+    name = title.removeprefix(_TITLE).rstrip(b"\0").decode(errors="replace")
+    states = {Path(path).parent for path in locked_files(pid) if os.path.basename(path) == _LOCK}
+    for state in states:
+        yield Trace(pid, name, state, is_supervisor=True)
+
+
+def trace_of(pid: int) -> Trace | None:
+    """Return what an agent's process tells of its fleet; None for any other process.
+
+    An agent leads its session and has no terminal: a person may have given a shell its variables.
+    """
+    stat = process.read_stat(pid)
+    if stat is None or stat.session != pid or stat.state == "Z" or stat.terminal:
+        return None
+    told = process.variables(pid)
+    fleet, book, notify = (told.get(name, "") for name in ("ARGOSY_FLEET", "ARGOSY_BOOK", "NOTIFY_SOCKET"))
+    if not (fleet and book and notify):
+        return None
+    return Trace(pid, fleet, Path(book).parent, Path(notify).parent.parent, told.get("ENV_TYPE", ""))
+
+
+def working_folder(pid: int) -> tuple[Path, bool] | None:
+    """Return the folder that a process is in, and whether it was deleted; None where it is not to be seen."""
+    try:
+        found = os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return None
+    return Path(found.removesuffix(DELETED)), found.endswith(DELETED)
