@@ -1,9 +1,11 @@
 """Stop the fleet, or some of its agents, in reverse order of their needs.
 
 Returns when no process is left; what outlives its grace is killed. What a dead supervisor left
-running is found by its leases and stopped too, and what agents left that have ended since.
+running is found by its leases and stopped too, and what agents left that have ended since. A fleet
+whose folder was moved or deleted is stopped by its name or its ID, as `argosy ls` shows them.
 
 example: argosy down --only Translator
+example: argosy down harbour
 """
 
 from __future__ import annotations
@@ -13,18 +15,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet
+from argosy.cli.chosen import take_chosen
 from argosy.cli.report import paint, print_json
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect, connect_or_start
 from argosy.engine.companion import living_hub
-from argosy.engine.folder import folder_of
 from argosy.engine.messages import Stop, Stopped
 from argosy.engine.remains import living_agents, remnants
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
+    from argosy.cli.chosen import Chosen
     from argosy.engine.client import Client
     from argosy.engine.folder import Folder
 
@@ -33,15 +35,15 @@ _END_WITHIN_S = 10.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy down`."""
-    add_fleet(parser)
+    add_fleet(parser, takes_name=True)
     parser.add_argument("--only", metavar="A,B", help="stop these agents and leave the others running")
 
 
 def run(args: argparse.Namespace) -> int:
     """Stop what runs; returns 0 when nothing of it is left, 1 when a machine could not be told."""
     began = time.monotonic()
-    path, _ = take_fleet(args)
-    stopped = _bring_down(path, args.only.split(",") if args.only else None)
+    chosen, _ = take_chosen(args)
+    stopped = _bring_down(chosen, args.only.split(",") if args.only else None)
     seconds = time.monotonic() - began
     if args.as_json:
         print_json(
@@ -64,16 +66,16 @@ def run(args: argparse.Namespace) -> int:
     return 1 if stopped.unreached else 0
 
 
-def _bring_down(path: Path, names: list[str] | None) -> Stopped:
+def _bring_down(chosen: Chosen, names: list[str] | None) -> Stopped:
     """Stop these, or all; once more, by the next supervisor, when one dies over it."""
-    folder = folder_of(path)
+    folder = chosen.folder
     ran: set[str] = set()
     is_again = False
     while True:
         try:
             client = connect(folder, "down")
             if client is None and _is_anything_left(folder):
-                client = connect_or_start(path, path.parent.name, folder, "down")
+                client = connect_or_start(chosen.path, chosen.name, folder, "down")
             if client is None:
                 return Stopped(stopped=sorted(ran), killed=[], seconds=0.0)
             with client:

@@ -3,6 +3,7 @@
 An agent that is not ready has its reason: whom it waits for, how it ended, what it said last.
 
 example: argosy status path/to/fleet.yaml --json
+example: argosy status harbour
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet
+from argosy.cli.chosen import take_chosen
 from argosy.cli.report import paint, print_json
 from argosy.engine.cellplan import hull_name
 from argosy.engine.client import connect
 from argosy.engine.companion import running_hub
 from argosy.engine.diary import DISTANT, read_diary
-from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.remains import living_agents, remnants
 from argosy.engine.roster import lost_specs, read_roster
@@ -34,16 +35,16 @@ _COLOURS = {State.READY: "green", State.DEGRADED: "yellow", State.WAITING: "dim"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy status`."""
-    add_fleet(parser)
+    add_fleet(parser, takes_name=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Show the fleet; returns 0 whatever its state."""
-    path, _ = take_fleet(args)
-    folder = folder_of(path)
+    chosen, _ = take_chosen(args)
+    folder = chosen.folder
     client = connect(folder, "status")
     if client is None:
-        report = _without_supervisor(folder, path.parent.name)
+        report = report_unsupervised(folder, chosen.name)
     else:
         with client:
             report = client.report()
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _without_supervisor(folder: Folder, name: str) -> Report:
+def report_unsupervised(folder: Folder, name: str) -> Report:
     """Return what leases, wills and the roster tell when nobody supervises."""
     roster = read_roster(folder)
     living, wills = living_agents(folder), read_wills(folder)
@@ -209,7 +210,7 @@ def _show(report: Report) -> None:
 
 def _show_machine(name: str, machine: MachineStatus) -> None:
     state = paint(f"{machine.state:<7}", "red" if machine.state == "blind" else "green")
-    age = _duration(time.time() - machine.since_s) if machine.since_s else ""
+    age = duration(time.time() - machine.since_s) if machine.since_s else ""
     version = f"version {machine.version}  " if machine.version else ""
     print(f"machine {name}: {state} {age}  {version}{machine.reason}".rstrip())
 
@@ -217,7 +218,7 @@ def _show_machine(name: str, machine: MachineStatus) -> None:
 def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int, version: str) -> None:
     state = paint(f"{agent.state.value:<15}", _COLOURS.get(agent.state, "red"))
     memory = f"{agent.pss_bytes / 2**20:6.1f} MiB" if agent.pss_bytes else " " * 10
-    age = _duration(time.time() - agent.since_s) if agent.since_s else ""
+    age = duration(time.time() - agent.since_s) if agent.since_s else ""
     note = agent.reason if agent.state not in (State.READY,) else ""
     if agent.waiting_on:
         note = f"waits for {', '.join(agent.waiting_on)}"
@@ -234,7 +235,8 @@ def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int
         print(paint(f"  | {said}", "dim"))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in its largest unit."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

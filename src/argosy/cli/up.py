@@ -21,6 +21,7 @@ from argosy.cli.upview import UpView
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect_or_start
 from argosy.engine.folder import folder_of
 from argosy.engine.imprint import leave_imprint, own_files
+from argosy.engine.known import is_supervised, moved_from
 from argosy.engine.limits import hard_open_files, unheld
 from argosy.engine.messages import (
     Account,
@@ -32,7 +33,7 @@ from argosy.engine.messages import (
     Stopped,
     Subscribe,
 )
-from argosy.fault import Fault, InputError
+from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import load_fleet
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.client import Client
+    from argosy.engine.folder import Folder
     from argosy.fleet.placement import Placement
     from argosy.fleet.spec import Fleet
 
@@ -144,6 +146,7 @@ def _bring_up(
     path: Path, fleet_name: str, apply: Apply, view: UpView, began: float, args: argparse.Namespace
 ) -> int:
     folder = folder_of(path)
+    _refuse_moved(path, folder)
     tries = 2
     while True:
         tries -= 1
@@ -158,6 +161,21 @@ def _bring_up(
             if not tries:
                 raise
             view.say("the supervisor ended; starting the next one, which adopts what runs")
+
+
+def _refuse_moved(path: Path, folder: Folder) -> None:
+    """Raise RefusedError where this very fleet runs from the place that its file was moved from."""
+    before = None if is_supervised(folder) else moved_from(path, os.environ)
+    if before is None:
+        return
+    raise RefusedError(
+        Fault(
+            str(path),
+            "moved",
+            f"this fleet runs already: as `{before.name}`, from `{before.path}`, moved or deleted since",
+            f"`argosy down {before.name}` stops that, then `argosy up` starts it here",
+        )
+    )
 
 
 def _converse(client: Client, apply: Apply, view: UpView, began: float, args: argparse.Namespace) -> int:
