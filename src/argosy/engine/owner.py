@@ -37,7 +37,7 @@ def owner_of(pid: int) -> Owner | None:
     if trace is None or agent is None:
         return None
     known = recorded_fleet(trace.state)
-    return Owner(agent, trace.fleet, known.path if known else None)
+    return Owner(agent, known.name if known else trace.fleet, known.path if known else None)
 
 
 def _agent_of(trace: Trace) -> str | None:

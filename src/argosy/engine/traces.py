@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine import process
+from argosy.engine.folder import folder_of_state
 from argosy.engine.remains import DELETED, locked_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TITLE = b"argosy: supervisor "
+_CELL = b"argosy: cell "
 _LOCK = "supervisor.lock"
+_LEASES = "lease"
 
 
 class Trace(NamedTuple):
@@ -53,7 +56,7 @@ def started_s(pid: int) -> float:
 
 
 def _supervisor(pid: int) -> Iterator[Trace]:
-    title = process.read_at_once(f"/proc/{pid}/cmdline")
+    title = _title(pid)
     if not title.startswith(_TITLE):
         return
     name = title.removeprefix(_TITLE).rstrip(b"\0").decode(errors="replace")
@@ -70,11 +73,29 @@ def trace_of(pid: int) -> Trace | None:
     stat = process.read_stat(pid)
     if stat is None or stat.session != pid or stat.state == "Z" or stat.terminal:
         return None
+    if _title(pid).startswith(_CELL):
+        return _trace_of_cell(pid)
     told = process.variables(pid)
     fleet, book, notify = (told.get(name, "") for name in ("ARGOSY_FLEET", "ARGOSY_BOOK", "NOTIFY_SOCKET"))
     if not (fleet and book and notify):
         return None
     return Trace(pid, fleet, Path(book).parent, Path(notify).parent.parent, told.get("ENV_TYPE", ""))
+
+
+def _title(pid: int) -> bytes:
+    try:
+        return process.read_at_once(f"/proc/{pid}/cmdline")
+    except OSError:
+        return b""  # it has ended, or is not to be seen
+
+
+def _trace_of_cell(pid: int) -> Trace | None:
+    """Return what the process of a cell tells by its lease; its title is written over its variables."""
+    for path in map(Path, locked_files(pid)):
+        if path.parent.name == _LEASES:
+            state = path.parent.parent
+            return Trace(pid, state.name.rpartition("-")[0], state, folder_of_state(state).runtime)
+    return None
 
 
 def working_folder(pid: int) -> tuple[Path, bool] | None:
