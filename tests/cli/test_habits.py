@@ -7,6 +7,15 @@ import pytest
 from argosy.cli import main
 from argosy.cli.verbs import HABITS, VERBS
 
+from .conftest import Rig
+
+FLEET = """
+fleet: toy
+agents:
+  A: {run: speaker.py, ready: {probe: notify}}
+  B: {run: [false], required: false, restart: never}
+"""
+
 
 @pytest.mark.parametrize("word", HABITS)
 def test_a_word_of_another_tool_names_the_verb(word: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,3 +33,12 @@ def test_the_version_is_said_however_it_is_asked_for(
 ) -> None:
     assert main(words) == 0
     assert capsys.readouterr().out.startswith("argosy ")
+
+
+def test_the_exit_code_of_status_says_whether_the_fleet_is_well(rig: Rig) -> None:
+    rig.write(FLEET)
+    rig.json("status", code=1)
+    rig.json("up", "-d")
+    rig.json("status", code=0)
+    rig.json("down", "--only", "A")
+    rig.json("status", code=1)

@@ -11,20 +11,30 @@ from argosy.fault import Fault, InputError
 FLEET_FILE = "fleet.yaml"
 
 
-def add_fleet(parser: argparse.ArgumentParser, *, words: str | None = None, words_help: str = "") -> None:
+def add_fleet(
+    parser: argparse.ArgumentParser,
+    *,
+    words: str | None = None,
+    words_help: str = "",
+    takes_name: bool = False,
+) -> None:
     """Add FLEET, `--fleet`, `--env` and `--json`.
 
     words: the further positionals as usage shows them (agents, a method); words_help: what they are.
+    takes_name: the fleet may also be named as `argosy ls` does.
     """
+    named = ", or its name or ID as `argosy ls` shows it" if takes_name else ""
     parser.add_argument(
         "words",
         nargs="*",
         default=[],  # else argparse counts it among what is required
         metavar=f"FLEET {words}" if words else "FLEET",
         help="a fleet.yaml or a folder that holds one (with a `/`, ending in .yaml, or `.`; "
-        "default: this folder or a parent)" + (f"\n{words_help}" if words else ""),
+        "default: this folder or a parent)" + ("" if words else named) + (f"\n{words_help}" if words else ""),
     )
-    parser.add_argument("--fleet", metavar="PATH", help="FLEET, whatever the path looks like")
+    parser.add_argument(
+        "--fleet", metavar="PATH", help=f"FLEET, whatever the path looks like{named if words else ''}"
+    )
     parser.add_argument(
         "--env", metavar="NAME", help="the environment (default: $ENV_TYPE, else development)"
     )
@@ -42,24 +52,35 @@ def take_fleet(args: argparse.Namespace) -> tuple[Path, list[str]]:
 
     Raises InputError: no file there, or a word that the verb does not take.
     """
+    chosen, words = split_fleet(args)
+    return find_fleet(chosen), words
+
+
+def split_fleet(args: argparse.Namespace, *, takes_name: bool = False) -> tuple[str | None, list[str]]:
+    """Return what names the fleet, None where nothing does, and the words that are left.
+
+    takes_name: where the verb takes no other words, any word names a fleet.
+    Raises InputError: a fleet is named twice, or a word that the verb does not take.
+    """
     words: list[str] = list(args.words)
     chosen: str | None = args.fleet
-    if words and looks_like_fleet(words[0]):
+    takes_any = takes_name and not args.takes_words and chosen is None
+    if words and (takes_any or looks_like_fleet(words[0])):
         word = words.pop(0)
         if chosen is not None:
             raise InputError(Fault("--fleet", "usage", f"the fleet is named twice: `{word}` and `{chosen}`"))
         chosen = word
     if words and not args.takes_words:
-        raise InputError(
-            Fault(
-                words[0],
-                "usage",
-                f"`{words[0]}` is not understood here",
-                "a fleet is taken as one when it has a `/`, ends in .yaml, or is `.`; "
-                f"else `--fleet {words[0]}`",
-            )
-        )
-    return find_fleet(chosen), words
+        raise InputError(Fault(words[0], "usage", f"`{words[0]}` is not understood here", _usage(words[0])))
+    return chosen, words
+
+
+def _usage(word: str) -> str:
+    """Return how a word would be taken as a fleet."""
+    rule = "a fleet is taken as one when it has a `/`, ends in .yaml, or is `.`"
+    if os.path.isfile(os.path.join(word, FLEET_FILE)):
+        return f"{rule}: `{word}/`"
+    return f"{rule}; else `--fleet {word}`"
 
 
 def looks_like_fleet(word: str) -> bool:

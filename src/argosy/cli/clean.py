@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.report import print_json
+from argosy.cli.report import paint, print_json
 from argosy.engine.cleaning import Kept, Leftover, clean_fleet, clean_strangers
 from argosy.engine.folder import folder_of, runtime_bases, state_home
 from argosy.fleet.units import shown_size
@@ -65,5 +65,7 @@ def _show(removed: list[Leftover], kept: list[Kept], *, is_dry: bool) -> None:
             print(f"kept {path}: it is not argosy's")
     for found in kept:
         print(f"kept {found.folder}: {found.why}")
+    for name in sorted({found.fleet for found in kept if found.fleet}):
+        print(f"{paint('hint:', 'cyan')} `argosy down {name}` stops it")
     if not removed and not kept:
         print("nothing is left")

@@ -108,6 +108,7 @@ def _run(words: list[str]) -> int:
     if not is_help:
         parser.usage = ""  # it is shown nowhere else, and to write it loads what unpacks archives
     args = (parser.parse_args if is_help else parser.parse_intermixed_args)(words[1:])
+    args.verb = verb
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code: int = module.run(args)
     return code

@@ -2,9 +2,11 @@
 
 Returns when no process is left; what outlives its grace is killed, and named where not even that ends
 it. What a dead supervisor left running is found by its leases and stopped too, and what agents left
-that have ended since.
+that have ended since. A fleet whose folder was moved or deleted is stopped by its name or its ID, as
+`argosy ls` shows them.
 
 example: argosy down --only Translator
+example: argosy down harbour
 """
 
 from __future__ import annotations
@@ -14,18 +16,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet
+from argosy.cli.chosen import take_chosen
 from argosy.cli.report import paint, print_json
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect, connect_or_start
 from argosy.engine.companion import living_hub
-from argosy.engine.folder import folder_of
 from argosy.engine.messages import Stop, Stopped
 from argosy.engine.remains import living_agents, remnants
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
+    from argosy.cli.chosen import Chosen
     from argosy.engine.client import Client
     from argosy.engine.folder import Folder
 
@@ -34,15 +36,15 @@ _END_WITHIN_S = 10.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy down`."""
-    add_fleet(parser)
+    add_fleet(parser, takes_name=True)
     parser.add_argument("--only", metavar="A,B", help="stop these agents and leave the others running")
 
 
 def run(args: argparse.Namespace) -> int:
     """Stop what runs; returns 0 when nothing is left, 1 when something is or a machine was not told."""
     began = time.monotonic()
-    path, _ = take_fleet(args)
-    stopped = _bring_down(path, args.only.split(",") if args.only else None)
+    chosen, _ = take_chosen(args)
+    stopped = _bring_down(chosen, args.only.split(",") if args.only else None)
     seconds = time.monotonic() - began
     if args.as_json:
         print_json(
@@ -72,16 +74,16 @@ def _code(stopped: Stopped) -> int:
     return 1 if stopped.unreached or stopped.left else 0
 
 
-def _bring_down(path: Path, names: list[str] | None) -> Stopped:
+def _bring_down(chosen: Chosen, names: list[str] | None) -> Stopped:
     """Stop these, or all; once more, by the next supervisor, when one dies over it."""
-    folder = folder_of(path)
+    folder = chosen.folder
     ran: set[str] = set()
     is_again = False
     while True:
         try:
             client = connect(folder, "down")
             if client is None and _is_anything_left(folder):
-                client = connect_or_start(path, path.parent.name, folder, "down")
+                client = connect_or_start(chosen.path, chosen.name, folder, "down")
             if client is None:
                 return Stopped(stopped=sorted(ran), killed=[], seconds=0.0)
             with client:

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet
+from argosy.cli.chosen import take_chosen
 from argosy.cli.logs_elsewhere import Elsewhere
 from argosy.cli.report import is_colourful, paint
 from argosy.cli.stdout import give_up_stdout
 from argosy.engine.celllog import find_sources
-from argosy.engine.folder import folder_of
 from argosy.engine.logreader import Reader, tail_offset
 from argosy.engine.logwatch import LogWatch, appearance
 from argosy.engine.printable import show_control
@@ -51,7 +51,7 @@ _AGAIN_AFTER_S: Final = 0.5
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy logs`."""
-    add_fleet(parser, words="[AGENT...]", words_help="agents (default: all)")
+    add_fleet(parser, words="[AGENT...]", words_help="agents (default: all)", takes_name=True)
     parser.add_argument("-f", "--follow", action="store_true", help="go on as lines come")
     parser.add_argument("--here", action="store_true", help="this machine's agents only")
     parser.add_argument("-n", "--lines", type=int, metavar="N", help="the last N lines only")
@@ -59,12 +59,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the lines; returns 0."""
-    path, names = take_fleet(args)
-    folder = folder_of(path)
+    (path, _, folder), names = take_chosen(args)
     sources = find_sources(folder)
     elsewhere = Elsewhere(None if args.here else folder)
     here = [name for name in names if name not in elsewhere.machine_of]
-    logs = _logs_of(sources, here, path) if here or not names else {}
+    logs = _logs_of(sources, here, path, folder) if here or not names else {}
     if args.lines is not None and args.lines < 0:
         raise InputError(Fault("-n", "usage", f"{args.lines} lines cannot be shown", "give 0 or more"))
     readers = [
@@ -110,7 +109,7 @@ def _merged(
     return heapq.merge(*every, key=lambda line: line.at_s)
 
 
-def _logs_of(sources: Sources, names: list[str], fleet: Path) -> dict[str, Path]:
+def _logs_of(sources: Sources, names: list[str], fleet: Path, folder: Folder) -> dict[str, Path]:
     """Return the logs of the agents asked for; an agent that has not run yet has none.
 
     Raises InputError: the fleet has no agent of that name.
@@ -122,7 +121,7 @@ def _logs_of(sources: Sources, names: list[str], fleet: Path) -> dict[str, Path]
         found |= of_it
         if not of_it:
             absent.append(name)
-    known = _declared(fleet) if absent else frozenset()
+    known = _declared(fleet, folder) if absent else frozenset()
     faults = []
     for name in absent:
         if name not in known:
@@ -134,11 +133,11 @@ def _logs_of(sources: Sources, names: list[str], fleet: Path) -> dict[str, Path]
     return found if names else sources.logs
 
 
-def _declared(fleet: Path) -> frozenset[str]:
+def _declared(fleet: Path, folder: Folder) -> frozenset[str]:
     """Return the agents that the fleet file has, and those of the plan applied last."""
     from argosy.fleet.load import load_fleet  # noqa: PLC0415 - for names without a log only
 
-    roster = read_roster(folder_of(fleet))
+    roster = read_roster(folder)
     applied = frozenset(roster.plan.processes) if roster is not None else frozenset()
     try:
         return applied | frozenset(load_fleet(fleet).agents)

@@ -1,8 +1,10 @@
 """Show what is running, and how it is.
 
-An agent that is not ready has its reason: whom it waits for, how it ended, what it said last.
+An agent that is not ready has its reason: whom it waits for, how it ended, what it said last. The exit
+code is 1 unless a supervisor runs and every required agent is ready.
 
 example: argosy status path/to/fleet.yaml --json
+example: argosy status harbour
 """
 
 from __future__ import annotations
@@ -10,17 +12,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet
+from argosy.cli.chosen import take_chosen
 from argosy.cli.report import paint, print_json
 from argosy.engine.cellplan import hull_name
 from argosy.engine.client import connect
 from argosy.engine.companion import running_hub
 from argosy.engine.damaged import damage_told, damaged_stores
 from argosy.engine.diary import DISTANT, read_diary
-from argosy.engine.folder import folder_of
+from argosy.engine.filemark import mark_of
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.remains import living_agents, remnants
-from argosy.engine.roster import digest_of_file, lost_specs, read_roster
+from argosy.engine.roster import lost_specs, read_roster
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.will import Will, read_wills
 
@@ -36,37 +39,44 @@ _COLOURS = {State.READY: "green", State.DEGRADED: "yellow", State.WAITING: "dim"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy status`."""
-    add_fleet(parser)
+    add_fleet(parser, takes_name=True)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show the fleet; returns 0 whatever its state."""
-    path, _ = take_fleet(args)
-    folder = folder_of(path)
+    """Show the fleet; returns 1 when an agent that is required is not ready."""
+    chosen, _ = take_chosen(args)
+    folder = chosen.folder
     client = connect(folder, "status")
     if client is None:
-        report = _without_supervisor(folder, path.parent.name)
+        report = report_unsupervised(folder, chosen.name)
     else:
         with client:
             report = client.report()
     if args.as_json:
-        print_json({**status_json(report, folder), "file_changed": _has_changed(path, folder)})
+        print_json({**status_json(report, folder), "file_changed": _has_changed(chosen.path, folder)})
     else:
         _show(report)
-        if report.agents and _has_changed(path, folder):
-            changed = paint(f"{path.name} has changed", "yellow")
+        if report.agents and _has_changed(chosen.path, folder):
+            changed = paint(f"{chosen.path.name} has changed", "yellow")
             print(f"{changed} since it was applied; `argosy up -d` applies it")
         _show_hub(report, folder)
-    return 0
+    return 0 if is_well(report) else 1
+
+
+def is_well(report: Report) -> bool:
+    """Return whether a supervisor runs and every required agent is ready, as `argosy up` counts it."""
+    wanted = [agent for agent in report.agents.values() if agent.required]
+    return bool(report.pid) and all(agent.state in READY_STATES for agent in wanted)
 
 
 def _has_changed(path: Path, folder: Folder) -> bool:
-    """Return whether the fleet file is another than the one that was applied last."""
-    roster = read_roster(folder)
-    return roster is not None and bool(roster.file_digest) and roster.file_digest != digest_of_file(path)
+    """Return whether the fleet file is another than the one that was applied last; a missing one is not."""
+    roster, now = read_roster(folder), mark_of(path)
+    before = roster.mark if roster else None
+    return now is not None and before is not None and before.digest != now.digest
 
 
-def _without_supervisor(folder: Folder, name: str) -> Report:
+def report_unsupervised(folder: Folder, name: str) -> Report:
     """Return what leases, wills and the roster tell when nobody supervises."""
     roster = read_roster(folder)
     living, wills = living_agents(folder), read_wills(folder)
@@ -133,6 +143,7 @@ def _heard_last(folder: Folder, roster: Roster | None) -> dict[str, AgentStatus]
             rss_bytes=None,
             pss_bytes=None,
             sampled_s=None,
+            required=spec.required,
         )
     return agents
 
@@ -236,7 +247,7 @@ def _show_hub(report: Report, folder: Folder) -> None:
 
 def _show_machine(name: str, machine: MachineStatus) -> None:
     state = paint(f"{machine.state:<7}", "red" if machine.state == "blind" else "green")
-    age = _duration(time.time() - machine.since_s) if machine.since_s else ""
+    age = duration(time.time() - machine.since_s) if machine.since_s else ""
     version = f"version {machine.version}  " if machine.version else ""
     print(f"machine {name}: {state} {age}  {version}{machine.reason}".rstrip())
 
@@ -244,10 +255,10 @@ def _show_machine(name: str, machine: MachineStatus) -> None:
 def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int, version: str) -> None:
     state = paint(f"{agent.state.value:<15}", _COLOURS.get(agent.state, "red"))
     memory = f"{agent.pss_bytes / 2**20:6.1f} MiB" if agent.pss_bytes else " " * 10
-    age = _duration(time.time() - agent.since_s) if agent.since_s else ""
+    age = duration(time.time() - agent.since_s) if agent.since_s else ""
     note = agent.reason if agent.state not in (State.READY,) else ""
     if agent.state is State.READY and agent.last_exit:
-        note = f"last exit {_duration(time.time() - agent.last_exit.at_s)} ago: {agent.last_exit.reason}"
+        note = f"last exit {duration(time.time() - agent.last_exit.at_s)} ago: {agent.last_exit.reason}"
     if agent.waiting_on:
         note = f"waits for {', '.join(agent.waiting_on)}"
     cell = f"cell {agent.cell}  " if agent.cell else ""
@@ -265,7 +276,8 @@ def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int
         print(paint(f"  | {said}", "dim"))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in its largest unit."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

@@ -19,8 +19,10 @@ from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import print_json
 from argosy.cli.upview import UpView
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect_or_start
+from argosy.engine.filemark import mark_of
 from argosy.engine.folder import folder_of
 from argosy.engine.imprint import leave_imprint, own_files
+from argosy.engine.known import is_supervised, moved_from
 from argosy.engine.limits import hard_open_files, unheld
 from argosy.engine.messages import (
     Account,
@@ -32,9 +34,8 @@ from argosy.engine.messages import (
     Stopped,
     Subscribe,
 )
-from argosy.engine.roster import digest_of_file
 from argosy.engine.silence import SupervisorSilentError
-from argosy.fault import Fault, InputError
+from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import load_fleet
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.client import Client
+    from argosy.engine.folder import Folder
     from argosy.fleet.placement import Placement
     from argosy.fleet.spec import Fleet
 
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             Fault("--timeout", "usage", f"{args.timeout} s is no time to wait", "give seconds above 0")
         )
-    digest = digest_of_file(path)  # before it is read: who edits it meanwhile has changed it since
+    mark = mark_of(path)  # before it is read: who edits it meanwhile has changed it since
     fleet = load_fleet(path)
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
@@ -102,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         skip=_unstartable(fleet) if args.startable else {},
         timeout_s=args.timeout,
         hub=_wants_hub(args, view),
-        file_digest=digest,
+        file_digest=mark.digest if mark else "",
     )
     return _bring_up(path, fleet.name, apply, view, began, args)
 
@@ -148,6 +150,7 @@ def _bring_up(
     path: Path, fleet_name: str, apply: Apply, view: UpView, began: float, args: argparse.Namespace
 ) -> int:
     folder = folder_of(path)
+    _refuse_moved(path, folder)
     tries = 2
     while True:
         tries -= 1
@@ -162,6 +165,21 @@ def _bring_up(
             if not tries:
                 raise
             view.say("the supervisor ended; starting the next one, which adopts what runs")
+
+
+def _refuse_moved(path: Path, folder: Folder) -> None:
+    """Raise RefusedError where this very fleet runs from the place that its file was moved from."""
+    before = None if is_supervised(folder) else moved_from(path, os.environ)
+    if before is None:
+        return
+    raise RefusedError(
+        Fault(
+            str(path),
+            "moved",
+            f"this fleet runs already: as `{before.name}`, from `{before.path}`, moved or deleted since",
+            f"`argosy down {before.name}` stops that, then `argosy up` starts it here",
+        )
+    )
 
 
 def _converse(client: Client, apply: Apply, view: UpView, began: float, args: argparse.Namespace) -> int:

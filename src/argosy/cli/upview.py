@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import textwrap
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from argosy.fault import Fault
 
 _SILENCE_S = 5.0
+_OF_FLEET = re.compile(r"held by pid \d+, agent `[^`]+` of fleet `([^`]+)`")
 _MARKS = {
     State.READY: ("ready", "green"),
     State.DEGRADED: ("degraded", "yellow"),
@@ -201,6 +203,8 @@ def _hint(name: str, reason: str) -> str:
     if "is missing" in reason:
         return "`argosy check` tells all that is missing, with its place"
     if "held by pid" in reason:
+        if owner := _OF_FLEET.search(reason):
+            return f"`argosy down {owner[1]}` stops that fleet; or give the agent another port"
         return "end that process, or give the agent another port"
     return f"`argosy logs {name} -n 40`"
 

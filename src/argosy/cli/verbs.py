@@ -13,6 +13,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "up": "start what is not running, apply a changed file",
         "down": "stop the fleet, or some of it, in reverse order",
         "status": "what is running, and how it is",
+        "ls": "the fleets of this user on this machine, wherever their files are",
         "logs": "the agents' output, merged, oldest first",
         "restart": "restart agents in place",
         "timeline": "the last start: who waited for whom, and how long",

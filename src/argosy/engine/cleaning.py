@@ -13,10 +13,11 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine.damaged import DAMAGED
-from argosy.engine.folder import Folder, folder_of_state
+from argosy.engine.folder import Folder, folder_of_state, own_folders
 from argosy.engine.remains import living_agents, remnants
 from argosy.engine.roster import read_roster
 from argosy.engine.sockets import is_listening, rolls_in, sockets_in
+from argosy.engine.traces import traces_in_proc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,21 +41,22 @@ class Leftover(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A folder that is let alone, and why."""
+    """A folder that is let alone, and why. fleet: the one that runs from it, where that is so."""
 
     folder: Path
     why: str
+    fleet: str = ""
 
 
-def clean_fleet(folder: Folder, why: str, *, is_dry: bool) -> list[Leftover | Kept]:
+def clean_fleet(folder: Folder, why: str, *, is_dry: bool, name: str = "") -> list[Leftover | Kept]:
     """Remove the state of a fleet and its sockets, unless something of it runs; return what was done.
 
-    is_dry: only tell. Nobody can start the fleet meanwhile.
+    is_dry: only tell. name: of the fleet. Nobody can start the fleet meanwhile.
     """
     with _undisturbed(folder):
         there = [path for path in (folder.state, folder.runtime) if path.is_dir()]
         if running := _what_runs(folder):
-            return [Kept(path, running) for path in there]
+            return [Kept(path, running, name) for path in there]
         found = (_leftover(path, why, _known(path, folder)) for path in there)
         return [each if is_dry else _remove(each) for each in found]
 
@@ -66,13 +68,21 @@ def clean_strangers(home: Path, bases: Iterable[Path], *, is_dry: bool) -> list[
     runtime folders are; those in which nobody listens.
     """
     done: list[Leftover | Kept] = []
-    for state in _own_folders(home):
+    for state in own_folders(home):
         folder = folder_of_state(state)
         roster = read_roster(folder)
         if roster is not None and not os.path.exists(roster.plan.path):
-            done += clean_fleet(folder, f"its fleet file `{roster.plan.path}` is gone", is_dry=is_dry)
+            why, name = f"its fleet file `{roster.plan.path}` is gone", roster.plan.fleet
+            done += clean_fleet(folder, why, is_dry=is_dry, name=name)
+    seen = {each.folder for each in done}
+    users = {trace.runtime: trace.fleet for trace in traces_in_proc() if trace.runtime is not None}
     for base in bases:
-        for runtime in _own_folders(base):
+        for runtime in own_folders(base):
+            if runtime in seen:
+                continue
+            if runtime in users:
+                done.append(Kept(runtime, f"agents of fleet `{users[runtime]}` live", users[runtime]))
+                continue
             found = _look_at_runtime(runtime)
             done.append(found if is_dry or isinstance(found, Kept) else _remove(found))
     return done
@@ -111,14 +121,6 @@ def _look_at_runtime(runtime: Path) -> Leftover | Kept:
     if time.time() - changed_s < _SETTLED_S:
         return Kept(runtime, f"it was in use less than {_SETTLED_S:.0f} s ago")
     return _leftover(runtime, "nobody listens in it", {*sockets_in(runtime), *rolls_in(runtime)})
-
-
-def _own_folders(place: Path) -> list[Path]:
-    """Return the folders in `place` that are this user's, links aside."""
-    if not place.is_dir():
-        return []
-    found = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.is_symlink()]
-    return [path for path in found if path.stat().st_uid == os.getuid()]
 
 
 def _known(place: Path, folder: Folder) -> set[Path]:

@@ -281,7 +281,9 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
     ready, ready_in = os.pipe()
     try:
         with open(folder.supervisor_log, "ab") as log:
-            pid = begin([str(fleet_path), fleet_name, str(ready_in)], ready_in, log.fileno())
+            folders = (str(folder.state), str(folder.runtime))
+            words = [str(fleet_path), fleet_name, str(ready_in), *folders]
+            pid = begin(words, ready_in, log.fileno())
     finally:
         os.close(ready_in)
     try:

@@ -140,6 +140,7 @@ class Distant:
             rss_bytes=None,
             pss_bytes=None,
             sampled_s=None,
+            required=self.spec.required,
         )
 
     def measure(self, rss_bytes: int, pss_bytes: int, sampled_s: float) -> None:

@@ -23,6 +23,7 @@ from argosy.engine.damaged import damage_told
 from argosy.engine.descriptors import too_few
 from argosy.engine.filesystem import is_on_network
 from argosy.engine.folder import Folder, folder_of, runtime_base, runtime_bases, state_home
+from argosy.engine.known import KnownFleet, is_supervised, known_fleets, runs
 from argosy.engine.limits import hard_open_files, unheld
 from argosy.engine.listeners import Listeners
 from argosy.engine.ports import is_free
@@ -87,7 +88,7 @@ def examine_machine(variables: Mapping[str, str]) -> Iterator[Check]:
         told = f"argosy[{extra}] is installed" if not missing else f"argosy[{extra}] is not installed"
         hint = f'`pip install "argosy[{extra}]"`' if missing else ""
         yield Check(f"extra {extra}", "note" if missing else "ok", told, hint)
-    yield _leftovers(variables)
+    yield from _leftovers(variables)
 
 
 def examine_fleet(
@@ -171,14 +172,29 @@ def _folders(variables: Mapping[str, str]) -> Iterator[Check]:
         yield Check(name, "warning" if is_full else "ok", f"{path}, {shown_size(free)} free", hint)
 
 
-def _leftovers(variables: Mapping[str, str]) -> Check:
+def _leftovers(variables: Mapping[str, str]) -> Iterator[Check]:
+    """Yield what is left of fleets whose file is gone: first what of them runs."""
+    homeless = [fleet for fleet in known_fleets(variables) if not fleet.is_file_there and runs(fleet.folder)]
+    for fleet in homeless:
+        yield Check("leftovers", "warning", _homeless(fleet), f"`argosy down {fleet.name}`")
     found = clean_strangers(state_home(variables), runtime_bases(variables), is_dry=True)
     gone = [one for one in found if isinstance(one, Leftover)]
-    if not gone:
-        return Check("leftovers", "ok", "nothing is left of fleets that are gone")
-    size = sum(one.size_bytes for one in gone)
-    message = f"{len(gone)} folders of fleets that are gone, {shown_size(size)}"
-    return Check("leftovers", "note", message, "`argosy clean --all`")
+    if gone:
+        size = sum(one.size_bytes for one in gone)
+        message = f"{len(gone)} folders of fleets that are gone, {shown_size(size)}"
+        yield Check("leftovers", "note", message, "`argosy clean --all`")
+    elif not homeless:
+        yield Check("leftovers", "ok", "nothing is left of fleets that are gone")
+
+
+def _homeless(fleet: KnownFleet) -> str:
+    living = len(living_agents(fleet.folder))
+    what = f"{living} {'process' if living == 1 else 'processes'} of its agents"
+    who = f"its supervisor and {what}" if is_supervised(fleet.folder) else f"no supervisor, {what}"
+    where = (
+        f"its fleet file `{fleet.path}` was moved or deleted" if fleet.path else "its fleet file is unknown"
+    )
+    return f"fleet `{fleet.name}` runs ({who}), and {where}"
 
 
 def _running(agents: Sequence[AgentSpec], folder: Folder) -> Iterator[Check]:

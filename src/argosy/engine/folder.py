@@ -177,6 +177,17 @@ def folder_of_state(state: Path, variables: Mapping[str, str] | None = None) -> 
     return Folder(state, runtime_base(variables) / _digest(str(state))[:12])
 
 
+def own_folders(place: Path) -> list[Path]:
+    """Return the folders in `place` that are this user's, links aside; none where it may not be looked at."""
+    try:
+        with os.scandir(place) as entries:
+            found = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+    me = os.getuid()
+    return sorted(Path(each.path) for each in found if each.stat(follow_symlinks=False).st_uid == me)
+
+
 def state_home(variables: Mapping[str, str]) -> Path:
     """Return the folder of the state folders: `$XDG_STATE_HOME/argosy`."""
     home = variables.get("XDG_STATE_HOME") or str(Path(variables.get("HOME") or Path.home(), ".local/state"))

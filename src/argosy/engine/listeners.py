@@ -14,6 +14,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.engine.owner import owner_of
 from argosy.engine.ports import (
     Holder,
     inode_at,
@@ -132,7 +133,8 @@ class Listeners:
 
     def _holder(self, port: int, inodes: Iterable[int]) -> Holder:
         pid = next(self._seats_of(inodes), 0)
-        return Holder(port, pid, title_of(pid) if pid else "")
+        owner = owner_of(pid) if pid else None
+        return Holder(port, pid, title_of(pid) if pid else "", str(owner) if owner else "")
 
     def _search(self, pids: Iterable[int]) -> Iterator[None]:
         """Note which listening sockets these processes hold; yields after each descriptor."""

@@ -275,6 +275,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     order: str = ""
     last_exit: LastExit | None = None
+    required: bool = True
 
 
 class Farewell(Message, frozen=True):

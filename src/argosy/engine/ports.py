@@ -21,15 +21,21 @@ _LISTENING = re.compile(
 
 
 class Holder(NamedTuple):
-    """The process that listens on a port; pid 0 when this user may not see it."""
+    """The process that listens on a port; pid 0 when this user may not see it.
+
+    owner: the agent and the fleet that it belongs to, in words, where it is one of argosy's.
+    """
 
     port: int
     pid: int
     title: str
+    owner: str = ""
 
     def __str__(self) -> str:
         if not self.pid:
             return f"port {self.port} held by a process of another user"
+        if self.owner:
+            return f"port {self.port} held by pid {self.pid}, {self.owner}"
         return f"port {self.port} held by pid {self.pid}" + (f" ({self.title})" if self.title else "")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from argosy.engine.folder import Folder
 
-_DELETED = " (deleted)"
+DELETED = " (deleted)"
 
 
 def living_agents(folder: Folder) -> dict[str, process.Identity]:
@@ -55,19 +55,19 @@ def agents_in_proc(folder: Folder) -> dict[str, process.Identity]:
         if stat is None or stat.session != pid or stat.state == "Z" or pid == os.getpid():
             continue
         identity = process.Identity(pid, stat.started)
-        for name in _names_of(pid, folder):
+        for name in names_of(pid, folder):
             if name not in found or identity.started < found[name].started:
                 found[name] = identity
     return found
 
 
-def _names_of(pid: int, folder: Folder) -> Iterator[str]:
+def names_of(pid: int, folder: Folder) -> Iterator[str]:
     """Yield the agents whose lease a process holds open, and the one that it was started as."""
     leases = f"{folder.leases}/"
     with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
         for number in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):  # closed meanwhile
-                target = os.readlink(f"/proc/{pid}/fd/{number}").removesuffix(_DELETED)
+                target = os.readlink(f"/proc/{pid}/fd/{number}").removesuffix(DELETED)
                 if target.startswith(leases):
                     yield target.removeprefix(leases)
     told = process.variables(pid)
@@ -80,20 +80,20 @@ def hub_in_proc(folder: Folder) -> process.Identity | None:
     """Return the process that holds the lock of a fleet's hub, by /proc, which knows deleted files too."""
     for pid in process.all_pids():
         stat = process.read_stat(pid)
-        if stat is not None and _holds_lock(pid, str(folder.hub_lock)):
+        if stat is not None and str(folder.hub_lock) in locked_files(pid):
             return process.Identity(pid, stat.started)
     return None
 
 
-def _holds_lock(pid: int, path: str) -> bool:
-    """Return whether a process holds the exclusive lock of a file that it opened under this name."""
+def locked_files(pid: int) -> Iterator[str]:
+    """Yield the names under which a process opened the files whose exclusive lock it holds."""
     with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
         for number in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):  # closed meanwhile
-                if os.readlink(f"/proc/{pid}/fd/{number}").removesuffix(_DELETED) == path:
-                    told = process.read_at_once(f"/proc/{pid}/fdinfo/{number}")
-                    return any(b"FLOCK" in line and b"WRITE" in line for line in told.splitlines())
-    return False
+                name = os.readlink(f"/proc/{pid}/fd/{number}").removesuffix(DELETED)
+                told = process.read_at_once(f"/proc/{pid}/fdinfo/{number}") if name.startswith("/") else b""
+                if any(b"FLOCK" in line and b"WRITE" in line for line in told.splitlines()):
+                    yield name
 
 
 def remnants(folder: Folder, living: Container[str], *, is_new: bool | None = None) -> dict[str, list[int]]:

@@ -67,4 +67,5 @@ def status_of(unit: Unit, crew: Crew) -> AgentStatus:
         version=unit.version,
         order=unit.order,
         last_exit=unit.last_exit,
+        required=unit.spec.required,
     )

@@ -18,6 +18,7 @@ from argosy.engine.cell import with_mates
 from argosy.engine.cellplan import write_rolls
 from argosy.engine.change import OrderedStop, Settling
 from argosy.engine.difference import Change, Running, compare, scope_of
+from argosy.engine.filemark import mark_of
 from argosy.engine.linkplan import plan_links
 from argosy.engine.messages import Account, Apply, Restarted, Stopped
 from argosy.engine.plan import Plan, plan_fleet
@@ -181,14 +182,13 @@ class Rollout:
         try:
             self._crew.mend_folder()
             write_rolls(self._folder, plan)
-            links = self._links.plan
             roster = Roster(
                 plan=plan,
                 machines=machines,
                 leaving=leaving,
                 hulls=hulls,
-                links=links,
-                file_digest=request.file_digest,
+                links=self._links.plan,
+                mark=mark_of(plan.path, request.file_digest),
             )
             draft = draft_roster(self._folder, roster)
             write_book_of(self._folder, request.fleet, placement, machines)

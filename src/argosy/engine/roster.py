@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +9,7 @@ import msgspec
 
 from argosy.agent.roll import Roll, read_roll
 from argosy.engine.cellplan import cell_of
+from argosy.engine.filemark import FileMark
 from argosy.engine.linkplan import LinkPlan
 from argosy.engine.plan import Plan, ProcessSpec
 from argosy.fault import ArgosyError
@@ -31,7 +31,7 @@ class Roster(msgspec.Struct, frozen=True):
     """What a supervisor ran; machines: those that this host is; links: to the others, None without.
 
     leaving: processes that the plan has no more, which ran when it was written; hulls: of cells that
-    ran then. file_digest: of the fleet file that was applied.
+    ran then. mark: of the fleet file, None where it could not be read.
     """
 
     plan: Plan
@@ -39,16 +39,7 @@ class Roster(msgspec.Struct, frozen=True):
     leaving: dict[str, ProcessSpec] = {}
     hulls: dict[str, ProcessSpec] = {}
     links: LinkPlan | None = None
-    file_digest: str = ""
-
-
-def digest_of_file(path: str | Path) -> str:
-    """Return the digest of a fleet file as it is now, empty where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
+    mark: FileMark | None = None
 
 
 def draft_roster(folder: Folder, roster: Roster) -> Path | None:

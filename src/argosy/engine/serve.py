@@ -1,8 +1,8 @@
 """The supervisor process: takes the lock, raises the generation, adopts, then serves.
 
 Begun by the client that found none, as a fork of it or as `python -m argosy.engine.serve FLEET_FILE NAME
-READY_FD`, in a session of its own; or run in the foreground. It ends when a client says so, when nothing is
-left to run, or on TERM; its agents live on unless they were stopped.
+READY_FD STATE RUNTIME`, in a session of its own; or run in the foreground. It ends when a client says so,
+when nothing is left to run, or on TERM; its agents live on unless they were stopped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import setproctitle
 from argosy.engine.control import ControlServer
 from argosy.engine.descriptors import widen
 from argosy.engine.filesystem import is_on_network
-from argosy.engine.folder import folder_of
+from argosy.engine.folder import Folder, folder_of
 from argosy.engine.generation import hold, raise_generation
 from argosy.engine.messages import HELD, READY, Refused, encode_line
 from argosy.engine.process import holders_of_file
@@ -34,7 +34,6 @@ from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from argosy.engine.folder import Folder
     from argosy.engine.linkplan import LinkPlan
 
 _LOCK_PATIENCE_S = 1.0
@@ -46,17 +45,19 @@ def serve(
     fleet_name: str,
     on_ready: Callable[[], None],
     *,
+    folder: Folder | None = None,
     links: LinkPlan | None = None,
     stays: bool = False,
 ) -> None:
     """Supervise the fleet of this file until told to end.
 
+    folder: the fleet's, by default that of the file; a file that is gone need not lead to it any more.
     links: to the other machines, from the first moment. stays: also when nothing runs.
 
     Raises RefusedError: another supervisor holds it. Raises MissingError: the state folder cannot be
     made, or is on a network.
     """
-    folder = folder_of(fleet_path)
+    folder = folder or folder_of(fleet_path)
     folder.make()
     if is_on_network(folder.state):
         raise MissingError(
@@ -138,8 +139,9 @@ async def _serve(
 
 
 def main(words: Sequence[str]) -> int:
-    """Serve the fleet of FILE and NAME, saying at READY_FD that it is ready; returns the exit code."""
+    """Serve a fleet in its two folders, saying at READY_FD that it is ready; returns the exit code."""
     path, name, ready = Path(words[0]), words[1], int(words[2])
+    folder = Folder(Path(words[3]), Path(words[4]))
 
     with open(ready, "wb", buffering=0) as client:
 
@@ -149,7 +151,7 @@ def main(words: Sequence[str]) -> int:
             client.close()
 
         try:
-            serve(path, name, lambda: tell(READY))
+            serve(path, name, lambda: tell(READY), folder=folder)
         except ArgosyError as error:
             tell(encode_line(Refused(faults=list(error.faults), exit_code=error.exit_code)))
             return error.exit_code
