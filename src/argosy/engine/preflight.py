@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -37,7 +37,7 @@ class Report(msgspec.Struct, frozen=True):
     """What a look at a fleet found.
 
     cannot_start: agent to the first thing that would stop it, in the order of its program.
-    unparsed: the agents whose own script does not parse.
+    unparsed: the agents whose own script does not parse. stopping: `cannot_start` as faults.
     """
 
     agents: int
@@ -45,6 +45,7 @@ class Report(msgspec.Struct, frozen=True):
     warnings: tuple[Fault, ...]
     cannot_start: dict[str, str]
     unparsed: tuple[str, ...]
+    stopping: dict[str, Fault] = {}
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -62,22 +63,25 @@ def preflight(
     *,
     variables: Mapping[str, str] = os.environ,
     installed: Callable[[str], bool] = is_installed,
+    only: Collection[str] | None = None,
 ) -> Report:
     """Return what is wrong with what the agents of `fleet` run, and who cannot start.
 
     variables: the environment that agents inherit (PATH, PYTHONPATH).
     installed: answers whether a top module is installed for the interpreter that runs argosy;
-    agents with another `python` are not asked about packages.
+    agents with another `python` are not asked about packages. only: the agents to look at, None for all.
     """
     look = _Look(fleet, variables, installed)
-    notes = [note for agent in fleet.agents.values() for note in look.at(agent)]
+    agents = [agent for agent in fleet.agents.values() if only is None or agent.name in only]
+    notes = [note for agent in agents for note in look.at(agent)]
     errors, warnings = _merge(notes)
     warnings += tuple(unheld(fleet, hard_open_files(), offered(find_delegated())))
-    stopped: dict[str, str] = {}
+    stopping: dict[str, Fault] = {}
     for note in notes:
         if note.stops:
-            stopped.setdefault(note.agent, f"{note.fault.message} ({note.fault.where})")
-    return Report(len(fleet.agents), errors, warnings, stopped, tuple(look.unparsed))
+            stopping.setdefault(note.agent, note.fault)
+    stopped = {name: f"{fault.message} ({fault.where})" for name, fault in stopping.items()}
+    return Report(len(agents), errors, warnings, stopped, tuple(look.unparsed), stopping)
 
 
 class _Look:

@@ -65,4 +65,5 @@ def status_of(unit: Unit, crew: Crew) -> AgentStatus:
         cell=unit.spec.cell,
         version=unit.version,
         order=unit.order,
+        has_failed=unit.has_failed,
     )
