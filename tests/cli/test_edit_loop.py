@@ -168,3 +168,18 @@ def test_the_reason_of_a_start_shows_no_line_of_an_earlier_one(rig: Rig, tmp_pat
     (rig.folder / "a.py").write_text("raise SystemExit(4)\n")
     rig.write(text % limits)
     assert "no output" in rig.json("up", "-d", code=1)["not_ready"]["A"]
+
+
+def test_an_up_on_a_changed_file_ends_nobody_who_could_not_start_again(started: Rig) -> None:
+    before = pids(started)
+    (started.folder / "a.py").write_text(UNPARSED)
+    started.write(FLEET.replace("{run: a.py}", "{run: a.py, env: {NEW: value}}"))
+    (fault,) = started.json("up", "-d", code=1)["errors"]
+    assert (fault["where"], fault["code"]) == ("a.py:11:5", "S101")
+    assert pids(started) == before
+    started.write(FLEET.replace("{run: b.py}", "{run: b.py, env: {NEW: value}}"))
+    started.json("up", "-d")  # A runs on as it is: nothing of it changes
+    after = pids(started)
+    assert (after["A"] == before["A"], after["B"] == before["B"]) == (True, False)
+    started.write(FLEET.replace("{run: a.py}", "{run: a.py, env: {NEW: value}}"))
+    assert list(started.json("up", "-d", "--anyway", code=1)["not_ready"]) == ["A"]

@@ -2,6 +2,7 @@
 
 Every agent starts in the instant its last need is ready. Ends when each is ready, or will not
 come by itself any more. Without `-d` it then shows what changes until Ctrl-C stops the fleet.
+What runs is not restarted for a changed file when `argosy check` knows that it could not start again.
 
 example: argosy up -d --only Translator,Memory
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import print_json
+from argosy.cli.up_code import refuse_flawed
 from argosy.cli.upview import UpView
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect_or_start
 from argosy.engine.folder import folder_of
@@ -59,6 +61,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="A,B", help="start these agents and what they need")
     parser.add_argument(
         "--startable", action="store_true", help="leave out what `argosy check` knows cannot start"
+    )
+    parser.add_argument(
+        "--anyway",
+        action="store_true",
+        help="restart also what runs and, as `argosy check` knows, cannot start again",
     )
     parser.add_argument("--machine", metavar="M", help="be this machine of the fleet")
     parser.add_argument(
@@ -151,6 +158,8 @@ def _bring_up(
             with connect_or_start(path, fleet_name, folder, "up") as client:
                 for fault in unheld(apply.fleet, hard_open_files(), client.welcome.held) if tries else ():
                     view.warn(fault)
+                if not args.anyway:
+                    refuse_flawed(client.report(), apply, folder)
                 return _converse(client, apply, view, began, args)
         except SupervisorLeftError:
             raise
