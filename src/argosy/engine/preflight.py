@@ -17,6 +17,7 @@ import msgspec
 from argosy.engine.cgroup import find_delegated, offered
 from argosy.engine.envfile import read_env_file
 from argosy.engine.limits import hard_open_files, unheld
+from argosy.engine.optioncheck import find_misfit
 from argosy.engine.sources import assumed_folders, python_path, script_of
 from argosy.fault import Fault, InputError
 from argosy.fleet.places import displayed_path
@@ -187,6 +188,8 @@ class _Look:
             return
         if module is not None and module.kind == "source":
             yield from self.missing_class(agent, module, class_name)
+            if _is_same_python(agent.python):
+                yield from self.wrong_option(agent, module, class_name, finder)
             if agent.cell is not None:
                 yield from self.old_class(agent, module, class_name, finder)
 
@@ -215,6 +218,16 @@ class _Look:
         elif how == "def":
             message = f"`{name}` in `{module.name}` is a function, expected a class"
             yield Note(agent.name, Fault(where, "class-missing", message))
+
+    def wrong_option(self, agent: AgentSpec, module: Module, name: str, finder: Finder) -> Iterator[Note]:
+        """Yield that the class will not take the agent's `args`, where its source leaves no doubt."""
+        found = find_misfit(Tree(finder), module.name, name, agent.args)
+        if found is not None:
+            key = "args" if found.at is None else f"args.{found.at}"
+            fault = found.fault
+            message = f"`{agent.name}` will not take its `args`: {fault.message}"
+            where = self.place(agent, key if agent.args else "run")
+            yield Note(agent.name, Fault(where, fault.code, message, fault.hint))
 
     def old_class(self, agent: AgentSpec, module: Module, name: str, finder: Finder) -> Iterator[Note]:
         """Yield that a class of the old kind cannot share a process: its signals and threads are its own."""
