@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -183,3 +184,17 @@ def test_an_up_on_a_changed_file_ends_nobody_who_could_not_start_again(started: 
     assert (after["A"] == before["A"], after["B"] == before["B"]) == (True, False)
     started.write(FLEET.replace("{run: a.py}", "{run: a.py, env: {NEW: value}}"))
     assert list(started.json("up", "-d", "--anyway", code=1)["not_ready"]) == ["A"]
+
+
+def test_a_package_that_another_interpreter_lacks_is_told_with_that_interpreter(rig: Rig) -> None:
+    (rig.folder / "python").symlink_to(sys.executable)
+    (rig.folder / "a.py").write_text("import yaml_absent, cv2\n")
+    (rig.folder / "yaml_absent.py").touch()
+    rig.write(
+        FLEET.replace("{run: a.py}", "{run: a.py, python: ./python, restart: never}").replace(
+            "b.py", "speaker.py"
+        )
+    )
+    done = rig.argosy("up", "-d")
+    assert done.returncode == 1
+    assert f"hint: `{rig.folder}/python -m pip install opencv-python-headless`" in done.stdout

@@ -186,7 +186,7 @@ def _converse(client: Client, apply: Apply, view: UpView, began: float, args: ar
                 view.show_machine(answer)
             elif isinstance(answer, Account):
                 account = answer
-        _show_account(account, view, time.monotonic() - began, args)
+        _show_account(account, view, time.monotonic() - began, apply.fleet, args)
         _leave_imprint(apply.fleet)
         if not args.detach and account.ready:
             _follow(client, view)
@@ -201,11 +201,13 @@ def _converse(client: Client, apply: Apply, view: UpView, began: float, args: ar
     return 0 if set(account.not_ready) <= set(account.optional) and not account.interrupted else 1
 
 
-def _show_account(account: Account, view: UpView, seconds: float, args: argparse.Namespace) -> None:
+def _show_account(
+    account: Account, view: UpView, seconds: float, fleet: Fleet, args: argparse.Namespace
+) -> None:
     if args.as_json:
         print_json(account_json(account, seconds))
     else:
-        view.show_account(account, seconds)
+        view.show_account(account, seconds, fleet)
 
 
 def _leave_imprint(fleet: Fleet) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from argosy.engine.client import Client
     from argosy.engine.messages import Account, Answer, Changed, Difference, Sighted, Stopped
     from argosy.fault import Fault
+    from argosy.fleet.spec import Fleet
 
 _SILENCE_S = 5.0
 _MARKS = {
@@ -112,7 +114,7 @@ class UpView:
         word = paint(f"{status.state:<9}", "red" if status.state == "blind" else "green", self._out)
         self.say(f"{at:7.2f} s  {word} machine {sighted.machine}  {status.reason}".rstrip())
 
-    def show_account(self, account: Account, seconds: float) -> None:
+    def show_account(self, account: Account, seconds: float, fleet: Fleet) -> None:
         """Print the closing account on stdout: it adds up to what is declared."""
         self._clear_status_line()
         self._is_live = False
@@ -143,7 +145,7 @@ class UpView:
             words = "`argosy keys make` and `argosy serve` there bring the other machines in"
             print(f"{paint('hint:', 'cyan')} {words}")
         for name, reason in list(account.not_ready.items())[:1]:
-            print(f"{paint('hint:', 'cyan')} {_hint(name, reason)}")
+            print(f"{paint('hint:', 'cyan')} {_hint(name, reason, fleet)}")
         sys.stdout.flush()
 
     def show_stopped(self, stopped: Stopped) -> None:
@@ -182,8 +184,16 @@ class UpView:
             self._has_status_line = False
 
 
-def _hint(name: str, reason: str) -> str:
+def _hint(name: str, reason: str, fleet: Fleet) -> str:
     """Return what to do about an agent that is not ready."""
+    if reason.startswith("cannot start: "):
+        return "mend it, then `argosy restart --changed`"
+    if "ModuleNotFoundError" in reason:
+        from argosy.engine.installing import hint_of_end  # noqa: PLC0415 - for who has this fault only
+
+        root = os.path.dirname(fleet.path)
+        if offered := hint_of_end(reason, fleet.agents[name], root, sys.executable):
+            return offered
     if reason.startswith("machine `"):
         return "start the supervisor there; the reason says how"
     if "is missing" in reason:

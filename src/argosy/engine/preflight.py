@@ -16,6 +16,7 @@ import msgspec
 
 from argosy.engine.cgroup import find_delegated, offered
 from argosy.engine.envfile import read_env_file
+from argosy.engine.installing import install_hint
 from argosy.engine.limits import hard_open_files, unheld
 from argosy.engine.optioncheck import find_misfit
 from argosy.engine.sources import assumed_folders, python_path, script_of
@@ -194,14 +195,24 @@ class _Look:
                 yield from self.old_class(agent, module, class_name, finder)
 
     def missing_module(self, agent: AgentSpec, name: str, finder: Finder) -> Fault:
-        head, _, last = name.rpartition(".")
-        parent = finder.find(head) if head else None
-        folders = parent.folders if parent is not None else () if head else (self.root,)
-        entries = [entry for folder in folders for entry in self.folders.entries(folder)]
-        near = nearest(last, [entry.removesuffix(".py") for entry in entries])
+        near = self.nearest_module(name, finder)
         message = f"there is no module `{name}` beside the fleet file or installed"
-        hint = f"did you mean `{head}{'.' if head else ''}{near}`?" if near else ""
+        hint = f"did you mean `{near}`?" if near else ""
         return Fault(self.place(agent, "run"), "S103", message, hint)
+
+    def nearest_module(self, name: str, finder: Finder) -> str:
+        """Return a module of the tree that is called almost so, part by part; empty when there is none."""
+        found: list[str] = []
+        for part in name.split("."):
+            parent = finder.find(".".join(found)) if found else None
+            folders = parent.folders if parent is not None else () if found else (self.root,)
+            entries = [entry for folder in folders for entry in self.folders.entries(folder)]
+            near = nearest(part, [entry.removesuffix(".py") for entry in entries])
+            if near is None:
+                return ""
+            found.append(near)
+        near = ".".join(found)
+        return near if finder.find(near) is not None else ""
 
     def missing_class(self, agent: AgentSpec, module: Module, name: str) -> Iterator[Note]:
         facts = self.library.facts(module.path)
@@ -245,6 +256,10 @@ class _Look:
                     yield Note(agent.name, Fault(self.place(agent, "cell"), "cell-old-class", message, hint))
                     return
 
+    def offer(self, module: str) -> str:
+        """Return how to install a module for the interpreter that runs argosy."""
+        return install_hint(module, sys.executable, self.root)
+
     def finder(self, roots: Iterable[str], assumed: Iterable[str]) -> Finder:
         return Finder(tuple(roots), tuple(assumed), self.folders)
 
@@ -254,7 +269,7 @@ class _Look:
         if isinstance(closure.entry.facts, Unparsed):
             self.unparsed.append(agent.name)
         installed = self.installed if _is_same_python(python) else None
-        setting = Setting(finder, cwd, installed, displayed_path)
+        setting = Setting(finder, cwd, installed, displayed_path, self.offer)
         for finding in find_findings(closure, setting):
             yield Note(agent.name, _fault(finding), finding.is_certain, finding.is_certain, finding.way)
 
