@@ -187,7 +187,7 @@ class UpView:
 def _hint(name: str, reason: str, fleet: Fleet) -> str:
     """Return what to do about an agent that is not ready."""
     if reason.startswith("cannot start: "):
-        return "mend it, then `argosy restart --changed`"
+        return "mend it, then `argosy restart --changed`, or `argosy up` after a change of the fleet file"
     if "ModuleNotFoundError" in reason:
         from argosy.engine.installing import hint_of_end  # noqa: PLC0415 - for who has this fault only
 
