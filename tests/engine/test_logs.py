@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from argosy.engine.logkeeper import LogKeeper
 from argosy.engine.logreader import Reader, tail_offset
-from argosy.engine.logs import Mark, append_marks, index_of, last_line, open_log, read_marks
+from argosy.engine.logs import Mark, append_marks, index_of, open_log, read_marks, telling_line
 from argosy.engine.logwatch import LogWatch
 from argosy.fault import MissingError
 
@@ -114,9 +114,9 @@ def cut_at(data: bytes, seams: list[int]) -> list[bytes]:
 
 
 def test_the_last_line_with_something_in_it(log: Path) -> None:
-    assert last_line(log) == ""
+    assert telling_line(log, 0) == ""
     log.write_bytes(b"x\n  said  \n\n")
-    assert last_line(log) == "said"
+    assert telling_line(log, 0) == "said"
 
 
 def test_the_watch_tells_which_logs_have_grown(tmp_path: Path) -> None:
@@ -186,3 +186,18 @@ def test_a_folder_that_cannot_be_watched_is_named(tmp_path: Path) -> None:
 def test_a_log_is_for_its_owner_alone(log: Path) -> None:
     os.close(open_log(log))
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("said", "telling"),
+    [
+        ("starts\nerror: no `--voic`\nhint: its options are `--port`\n", "no `--voic`"),
+        ("error: first\nerror: second\nhint: both\n", "first"),
+        ("error: long ago\nTraceback\nKeyError: 'x'\n", "KeyError: 'x'"),
+        ("failed to load\nhint: look there\n", "failed to load"),
+        ("hint: only this\n", ""),
+    ],
+)
+def test_the_error_tells_and_not_the_hint_after_it(log: Path, said: str, telling: str) -> None:
+    log.write_text("error: of an earlier start\n" + said)
+    assert telling_line(log, len("error: of an earlier start\n")) == telling

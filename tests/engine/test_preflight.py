@@ -257,3 +257,33 @@ def test_a_class_of_the_old_kind_in_a_cell_is_told_with_what_to_do(tmp_path: Pat
     assert "(`Root`, old.base:4)" in report.errors[0].message
     assert "take `cell` from it" in report.errors[0].hint
     assert list(report.cannot_start) == ["B"]
+
+
+@pytest.mark.parametrize(
+    ("run", "hint"),
+    [
+        ("agent.memory:A", "did you mean `agents.memory`?"),
+        ("agents.memoyr:A", "did you mean `agents.memory`?"),
+        ("agent.nothing_like_it:A", ""),
+    ],
+)
+def test_a_module_is_found_near_whichever_part_of_its_name_is_wrong(
+    tmp_path: Path, run: str, hint: str
+) -> None:
+    (fault,) = look(tmp_path, f"A: {{run: '{run}'}}", {"agents/memory.py": "class A: pass\n"}).errors
+    assert (fault.code, fault.hint) == ("S103", hint)
+
+
+def test_a_package_that_is_not_installed_is_told_with_the_interpreter_to_install_it_into(
+    tmp_path: Path,
+) -> None:
+    text = "import cv2\nimport fleet_private_thing\nfrom google import genai\nimport fancy\n"
+    files = {"a.py": text, "requirements.txt": "opencv-python\npython-fancy\nfancy\n"}
+    report = look(tmp_path, "A: {run: a.py}", files)
+    pip = f"{sys.executable} -m pip"
+    assert [fault.hint for fault in report.errors if fault.code == "I602"] == [
+        f"`{pip} install opencv-python`",
+        f"install what gives `fleet_private_thing` with `{pip}`",
+        f"install what gives `google` with `{pip}`",
+        f"`{pip} install fancy`",
+    ]

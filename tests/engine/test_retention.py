@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from argosy.engine.logkeeper import LogKeeper, cut_log
 from argosy.engine.logreader import Reader, tail_offset
-from argosy.engine.logs import _MOST_MARKS, Mark, append_marks, last_line, read_marks
+from argosy.engine.logs import _MOST_MARKS, Mark, append_marks, read_marks, telling_line
 from argosy.engine.retention import Limits, plan_cuts
 
 LIMITS = Limits(size_bytes=1000, total_bytes=3000)
@@ -64,7 +64,7 @@ def test_a_cut_gives_back_the_disk_and_leaves_whole_lines_at_their_offsets(log: 
     assert 1000 <= len(kept) <= 1042
     assert numbers(Reader("A", log, tail_offset(log, 3))) == [3997, 3998, 3999]
     assert tail_offset(log, 10_000) == (4000 - len(kept)) * 100
-    assert last_line(log) == f"{3999:099}"
+    assert telling_line(log, 0) == f"{3999:099}"
 
 
 def test_what_a_reader_has_not_read_is_kept_for_it_but_not_beyond_the_total(log: Path) -> None:

@@ -35,7 +35,7 @@ timeout          .               stop./term  .           .           .          
 frozen           .               stop./term  stop./term  stop./term  stop./term  .                .
 finished         .               exited/end  exited/end  exited/end  exited/end  .                exited/end
 retry            .               rest./wait  rest./wait  rest./wait  rest./wait  .                rest./wait
-give-up          .               given/end   given/end   given/end   given/end   .                given/end
+give-up          .               given/end   given/end   given/end   given/end   given/end        given/end
 backoff-over     .               .           .           .           .           waiting/check    .
 stop             exited/end      stop./term  stop./term  stop./term  stop./term  exited/end       .
 

@@ -102,6 +102,27 @@ def test_a_tab_is_named() -> None:
     assert fault.hint == "indent with spaces"
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (
+            "a: [1, 2\nb: 3\n",
+            "close the `[` of line 1, column 4 with `]`, or put a comma between its parts",
+        ),
+        (
+            "a:\n  b: {c: 1\n  d: 2\n",
+            "close the `{` of line 2, column 6 with `}`, or put a comma between its parts",
+        ),
+        ("a: \"b\nc: 'd'\n", 'close the `"` of line 1, column 4 with `"`'),
+    ],
+)
+def test_what_is_not_closed_is_named_with_where_it_was_opened(text: str, hint: str) -> None:
+    faults = FaultList("f.yaml")
+    parse_document(text, faults)
+    (fault,) = faults.in_file_order()
+    assert fault.hint == hint
+
+
 def test_a_bomb_of_aliases_is_refused_at_once() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 40)]

@@ -29,7 +29,7 @@ from argosy.agent.lookout import Holdup, Lookout
 from argosy.agent.notify import Notifier
 from argosy.agent.options import parse_options
 from argosy.agent.roll import Seat, decode_call, read_roll
-from argosy.agent.runner import complain, leave, load_class, loop_factory
+from argosy.agent.runner import complain, leave, load_class, loop_factory, words_of_syntax
 from argosy.agent.settings import Settings, told_watchdog_s
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.wire.book import Directory
@@ -109,7 +109,7 @@ class Cell:
 
     async def _carry(self, name: str) -> None:
         """Live one agent's life to its end; one that fails ends the cell."""
-        code, why = 1, ""
+        code, why, is_flaw = 1, "", False
         try:
             life = self._life_of(name)
             self._lives[name] = life
@@ -119,13 +119,17 @@ class Cell:
             why = life.failure
         except ArgosyError as error:
             code, why = complain(error), error.faults[0].message
+            is_flaw = code == InputError.exit_code
+        except SyntaxError as error:
+            traceback.print_exc()
+            why, is_flaw = words_of_syntax(error), True
         except Exception as error:
             traceback.print_exc()
             why = f"could not be loaded: {type(error).__name__}: {error}"
         finally:
             self._over.add(name)
         if code and not self._stop.is_set():
-            self._fail(code, f"`{name}` {why}")
+            self._fail(code, f"`{name}` {why}", is_flaw=is_flaw)
         else:
             self._tell_over(name)
 
@@ -153,9 +157,13 @@ class Cell:
 
     # -- its end ----------------------------------------------------------------------------
 
-    def _fail(self, code: int, why: str) -> None:
+    def _fail(self, code: int, why: str, *, is_flaw: bool) -> None:
+        """End the cell. is_flaw: the next one would end alike."""
         self._code = code
-        self._notifier.say(b"STATUS=" + why.replace("\n", " ").encode())
+        if is_flaw:
+            self._notifier.flawed(why)
+        else:
+            self._notifier.say(b"STATUS=" + why.replace("\n", " ").encode())
         self._stop.set()
 
     async def _end_all(self) -> None:

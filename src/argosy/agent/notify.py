@@ -7,6 +7,7 @@ repeated with every beat, so that a supervisor which starts later, or whose queu
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Final
 
@@ -37,6 +38,10 @@ class Notifier:
     def stopping(self, text: str = "") -> None:
         """Say that the process is on its way out."""
         self.say(b"STOPPING=1\nX_ARGOSY_HEALTH=stopping" + (b"\nSTATUS=" + text.encode() if text else b""))
+
+    def flawed(self, why: str) -> None:
+        """Say that this process ends by its input or its code (ERRNO=EINVAL): every start would end alike."""
+        self.say(b"ERRNO=%d\nSTATUS=" % errno.EINVAL + why.replace("\n", " ").encode(errors="replace"))
 
     def say(self, words: bytes) -> None:
         """Send lines of `KEY=value`; one that nobody takes is counted, the next beat repeats it."""

@@ -45,7 +45,7 @@ def _next(rest: list[str], types: dict[str, Any]) -> tuple[str, Any]:
     if key.startswith("no_") and types.get(key[3:]) is bool:
         return key[3:], False
     if key not in types and key != "port":
-        raise _fault(word, f"there is no option `--{name}`", _known(types))
+        raise _fault(word, f"there is no option `--{name}`", _nearest(key, types) + _known(types))
     if types.get(key) is bool and not has_value:
         return key, True
     if not has_value:
@@ -86,6 +86,14 @@ def _port(value: str | None) -> int | None:
 def _known(types: dict[str, Any]) -> str:
     names = [f"`--{name.replace('_', '-')}`" for name in sorted({*types, "port"})]
     return f"its options are {', '.join(names)}"
+
+
+def _nearest(key: str, types: dict[str, Any]) -> str:
+    """Return a question for the option that was probably meant, empty where none is near."""
+    import difflib  # noqa: PLC0415 - only a wrong word needs it
+
+    found = difflib.get_close_matches(key, [*types, "port"], 1)
+    return f"did you mean `--{found[0].replace('_', '-')}`? " if found else ""
 
 
 def _fault(where: str, message: str, hint: str) -> InputError:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from argosy.agent.agent import Agent
 from argosy.agent.life import Life
+from argosy.agent.notify import Notifier
 from argosy.agent.options import parse_options
 from argosy.agent.settings import read_settings
 from argosy.agent.untouched import give_back_untouched
@@ -36,7 +37,7 @@ def run_agent(cls: type[Agent], argv: Sequence[str]) -> int:
             # Not `runner.run`: it would handle SIGINT for a moment, until the agent does.
             return runner.get_loop().run_until_complete(Life(cls, settings, options).live())
     except ArgosyError as error:
-        return complain(error)
+        return give_up(error)
     finally:
         release_shared()
 
@@ -50,7 +51,10 @@ def run_target(words: Sequence[str]) -> NoReturn:
         if not issubclass(cls, Agent):
             sys.exit(importlib.import_module("argosy.agent.compat.program").run_old(cls))
     except ArgosyError as error:
-        sys.exit(complain(error))
+        sys.exit(give_up(error))
+    except SyntaxError as error:
+        _tell_flaw(words_of_syntax(error))
+        raise
     run(cls, words[1:])
 
 
@@ -98,11 +102,34 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return make
 
 
+def give_up(error: ArgosyError) -> int:
+    """Write what is wrong; if it is the input, tell the supervisor that a retry would end alike."""
+    if error.exit_code == InputError.exit_code:
+        _tell_flaw(_in_words(error.faults[0]))
+    return complain(error)
+
+
+def words_of_syntax(error: SyntaxError) -> str:
+    """Return where a file does not parse, and why."""
+    place = os.path.relpath(error.filename) if error.filename else "its code"
+    return f"{place}:{error.lineno or 1}:{error.offset or 1}: does not parse: {error.msg}"
+
+
+def _tell_flaw(why: str) -> None:
+    notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
+    notifier.flawed(why)
+    notifier.close()
+
+
+def _in_words(fault: Fault) -> str:
+    where = f"{fault.where}: " if fault.where and fault.where not in fault.message else ""
+    return where + fault.message
+
+
 def complain(error: ArgosyError) -> int:
     """Write what is wrong to standard error; return the exit code."""
     for fault in error.faults:
-        where = f"{fault.where}: " if fault.where and fault.where not in fault.message else ""
-        sys.stderr.write(f"error: {where}{fault.message}\n" + (f"hint: {fault.hint}\n" if fault.hint else ""))
+        sys.stderr.write(f"error: {_in_words(fault)}\n" + (f"hint: {fault.hint}\n" if fault.hint else ""))
     return error.exit_code
 
 

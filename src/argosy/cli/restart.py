@@ -1,30 +1,43 @@
 """Restart agents in place; what needs them is restarted too only where its `on_death` asks for it.
 
 `--changed` restarts, of those that are named or of all, the ones whose own files, or what these import
-from the tree, have another content than when the agent started; a file that was only touched counts
-for nothing. `--dry-run` restarts nothing, and tells who would be touched, in which order, and for how
-long, by what earlier starts and stops took. Agents of one cell share a process, and restart together.
+from the tree, have another content than when the agent started, and starts those of them that had ended
+by an error or were given up; a file that was only touched counts for nothing. `--dry-run` restarts
+nothing, and tells who would be touched, in which order, and for how long, by what earlier starts and
+stops took. Agents of one cell share a process, and restart together.
+A running agent whose code could not start again, by what `argosy check` knows, is not ended: the rest is
+restarted, and the exit code is 1. `--anyway` restarts it too.
 `--rolling` restarts one after another, what is needed first, each ready before the next; it stops at the
-first that is not. Without names it is about all that run.
+first that is not, and begins nothing where one is refused. Without names it is about all that run.
 
 example: argosy restart Translator Memory --dry-run
 """
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import paint, print_json
+from argosy.cli.restart_code import (
+    Changed,
+    find_changed,
+    find_refused,
+    refused_afar,
+    show_down,
+    show_refused,
+    unknown_agents,
+)
 from argosy.cli.restart_elsewhere import afar, foretold, merged
 from argosy.cli.rolling import roll, wanted_up
 from argosy.engine.client import connect_running
 from argosy.engine.diary import read_diary
 from argosy.engine.folder import folder_of
-from argosy.engine.imprint import leave_imprint, read_imprint
+from argosy.engine.imprint import leave_imprint
 from argosy.engine.messages import Restart, Restarted
 from argosy.engine.past import read_past
 from argosy.engine.radius import radius_of
@@ -46,6 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy restart`."""
     add_fleet(parser, words="AGENT...", words_help="the agents to restart")
     parser.add_argument("--changed", action="store_true", help="those whose code changed since they started")
+    parser.add_argument(
+        "--anyway", action="store_true", help="also those whose code, as `argosy check` knows, cannot start"
+    )
     parser.add_argument(
         "--rolling", action="store_true", help="one after another, in the order of their needs"
     )
@@ -70,18 +86,20 @@ def run(args: argparse.Namespace) -> int:
     with connect_running(folder, "restart", path) as client:
         report = client.report()
         home = report.at_home()
-        stale: dict[str, tuple[str, ...]] | None = None
+        changed = None
         if args.changed:
-            stale = _stale(report, path, folder, names, is_here=args.here)
-            names = list(stale)
-            _show_stale(stale, is_quiet=args.as_json)
+            changed = find_changed(report, path, folder, names, is_here=args.here)
+            names = list(changed.stale)
+            _show_changed(changed, is_quiet=args.as_json)
         elif args.rolling and not names:
             names = [name for name in wanted_up(report) if not args.here or name in home]
+        told = _told(report, folder, changed, names)
+        refused = {} if args.anyway else find_refused(report, path, folder, names) | refused_afar(told)
         if args.dry_run:
-            parts = afar(report, names, is_all=False)
-            far = {name for part in parts for name in part.names}
-            radius = _radius(report, folder, path, [name for name in names if name not in far])
-            return _foretell(radius, foretold(folder, parts, []), stale, as_json=args.as_json)
+            own = [name for name in names if name in home or name not in report.agents]
+            radius = _radius(report, folder, path, own)
+            return _foretell(radius, told, changed, refused, as_json=args.as_json)
+        names = [] if args.rolling and refused else [name for name in names if name not in refused]
         if args.rolling:
             answer = _roll(client, path, names)
         elif not names:
@@ -89,8 +107,15 @@ def run(args: argparse.Namespace) -> int:
         else:
             answer = _restart(client, names)
             leave_imprint(folder.imprint, str(path.parent))
-    _show(answer, stale, as_json=args.as_json)
-    return 1 if answer.not_ready else 0
+    _show(answer, changed, refused, as_json=args.as_json)
+    return 1 if answer.not_ready or refused else 0
+
+
+def _told(
+    report: Report, folder: Folder, changed: Changed | None, names: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Return what the other machines foretell of the restart of these."""
+    return changed.told if changed is not None else foretold(folder, afar(report, names, is_all=False), [])
 
 
 def _roll(client: Client, path: Path, names: list[str]) -> Restarted:
@@ -114,54 +139,18 @@ def _restart(client: Client, names: list[str]) -> Restarted:
     return answer
 
 
-def _stale(
-    report: Report, path: Path, folder: Folder, names: list[str], *, is_here: bool
-) -> dict[str, tuple[str, ...]]:
-    """Return the running agents (of `names`, when there are any) whose code changed, with the files.
-
-    is_here: of this machine alone. Raises InputError: there is no such agent here, or the fleet file is
-    faulty.
-    """
-    from argosy.engine.cellplan import hull_name  # noqa: PLC0415
-    from argosy.engine.staleness import began_at, stale_agents  # noqa: PLC0415 - reads sources
-    from argosy.fleet.load import load_fleet  # noqa: PLC0415
-
-    agents = report.at_home()
-    parts = [] if is_here else afar(report, names, is_all=not names)
-    far = {name for part in parts for name in part.names}
-    own = [name for name in names if name not in far]
-    unknown = [name for name in own if name not in agents]
-    if unknown:
-        raise _unknown(unknown)
-    started: dict[str, float] = {}
-    for name in own if names else agents:
-        pid, cell = agents[name].pid, agents[name].cell
-        lease = folder.lease(hull_name(cell) if cell is not None else name)
-        at_s = began_at(pid, lease) if pid is not None else None
-        if at_s is not None:
-            started[name] = at_s
-    stale = stale_agents(load_fleet(path), started, read_imprint(folder.imprint), os.environ)
-    for told in foretold(folder, parts, ["--changed"]).values():
-        stale |= {name: tuple(files) for name, files in told["changed"].items()}
-    return stale
-
-
-def _show_stale(stale: dict[str, tuple[str, ...]], *, is_quiet: bool) -> None:
+def _show_changed(changed: Changed, *, is_quiet: bool) -> None:
     if is_quiet:
         return
-    for name, files in stale.items():
+    for name, files in changed.stale.items():
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         print(f"{paint('changed', 'yellow')}  {name}: {displayed(Path(files[0]))}{more}")
-    if not stale:
+    if not changed.stale:
         print("no running agent has older code than the tree")
+    show_down(changed.down)
 
 
-def _unknown(names: list[str]) -> InputError:
-    hint = "`argosy status` lists them"
-    return InputError(*(Fault(name, "unknown-agent", f"no agent `{name}` runs here", hint) for name in names))
-
-
-def _show(answer: Restarted, stale: dict[str, tuple[str, ...]] | None, *, as_json: bool) -> None:
+def _show(answer: Restarted, changed: Changed | None, refused: dict[str, Fault], *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -171,10 +160,12 @@ def _show(answer: Restarted, stale: dict[str, tuple[str, ...]] | None, *, as_jso
                 "reconnected": answer.reconnected,
                 "mates": answer.mates,
                 "seconds": round(answer.seconds, 4),
-                **_changed(stale),
+                "refused": msgspec.to_builtins(refused),
+                **_changed(changed),
             }
         )
         return
+    show_refused(refused)
     for cell, mates in answer.mates.items():
         print(f"the whole cell `{cell}` was restarted, with {', '.join(f'`{name}`' for name in mates)}")
     for name, reason in answer.not_ready.items():
@@ -185,10 +176,11 @@ def _show(answer: Restarted, stale: dict[str, tuple[str, ...]] | None, *, as_jso
     )
 
 
-def _changed(stale: dict[str, tuple[str, ...]] | None) -> dict[str, object]:
-    if stale is None:
+def _changed(changed: Changed | None) -> dict[str, object]:
+    if changed is None:
         return {}
-    return {"changed": {name: [displayed(Path(file)) for file in files] for name, files in stale.items()}}
+    files = {name: [displayed(Path(file)) for file in files] for name, files in changed.stale.items()}
+    return {"changed": files, "down": changed.down}
 
 
 def _radius(report: Report, folder: Folder, path: Path, names: list[str]) -> Radius:
@@ -205,7 +197,7 @@ def _radius(report: Report, folder: Folder, path: Path, names: list[str]) -> Rad
     processes = roster.plan.processes
     unknown = [name for name in names if name not in processes]
     if unknown:
-        raise _unknown(unknown)
+        raise unknown_agents(unknown)
     running = {name for name, agent in report.agents.items() if agent.pid is not None}
     return radius_of(names, processes, running, read_past(read_diary(folder.diary)))
 
@@ -213,13 +205,16 @@ def _radius(report: Report, folder: Folder, path: Path, names: list[str]) -> Rad
 def _foretell(
     radius: Radius,
     elsewhere: dict[str, dict[str, Any]],
-    stale: dict[str, tuple[str, ...]] | None,
+    changed: Changed | None,
+    refused: dict[str, Fault],
     *,
     as_json: bool,
 ) -> int:
     if as_json:
-        print_json({**merged([radius_object(radius), *elsewhere.values()]), **_changed(stale)})
+        whole = merged([radius_object(radius), *elsewhere.values()])
+        print_json({**whole, "refused": msgspec.to_builtins(refused), **_changed(changed)})
         return 0
+    show_refused(refused)
     runs_on = [*radius.degraded, *radius.reconnected]
     print(
         f"{len(radius.outages)} would restart, {radius.seconds:.2f} s in all; "

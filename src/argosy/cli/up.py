@@ -2,6 +2,7 @@
 
 Every agent starts in the instant its last need is ready. Ends when each is ready, or will not
 come by itself any more. Without `-d` it then shows what changes until Ctrl-C stops the fleet.
+What runs is not restarted for a changed file when `argosy check` knows that it could not start again.
 
 example: argosy up -d --only Translator,Memory
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import print_json
+from argosy.cli.up_code import refuse_flawed
 from argosy.cli.upview import UpView
 from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect_or_start
 from argosy.engine.filemark import mark_of
@@ -63,6 +65,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="A,B", help="start these agents and what they need")
     parser.add_argument(
         "--startable", action="store_true", help="leave out what `argosy check` knows cannot start"
+    )
+    parser.add_argument(
+        "--anyway",
+        action="store_true",
+        help="restart also what runs and, as `argosy check` knows, cannot start again",
     )
     parser.add_argument("--machine", metavar="M", help="be this machine of the fleet")
     parser.add_argument(
@@ -158,6 +165,8 @@ def _bring_up(
             with connect_or_start(path, fleet_name, folder, "up") as client:
                 for fault in unheld(apply.fleet, hard_open_files(), client.welcome.held) if tries else ():
                     view.warn(fault)
+                if not args.anyway:
+                    refuse_flawed(client.report(), apply, folder)
                 return _converse(client, apply, view, began, args)
         except SupervisorLeftError:
             raise
@@ -199,7 +208,7 @@ def _converse(client: Client, apply: Apply, view: UpView, began: float, args: ar
                 view.show_machine(answer)
             elif isinstance(answer, Account):
                 account = answer
-        _show_account(account, view, time.monotonic() - began, args)
+        _show_account(account, view, time.monotonic() - began, apply.fleet, args)
         _leave_imprint(apply.fleet)
         if not args.detach and account.ready:
             _follow(client, view)
@@ -214,11 +223,13 @@ def _converse(client: Client, apply: Apply, view: UpView, began: float, args: ar
     return 0 if set(account.not_ready) <= set(account.optional) and not account.interrupted else 1
 
 
-def _show_account(account: Account, view: UpView, seconds: float, args: argparse.Namespace) -> None:
+def _show_account(
+    account: Account, view: UpView, seconds: float, fleet: Fleet, args: argparse.Namespace
+) -> None:
     if args.as_json:
         print_json(account_json(account, seconds))
     else:
-        view.show_account(account, seconds)
+        view.show_account(account, seconds, fleet)
 
 
 def _leave_imprint(fleet: Fleet) -> None:

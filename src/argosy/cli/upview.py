@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from argosy.engine.client import Client
     from argosy.engine.messages import Account, Answer, Changed, Difference, Sighted, Stopped
     from argosy.fault import Fault
+    from argosy.fleet.spec import Fleet
 
 _SILENCE_S = 5.0
 _OF_FLEET = re.compile(r"held by pid \d+, agent `[^`]+` of fleet `([^`]+)`")
@@ -115,7 +117,7 @@ class UpView:
         word = paint(f"{status.state:<9}", "red" if status.state == "blind" else "green", self._out)
         self.say(f"{at:7.2f} s  {word} machine {sighted.machine}  {status.reason}".rstrip())
 
-    def show_account(self, account: Account, seconds: float) -> None:
+    def show_account(self, account: Account, seconds: float, fleet: Fleet) -> None:
         """Print the closing account on stdout: it adds up to what is declared."""
         self._clear_status_line()
         self._is_live = False
@@ -143,7 +145,7 @@ class UpView:
         if account.hub:
             print(f"{paint('warning:', 'yellow')} the hub does not run: {account.hub}")
         for name, reason in list(account.not_ready.items())[: 0 if account.interrupted else 1]:
-            print(f"{paint('hint:', 'cyan')} {_hint(name, reason)}")
+            print(f"{paint('hint:', 'cyan')} {_hint(name, reason, fleet)}")
         sys.stdout.flush()
 
     def show_stopped(self, stopped: Stopped, *, is_part: bool) -> None:
@@ -196,8 +198,16 @@ def _show_not_ready(account: Account) -> None:
             print(paint(_wrapped(f"  blocks {len(blocked)}: ", blocked), "dim"))
 
 
-def _hint(name: str, reason: str) -> str:
+def _hint(name: str, reason: str, fleet: Fleet) -> str:
     """Return what to do about an agent that is not ready."""
+    if reason.startswith("cannot start: "):
+        return "mend it, then `argosy restart --changed`, or `argosy up` after a change of the fleet file"
+    if "ModuleNotFoundError" in reason:
+        from argosy.engine.installing import hint_of_end  # noqa: PLC0415 - for who has this fault only
+
+        root = os.path.dirname(fleet.path)
+        if offered := hint_of_end(reason, fleet.agents[name], root, sys.executable):
+            return offered
     if reason.startswith("machine `"):
         return "start the supervisor there; the reason says how"
     if "is missing" in reason:

@@ -22,13 +22,14 @@ from argosy.engine.surroundings import Needs
 from argosy.engine.unit import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from argosy.engine.crew import Crew
     from argosy.engine.errand import Outcome
     from argosy.engine.lifetime import Lifetime
     from argosy.engine.member import Member
     from argosy.engine.plan import ProcessSpec
+    from argosy.fault import Fault
 
 _AGAIN_S = 0.01
 _LOSSES = {
@@ -203,6 +204,10 @@ class Cell:
     def was_out_of_memory(self, unit: Unit) -> bool:
         """Return whether the kernel killed the process for its `memory`."""
         return self._crew.was_out_of_memory(unit)
+
+    def find_flaw(self, unit: Unit, then: Callable[[Fault | None], None]) -> None:
+        """Say that nothing is known: the process tells by itself whose code could not be loaded."""
+        then(None)
 
     def hear_forker(self) -> None:
         """Take what the forker has told."""

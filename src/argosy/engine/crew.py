@@ -17,6 +17,7 @@ from argosy.engine.appetite import Appetite
 from argosy.engine.cell import Cell
 from argosy.engine.condition import root_of
 from argosy.engine.diary import DISTANT, Diary
+from argosy.engine.flawsearch import FlawSearch
 from argosy.engine.gpu import GpuWatch
 from argosy.engine.hearing import Hearing
 from argosy.engine.listeners import Listeners
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from argosy.engine.plan import Plan, ProcessSpec
     from argosy.engine.surroundings import Party
     from argosy.engine.version import NotedVersion
+    from argosy.fault import Fault
 
 
 class Crew:
@@ -86,6 +88,7 @@ class Crew:
         self.distants: dict[str, Distant] = {}
         # By name, whoever is here or elsewhere; a unit here has its name to itself.
         self.everyone: Mapping[str, Party] = ChainMap[str, Any](self.units, self.distants)
+        self._flaws = FlawSearch(loop, lambda command, within_s: self.nursery.run_alone(command, within_s))
         self._appetite = Appetite(folder.appetite)
         self.nursery = Nursery(self)
         gpu = GpuWatch(loop, self.nursery.run_alone, lambda: self._room.look_soon())
@@ -310,6 +313,13 @@ class Crew:
         """Return whether the kernel killed the unit's process for its `memory`."""
         return self.nursery.was_killed(unit)
 
+    def find_flaw(self, unit: Unit, then: Callable[[Fault | None], None]) -> None:
+        """Have the unit's sources read, and call `then` with what stops every start of it."""
+        if self.plan is None:
+            then(None)
+        else:
+            self._flaws.ask(self.plan.path, unit.spec, then)
+
     def hear_forker(self) -> None:
         """Take what the forker has told: a pid that is unknown now is not the engine's."""
         self.nursery.hear()
@@ -419,6 +429,7 @@ class Crew:
     def close(self) -> None:
         """Let everything go; the agents run on."""
         self._sampler.close()
+        self._flaws.close()
         self._room.close()
         self._logs.close()
         self.nursery.close()

@@ -112,9 +112,21 @@ def log_size(log: Path) -> int:
         return 0
 
 
-def last_line(log: Path) -> str:
-    """Return the last line with something in it, shortened; empty when there is none."""
-    return "".join(last_lines(log, 0, most=1)).strip()
+def telling_line(log: Path, start: int) -> str:
+    """Return the line after the byte `start` that tells best how a program ended; empty when there is none.
+
+    That is the first of the errors that argosy's own words end with (`error: ...`, `hint: ...`), else the
+    last line that is no hint.
+    """
+    lines = [line.strip() for line in last_lines(log, start)]
+    errors = []
+    for line in reversed(lines):
+        if not line.startswith(("error: ", "hint: ")):
+            break
+        errors += [line] if line.startswith("error: ") else []
+    if errors:
+        return errors[-1].removeprefix("error: ")
+    return next((line for line in reversed(lines) if not line.startswith("hint: ")), "")
 
 
 def last_lines(log: Path, start: int, most: int = 10) -> list[str]:

@@ -60,6 +60,7 @@ class Member(Unit):
         self.lost_needs.clear()
         self._cause = "exit"
         self.started_at = self._crew.loop.time()
+        self._mark_log()
         held = self._crew.listeners.obstacle(self.spec.ports, self.spec.probe_port)
         if held:
             self._not_started(held)

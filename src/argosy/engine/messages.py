@@ -254,7 +254,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     cell: whose process it shares; its proportional memory is then an equal share. since_s: epoch
     seconds of its state. Memory is sampled; sampled_s is the age of the sample.
     last_lines: what it printed last, of one that was given up. version: of the tree when its process
-    was started, empty where none was noted. order: of the Apply that began it last.
+    was started, empty where none was noted. order: of the Apply that began it last. has_failed: it has
+    exited by an error, and is still wanted.
     """
 
     state: State
@@ -276,6 +277,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     order: str = ""
     last_exit: LastExit | None = None
     required: bool = True
+    has_failed: bool = False
 
 
 class Farewell(Message, frozen=True):

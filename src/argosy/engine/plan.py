@@ -217,7 +217,7 @@ def _plan_process(
     liveness = agent.liveness or Liveness()
     spec = ProcessSpec(
         name=agent.name,
-        argv=_command_line(agent, root),
+        argv=command_line(agent, root),
         env=env,
         cwd=cwd,
         is_sdk=agent.kind == "class",
@@ -274,7 +274,8 @@ def _below(root: Path, name: str) -> str:
     return str(root / name)
 
 
-def _command_line(agent: AgentSpec, root: Path) -> tuple[str, ...]:
+def command_line(agent: AgentSpec, root: Path) -> tuple[str, ...]:
+    """Return the command that starts an agent of the fleet file in the folder `root`."""
     if agent.kind == "command":
         return (*agent.run, *agent.args)
     assert isinstance(agent.run, str), "only a command is a list"

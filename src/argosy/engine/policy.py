@@ -62,12 +62,18 @@ class Ending(NamedTuple):
     code: exit code, negative for a signal, None when unknown. cause: "exit", "timeout" (it missed its
     start deadline), "unheard" (it was adopted while it started, and may have said that it is ready
     while nobody listened), "frozen" (it missed its watchdog), "obstacle" (never started: a port was
-    held, or no process was to be had).
+    held, or no process was to be had). is_final: by its own word, no start ends otherwise.
     """
 
     code: int | None
     cause: str
     was_ready: bool
+    is_final: bool = False
+
+    @property
+    def may_be_final(self) -> bool:
+        """Whether its code may be what ends every start: a program that got no further than its errors."""
+        return self.cause == "exit" and not self.was_ready and self.code in (1, 2)
 
 
 def grace_s(spec: ProcessSpec, cause: str) -> float:
@@ -84,6 +90,8 @@ def decide_exit(spec: ProcessSpec, ending: Ending, wanted: bool, budget: Budget,
         return Verdict(Event.FINISHED)
     if ending.code in NOT_STARTED and ending.cause == "exit":
         return Verdict(Event.RETRY, 0.05, is_counted=False)  # no user code has run: counts towards no limit
+    if ending.is_final and spec.restart != "never":
+        return Verdict(Event.GIVE_UP)
     if not _shall_restart(spec.restart, ending):
         is_clean = ending.code == 0 and ending.cause == "exit"
         return Verdict(Event.FINISHED if is_clean or spec.restart == "never" else Event.GIVE_UP)

@@ -17,7 +17,9 @@ import msgspec
 from argosy.engine.cgroup import find_delegated, offered
 from argosy.engine.descriptors import too_few
 from argosy.engine.envfile import read_env_file
+from argosy.engine.installing import install_hint
 from argosy.engine.limits import hard_open_files, unheld
+from argosy.engine.optioncheck import find_misfit
 from argosy.engine.sources import assumed_folders, python_path, script_of
 from argosy.fault import Fault, InputError
 from argosy.fleet.places import displayed_path
@@ -38,7 +40,7 @@ class Report(msgspec.Struct, frozen=True):
     """What a look at a fleet found.
 
     cannot_start: agent to the first thing that would stop it, in the order of its program.
-    unparsed: the agents whose own script does not parse.
+    unparsed: the agents whose own script does not parse. stopping: `cannot_start` as faults.
     """
 
     agents: int
@@ -46,6 +48,7 @@ class Report(msgspec.Struct, frozen=True):
     warnings: tuple[Fault, ...]
     cannot_start: dict[str, str]
     unparsed: tuple[str, ...]
+    stopping: dict[str, Fault] = {}
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -63,27 +66,30 @@ def preflight(
     *,
     variables: Mapping[str, str] = os.environ,
     installed: Callable[[str], bool] = is_installed,
+    only: Collection[str] | None = None,
     machines: Collection[str | None] | None = None,
 ) -> Report:
     """Return what is wrong with what the agents of `fleet` run, and who cannot start.
 
     variables: the environment that agents inherit (PATH, PYTHONPATH).
     installed: answers whether a top module is installed for the interpreter that runs argosy;
-    agents with another `python` are not asked about packages.
+    agents with another `python` are not asked about packages. only: the agents to look at, None for all.
     machines: those of the fleet that this host is, None where that is not known: then all may be.
     """
     look = _Look(fleet, variables, installed)
-    notes = [note for agent in fleet.agents.values() for note in look.at(agent)]
+    agents = [agent for agent in fleet.agents.values() if only is None or agent.name in only]
+    notes = [note for agent in agents for note in look.at(agent)]
     errors, warnings = _merge(notes)
     warnings += tuple(unheld(fleet, hard_open_files(), offered(find_delegated())))
     own = [each for each in fleet.agents.values() if machines is None or each.machine in machines]
     if fault := too_few(own):
         warnings += (fault,)
-    stopped: dict[str, str] = {}
+    stopping: dict[str, Fault] = {}
     for note in notes:
         if note.stops:
-            stopped.setdefault(note.agent, f"{note.fault.message} ({note.fault.where})")
-    return Report(len(fleet.agents), errors, warnings, stopped, tuple(look.unparsed))
+            stopping.setdefault(note.agent, note.fault)
+    stopped = {name: f"{fault.message} ({fault.where})" for name, fault in stopping.items()}
+    return Report(len(agents), errors, warnings, stopped, tuple(look.unparsed), stopping)
 
 
 class _Look:
@@ -189,18 +195,30 @@ class _Look:
             return
         if module is not None and module.kind == "source":
             yield from self.missing_class(agent, module, class_name)
+            if _is_same_python(agent.python):
+                yield from self.wrong_option(agent, module, class_name, finder)
             if agent.cell is not None:
                 yield from self.old_class(agent, module, class_name, finder)
 
     def missing_module(self, agent: AgentSpec, name: str, finder: Finder) -> Fault:
-        head, _, last = name.rpartition(".")
-        parent = finder.find(head) if head else None
-        folders = parent.folders if parent is not None else () if head else (self.root,)
-        entries = [entry for folder in folders for entry in self.folders.entries(folder)]
-        near = nearest(last, [entry.removesuffix(".py") for entry in entries])
+        near = self.nearest_module(name, finder)
         message = f"there is no module `{name}` beside the fleet file or installed"
-        hint = f"did you mean `{head}{'.' if head else ''}{near}`?" if near else ""
+        hint = f"did you mean `{near}`?" if near else ""
         return Fault(self.place(agent, "run"), "S103", message, hint)
+
+    def nearest_module(self, name: str, finder: Finder) -> str:
+        """Return a module of the tree that is called almost so, part by part; empty when there is none."""
+        found: list[str] = []
+        for part in name.split("."):
+            parent = finder.find(".".join(found)) if found else None
+            folders = parent.folders if parent is not None else () if found else (self.root,)
+            entries = [entry for folder in folders for entry in self.folders.entries(folder)]
+            near = nearest(part, [entry.removesuffix(".py") for entry in entries])
+            if near is None:
+                return ""
+            found.append(near)
+        near = ".".join(found)
+        return near if finder.find(near) is not None else ""
 
     def missing_class(self, agent: AgentSpec, module: Module, name: str) -> Iterator[Note]:
         facts = self.library.facts(module.path)
@@ -218,6 +236,16 @@ class _Look:
             message = f"`{name}` in `{module.name}` is a function, expected a class"
             yield Note(agent.name, Fault(where, "class-missing", message))
 
+    def wrong_option(self, agent: AgentSpec, module: Module, name: str, finder: Finder) -> Iterator[Note]:
+        """Yield that the class will not take the agent's `args`, where its source leaves no doubt."""
+        found = find_misfit(Tree(finder), module.name, name, agent.args)
+        if found is not None:
+            key = "args" if found.at is None else f"args.{found.at}"
+            fault = found.fault
+            message = f"`{agent.name}` will not take its `args`: {fault.message}"
+            where = self.place(agent, key if agent.args else "run")
+            yield Note(agent.name, Fault(where, fault.code, message, fault.hint))
+
     def old_class(self, agent: AgentSpec, module: Module, name: str, finder: Finder) -> Iterator[Note]:
         """Yield that a class of the old kind cannot share a process: its signals and threads are its own."""
         tree = Tree(finder)
@@ -234,6 +262,10 @@ class _Look:
                     yield Note(agent.name, Fault(self.place(agent, "cell"), "cell-old-class", message, hint))
                     return
 
+    def offer(self, module: str) -> str:
+        """Return how to install a module for the interpreter that runs argosy."""
+        return install_hint(module, sys.executable, self.root)
+
     def finder(self, roots: Iterable[str], assumed: Iterable[str]) -> Finder:
         return Finder(tuple(roots), tuple(assumed), self.folders)
 
@@ -243,7 +275,7 @@ class _Look:
         if isinstance(closure.entry.facts, Unparsed):
             self.unparsed.append(agent.name)
         installed = self.installed if _is_same_python(python) else None
-        setting = Setting(finder, cwd, installed, displayed_path)
+        setting = Setting(finder, cwd, installed, displayed_path, self.offer)
         for finding in find_findings(closure, setting):
             yield Note(agent.name, _fault(finding), finding.is_certain, finding.is_certain, finding.way)
 

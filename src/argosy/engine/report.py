@@ -68,4 +68,5 @@ def status_of(unit: Unit, crew: Crew) -> AgentStatus:
         order=unit.order,
         last_exit=unit.last_exit,
         required=unit.spec.required,
+        has_failed=unit.has_failed,
     )

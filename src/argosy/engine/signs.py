@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from argosy.agent.health import Status
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from argosy.engine.plan import ProcessSpec, Rhythm
 
 
+_WRONG_INPUT = str(errno.EINVAL)
+
+
 class Signs:
     """Listens to one agent, from `begin` or `recognise` of a process to `end`.
 
@@ -31,7 +35,8 @@ class Signs:
     on_frozen(why): the watchdog ran out, or a liveness probe failed too often.
     on_over(): of an agent that shares its process, its part of it has ended.
     found: what was seen of it last instead of readiness. status: what the process has said of itself
-    last, in words (STATUS=).
+    last, in words (STATUS=). flaw: those words, when it ends by its input or its code (ERRNO=EINVAL), so that
+    every start ends alike.
     """
 
     def __init__(
@@ -61,7 +66,7 @@ class Signs:
         self._spec: ProcessSpec | None = None
         self._pid = 0
         self.on_over: Callable[[], None] = lambda: None
-        self.status = ""
+        self.status = self.flaw = ""
         self._is_ready = False
         self._health: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,7 +109,8 @@ class Signs:
         self.end()
         self._spec, self._pid, self._log_start = spec, pid, log_start
         self.found = "READY=1 never came" if spec.probe.probe == "notify" else ""
-        self._is_ready, self._health, self.status = False, None, ""
+        self._is_ready, self._health = False, None
+        self.status = self.flaw = ""
 
     def _ask(self, probe: Probe, port: int | None) -> None:
         self._awaiting = self._keep_task(self._await(probe, port))
@@ -151,6 +157,8 @@ class Signs:
             return
         if "STATUS" in fields or "READY" in fields:
             self.status = fields.get("STATUS", "")
+        if fields.get("ERRNO") == _WRONG_INPUT:
+            self.flaw = self.status
         if "X_ARGOSY_OVER" in fields:
             self.on_over()
             return

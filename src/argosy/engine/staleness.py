@@ -1,4 +1,4 @@
-"""Which running agents have older code than the tree, by what their sources were when they started."""
+"""Which agents have older code than the tree, by what their sources were when they started."""
 
 from __future__ import annotations
 
@@ -33,12 +33,22 @@ def began_at(pid: int, lease: Path) -> float | None:
     return time.time() - age_s
 
 
+def last_began_at(lease: Path, until_s: float) -> float:
+    """Return when the last process of an agent that has none any more began, at most `until_s`.
+
+    That is when its lease was written, or `until_s` where it never had one.
+    """
+    with contextlib.suppress(OSError):
+        return min(written_at(lease), until_s)
+    return until_s
+
+
 def stale_agents(
     fleet: Fleet, started: Mapping[str, float], imprint: Imprint, variables: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
     """Return the agents whose code has changed since they started, each with the files that did.
 
-    started: epoch seconds of each running agent's start. variables: the environment that they inherit.
+    started: epoch seconds of each agent's last start. variables: the environment that they inherit.
     A file that is gone counts where the agent would still import it.
     """
     look = _Look(fleet, imprint, variables)

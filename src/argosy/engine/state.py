@@ -48,7 +48,7 @@ class Event(StrEnum):
     FROZEN = "frozen"  # its watchdog or liveness probe ran out
     FINISHED = "finished"  # it ended, and shall not be started again
     RETRY = "retry"  # it ended, and shall be
-    GIVE_UP = "give-up"  # it ended once too often
+    GIVE_UP = "give-up"  # it ended once too often, or by what no retry changes
     BACKOFF_OVER = "backoff-over"  # the wait before a restart is over
     STOP = "stop"  # it is wanted down
 
@@ -117,6 +117,7 @@ TABLE: dict[State, dict[Event, Transition]] = {
     _S.RESTART_PENDING: {
         _E.START: Transition(_S.WAITING, _A.CHECK_NEEDS),
         _E.BACKOFF_OVER: Transition(_S.WAITING, _A.CHECK_NEEDS),
+        _E.GIVE_UP: _ENDS[_E.GIVE_UP],
         _E.STOP: Transition(_S.EXITED, _A.CONCLUDE),
     },
     _S.STOPPING: dict(_ENDS),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from argosy.engine.errand import Outcome
     from argosy.engine.folder import Folder
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from argosy.engine.state import State
     from argosy.engine.unit import Unit
     from argosy.engine.will import Wills
+    from argosy.fault import Fault
 
 
 class Party(Protocol):
@@ -86,6 +87,9 @@ class Surroundings(Protocol):
 
     def was_out_of_memory(self, unit: Unit) -> bool:
         """Return whether the kernel killed its process, because it had more than its `memory`."""
+
+    def find_flaw(self, unit: Unit, then: Callable[[Fault | None], None]) -> None:
+        """Call `then` with what is wrong with its code, None when nothing is known of it."""
 
     def hear_forker(self) -> None:
         """Take what the forker has told."""

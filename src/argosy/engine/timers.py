@@ -19,7 +19,11 @@ class Timers:
     def arm(self, name: str, delay_s: float, call: Callable[[], None]) -> None:
         """Call `call` after `delay_s`, instead of what `name` was armed with before."""
         self.cancel(name)
-        self._handles[name] = self._loop.call_later(delay_s, call)
+        self._handles[name] = self._loop.call_later(delay_s, self._ring, name, call)
+
+    def _ring(self, name: str, call: Callable[[], None]) -> None:
+        del self._handles[name]
+        call()
 
     def cancel(self, *names: str) -> None:
         """Forget these timers."""
@@ -27,6 +31,12 @@ class Timers:
             handle = self._handles.pop(name, None)
             if handle is not None:
                 handle.cancel()
+
+    def take(self, name: str) -> bool:
+        """Forget a timer; return whether it was armed."""
+        is_armed = name in self._handles
+        self.cancel(name)
+        return is_armed
 
     def clear(self) -> None:
         """Forget all."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from argosy.engine import lease, process
 from argosy.engine.condition import judge_health, judge_needs
+from argosy.engine.flawsearch import is_borne_out, words_of_flaw
 from argosy.engine.lifetime import Lifetime
-from argosy.engine.logs import append_word, last_lines, log_size, open_log
+from argosy.engine.logs import append_word, last_lines, log_size, open_log, telling_line
 from argosy.engine.messages import LastExit
 from argosy.engine.policy import Budget, Ending, decide_exit, grace_s, jittered
 from argosy.engine.signs import Signs
@@ -26,13 +27,16 @@ from argosy.fleet.secret import Veil
 from argosy.fleet.units import shown_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from argosy.engine.memory import Memory
     from argosy.engine.order import Birth
     from argosy.engine.plan import ProcessSpec
     from argosy.engine.process import Identity
     from argosy.engine.surroundings import Surroundings
+    from argosy.fault import Fault
+
+_EXAMINED_WITHIN_S = 15.0
 
 # What is kept of the reason of an end; a will has room for a page.
 _LONGEST_WORDS = 500
@@ -44,7 +48,7 @@ class Unit:
     waits_for_room: it may start but for what is scarce. started_at, ready_at: loop time of the last
     spawn and of the readiness that followed. is_remnant: its process ended while no supervisor was
     there, and something that it left is being ended. since_s: epoch seconds of the last change of state.
-    log_start: the size of its log when its process was ordered. last_lines: what it printed last, of
+    log_start: the size of its log when its last start began. last_lines: what it printed last, of
     one that is given up. order: name of the Apply that began it last.
     """
 
@@ -84,6 +88,8 @@ class Unit:
         self._cause = "exit"
         self._next_spec: ProcessSpec | None = None
         self._restart_asked = False
+        self._ended_badly = False
+        self._is_examined = False  # whether its code was looked at since somebody asked for a start
 
     # ---- what others ask of it
 
@@ -112,6 +118,11 @@ class Unit:
         """Whether its machine is seen: it is this one."""
         return True
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has exited by an error, and is wanted up."""
+        return self.state is State.EXITED and self.wanted and self._ended_badly
+
     def need_names(self) -> tuple[str, ...]:
         """Return the names of the agents that must be ready first."""
         return self.spec.need_names()
@@ -124,6 +135,8 @@ class Unit:
     def start(self) -> None:
         """Want it up. A start that a person asks for forgives earlier restarts."""
         self.wanted = True
+        self._timers.cancel("examination")
+        self._is_examined = False
         self._budget.forgive()
         self._fire(Event.START, "")
 
@@ -145,6 +158,7 @@ class Unit:
         """Stop it and start it again, as `spec` from then on when one is given."""
         self.wanted = True
         self._next_spec = spec
+        self._is_examined = False
         if self.state in RUNNING_STATES:
             self._restart_asked = True
             self._fire(Event.STOP, "restarting")
@@ -238,6 +252,7 @@ class Unit:
 
     def _spawn(self) -> None:
         """Start the process as soon as nothing is in its way, or say why not."""
+        self._mark_log()
         if self.spec.refusal:
             self._fire(Event.GIVE_UP, self.spec.refusal)
             return
@@ -263,6 +278,7 @@ class Unit:
 
     def _order(self) -> None:
         """Have the process forked; a held port is a failed start like any other."""
+        self._mark_log()  # what an earlier process left may have printed until now
         held = self._crew.listeners.obstacle(self.spec.ports, self.spec.probe_port)
         if held:
             self._not_started(held)
@@ -280,6 +296,10 @@ class Unit:
         self._write_will()
         self._timers.arm("deadline", self.spec.start_timeout_s, self._too_late)
         self._crew.spawn(self, output)
+
+    def _mark_log(self) -> None:
+        """Count no line that is there already as one of the start that begins."""
+        self.log_start = log_size(self._log)
 
     def _not_started(self, why: str) -> None:
         self._after_end(Ending(None, "obstacle", False), f"not started, {why}")
@@ -352,7 +372,10 @@ class Unit:
 
     def _too_late(self) -> None:
         self._cause = "unheard" if self._life.is_adopted else "timeout"
-        self._fire(Event.TIMEOUT, words_of_lateness(self.spec, self.pid, self._log, self._signs.found))
+        self._fire(Event.TIMEOUT, self._words_of_lateness())
+
+    def _words_of_lateness(self) -> str:
+        return words_of_lateness(self.spec, self.pid, self._log, self.log_start, self._signs.found)
 
     def _frozen(self, why: str) -> None:
         self._cause = "frozen"
@@ -383,10 +406,12 @@ class Unit:
         self._signs.hear()  # what it said last was said before it ended
         self._disarm()
         self._life.let_go()
-        ending = Ending(process.exit_code(status), self._cause, self.ready_at is not None)
         is_told = self._cause != "exit" or self.state is State.STOPPING
+        flaw = "" if is_told else self._signs.flaw
+        ending = Ending(process.exit_code(status), self._cause, self.ready_at is not None, bool(flaw))
         lived_s = self._crew.loop.time() - self.started_at
-        why = self.reason if is_told else words_of_end(ending, lived_s, self._log)
+        why = self.reason if is_told else words_of_end(ending, lived_s, self._log, self.log_start)
+        why = f"cannot start: {flaw}" if flaw else why
         if self._crew.was_out_of_memory(self):
             why = f"{why}; it had more than its `memory` of {shown_size(self.spec.memory_bytes or 0)}"
         self._life.depart(lambda: self._after_end(ending, why))
@@ -411,17 +436,42 @@ class Unit:
             self._take_next_spec()
             self._back_off(Event.RETRY, "restarting", 0.0)
             return
+        self._ended_badly = ending.code != 0
         verdict = decide_exit(self.spec, ending, self.wanted, self._budget, self._crew.loop.time())
         if verdict.event is Event.RETRY:
-            self._back_off(verdict.event, why, verdict.delay_s, is_counted=verdict.is_counted)
+            retry = partial(
+                self._back_off, verdict.event, why, verdict.delay_s, is_counted=verdict.is_counted
+            )
+            if ending.may_be_final and not self._is_examined:
+                self._examine(why, retry)
+            else:
+                retry()
             return
-        if verdict.event is Event.GIVE_UP and ending.cause != "timeout" and self._budget.spent:
+        is_limit = ending.cause != "timeout" and not ending.is_final
+        if verdict.event is Event.GIVE_UP and is_limit and self._budget.spent:
             why = f"given up after {self._budget.spent} restarts: {why}"
         self._fire(verdict.event, why)
 
     def _note_exit(self, why: str) -> None:
         """Keep how it ended, for whoever asks when it is ready again."""
         self.last_exit = LastExit(self._veil.over(why)[:_LONGEST_WORDS], time.time())
+
+    def _examine(self, why: str, retry: Callable[[], None]) -> None:
+        """Retry, unless the code is known for what ends every start alike; asked once for many starts."""
+        self._is_examined = True
+        self._fire(Event.RETRY, why)
+        said = telling_line(self._log, self.log_start)
+        # Whoever starts or stops it meanwhile takes the timer away.
+        self._timers.arm("examination", _EXAMINED_WITHIN_S, retry)
+        self._crew.find_flaw(self, lambda flaw: self._examined(flaw, said, retry))
+
+    def _examined(self, flaw: Fault | None, said: str, retry: Callable[[], None]) -> None:
+        if not self._timers.take("examination"):
+            return
+        if flaw is not None and is_borne_out(flaw, said):
+            self._fire(Event.GIVE_UP, f"cannot start: {words_of_flaw(flaw)}")
+        else:
+            retry()
 
     def _back_off(self, event: Event, why: str, delay_s: float, *, is_counted: bool = True) -> None:
         self.restarts += is_counted

@@ -326,7 +326,19 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, faults: FaultList) ->
         hint = "a text with `: ` or with a special first character needs quotes"
     elif error.context and context:
         message = f"{message}, {error.context} that begins in line {context.line + 1}"
+        hint = _closing_hint(error.context, context, lines)
     faults.add(Place(line + 1, column + 1), "yaml", f"not YAML: {message}", hint)
+
+
+def _closing_hint(what: str, mark: yaml.Mark, lines: list[str]) -> str:
+    """Return how to end what was open; empty for what has no end mark of its own."""
+    ends = {"while parsing a flow sequence": "]", "while parsing a flow mapping": "}"}
+    opened = lines[mark.line][mark.column : mark.column + 1] if mark.line < len(lines) else ""
+    end = opened if what == "while scanning a quoted scalar" else ends.get(what)
+    if not end or not opened:
+        return ""
+    comma = "" if end == opened else ", or put a comma between its parts"
+    return f"close the `{opened}` of line {mark.line + 1}, column {mark.column + 1} with `{end}`{comma}"
 
 
 def _report_character(position: int, text: str, faults: FaultList) -> None:

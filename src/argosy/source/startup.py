@@ -55,13 +55,14 @@ class Setting(msgspec.Struct, frozen=True):
 
     folder: its working folder, which PYTHONPATH is relative to. installed: answers whether a top
     module is installed for its interpreter; None when that cannot be told. shown: how messages name
-    a file.
+    a file. offer: the hint for a module that is not installed.
     """
 
     finder: Finder
     folder: str
     installed: Callable[[str], bool] | None
     shown: Callable[[str], str]
+    offer: Callable[[str], str] | None = None
 
 
 def find_findings(closure: Closure, setting: Setting) -> tuple[Finding, ...]:
@@ -77,7 +78,7 @@ def find_findings(closure: Closure, setting: Setting) -> tuple[Finding, ...]:
             found += _of_names(node, node.facts, closure)
     found += [_of_missing(item, closure) for item in closure.missing]
     found += _off_path(closure, setting)
-    found += [_of_external(item) for item in closure.external if _is_lacking(item, setting)]
+    found += [_of_external(item, setting) for item in closure.external if _is_lacking(item, setting)]
     found.sort(key=lambda item: (not item.is_certain, item.position(), item.column))
     first: dict[tuple[str, str, str], Finding] = {}
     for item in found:
@@ -162,9 +163,10 @@ def tell_missing(item: Missing, names: Callable[[], Collection[str]]) -> tuple[T
     return Told("S103", f"{item.module}:{item.name}", message, hint), error
 
 
-def _of_external(item: External) -> Finding:
+def _of_external(item: External, setting: Setting) -> Finding:
     message = f"`{item.top}` is neither in the tree nor installed"
-    told = Told("I602", item.top, message, "")
+    hint = setting.offer(item.item.module) if setting.offer is not None else ""
+    told = Told("I602", item.top, message, hint)
     return _of_import(item.node, item.item, told, "ModuleNotFoundError", item.reach, item.caught)
 
 

@@ -112,6 +112,12 @@ def find_supplier(
     return Supplier(found, "installed") if found is not None else None
 
 
+def is_shared(module: str) -> bool:
+    """Return whether many distributions put modules under its top, so that the top tells none of them."""
+    tops = {part.partition(".")[0] for part in _PARTS}
+    return module.partition(".")[0] in tops and _part_of(module) is None
+
+
 def _part_of(module: str) -> str | None:
     while module:
         if module in _PARTS:
