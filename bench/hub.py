@@ -28,8 +28,9 @@ from argosy.hub.store import Store
 from argosy.hub.tables import block_id
 from argosy.wire import connect
 from argosy.wire.book import Book, Entry, write_book
-from hubs import alarm, page
+from hubs import alarm, flood, page
 from hubs.alarm import measure_alarm
+from hubs.flood import measure_flood
 from hubs.stage import running
 from stores import by_prometheus, by_victoria, reporting
 from stores.by_hub import ByHub
@@ -68,6 +69,7 @@ METHOD = [
     "catch_up: records a second from an origin that is that far ahead, hub to hub over this machine's wire",
     *page.METHOD,
     *alarm.METHOD,
+    *flood.METHOD,
 ]
 
 
@@ -135,12 +137,12 @@ def measure(options: Options) -> Result:
 
 def watch(options: Options) -> tuple[dict[str, Value], dict[str, str]]:
     """Return what the page and the alerts of running fleets take, and what was left out."""
-    labels = (*page.LABELS, "hub.page/viewer", "hub.alert/root_cause")
+    labels = (*page.LABELS, "hub.page/viewer", "hub.alert/root_cause", *flood.LABELS)
     if options.quick:
         return {}, dict.fromkeys(labels, "no fleet is brought up in a quick run")
     if importlib.util.find_spec("uvicorn") is None:
         return {}, dict.fromkeys(labels, 'the page needs its extra: pip install "argosy[hub]"')
-    values = measure_alarm(3)
+    values = measure_alarm(3) | measure_flood()
     with running(options.fleet) as fleet:
         shown, left_out = page.measure_page(fleet, 3)
     return values | shown, left_out

@@ -43,20 +43,20 @@ def measure_page(fleet: Running, rounds: int) -> tuple[dict[str, Value], dict[st
     tell("what the page costs its reader")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        loads = [_load(browser, fleet.url) for _ in range(LOADS)]
+        loads = [_load(browser, fleet.link) for _ in range(LOADS)]
         values["hub.page/first_paint"] = value_of([paint for paint, _ in loads], "s", goal=1.0)
         values["hub.page/transferred"] = value_of([size for _, size in loads], "KiB", goal=200.0)
-        drawing = [_renderer(browser, fleet.url) for _ in range(rounds)]
+        drawing = [_renderer(browser, fleet.link) for _ in range(rounds)]
         values["hub.page/renderer"] = value_of(drawing, "% of a core", goal=2.0)
         browser.close()
     return values, {}
 
 
-def _load(browser: Any, url: str) -> tuple[float, float]:
+def _load(browser: Any, link: str) -> tuple[float, float]:
     """Return the seconds to the first paint of a page, and the KiB that it took."""
     context = browser.new_context()
     page = context.new_page()
-    page.goto(url)
+    page.goto(link)
     page.locator(".tile").nth(83).wait_for()
     paint, size = page.evaluate(
         """() => [performance.getEntriesByName('first-contentful-paint')[0].startTime / 1000,
@@ -67,12 +67,12 @@ def _load(browser: Any, url: str) -> tuple[float, float]:
     return float(paint), float(size)
 
 
-def _renderer(browser: Any, url: str) -> float:
+def _renderer(browser: Any, link: str) -> float:
     """Return what the process that draws an open page takes, in percent of a core."""
     before = _renderers()
     context = browser.new_context()
     page = context.new_page()
-    page.goto(url)
+    page.goto(link)
     page.locator(".tile").nth(83).wait_for()
     page.wait_for_timeout(2000)  # until it has settled: what follows is the cost of leaving it open
     mine = _renderers() - before  # the page's, and one that Chromium keeps ready

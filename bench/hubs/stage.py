@@ -20,12 +20,12 @@ _PATIENCE_S: Final = 30.0
 
 
 class Running:
-    """A fleet that runs with its hub. url: of the page."""
+    """A fleet that runs with its hub. url: of the hub; link: to its page, with the token."""
 
     def __init__(self, path: Path, environ: dict[str, str]) -> None:
         self._path = path
         self._environ = environ
-        self.url = ""
+        self.url = self.link = ""
 
     def argosy(self, verb: str, *words: str) -> dict[str, Any]:
         """Run a verb and return its JSON. Raises RefusedError: it failed."""
@@ -68,6 +68,7 @@ def running(path: Path) -> Iterator[Running]:
             up = fleet.argosy("up", "-d")
             until(lambda: bool(fleet.argosy("status")["hub"]))
             fleet.url = fleet.argosy("status")["hub"]
+            fleet.link = fleet.argosy("hub", "--open")["url"]
             until(lambda: len(fleet.ask("/api/fleet")["agents"]) == up["declared"])
             yield fleet
         finally:

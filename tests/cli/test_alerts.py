@@ -71,10 +71,12 @@ def toy(rig: Rig, receiver: Receiver) -> Iterator[Rig]:
 def _get(rig: Rig, path: str) -> str:
     """Return what the hub answers; one that is being started again is waited for."""
     found = []
+    headers = {"authorization": f"Bearer {rig.token()}"}
+    request = urllib.request.Request(f"http://127.0.0.1:{rig.env['PAGE']}{path}", headers=headers)
 
     def is_there() -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{rig.env['PAGE']}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 found.append(answer.read().decode())
         except OSError:
             return False

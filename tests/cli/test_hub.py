@@ -48,8 +48,9 @@ def toy(rig: Rig) -> Iterator[Rig]:
     rig.argosy("down")
 
 
-def get(address: str) -> str:
-    with urllib.request.urlopen(address, timeout=10) as answer:
+def get(address: str, token: str = "") -> str:
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=10) as answer:
         text: str = answer.read().decode()
         return text
 
@@ -93,7 +94,8 @@ def test_a_killed_agent_is_told_to_those_who_listen_and_kept(toy: Rig) -> None:
         told = _until_told(stream, "Script", "restart-pending")
         assert {"agent", "machine", "state", "since"} <= set(told)
     # The supervisor may tell it before the diary has been read.
-    toy.until(lambda: '"state":"restart-pending"' in get(toy.hub() + "/api/events?agent=Script"))
+    path, token = "/api/events?agent=Script", toy.token()
+    toy.until(lambda: '"state":"restart-pending"' in get(toy.hub() + path, token))
 
 
 def _until_told(stream: Any, agent: str, state: str) -> dict[str, Any]:
@@ -152,20 +154,20 @@ def test_a_hub_that_is_left_alone_is_ended_by_down(toy: Rig, is_deleted: bool) -
 def test_events_of_both_of_its_lives_are_kept_once(toy: Rig) -> None:
     toy.json("up", "-d")
     address = toy.hub()
-    kept = "/api/events?most=10000"
-    toy.until(lambda: "account" in get(address + kept))
+    kept, token = "/api/events?most=10000", toy.token()
+    toy.until(lambda: "account" in get(address + kept, token))
     before = hub_pid(toy)
     os.kill(before, signal.SIGKILL)
     toy.until(lambda: hub_pid(toy) != before and bool(toy.json("status")["hub"]))
     toy.json("restart", "Back")
-    toy.until(lambda: '"kind":"order"' in get(toy.hub() + kept) and len(_orders(toy.hub())) == 4)
-    events = json.loads(get(toy.hub() + kept))["events"]
+    toy.until(lambda: '"kind":"order"' in get(toy.hub() + kept, token) and len(_orders(toy)) == 4)
+    events = json.loads(get(toy.hub() + kept, token))["events"]
     keys = [(each["time"], each["kind"], each["agent"], each.get("state")) for each in events]
     assert len(set(keys)) == len(keys)
 
 
-def _orders(address: str) -> list[dict[str, Any]]:
-    events = json.loads(get(address + "/api/events?most=10000"))["events"]
+def _orders(rig: Rig) -> list[dict[str, Any]]:
+    events = json.loads(get(rig.hub() + "/api/events?most=10000", rig.token()))["events"]
     return [each for each in events if each["kind"] == "order"]
 
 

@@ -37,7 +37,8 @@ class Fleet:
         self, path: str, body: Any = None, method: str = "POST", **headers: str
     ) -> tuple[int, dict[str, Any]]:
         """Return the code and the JSON of an answer."""
-        said = {name.replace("_", "-"): value for name, value in headers.items()}
+        known = {"authorization": f"Bearer {self.token}"} if method == "GET" else {}
+        said = known | {name.replace("_", "-"): value for name, value in headers.items()}
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             link.request(method, path, None if body is None else json.dumps(body), said)
@@ -182,13 +183,19 @@ def test_no_answer_lets_a_page_of_elsewhere_in(toy: Fleet) -> None:
 
 def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(toy: Fleet) -> None:
     link = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=30)
-    link.request("GET", "/")
-    text = link.getresponse().read().decode()
+    link.request("GET", f"/?token={toy.token}")
+    answer = link.getresponse()
+    answer.read()
+    cookie = answer.headers["set-cookie"].partition(";")[0]
+    for path, sign in (("/", "page/page.js"), ("/enter", "argosy hub --open")):
+        link.request("GET", path, headers={"cookie": cookie})
+        text = link.getresponse().read().decode()
+        assert sign in text
+        assert "<style" not in text
+        assert " style=" not in text
+        assert "<script>" not in text
+        assert "http" not in text.replace("http-equiv", "").replace('xmlns="http', "")
     link.close()
-    assert "<style" not in text
-    assert " style=" not in text
-    assert "<script>" not in text
-    assert "http" not in text.replace("http-equiv", "").replace('xmlns="http', "")
 
 
 def test_the_fleet_as_it_was_its_starts_and_an_agents_last_lines(toy: Fleet) -> None:

@@ -21,7 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from argosy.hub.reading import Reading
 from argosy.hub.record import SEGMENT_TICKS, Batch, Event, Figures, Origin, Position, Stream
-from argosy.hub.store import Store, StoreError
+from argosy.hub.store import Store
+from argosy.hub.storefile import DamagedError, StoreError
 
 ENCODE = msgspec.msgpack.encode
 FOR_EVER = math.inf  # what these tests write is of 1970
@@ -202,7 +203,7 @@ def test_a_store_of_another_version_and_a_file_that_is_none_are_told(tmp_path: P
     with pytest.raises(StoreError, match="is of version 99, this argosy reads 2"):
         Store(path, "mainpc")
     (tmp_path / "no.db").write_bytes(b"no data base at all" * 100)
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(DamagedError, match="does not begin as a file of SQLite does"):
         Store(tmp_path / "no.db", "mainpc")
 
 

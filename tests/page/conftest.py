@@ -72,6 +72,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Rig]
     rig.env["ARGOSY_HUB"] = "on"
     rig.json("up", "-d")
     rig.env["PAGE"] = rig.hub()
+    rig.env["LINK"] = rig.json("hub", "--open")["url"]
     yield rig
     rig.close()
     shutil.rmtree(runtime)
@@ -93,7 +94,7 @@ def open_page(toy: Rig, browser: Any, **how: Any) -> Iterator[Any]:
     told: list[str] = []
     opened.on("pageerror", lambda error: told.append(str(error)))
     opened.on("console", lambda said: told.append(said.text) if said.type == "error" else None)
-    opened.goto(toy.env["PAGE"])
+    opened.goto(toy.env["LINK"])
     opened.locator(".tile").nth(2).wait_for()
     yield opened
     context.close()

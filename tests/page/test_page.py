@@ -168,6 +168,7 @@ def test_the_fleet_as_it_was(page: Any, toy: Rig) -> None:
 
 def test_by_the_keyboard_alone_an_agent_is_found_and_restarted(page: Any, toy: Rig) -> None:
     before, token = toy.pid("Root"), toy.argosy("hub", "--token").stdout.strip()
+    page.evaluate("() => sessionStorage.removeItem('token')")  # as in a tab that was opened without the link
     press = page.keyboard.press
     press("g")
     page.locator("#graph:not([hidden])").wait_for()
@@ -232,9 +233,26 @@ def test_a_token_in_the_address_is_taken_and_leaves_it(toy: Rig, browser: Any) -
         page.locator("#outcome").get_by_text("the quiet window is closed").wait_for()
 
 
+def test_a_bookmark_without_the_token_says_how_to_get_in_and_takes_it(toy: Rig, browser: Any) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(toy.env["PAGE"] + "/#/events")
+    sees(page, "argosy hub --open")
+    page.locator("#word").fill("wrong")
+    page.keyboard.press("Enter")
+    sees(page, "this is not the hub's token")
+    page.locator("#word").fill(toy.token())
+    page.keyboard.press("Enter")
+    page.locator(".tile").nth(2).wait_for()
+    page.goto(toy.env["PAGE"])  # now it works
+    page.locator(".tile").nth(2).wait_for()
+    context.close()
+
+
 def test_a_group_is_made_quiet_by_the_keyboard_with_the_token(toy: Rig, browser: Any) -> None:
     token = toy.argosy("hub", "--token").stdout.strip()
     for page in open_page(toy, browser):
+        page.evaluate("() => sessionStorage.removeItem('token')")
         look(page, "alerts")
         button = page.get_by_role("button", name="Group core quiet for 10 min")
         button.focus()
@@ -262,7 +280,7 @@ def test_the_first_load_is_small_and_from_here_alone(toy: Rig, browser: Any) -> 
     page = context.new_page()
     asked: list[Any] = []
     page.on("request", lambda request: asked.append(request))
-    page.goto(toy.env["PAGE"])
+    page.goto(toy.env["LINK"])
     page.locator(".tile").nth(2).wait_for()
     assert all(each.url.startswith((toy.env["PAGE"], "data:")) for each in asked)
     ended = [each for each in asked if not each.url.endswith("/events")]

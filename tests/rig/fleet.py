@@ -110,6 +110,10 @@ class Rig:
         found: str = self.json("status", *fleet)["hub"]
         return found
 
+    def token(self, *fleet: str) -> str:
+        """Return the hub's token."""
+        return self.argosy("hub", *fleet, "--token").stdout.strip()
+
     def pid(self, agent: str) -> int:
         """Return the pid of one agent."""
         pid = self.agents()[agent]["pid"]

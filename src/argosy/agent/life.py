@@ -31,6 +31,7 @@ from argosy.agent.needs import Needs
 from argosy.agent.notify import Notifier
 from argosy.agent.reporter import Reporter, hub_of
 from argosy.agent.settings import Settings
+from argosy.fault import ArgosyError
 from argosy.wire.blocking import SyncPeer, connect, named_channel, named_peer
 from argosy.wire.book import HUB
 from argosy.wire.callee import Callee
@@ -195,6 +196,9 @@ class Life:
     def _cannot_start(self, what: str) -> int:
         error = sys.exception()
         self.failure = f"could not be {what}: {type(error).__name__}: {error}"
+        if isinstance(error, ArgosyError) and self.name.startswith(HUB):  # which explains itself
+            sys.stderr.write(f"error: {error}\n")
+            return 1
         sys.stderr.write(f"error: `{self.name}` could not be {what}\n")
         traceback.print_exc()
         return 1

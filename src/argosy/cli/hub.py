@@ -4,9 +4,10 @@ It keeps what the agents and the engine tell, pulls what the other machines' hub
 `/metrics` (OpenMetrics), `/events` (server-sent events), `/api/...` and `/healthz`, by default on
 127.0.0.1:9470 (`hub` in the fleet file). Agents find it by themselves, also when it starts later.
 
-Restart, stop and quiet on the page need a token: `--token` prints it, and starts nothing.
+The page, what is read of the fleet, and actions need the hub's token, as a machine may have other users:
+`--open` opens the page with it, `--token` prints it for programs; neither starts anything.
 
-example: argosy hub --token
+example: argosy hub --open
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import importlib
 import json
 import os
 import sys
+import webbrowser
 from typing import TYPE_CHECKING
 
 import setproctitle
@@ -45,17 +47,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grafana", action="store_true", help="print a Grafana dashboard of the fleet, and start nothing"
     )
-    parser.add_argument("--token", action="store_true", help="print the token that actions on the page need")
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        help="print a link that opens the page with the token, and follow it where there is a display",
+    )
+    parser.add_argument("--token", action="store_true", help="print the token that reads and actions need")
     parser.add_argument(
         "--renew-token", action="store_true", help="make and print another; the one before ends"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the hub, or print its token or a dashboard; returns 0 when it was told to stop.
+    """Run the hub, or print its token, a link or a dashboard; returns 0 when it was told to stop.
 
-    Raises MissingError: the fleet was never started here, or the extra is missing. Raises RefusedError: a hub
-    runs already, or the token cannot be read.
+    Raises MissingError: the fleet was never started here, the extra is missing, or no hub is there to be
+    opened. Raises RefusedError: a hub runs already, or the token cannot be read.
     """
     path, _ = take_fleet(args)
     if args.grafana:
@@ -65,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     if not folder.book.exists():
         message = "the fleet has not been started on this machine, so nothing is known of its addresses"
         raise MissingError(Fault(str(path), "no-book", message, "`argosy up` writes them"))
+    if args.open:
+        return _open_page(folder, as_json=args.as_json)
     if args.token or args.renew_token:
         return _show_token(folder, is_new=args.renew_token, as_json=args.as_json)
     fleet = load_fleet(path)
@@ -95,11 +104,48 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
+def _open_page(folder: Folder, *, as_json: bool) -> int:
+    """Print the link to the page, and follow it where there is a display."""
+    mark = running_hub(folder.hub_lock)
+    if not mark or not mark.url:
+        hint = "`argosy up -d` starts it; `argosy status` tells why it does not run"
+        raise MissingError(Fault("hub", "no-hub", "no hub of this fleet listens here", hint))
+    token = read_token(folder.hub_token)
+    url = _link(mark.url, token)
+    if as_json:
+        print_json({"argosy": "hub/1", "token": token, "url": url, "opened": _follow(folder, url)})
+        return 0
+    print(url, flush=True)
+    if _follow(folder, url):
+        sys.stderr.write("a browser is opened with it\n")
+    return 0
+
+
+def _link(address: str, token: str) -> str:
+    """Return the link to a page; what is behind the `#` is sent to nobody."""
+    return f"{address}/#token={token}"
+
+
+def _follow(folder: Folder, url: str) -> bool:
+    """Open a link in the browser; return whether there is a display for one.
+
+    By a file that this user alone can read: the words of a command line are there for every user to see.
+    """
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    path = folder.hub_token.with_name("hub.open.html")
+    text = f'<!doctype html><meta http-equiv="refresh" content="0; url={url}"><a href="{url}">the hub</a>\n'
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(file, "w") as page:
+        page.write(text)
+    return webbrowser.open(path.as_uri())
+
+
 def _show_token(folder: Folder, *, is_new: bool, as_json: bool) -> int:
     """Print the token on stdout, and on stderr where to open the page with it."""
     token = renew_token(folder.hub_token) if is_new else read_token(folder.hub_token)
     mark = running_hub(folder.hub_lock)
-    url = f"{mark.url}/#token={token}" if mark and mark.url else None
+    url = _link(mark.url, token) if mark and mark.url else None
     if as_json:
         print_json({"argosy": "hub/1", "token": token, "url": url})
         return 0

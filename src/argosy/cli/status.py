@@ -15,6 +15,7 @@ from argosy.cli.report import paint, print_json
 from argosy.engine.cellplan import hull_name
 from argosy.engine.client import connect
 from argosy.engine.companion import running_hub
+from argosy.engine.damaged import damage_told, damaged_stores
 from argosy.engine.diary import DISTANT, read_diary
 from argosy.engine.folder import folder_of
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
@@ -51,8 +52,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(status_json(report, folder))
     else:
         _show(report)
-        if (hub := running_hub(folder.hub_lock)) and hub.url:
-            print(f"hub: {hub.url}")
+        _show_hub(report, folder)
     return 0
 
 
@@ -157,6 +157,8 @@ def status_json(report: Report, folder: Folder) -> dict[str, object]:
         "folder": str(folder.state),
         "supervisor": {"pid": report.pid, "started": report.started_s} if report.pid else None,
         "hub": (mark.url or None) if (mark := running_hub(folder.hub_lock)) else None,
+        "hub_trouble": report.hub or None,
+        "hub_damaged": [str(each) for each in damaged_stores(folder.hub_store)],
         "machines": {
             name: {
                 "state": machine.state,
@@ -205,6 +207,15 @@ def _show(report: Report) -> None:
             _show_machine(name, machine)
     if not report.pid:
         print(paint("no supervisor runs", "yellow") + "; `argosy up` starts one, which adopts what lives")
+
+
+def _show_hub(report: Report, folder: Folder) -> None:
+    if (hub := running_hub(folder.hub_lock)) and hub.url:
+        print(f"hub: {hub.url} (`argosy hub --open` opens it)")
+    elif report.hub:
+        print(f"hub: {paint('does not run', 'red')}: {report.hub}")
+    if told := damage_told(folder.hub_store):
+        print(f"hub: {paint('damaged', 'yellow')}: {told}")
 
 
 def _show_machine(name: str, machine: MachineStatus) -> None:

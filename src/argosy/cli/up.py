@@ -270,4 +270,5 @@ def account_json(account: Account, seconds: float) -> dict[str, object]:
             for step in account.critical_path
         ],
         "critical_path_seconds": round(account.critical_path_seconds, 4),
+        "hub_trouble": account.hub or None,
     }

@@ -142,6 +142,8 @@ class UpView:
         if any(reason.startswith("on machine `") for reason in account.left_out.values()):
             words = "`argosy keys make` and `argosy serve` there bring the other machines in"
             print(f"{paint('hint:', 'cyan')} {words}")
+        if account.hub:
+            print(f"{paint('warning:', 'yellow')} the hub does not run: {account.hub}")
         for name, reason in list(account.not_ready.items())[:1]:
             print(f"{paint('hint:', 'cyan')} {_hint(name, reason)}")
         sys.stdout.flush()

@@ -12,6 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.engine.damaged import DAMAGED
 from argosy.engine.folder import Folder, folder_of_state
 from argosy.engine.remains import living_agents, remnants
 from argosy.engine.roster import read_roster
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STEMS = ("supervisor", "spawn", "diary", "wills", "applied", "imprint", "appetite", "book", "forkers", "hub")
-_ENDS = (".lock", ".log", ".json", ".new", ".1", ".db", ".db-wal", ".db-shm", ".token")
+_ENDS = (".lock", ".log", ".json", ".new", ".1", ".db", ".db-wal", ".db-shm", ".token", ".html")
 _LOG_ENDS = (".log", ".idx", ".new")
 # A runtime folder of a fleet that is not known here is not stale before: somebody may be about to use it.
 _SETTLED_S = 60.0
@@ -134,7 +135,8 @@ def _known(place: Path, folder: Folder) -> set[Path]:
 def _is_ours(name: str) -> bool:
     """Return whether the engine makes such a file in a state folder: `diary.1`, `book.json.4120.new`."""
     stem, dot, end = name.partition(".")
-    return name in ("diary", "wills") or (stem in _STEMS and (dot + end).endswith(_ENDS))
+    is_damaged = name.startswith(f"hub.db{DAMAGED}")
+    return name in ("diary", "wills") or is_damaged or (stem in _STEMS and (dot + end).endswith(_ENDS))
 
 
 def _leftover(place: Path, why: str, files: set[Path]) -> Leftover:

@@ -26,6 +26,7 @@ from argosy.engine.messages import (
     decode_answer,
     encode_line,
 )
+from argosy.engine.ownlog import turn_over
 from argosy.engine.process import describe_exit
 from argosy.fault import ArgosyError, Fault, InputError, MissingError, RefusedError
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _ERRORS = {1: RefusedError, 2: InputError, 3: MissingError}
 _ANSWER_WITHIN_S = 30.0
-_LONG_LOG_BYTES = 2**20
 
 
 class SupervisorLostError(RefusedError):
@@ -241,7 +241,7 @@ def _spawn_lock(folder: Folder) -> Iterator[None]:
 
 def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None:
     """Start a supervisor in a session of its own and wait until it has adopted what runs."""
-    _turn_over(folder.supervisor_log)
+    turn_over(folder.supervisor_log)
     ready, ready_in = os.pipe()
     try:
         with open(folder.supervisor_log, "ab") as log:
@@ -273,13 +273,6 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, folder: Folder) -> None
             f"its last words are in `{folder.supervisor_log}`",
         )
     )
-
-
-def _turn_over(log: Path) -> None:
-    """Put a long log of supervisors aside; none of them lives."""
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > _LONG_LOG_BYTES:
-            log.replace(log.with_name(log.name + ".1"))
 
 
 def _error_of(refused: Refused) -> ArgosyError:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from argosy.engine import process
+from argosy.engine.ownlog import last_word, turn_over
 from argosy.engine.plan import handed_on
 from argosy.engine.remains import hub_in_proc
 from argosy.fault import Fault, RefusedError
@@ -33,7 +34,7 @@ _MARK_BYTES: Final = 512  # written over in one piece, blanks and all
 _GRACE_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.2
 _MOST_PAUSE_S: Final = 30.0
-_LONG_LOG_BYTES: Final = 2**20
+_STEADY_S: Final = 60.0  # after which what it was that ended the one before is over
 
 
 class HubMark(msgspec.Struct, frozen=True):
@@ -107,6 +108,10 @@ class Companion:
         self._pidfd = -1
         self._gone = asyncio.Event()
         self._pause_s = _FIRST_PAUSE_S
+        self._losses = 0  # one soon after the other
+        self._loss = ""  # what is known of the last one
+        self._log_began = 0
+        self._began_s = 0.0
         self._again: asyncio.TimerHandle | None = None
         self._kill_later: asyncio.TimerHandle | None = None
         self._adopt()
@@ -164,9 +169,9 @@ class Companion:
 
     def _spawn(self) -> None:
         try:
+            turn_over(self._folder.hub_log)
             with open(self._folder.hub_log, "ab") as log:
-                if log.tell() > _LONG_LOG_BYTES:
-                    os.truncate(log.fileno(), 0)
+                self._log_began = log.tell()
                 started = subprocess.Popen(
                     self._words,
                     stdin=subprocess.DEVNULL,
@@ -176,15 +181,28 @@ class Companion:
                     start_new_session=True,
                 )
         except OSError as error:
-            self._diary.note("no-hub", text=str(error))
+            self._losses += 1
+            self._loss = f"it cannot be started: {error}"
+            self._diary.note("no-hub", text=self._loss)
             self._later()
             return
         self._diary.note("hub", pid=started.pid)
         self._watch(started.pid, os.pidfd_open(started.pid))
         started.returncode = 0  # it is waited for by its pidfd, not by its Popen
 
+    def trouble(self) -> str:
+        """Return why the hub that is to run does not, empty where it does or has only just been started."""
+        if not self._loss or not self._words:
+            return ""
+        mark = running_hub(self._folder.hub_lock)
+        if mark is not None and mark.url:
+            return ""
+        times = "once" if self._losses == 1 else f"{self._losses} times"
+        return f"it ended {times}, last with: {self._loss} (`{self._folder.hub_log}` tells more)"
+
     def _watch(self, pid: int, pidfd: int) -> None:
         self._pid, self._pidfd = pid, pidfd
+        self._began_s = self._loop.time()
         self._gone = asyncio.Event()
         self._loop.add_reader(pidfd, self._on_exit)
 
@@ -195,7 +213,11 @@ class Companion:
         self._forget()
         self._gone.set()
         if self._words:
-            self._diary.note("hub-lost", pid=pid, text=f"again in {self._pause_s:.1f} s")
+            if self._loop.time() > self._began_s + _STEADY_S:
+                self._losses, self._pause_s = 0, _FIRST_PAUSE_S
+            self._losses += 1
+            self._loss = last_word(self._folder.hub_log, self._log_began) or "no word in its log"
+            self._diary.note("hub-lost", pid=pid, text=f"{self._loss}; again in {self._pause_s:.1f} s")
             self._later()
 
     def _later(self) -> None:

@@ -18,6 +18,8 @@ import zmq
 from argosy.engine.cgroup import find_delegated, offered
 from argosy.engine.cleaning import Leftover, clean_strangers
 from argosy.engine.client import SupervisorLostError, SupervisorSilentError, connect
+from argosy.engine.companion import running_hub
+from argosy.engine.damaged import damage_told
 from argosy.engine.filesystem import is_on_network
 from argosy.engine.folder import Folder, folder_of, runtime_base, runtime_bases, state_home
 from argosy.engine.limits import hard_open_files, unheld
@@ -177,7 +179,7 @@ def _leftovers(variables: Mapping[str, str]) -> Check:
 def _running(agents: Sequence[AgentSpec], folder: Folder) -> Iterator[Check]:
     living = living_agents(folder)
     try:
-        yield _supervisor(folder, len(living))
+        yield from _supervisor(folder, len(living))
     except (SupervisorSilentError, SupervisorLostError) as error:
         yield Check("supervisor", "error", error.faults[0].message, error.faults[0].hint)
     if living:
@@ -195,16 +197,31 @@ def _running(agents: Sequence[AgentSpec], folder: Folder) -> Iterator[Check]:
         yield Check("ports", "ok", f"{len(ports)} are free")
 
 
-def _supervisor(folder: Folder, living: int) -> Check:
+def _supervisor(folder: Folder, living: int) -> Iterator[Check]:
     client = connect(folder, "doctor")
     if client is not None:
         with client:
             report = client.report()
-        return Check("supervisor", "ok", f"pid {report.pid}, {len(report.agents)} agents")
-    if living:
+        yield Check("supervisor", "ok", f"pid {report.pid}, {len(report.agents)} agents")
+        yield from _hub(folder, report.hub)
+    elif living:
         message = f"none runs, and {living} agents do"
-        return Check("supervisor", "warning", message, "`argosy up` starts one, which adopts them")
-    return Check("supervisor", "ok", "none runs, and no agent")
+        yield Check("supervisor", "warning", message, "`argosy up` starts one, which adopts them")
+    else:
+        yield Check("supervisor", "ok", "none runs, and no agent")
+    if told := damage_told(folder.hub_store):
+        yield Check("hub's records", "warning", told, "see to the disk: a file is not damaged by itself")
+
+
+def _hub(folder: Folder, trouble: str) -> Iterator[Check]:
+    """Yield how the hub of a running fleet does; a fleet may be without one."""
+    mark = running_hub(folder.hub_lock)
+    if mark is not None and mark.url:
+        yield Check("hub", "ok", f"pid {mark.pid}, {mark.url}")
+    elif trouble:
+        yield Check(
+            "hub", "error", trouble, "`argosy hub` in the fleet's folder runs it by hand, and shows why"
+        )
 
 
 def _is_free(port: int) -> bool:

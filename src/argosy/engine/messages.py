@@ -192,7 +192,8 @@ class Account(Message, frozen=True):
     """The closed account of an apply: ready + not_ready + left_out = declared; degraded is part of ready.
 
     optional: those of `not_ready` that are not required. last_lines: what those that were given up
-    printed last, by name. blocked_by: whom those that are blocked wait for in the end.
+    printed last, by name. blocked_by: whom those that are blocked wait for in the end. hub: why the hub
+    that is to run does not.
     """
 
     declared: int
@@ -208,6 +209,7 @@ class Account(Message, frozen=True):
     interrupted: bool = False
     last_lines: dict[str, list[str]] = {}
     blocked_by: dict[str, str] = {}
+    hub: str = ""
 
 
 class Stopped(Message, frozen=True):
@@ -270,7 +272,7 @@ class Farewell(Message, frozen=True):
 
 
 class Report(Message, frozen=True):
-    """The fleet now."""
+    """The fleet now. hub: why the hub that is to run does not."""
 
     fleet: str
     environment: str
@@ -278,6 +280,7 @@ class Report(Message, frozen=True):
     started_s: float
     machines: dict[str, MachineStatus]
     agents: dict[str, AgentStatus]
+    hub: str = ""
 
     def running(self) -> list[str]:
         """Return the agents that have a process; of one that went with its machine the pid is the last."""

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from argosy.engine.unit import Unit
 
 
-def report_of(crew: Crew, started_s: float, others: Mapping[str, MachineStatus]) -> Report:
+def report_of(crew: Crew, started_s: float, others: Mapping[str, MachineStatus], hub: str) -> Report:
     """Return the report of a crew whose supervisor started at `started_s` (epoch seconds).
 
-    others: the machines it is linked to.
+    others: the machines it is linked to. hub: why the hub that is to run does not.
     """
     plan = crew.plan
     machines = sorted({unit.spec.machine for unit in crew.units.values() if unit.spec.machine})
@@ -32,6 +32,7 @@ def report_of(crew: Crew, started_s: float, others: Mapping[str, MachineStatus])
         started_s=started_s,
         machines={**dict.fromkeys(machines, here), **others},
         agents=dict(sorted(agents.items(), key=lambda item: order.get(item[0], len(order)))),
+        hub=hub,
     )
 
 

@@ -263,7 +263,9 @@ class Supervisor:
                     )
                 )
             case Status():
-                session.send(report_of(self._crew, self.started_s, self._links.machines()))
+                session.send(
+                    report_of(self._crew, self.started_s, self._links.machines(), self._companion.trouble())
+                )
             case Condemn():
                 self._links.condemn(request.machine, request.reason)
             case Subscribe():
@@ -310,6 +312,7 @@ class Supervisor:
         session.is_subscribed = was_subscribed
         if request.hub and account.ready:
             self._companion.start(intent.plan.path, self._crew.environ)
+            account = msgspec.structs.replace(account, hub=self._companion.trouble())
         self._close_with(session, account)
 
     def _made_local(self, request: Apply) -> Apply:

@@ -133,6 +133,14 @@ class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["loopback", "anywhere", "never"],
         Meta(description="from where restart, stop and quiet may be asked for, with the token"),
     ] = "loopback"
+    token: Annotated[
+        Literal["reads", "all"],
+        Meta(description="what needs the hub's token: the page and its data, or /metrics and /healthz too"),
+    ] = "reads"
+    most_figures: Annotated[
+        Count,
+        Meta(description="names of figures that are kept of one agent at a time; more are dropped, and told"),
+    ] = 1000
     detail: Annotated[
         Duration | None, Meta(description="how long every sample is kept; default 3d, then one a minute")
     ] = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from argosy.engine.state import READY_STATES, State
@@ -12,6 +13,7 @@ from argosy.hub.standing import Standing
 
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _COUNTERS: Final = frozenset(("handled", "failed", "missed_events"))
+_AT_ONCE: Final = 500
 _HIDDEN: Final = frozenset(("status", "process_state"))  # told as argosy_agent_state
 _OWN: Final = frozenset(("agent", "machine"))
 _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\n"])*)"')
@@ -21,7 +23,33 @@ _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 def exposition(agents: Iterable[Standing]) -> str:
     """Return the page: states, then each figure of each agent, labelled by `agent` and `machine`."""
+    return "".join(pieces(agents))
+
+
+def pieces(agents: Iterable[Standing]) -> Iterator[str]:
+    """Yield the same, piece by piece: of what may take long no more is done before the next is asked for than
+    `_AT_ONCE` samples are work. It is the page as it was at the first piece.
+    """
     listed = sorted(agents, key=lambda each: (each.machine, each.agent))
+    told = [(each, each.figures) for each in listed]
+    yield _states(listed)
+    families: dict[str, dict[str, float]] = {}
+    left = _AT_ONCE
+    for each, figures in told:
+        own = _labels(each)[:-1]
+        for name, value in figures.items():
+            if name not in _HIDDEN:
+                base, labels = _named(name)
+                families.setdefault(base, {}).setdefault(f"{own}{labels}}}", value)
+            left -= 1
+            if not left:
+                left = _AT_ONCE
+                yield ""
+    yield from _family_pieces(families)
+    yield "# EOF\n"
+
+
+def _states(listed: Sequence[Standing]) -> str:
     lines = ["# TYPE argosy_agent_up gauge", "# HELP argosy_agent_up Whether the agent is ready."]
     ready = {state.value for state in READY_STATES}
     lines += [f"argosy_agent_up{_labels(each)} {int(each.state in ready)}" for each in listed]
@@ -30,25 +58,30 @@ def exposition(agents: Iterable[Standing]) -> str:
         for state in State:
             label = _labels(each, f',argosy_agent_state="{state.value}"')
             lines.append(f"argosy_agent_state{label} {int(each.state == state.value)}")
-    families: dict[str, dict[str, float]] = {}
-    for each in listed:
-        for name, value in each.figures.items():
-            if name not in _HIDDEN:
-                base, labels = _named(name)
-                families.setdefault(base, {}).setdefault(_labels(each, labels), value)
+    return "\n".join([*lines, ""])
+
+
+def _family_pieces(families: dict[str, dict[str, float]]) -> Iterator[str]:
+    lines: list[str] = []
     for base in sorted(families):
+        stem = base.removesuffix("_total")
         is_rising = (
             is_counter(base)
-            and base.removesuffix("_total") not in families.keys() - {base}
+            and (stem == base or stem not in families)
             and all(value >= 0 for value in families[base].values())  # as a counter has to be
         )
-        family = "argosy_agent_" + (base.removesuffix("_total") if is_rising else base)
+        family = "argosy_agent_" + (stem if is_rising else base)
         lines.append(f"# TYPE {family} {'counter' if is_rising else 'gauge'}")
         suffix = "_total" if is_rising else ""
-        lines += [f"{family}{suffix}{labels} {_number(value)}" for labels, value in families[base].items()]
-    return "\n".join([*lines, "# EOF", ""])
+        for labels, value in families[base].items():
+            lines.append(f"{family}{suffix}{labels} {_number(value)}")
+            if len(lines) >= _AT_ONCE:
+                yield "\n".join([*lines, ""])
+                lines = []
+    yield "\n".join([*lines, ""])
 
 
+@functools.lru_cache(20_000)
 def _named(figure: str) -> tuple[str, str]:
     """Return the name and the further labels of a figure; those that its agent has too are called
     `exported_…`.

@@ -5,15 +5,22 @@ of its own that it suddenly points there (DNS rebinding) it can even read the an
 
 * a request that calls the hub by a name which is not known here is refused, whatever it asks for; an address
   is no name, and cannot be rebound;
-* an action is a POST of JSON with the token in a header. There are no cookies, so nothing that a browser adds
-  by itself ever counts, and a header cannot be set from elsewhere without a question that is not answered;
+* what the hub knows is for its own user, on a machine that others use too: a read needs the token, in a
+  header or by the cookie that a browser has for it; see `Need`;
+* an action is a POST of JSON with the token in a header. The cookie never counts for one, so nothing that a
+  browser adds by itself does, and a header cannot be set from elsewhere without a question that is not
+  answered;
 * an action that a browser says comes from another origin is refused even with the token;
 * actions come from this machine, unless the fleet file says otherwise.
 """
 
 from __future__ import annotations
 
+import enum
+import hmac
 import ipaddress
+import logging
+import re
 import socket
 from collections.abc import Callable, Collection
 from http import HTTPStatus
@@ -26,8 +33,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from argosy.fault import Fault, RefusedError
-from argosy.hub.token import is_token
+from argosy.fault import ArgosyError, Fault, RefusedError
+from argosy.hub.owner import is_own
+from argosy.hub.token import cookie_name, cookie_of, is_token
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
@@ -40,7 +48,39 @@ _HEADERS: Final = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
-_TOKEN_HINT: Final = "`argosy hub --token` prints it; it goes into the header `Authorization: Bearer TOKEN`"
+_TOKEN_HINT: Final = (
+    "`argosy hub --open` opens the page with it; a program sends the header `Authorization: Bearer TOKEN` "
+    "with what `argosy hub --token` prints"
+)
+_COOKIE_S: Final = 30 * 86400
+_PASSED_ON: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+
+_log = logging.getLogger("argosy.hub")
+
+
+class Need(enum.Enum):
+    """What a request needs to be answered, besides a name of the hub."""
+
+    NOTHING = "nothing"  # the parts of the page, which tell nothing; actions see to themselves
+    OWNER = "owner"  # the token, the cookie, or a connection that a program of the hub's own user made
+    TOKEN = "token"  # the token or the cookie, as it may be confidential: who relays does not know it
+
+
+# The first that fits counts.
+_NEEDS: Final = (
+    (re.compile(r"/(enter|page/.*|api/actions/.*|api/token|api/enter)?"), Need.NOTHING),
+    (re.compile(r"/api/events|/api/agents/[^/]+/log"), Need.TOKEN),
+    (re.compile(r"/api/.*|/events"), Need.OWNER),
+)
+# For whoever measures, unless the fleet file says else.
+_MEASURING: Final = frozenset(("/metrics", "/healthz"))
+
+
+def need_of(path: str, *, is_all: bool) -> Need:
+    """Return what a path needs. is_all: the fleet file asks for the token of those who measure too."""
+    if path in _MEASURING:
+        return Need.TOKEN if is_all else Need.NOTHING
+    return next((need for pattern, need in _NEEDS if pattern.fullmatch(path)), Need.NOTHING)
 
 
 class GateError(Exception):
@@ -60,29 +100,56 @@ def fault_response(code: int, *faults: Fault) -> Response:
 
 
 class Gate:
-    """In front of everything: refuses foreign names, and adds what keeps a browser from doing anything with
-    these pages that they do not do themselves.
+    """In front of everything: refuses foreign names and those whom it does not know, answers for what fails,
+    and adds what keeps a browser from doing anything with these pages that they do not do themselves.
 
-    names: by which the hub may be called besides addresses.
+    names: by which the hub may be called besides addresses. token: its file; is_all: see `need_of`.
     """
 
-    def __init__(self, app: ASGIApp, names: Callable[[], Collection[str]]) -> None:
+    def __init__(
+        self, app: ASGIApp, names: Callable[[], Collection[str]], token: Path, is_all: Callable[[], bool]
+    ) -> None:
         self._app = app
         self._names = names
+        self._token = token
+        self._is_all = is_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
         async def send_more(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
-        if scope["type"] == "http":
-            try:
-                check_host(Request(scope).headers.get("host"), self._names())
-            except GateError as error:
-                await fault_response(error.code, error.fault)(scope, receive, send_more)
-                return
-        await self._app(scope, receive, send_more)
+        try:
+            if scope["type"] == "http":
+                self._check(Request(scope))
+            await self._app(scope, receive, send_more)
+        except GateError as error:
+            await fault_response(error.code, error.fault)(scope, receive, send_more)
+        except Exception as error:
+            if has_begun:
+                raise
+            await _failed(scope["path"], error)(scope, receive, send_more)
+
+    def _check(self, request: Request) -> None:
+        check_host(request.headers.get("host"), self._names())
+        need = need_of(request.url.path, is_all=self._is_all())
+        if need is Need.TOKEN or (need is Need.OWNER and not is_from_owner(request)):
+            check_sight(request, self._token)
+
+
+def _failed(path: str, error: Exception) -> Response:
+    if isinstance(error, ArgosyError):  # the store takes nothing, the token cannot be had
+        return fault_response(HTTPStatus.SERVICE_UNAVAILABLE, *error.faults)
+    _log.error("`%s` cannot be answered", path, exc_info=error)
+    message = f"the hub failed: {type(error).__name__}: {error}"
+    return fault_response(
+        HTTPStatus.INTERNAL_SERVER_ERROR, Fault(path, "internal", message, "hub.log tells more")
+    )
 
 
 def check_host(host: str | None, names: Collection[str]) -> None:
@@ -106,7 +173,7 @@ def admit(request: Request, token: Path, where: Literal["loopback", "anywhere", 
         client = request.client.host if request.client else "nobody"
         message = f"actions are taken from this machine only, and this came from {client}"
         raise _refused("hub.actions", "not-loopback", message, "`hub: {actions: anywhere}` in the fleet file")
-    _check_origin(request)
+    check_origin(request)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         message = "an action is JSON, with `content-type: application/json`"
         raise GateError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, Fault("Content-Type", "not-json", message))
@@ -125,11 +192,8 @@ def check_token(request: Request, token: Path) -> None:
 
 
 def check_sight(request: Request, token: Path) -> None:
-    """Let who asks see what agents printed: this machine, or one with the token. Raises GateError.
-
-    It may be confidential, and is not for whoever reaches the port.
-    """
-    if not is_near(request):
+    """Let who asks see what agents printed: with the token, or the cookie for it. Raises GateError."""
+    if not has_cookie(request, token):
         check_token(request, token)
 
 
@@ -142,6 +206,42 @@ def has_sight(request: Request, token: Path) -> bool:
     return True
 
 
+def has_cookie(request: Request, token: Path) -> bool:
+    """Return whether a browser asks that was given the cookie, and its own page of the hub."""
+    name = cookie_name(token, _port_of(request))
+    value = request.cookies.get(name, "")
+    return (
+        bool(value)
+        and _is_from_here(request)
+        and hmac.compare_digest(value.encode(), cookie_of(token, name).encode())
+    )
+
+
+def give_cookie(request: Request, response: Response, token: Path) -> None:
+    """Have a browser keep the cookie; to be called once it has shown the token."""
+    name = cookie_name(token, _port_of(request))
+    response.set_cookie(name, cookie_of(token, name), _COOKIE_S, httponly=True, samesite="strict")
+
+
+def is_from_owner(request: Request) -> bool:
+    """Return whether a program of this user asks over the loopback interface, by itself: what it passes on
+    for others, as a proxy says that it does, is theirs.
+    """
+    if any(name in request.headers for name in _PASSED_ON) or not _is_from_here(request):
+        return False
+    client, server = request.client, request.scope.get("server")
+    return bool(client and server and is_own((client.host, client.port), (server[0], server[1])))
+
+
+def _is_from_here(request: Request) -> bool:
+    """Return whether no browser says that a page of elsewhere asks; following a link is asking oneself."""
+    return request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+
+
+def _port_of(request: Request) -> int:
+    return int((request.scope.get("server") or ("", 0))[1] or 0)
+
+
 def is_near(request: Request) -> bool:
     """Return whether a request comes from this machine."""
     try:
@@ -150,7 +250,7 @@ def is_near(request: Request) -> bool:
         return False
 
 
-def _check_origin(request: Request) -> None:
+def check_origin(request: Request) -> None:
     """Refuse what a browser says that another page sent."""
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")

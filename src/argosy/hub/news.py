@@ -36,6 +36,12 @@ class News:
         finally:
             self._tail.close()
 
+    def begin_again(self) -> None:
+        """Keep all that the diary has once more: what had been kept of it is gone."""
+        self._keeper.forget(SOURCE)
+        self._tail.close()
+        self._seen = None
+
     def _has_changed(self) -> bool:
         try:
             stat = os.stat(self._diary)

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from argosy.fault import Fault, RefusedError
+from argosy.hub.connections import Connection, most_connections
 from argosy.hub.web import app_of
 
 if TYPE_CHECKING:
     from argosy.hub.hub import Hub
 
 _TRIES: Final = 100
+_BACKLOG: Final = 64  # that are accepted in one go, before any of them can make room
 _log = logging.getLogger("argosy.hub")
 
 
@@ -42,6 +44,8 @@ class PageServer:
             _log.warning("port %d is taken: the hub's page is at %s", port, self.url)
         self._config = uvicorn.Config(
             app_of(hub),
+            http=_bounded(),
+            backlog=_BACKLOG,
             log_level="warning",
             lifespan="off",
             access_log=False,
@@ -70,6 +74,13 @@ class PageServer:
         await self._ended.wait()
 
 
+def _bounded() -> type[Connection]:
+    class Bounded(Connection):
+        most = most_connections()
+
+    return Bounded
+
+
 def _listen(bind: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     for number in range(port, min(port + _TRIES, 65536)):
@@ -77,7 +88,7 @@ def _listen(bind: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((bind, number))
-            listener.listen(128)
+            listener.listen(_BACKLOG)
         except OSError as error:
             listener.close()
             if error.errno != errno.EADDRINUSE:

@@ -31,6 +31,7 @@ from argosy.hub.record import (
 )
 from argosy.hub.tables import block_id, columns_of, run_with, schema, shapes_of
 from argosy.hub.tail import Figure, Tails
+from argosy.hub.whole import check_records
 
 Part = Literal["middle", "least", "greatest"]
 _PARTS: Final[tuple[Part, ...]] = ("middle", "least", "greatest")
@@ -59,7 +60,7 @@ class Reading:
     """A read-only look at a store. Raises sqlite3.Error where the file cannot be read.
 
     is_alone: nobody else reads or writes the file as long as this does, which takes no room on the disk; a
-    file that has no tables yet reads as an empty store.
+    file that is missing, or has no tables yet, reads as an empty store.
     """
 
     def __init__(self, path: Path, *, is_alone: bool = False) -> None:
@@ -118,8 +119,11 @@ class Reading:
             run = run_with(self._base, key, segment_of(first)) if stream is Stream.TICKS else None
             if run:
                 low, high = run.ticks()
-                columns = tuple(columns_of(self._base, key, run))
-                yield Batch(origin, stream, low, high, run=run, columns=columns)
+                batch = Batch(
+                    origin, stream, low, high, run=run, columns=tuple(columns_of(self._base, key, run))
+                )
+                check_records(batch)
+                yield batch
                 first = high + 1
                 continue
             end = min(last, first + _ROWS - 1)
@@ -135,7 +139,9 @@ class Reading:
             )
             if len(rows) != end - first + 1:
                 return  # sealed or dropped since it was looked up: the next call finds it there
-            yield Batch(origin, stream, first, end, rows)
+            batch = Batch(origin, stream, first, end, rows)
+            check_records(batch)  # what is damaged here is not to go round
+            yield batch
             first = end + 1
 
     # -- for people -------------------------------------------------------------------------
@@ -345,6 +351,8 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
 
 def _open_alone(path: Path) -> sqlite3.Connection:
     """Open a store without the index that connections share, which is a file that needs room."""
+    if not path.exists():
+        return _empty()
     base = _open(path, "rw")
     try:
         base.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -356,6 +364,10 @@ def _open_alone(path: Path) -> sqlite3.Connection:
         base.close()
         raise
     base.close()
+    return _empty()
+
+
+def _empty() -> sqlite3.Connection:
     base = sqlite3.connect(":memory:", check_same_thread=False)
     base.executescript(schema())
     return base

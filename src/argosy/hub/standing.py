@@ -4,6 +4,7 @@ it.
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -14,7 +15,9 @@ from argosy.hub.record import Event, Figures
 
 
 class Standing(msgspec.Struct):
-    """One agent now. since: epoch seconds of its last change by its machine's clock; figures by name."""
+    """One agent now. since: epoch seconds of its last change by its machine's clock; figures by name, in a
+    dict that is replaced, never changed; heard: when each came in last, monotonic.
+    """
 
     agent: str
     machine: str
@@ -24,6 +27,10 @@ class Standing(msgspec.Struct):
     pid: int | None = None
     figures: dict[str, float] = {}
     figures_ms: int = 0
+    heard: dict[str, float] = {}
+
+
+FORGET_S: Final = 300.0  # a figure that did not come in for so long is none of now
 
 
 class Standings:
@@ -49,11 +56,24 @@ class Standings:
         for event in events:
             if event.kind in self.KINDS and event.subject:
                 self._on_state(machine, event)
+        now_s = time.monotonic()
         for each in figures:
             standing = self.of(machine, each.agent)
+            if each.time_ms < standing.figures_ms - 1000 * FORGET_S:
+                continue  # of long ago, from a hub that catches up
             numbers = zip(each.names, array("d", each.values), strict=True)
             standing.figures = {**standing.figures, **dict(numbers)}
+            standing.heard.update(dict.fromkeys(each.names, now_s))
             standing.figures_ms = max(standing.figures_ms, each.time_ms)
+
+    def forget(self) -> None:
+        """Let go of the figures that did not come in for `FORGET_S`."""
+        before_s = time.monotonic() - FORGET_S
+        for standing in self.agents.values():
+            gone = {name for name, at_s in standing.heard.items() if at_s <= before_s}
+            if gone:
+                standing.figures = {name: each for name, each in standing.figures.items() if name not in gone}
+                standing.heard = {name: at_s for name, at_s in standing.heard.items() if name not in gone}
 
     def _on_state(self, machine: str, event: Event) -> None:
         standing = self.of(machine, event.subject)

@@ -11,7 +11,6 @@ import itertools
 import logging
 import operator
 import secrets
-import shutil
 import sqlite3
 import time
 from array import array
@@ -21,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from argosy.fault import ArgosyError, Fault
+from argosy.fault import Fault
 from argosy.hub.record import (
     Batch,
     Event,
@@ -35,27 +34,26 @@ from argosy.hub.record import (
     gaps_of,
 )
 from argosy.hub.seal import Sealer
-from argosy.hub.tables import add_run, add_shape, drop_runs, runs_of, schema, shapes_of, transaction
+from argosy.hub.storefile import (
+    UNREADABLE,
+    VERSION,
+    DamagedError,
+    StoreError,
+    Watched,
+    open_store,
+    unopened,
+    what_of,
+)
+from argosy.hub.tables import add_run, add_shape, drop_runs, runs_of, shapes_of, transaction
 
-_LOG_BYTES: Final = 8 << 20  # that stay when the log was once longer
-_VERSION: Final = "2"
 _LAST: Final = {Stream.EVENTS: "last_event", Stream.TICKS: "last_tick"}
 _GONE: Final = {Stream.EVENTS: "gone_event", Stream.TICKS: "gone_tick"}
 DETAIL_S: Final = 3 * 86400.0
-_LEAST_BYTES: Final = 1 << 20
 
 _log = logging.getLogger("argosy.hub")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_tick = msgspec.msgpack.Decoder(Tick).decode
 _decode_head = msgspec.msgpack.Decoder(EventHead).decode
-
-
-class StoreError(ArgosyError):
-    """The store cannot be opened, or is of another version."""
-
-
-class NoRoomError(StoreError):
-    """The store cannot be opened because its disk is full."""
 
 
 class Store:
@@ -68,24 +66,32 @@ class Store:
     """
 
     def __init__(self, path: Path, machine: str, detail_s: float = DETAIL_S) -> None:
-        self._base = _open(path)
+        self._base = open_store(path)
+        self._path = path
         self._sealer = Sealer(self._base, detail_s)
         self._ids: dict[Origin, int] = {}
         self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}  # of own shapes
         try:
-            self._base.executescript(schema())
             self._check_version(path)
             self.origin = self._own_origin(machine)
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
             self._base.close()
-            raise _unopened(path, error) from None
+            raise unopened(path, error) from None
+        except UNREADABLE as error:
+            self._base.close()
+            raise DamagedError(path, what_of(error)) from None
+        self._watched = Watched(path)
+
+    def check(self) -> None:
+        """Raise DamagedError where the file is no longer the one that was opened, or damaged at its head."""
+        self._watched.check()
 
     def close(self) -> None:
         """Close the file; the next writer goes on in this epoch, where the disk takes that word."""
         try:
             with transaction(self._base):
                 self._set_fact("epoch", self.origin.epoch)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             _log.warning("the next life of this store begins another epoch: %s", error)
         finally:
             self._base.close()
@@ -267,9 +273,12 @@ class Store:
     # -- origins ----------------------------------------------------------------------------
 
     def _lasts(self, origin: int) -> tuple[int, int]:
-        events, ticks = self._base.execute(
+        found = self._base.execute(
             "SELECT last_event, last_tick FROM origin WHERE id = ?", (origin,)
         ).fetchone()
+        if found is None or not all(isinstance(each, int) for each in found):
+            raise DamagedError(self._path, f"the last numbers of an origin are {found}")
+        events, ticks = found
         return events, ticks
 
     def _id_of(self, origin: Origin) -> int:
@@ -325,14 +334,16 @@ class Store:
         version = self._fact("version")
         if version is None:
             with transaction(self._base):
-                self._set_fact("version", _VERSION)
-        elif version != _VERSION:
+                self._set_fact("version", VERSION)
+        elif not version.isdigit():
+            raise DamagedError(path, f"its version is `{version}`")
+        elif version != VERSION:
             self._base.close()
             raise StoreError(
                 Fault(
                     str(path),
                     "store-version",
-                    f"the store is of version {version}, this argosy reads {_VERSION}",
+                    f"the store is of version {version}, this argosy reads {VERSION}",
                     f"move it away: `mv {path} {path}.{version}`",
                 )
             )
@@ -364,33 +375,3 @@ def _tick_of(figures: Sequence[Figures], numbers: dict[tuple[str, tuple[str, ...
         array("d", [each.time_ms for _, each in listed]).tobytes(),
         b"".join([each.values for _, each in listed]),
     )
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    base = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = FULL")  # a commit is on the disk, not only in its cache
-        base.execute("PRAGMA wal_autocheckpoint = 500")
-        base.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-        base.execute("PRAGMA cache_size = -4096")
-    except sqlite3.DatabaseError as error:
-        base.close()
-        raise _unopened(path, error) from None
-    return base
-
-
-def is_full(folder: Path) -> bool:
-    """Return whether the disk of a folder has no room for a store to work."""
-    return shutil.disk_usage(folder).free < _LEAST_BYTES
-
-
-def _unopened(path: Path, error: sqlite3.Error) -> StoreError:
-    """Return why a store cannot be opened. Of the file that its connections share, SQLite says on a full disk
-    that it cannot be read.
-    """
-    message = f"the store cannot be opened: {error}"
-    if "full" in str(error) or is_full(path.parent):
-        return NoRoomError(Fault(str(path), "store", message, f"make room on the disk of `{path.parent}`"))
-    return StoreError(Fault(str(path), "store", message))

@@ -1,8 +1,13 @@
-"""The token that actions need: one word a fleet, in a file of its owner's."""
+"""The token that reads and actions need: one word a fleet, in a file of its owner's.
+
+A browser that has shown it is given a cookie, which is derived from it and good for reads alone: a browser
+sends cookies to every port of a host, so that another user's server there may see one.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import hmac
 import os
 import secrets
@@ -38,6 +43,16 @@ def renew_token(path: Path) -> str:
 def is_token(path: Path, word: str) -> bool:
     """Return whether a word is the token, in a time that does not tell how near it was."""
     return hmac.compare_digest(read_token(path).encode(), word.encode("utf-8", "replace"))
+
+
+def cookie_name(path: Path, port: int) -> str:
+    """Return the name of the cookie of the hub that has its token in a file and its page on a port."""
+    return f"argosy-{port}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
+def cookie_of(path: Path, name: str) -> str:
+    """Return the cookie's value, which ends with the token."""
+    return hmac.new(read_token(path).encode(), name.encode(), hashlib.sha256).hexdigest()
 
 
 def _checked(path: Path, text: str) -> str:

@@ -19,7 +19,7 @@ from argosy.hub.quiet import MOST_ASKED_S, MOST_S, Word, word_of
 from argosy.hub.reading import Happened, Reading
 from argosy.hub.record import Event, Figures
 from argosy.hub.recovering import Recovering
-from argosy.hub.store import is_full
+from argosy.hub.storefile import is_full
 from argosy.hub.tasks import Tasks
 from argosy.hub.unkept import Unkept
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
@@ -11,15 +13,26 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from argosy.engine.damaged import damage_told
 from argosy.fault import Fault, InputError
-from argosy.hub.exposition import CONTENT_TYPE, exposition
-from argosy.hub.gate import Gate, GateError, check_sight, fault_response, has_sight
+from argosy.hub.exposition import CONTENT_TYPE, pieces
+from argosy.hub.gate import (
+    Gate,
+    GateError,
+    check_origin,
+    check_token,
+    fault_response,
+    give_cookie,
+    has_cookie,
+    has_sight,
+)
 from argosy.hub.history import History, answered, number, told
 from argosy.hub.orders import Orders
-from argosy.hub.standing import said
+from argosy.hub.standing import Standings, said
+from argosy.hub.token import is_token
 from argosy.hub.viewers import MOST_VIEWERS, Stream
 from argosy.wire.errors import WireError
 
@@ -37,6 +50,8 @@ def app_of(hub: Hub) -> Starlette:
     return Starlette(
         routes=[
             Route("/", pages.index),
+            Route("/enter", pages.enter),
+            Route("/api/enter", pages.take_token, methods=["POST"]),
             Route("/page/{name}", pages.part),
             Route("/healthz", pages.healthz),
             Route("/api/declared", pages.declared),
@@ -51,7 +66,10 @@ def app_of(hub: Hub) -> Starlette:
             *History(hub).routes(),
             *orders.routes(),
         ],
-        middleware=[Middleware(Gate, names=hub.names), Middleware(GZipMiddleware, minimum_size=2000)],
+        middleware=[
+            Middleware(Gate, names=hub.names, token=hub.token_file, is_all=lambda: hub.is_all_guarded),
+            Middleware(GZipMiddleware, minimum_size=2000, compresslevel=5),
+        ],
         exception_handlers={GateError: _on_gate, HTTPException: _on_http},
     )
 
@@ -73,10 +91,35 @@ class _Pages:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         folder = resources.files("argosy.hub").joinpath("page")
+        self._laying_out: asyncio.Task[list[bytes]] | None = None
         self._parts = {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
 
     async def index(self, request: Request) -> Response:
-        return self._part("index.html")
+        """Return the page to a browser that has the cookie, and to others the way in.
+
+        The link has the token behind its `#`, which is not sent: the way in reads it. Behind a `?` it is
+        taken here, and handed on in that form, so that it stays in no address bar.
+        """
+        if has_cookie(request, self._hub.token_file):
+            return self._part("index.html")
+        word = request.query_params.get("token", "")
+        if not word or not is_token(self._hub.token_file, word):
+            return RedirectResponse("enter", 303)
+        response = RedirectResponse(f"./#token={word}", 303)
+        give_cookie(request, response, self._hub.token_file)
+        return response
+
+    async def enter(self, request: Request) -> Response:
+        """Return the page that says how to get in, and takes the token of a link."""
+        return self._part("enter.html")
+
+    async def take_token(self, request: Request) -> Response:
+        """Give the cookie to a page that shows the token."""
+        check_origin(request)
+        check_token(request, self._hub.token_file)
+        response = answered({"argosy": "enter/1"})
+        give_cookie(request, response, self._hub.token_file)
+        return response
 
     async def part(self, request: Request) -> Response:
         return self._part(request.path_params["name"])
@@ -113,8 +156,11 @@ class _Pages:
         return PlainTextResponse(failure or "ok", 503 if failure else 200)
 
     async def metrics(self, request: Request) -> Response:
-        text = exposition(self._hub.standings.agents.values())
-        return Response(text, headers={"content-type": CONTENT_TYPE})
+        """Return all figures; who asks while they are being laid out is given the same."""
+        if self._laying_out is None or self._laying_out.done():
+            self._laying_out = asyncio.create_task(_laid_out(self._hub.standings))
+        parts = await asyncio.shield(self._laying_out)
+        return StreamingResponse(_each(parts), headers={"content-type": CONTENT_TYPE})
 
     async def fleet(self, request: Request) -> Response:
         """Return all agents of all machines, as they are known here."""
@@ -168,16 +214,15 @@ class _Pages:
         return answered({"agent": name, "health": answer})
 
     async def log(self, request: Request) -> Response:
-        """Return the last `n` lines of an agent of this machine; to other machines with the token."""
+        """Return the last `n` lines of an agent of this machine."""
         name = request.path_params["agent"]
         self._standings(name)
-        check_sight(request, self._hub.token_file)
         most = min(_MOST_LINES, max(1, number(request.query_params.get("n"), 40)))
         lines = await asyncio.to_thread(self._hub.last_lines, name, most)
         return answered({"agent": name, "lines": lines})
 
     async def alerts(self, request: Request) -> Response:
-        """Return the alerts that are open, quiet windows, and what waits for each receiver."""
+        """Return the alerts that are open, quiet windows, what waits for each receiver, and notices."""
         watch = self._hub.watch
         waiting = {each.name: {"waiting": each.waiting, "failure": each.failure} for each in watch.deliveries}
         quiet = watch.alerting.quiet
@@ -191,13 +236,31 @@ class _Pages:
             }
             for each in quiet.windows(watch.now_s())
         ]
-        return answered({"open": watch.raised(), "quiet": windows, "receivers": waiting})
+        damage = damage_told(Path(self._hub.options.store))
+        notices = [{"kind": "store-damaged", "text": f"the hub: {damage}"}] if damage else []
+        return answered({"open": watch.raised(), "quiet": windows, "receivers": waiting, "notices": notices})
 
     async def events(self, request: Request) -> Response:
         """Stream the standings, then each change, as server-sent events."""
         if len(self._hub.viewers) >= MOST_VIEWERS:
             raise HTTPException(503, f"{MOST_VIEWERS} viewers look already, which is as many as there may be")
         return Stream(self._hub.viewers)
+
+
+async def _laid_out(standings: Standings) -> list[bytes]:
+    """Return the page of figures in parts; others are answered between them."""
+    parts = []
+    for piece in pieces(list(standings.agents.values())):
+        if piece:
+            parts.append(piece.encode())
+        await asyncio.sleep(0)
+    return parts
+
+
+async def _each(parts: list[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+        await asyncio.sleep(0)  # also while a part is compressed for a reader that keeps up
 
 
 def _sights(hub: Hub) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@ import { $, agentLink, clock, element, fetched, say, spaced, span } from "./dom.
 import { fleet } from "./fleet.js";
 import { act } from "./actions.js";
 
-let told = new Map(), last = "", isFirst = true;
+let told = new Map(), last = "", isFirst = true, notices = 0;
 
 export async function poll() {
   const found = await fetched("api/alerts");
@@ -14,7 +14,9 @@ export async function poll() {
   }
   isFirst = false;
   told = now;
-  $("count").textContent = now.size ? ` (${now.size})` : "";
+  if (found.notices.length !== notices) for (const each of found.notices) say(each.text);
+  notices = found.notices.length;
+  $("count").textContent = now.size || notices ? ` (${now.size + notices})` : "";
   $("count").parentElement.classList.toggle("bad", now.size > 0);
   const text = JSON.stringify(found);
   if (text === last) return;
@@ -28,6 +30,7 @@ export async function draw(found = null) {
   const [{ events: recoveries }, { events: past }] = await Promise.all([fetched("api/events?kind=recovery&most=100"), fetched("api/events?kind=alert&most=100")]);
   const open = found.open.map((each) => alert(each, recoveries.filter((one) => one.alert === each.key && one.time >= each.since_s)));
   $("alerts").replaceChildren(
+    ...found.notices.map((each) => element("p", { class: "card warn" }, `▲ ${each.text}`)),
     element("h2", {}, "Open"), ...(open.length ? open : [element("p", {}, "● Nothing is open.")]),
     element("h2", {}, "Quiet windows"), quiet(found.quiet),
     element("h2", {}, "Who is told"), receivers(found.receivers),

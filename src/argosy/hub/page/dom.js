@@ -46,7 +46,7 @@ export function agentLink(name, text = name) {
 
 export const spaced = (nodes) => nodes.flatMap((node, at) => (at ? [", ", node] : [node]));
 
-// Nothing but this page knows the token; to a hub elsewhere it shows what agents printed.
+// The cookie is enough to read; this page knows the token too, for actions.
 export function headers() {
   const token = sessionStorage.getItem("token");
   return token ? { authorization: `Bearer ${token}` } : {};
@@ -54,6 +54,7 @@ export function headers() {
 
 export async function fetched(path) {
   const answer = await fetch(path, { headers: headers() });
+  if (answer.status === 401) location.replace(`enter${location.hash}`); // the token was renewed, or the cookie is too old
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.errors?.[0]?.message ?? `${path}: ${answer.status}`);
   return body;

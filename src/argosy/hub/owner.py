@@ -1,0 +1,62 @@
+"""Whose a connection is that comes from this machine: the user who made its other end, as the kernel tells.
+
+`/proc/net/tcp` lists each connection with the uid of the socket's owner, so that a hub can tell its own
+user's programs from those of others without a word of theirs. It cannot tell for whom such a program asks.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_ESTABLISHED: Final = "01"
+Address = tuple[str, int]
+
+
+def is_own(client: Address, server: Address) -> bool:
+    """Return whether this process's user made the end `client` of a connection to `server`, both on the
+    loopback interface; False where that cannot be told.
+    """
+    try:
+        ends = [(ipaddress.ip_address(host), port) for host, port in (client, server)]
+    except ValueError:
+        return False
+    return all(host.is_loopback for host, _ in ends) and _owner(*map(_forms, ends)) == os.geteuid()
+
+
+def _owner(local: set[str], remote: set[str]) -> int | None:
+    """Return the uid of the connection that is listed with these ends."""
+    for table in _TABLES:
+        try:
+            lines = table.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split()
+            # one that was closed is nobody's, and is listed as root's
+            if words[1] in local and words[2] in remote and words[3] == _ESTABLISHED and words[9] != "0":
+                return int(words[7])
+    return None
+
+
+def _forms(end: tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]) -> set[str]:
+    """Return how an address may be listed; one of version 4 also as that of a socket of version 6."""
+    host, port = end
+    packed = [host.packed]
+    if host.version == 4:
+        packed.append(ipaddress.IPv6Address(f"::ffff:{host}").packed)
+    elif host.ipv4_mapped:
+        packed.append(host.ipv4_mapped.packed)
+    return {f"{''.join(map(_word, _words(each)))}:{port:04X}" for each in packed}
+
+
+def _words(packed: bytes) -> list[bytes]:
+    return [packed[at : at + 4] for at in range(0, len(packed), 4)]
+
+
+def _word(four: bytes) -> str:
+    return f"{int.from_bytes(four, sys.byteorder):08X}"
