@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -13,6 +14,7 @@ from argosy.hub.standing import Standing
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _COUNTERS: Final = frozenset(("handled", "failed", "missed_events"))
 _HIDDEN: Final = frozenset(("status", "process_state"))  # told as argosy_agent_state
+_READY: Final = frozenset(state.value for state in READY_STATES)
 _OWN: Final = frozenset(("agent", "machine"))
 _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\n"])*)"')
 _LABELLED: Final = re.compile(rf"([^{{]+)\{{({_LABEL.pattern}(?:,{_LABEL.pattern})*)\}}")
@@ -20,11 +22,22 @@ _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 def exposition(agents: Iterable[Standing]) -> str:
-    """Return the page: states, then each figure of each agent, labelled by `agent` and `machine`."""
-    listed = sorted(agents, key=lambda each: (each.machine, each.agent))
-    lines = ["# TYPE argosy_agent_up gauge", "# HELP argosy_agent_up Whether the agent is ready."]
-    ready = {state.value for state in READY_STATES}
-    lines += [f"argosy_agent_up{_labels(each)} {int(each.state in ready)}" for each in listed]
+    """Return the page: states, then each figure of each agent, labelled by `agent` and `machine`.
+
+    A figure that is old is left out, as those of a target that cannot be scraped.
+    """
+    listed, now_s = sorted(agents, key=lambda each: (each.machine, each.agent)), time.monotonic()
+    lines = [
+        "# TYPE argosy_agent_up gauge",
+        "# HELP argosy_agent_up Whether the agent is ready and not silent.",
+        *(f"argosy_agent_up{_labels(each)} {int(is_up(each))}" for each in listed),
+        "# TYPE argosy_agent_last_seen_timestamp_seconds gauge",
+        "# UNIT argosy_agent_last_seen_timestamp_seconds seconds",
+        "# HELP argosy_agent_last_seen_timestamp_seconds When the agent last said something of itself.",
+    ]
+    for each in listed:
+        if (seen := each.last_seen()) is not None:
+            lines.append(f"argosy_agent_last_seen_timestamp_seconds{_labels(each)} {_number(seen)}")
     lines += ["# TYPE argosy_agent_state stateset", "# HELP argosy_agent_state What the supervisor says."]
     for each in listed:
         for state in State:
@@ -32,8 +45,9 @@ def exposition(agents: Iterable[Standing]) -> str:
             lines.append(f"argosy_agent_state{label} {int(each.state == state.value)}")
     families: dict[str, dict[str, float]] = {}
     for each in listed:
+        old = each.old(now_s)
         for name, value in each.figures.items():
-            if name not in _HIDDEN:
+            if name not in _HIDDEN and name not in old:
                 base, labels = _named(name)
                 families.setdefault(base, {}).setdefault(_labels(each, labels), value)
     for base in sorted(families):
@@ -47,6 +61,11 @@ def exposition(agents: Iterable[Standing]) -> str:
         suffix = "_total" if is_rising else ""
         lines += [f"{family}{suffix}{labels} {_number(value)}" for labels, value in families[base].items()]
     return "\n".join([*lines, "# EOF", ""])
+
+
+def is_up(agent: Standing) -> bool:
+    """Return whether an agent is ready, as far as one can hear."""
+    return agent.state in _READY and agent.silent_since is None
 
 
 def _named(figure: str) -> tuple[str, str]:
