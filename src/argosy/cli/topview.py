@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from argosy.engine.messages import AgentStatus, Report
-from argosy.engine.state import READY_STATES, State
+from argosy.engine.state import State
 
 Order = Literal["trouble", "name", "cpu", "memory", "age"]
 ORDERS: tuple[Order, ...] = ("trouble", "name", "cpu", "memory", "age")
@@ -132,8 +132,7 @@ def _age(seconds: float) -> str:
 
 def summary(report: Report, shown: int, order: Order, wanted: str) -> str:
     """Return the first line: what is ready, and what is shown."""
-    ready = sum(status.state in READY_STATES for status in report.agents.values())
-    told = f"{report.fleet} ({report.environment}): {ready} of {len(report.agents)} ready, by {order}"
+    told = f"{report.fleet} ({report.environment}): {report.count_ready()}, by {order}"
     return told + (f", {shown} with `{wanted}`" if wanted else "")
 
 

@@ -30,6 +30,7 @@ from argosy.engine.reign import Reign, Rule
 from argosy.engine.remains import agents_in_proc, remnants
 from argosy.engine.room import Room
 from argosy.engine.roster import lost_specs
+from argosy.engine.silence import SilenceWatch
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.surroundings import Lack, Needs
 from argosy.engine.unit import Unit
@@ -88,6 +89,7 @@ class Crew:
         self._room = Room(loop, (self.units, self._hulls), self._appetite, gpu, self._has_news)
         self._logs = LogKeeper(folder.logs, loop)
         self._sampler = MemorySampler(loop, self.hosts, self._has_sampled)
+        self._silence = SilenceWatch(loop, self.units.values)
 
     # ---- what it holds
 
@@ -406,6 +408,7 @@ class Crew:
 
     def close(self) -> None:
         """Let everything go; the agents run on."""
+        self._silence.close()
         self._sampler.close()
         self._room.close()
         self._logs.close()

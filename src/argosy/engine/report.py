@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
+from argosy.engine.silence import in_silence
 from argosy.engine.state import State
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def waiting_on(unit: Unit, crew: Crew) -> list[str]:
 
 def status_of(unit: Unit, crew: Crew) -> AgentStatus:
     """Return one agent's status."""
-    return AgentStatus(
+    status = AgentStatus(
         state=unit.state,
         health=unit.health,
         pid=unit.pid,
@@ -67,3 +68,5 @@ def status_of(unit: Unit, crew: Crew) -> AgentStatus:
         version=unit.version,
         order=unit.order,
     )
+    silent_s = unit.silent_s
+    return status if silent_s is None else in_silence(status, silent_s)

@@ -1,6 +1,6 @@
 // One agent: what it says of itself, its figures over time, restarts, last lines, needs and dependents.
 import { $, agentLink, clock, element, fetched, headers, mark, size, spaced, span } from "./dom.js";
-import { dependents, fleet, needs, nowS, standing } from "./fleet.js";
+import { dependents, fleet, needs, nowS, reason, standing } from "./fleet.js";
 import { act, canAct } from "./actions.js";
 import { line } from "./events.js";
 
@@ -29,7 +29,7 @@ export async function draw(which) {
 export function drawState() {
   const each = standing(name), [sign, kind] = mark(each?.state);
   parts.state.className = `word ${kind}`;
-  parts.state.textContent = each ? `${sign} ${each.state} for ${span(nowS() - each.since)}${each.pid ? `, pid ${each.pid}` : ""}${each.machine ? `, on ${each.machine}` : ""}${each.reason ? `: ${each.reason}` : ""}` : "? nothing is known of it";
+  parts.state.textContent = each ? `${sign} ${each.state} for ${span(nowS() - each.since)}${each.pid ? `, pid ${each.pid}` : ""}${each.machine ? `, on ${each.machine}` : ""}${reason(each) ? `: ${reason(each)}` : ""}` : "? nothing is known of it";
   const isUp = each && !["exited", "given-up", "blocked", "unknown"].includes(each.state);
   parts.actions.replaceChildren(...(canAct() ? [
     element("button", { onclick: () => act("restart", [name]) }, isUp ? "Restart" : "Start"), " ",
@@ -49,9 +49,9 @@ function number(what, value) {
 export async function drawFigures() {
   const mine = name, told = await fetched(`api/agents/${encodeURIComponent(mine)}`);
   if (mine !== name) return;
-  const figures = Object.assign({}, ...told.agents.map((each) => each.figures));
+  const figures = Object.assign({}, ...told.agents.map((each) => each.figures)), old = Object.assign({}, ...told.agents.map((each) => each.old));
   const rows = Object.entries(figures).sort().map(([each, value]) => element("tr", {},
-    element("td", {}, element("button", { "aria-pressed": String(each === figure), onclick: () => { figure = each; drawFigures(); } }, each)), element("td", {}, number(each, value))));
+    element("td", {}, element("button", { "aria-pressed": String(each === figure), onclick: () => { figure = each; drawFigures(); } }, each)), element("td", {}, number(each, value), ...(each in old ? [element("span", { class: "word warn" }, ` ▲ old: ${span(old[each])}`)] : []))));
   parts.figures.replaceChildren(...rows);
   const restarts = figures.process_restarts ? [element("li", {}, `↻ ${figures.process_restarts} restarts since its supervisor began`)] : [];
   parts.events.replaceChildren(...restarts, ...told.events.map(line));

@@ -1,6 +1,6 @@
 // The fleet at a glance: a tile for each agent, by machine and group.
 import { $, element, mark, span } from "./dom.js";
-import { agents, groupOf, key, nowS } from "./fleet.js";
+import { agents, groupOf, key, nowS, reason } from "./fleet.js";
 import { rove } from "./keys.js";
 
 const tiles = new Map(); // "machine agent" -> {tile, sign, note, kind}
@@ -37,15 +37,15 @@ function made(each) {
 export function drawOne(each, hasChanged = false) {
   const found = tiles.get(key(each));
   if (!found) return;
-  const [sign, kind] = mark(each.state), age = `for ${span(nowS() - each.since)}`;
-  const note = `${each.state} · ${each.state === "ready" ? age : each.reason || age}`;
+  const [sign, kind] = mark(each.state), age = `for ${span(nowS() - each.since)}`, why = reason(each);
+  const note = `${each.state} · ${each.state === "ready" ? age : why || age}`;
   if (found.note.textContent !== note) found.note.textContent = note;
   if (found.kind !== each.state) {
     found.kind = each.state;
     found.sign.textContent = sign;
     found.tile.className = `tile ${kind}`;
   }
-  const title = each.reason ? `${each.agent}: ${each.reason}` : each.agent;
+  const title = why ? `${each.agent}: ${why}` : each.agent;
   if (found.tile.title !== title) found.tile.title = title;
   if (hasChanged) {
     found.tile.classList.remove("changed");
