@@ -12,6 +12,15 @@ export const nowS = () => fleet.momentS ?? Date.now() / 1000;
 export const groupOf = (each) => fleet.declared.get(each.agent)?.group || "";
 // what there is to say of its state; of a silent agent it grows
 export const reason = (each) => (each.silent_since ? `silent for ${span(nowS() - each.silent_since)}` : each.reason);
+// States of trouble, worst first.
+export const TROUBLE = ["given-up", "failing", "blocked", "degraded"];
+export const isTrouble = (each) => TROUBLE.includes(each.state);
+export const byTrouble = (a, b) => TROUBLE.indexOf(a.state) - TROUBLE.indexOf(b.state) || a.agent.localeCompare(b.agent);
+// The state in a few words and its cause: what the words of the state say is not said again by the cause.
+export function account(each) {
+  const why = reason(each) ?? "", [all, restarts, cause] = /^given up after (\d+ restarts?): (.*)$/s.exec(why) ?? [];
+  return all ? [`${each.state} after ${restarts}`, cause] : [each.state, why];
+}
 export const standing = (name) => [...agents().values()].find((each) => each.agent === name);
 
 // watcher(change): a standing that changed, or null when all has to be drawn anew
