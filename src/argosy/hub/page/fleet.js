@@ -18,8 +18,8 @@ export const isTrouble = (each) => TROUBLE.includes(each.state);
 export const byTrouble = (a, b) => TROUBLE.indexOf(a.state) - TROUBLE.indexOf(b.state) || a.agent.localeCompare(b.agent);
 // The state in a few words and its cause: what the words of the state say is not said again by the cause.
 export function account(each) {
-  const why = reason(each) ?? "", [all, restarts, cause] = /^given up after (\d+ restarts?): (.*)$/s.exec(why) ?? [];
-  return all ? [`${each.state} after ${restarts}`, cause] : [each.state, why];
+  const why = reason(each) ?? "", [all, count, cause] = /^given up after (\d+) restarts?: (.*)$/s.exec(why) ?? [];
+  return all ? [`${each.state} after ${count} ${count === "1" ? "restart" : "restarts"}`, cause] : [each.state, why];
 }
 export const standing = (name) => [...agents().values()].find((each) => each.agent === name);
 
