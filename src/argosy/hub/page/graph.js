@@ -1,7 +1,7 @@
 // The needs between agents: columns by the longest way from an agent without needs; on a narrow screen a list
 // by level. Agents that fail are framed, and so is all that needs them.
-import { $, element, mark, svg } from "./dom.js";
-import { agents, fleet, needs, standing } from "./fleet.js";
+import { $, agentLink, element, mark, spaced, svg } from "./dom.js";
+import { agents, fleet, needs } from "./fleet.js";
 import { rove } from "./keys.js";
 
 const ROW = 34, GAPS = [18, 90], SIGN = 18, LINE = 14, FONT = 12; // pixels on the screen at a zoom of 1
@@ -145,7 +145,8 @@ export function drawOne(each) {
 
 // Mark the agents that fail and, by another sign, those that need one of them, also by way of others.
 function markStruck() {
-  const failing = new Set([...nodes.keys()].filter((name) => mark(standing(name)?.state)[1] === "bad")), struck = new Set(failing);
+  const states = new Map([...agents().values()].map((each) => [each.agent, each.state]));
+  const failing = new Set([...nodes.keys()].filter((name) => mark(states.get(name))[1] === "bad")), struck = new Set(failing);
   for (let before = -1; before !== struck.size;) {
     before = struck.size;
     for (const name of nodes.keys()) if (known(name).some((need) => struck.has(need))) struck.add(name);
@@ -155,11 +156,20 @@ function markStruck() {
     link.classList.toggle("failing", failing.has(name));
     link.classList.toggle("struck", isStruck);
     flag.textContent = isStruck ? " ⚑" : "";
-    link.setAttribute("aria-label", `${name}, ${standing(name)?.state ?? "unknown"}${isStruck ? ", needs an agent that fails" : ""}`);
+    link.setAttribute("aria-label", `${name}, ${states.get(name) ?? "unknown"}${isStruck ? ", needs an agent that fails" : ""}`);
   }
   for (const { from, to, path } of edges) path.classList.toggle("struck", struck.has(from) && struck.has(to));
-  const others = struck.size - failing.size;
-  $("struck").textContent = failing.size ? `■ ${failing.size} ${failing.size === 1 ? "fails" : "fail"}: ${[...failing].sort().join(", ")}. ⚑ ${others || "No"} ${others === 1 ? "agent needs" : "agents need"} ${failing.size === 1 ? "it" : "one of them"}, also by way of others.` : "Left of each agent is what it needs. Point at one to see its neighbours.";
+  tellStruck([...failing].sort(), struck.size - failing.size);
+}
+
+let toldStruck = "";
+function tellStruck(failing, others) {
+  const told = JSON.stringify([failing, others]), legend = $("struck");
+  if (told === toldStruck && legend.childNodes.length) return;
+  toldStruck = told;
+  if (!failing.length) { legend.textContent = narrow.matches ? "Nothing fails." : "Nothing fails. Left of each agent is what it needs; point at one to see its neighbours."; return; }
+  const isOne = failing.length === 1;
+  legend.replaceChildren(`■ ${failing.length} ${isOne ? "fails" : "fail"}: `, ...spaced(failing.map((name) => agentLink(name))), `. ⚑ ${others || "No"} ${others === 1 ? "agent needs" : "agents need"} ${isOne ? "it" : "one of them"}, also by way of others.`);
 }
 
 const again = () => { if (!$("graph").hidden) draw(); };
