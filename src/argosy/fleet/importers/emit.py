@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from argosy.fleet.addition import WATCHDOG
 from argosy.fleet.importers.found import Decision, Plan, PlannedAgent
-from argosy.fleet.resolve import kind_of
 from argosy.fleet.units import written_duration
 from argosy.fleet.yamltext import scalar
 
@@ -102,19 +101,12 @@ def _settings(agent: PlannedAgent) -> dict[str, object]:
         "wants": list(agent.wants) or None,
         "required": None if found.required else False,
         "ready": probe(agent),
-        "liveness": {"watchdog": WATCHDOG} if _is_of_library(found.run) else None,
+        "liveness": {"watchdog": WATCHDOG} if found.is_of_library else None,
         "stop_timeout": None if found.stop_timeout_s is None else written_duration(found.stop_timeout_s),
         "restart": found.restart,
         "memory": found.memory,
         "cpus": found.cpus,
     }
-
-
-def _is_of_library(run: str | tuple[str, ...]) -> bool:
-    """Return whether it is an agent of the library, which beats: a class, or run by argosy's module."""
-    if isinstance(run, str):
-        return kind_of(run) == "class"
-    return ("-m", "argosy.agent") in pairwise(run)
 
 
 def probe(agent: PlannedAgent) -> dict[str, object]:
