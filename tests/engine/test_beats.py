@@ -16,7 +16,7 @@ from argosy.engine.condition import judge_health
 from argosy.engine.distant import Distant
 from argosy.engine.messages import AgentStatus
 from argosy.engine.signs import SILENT_AFTER_S
-from argosy.engine.silence import EVERY_S, SilenceWatch, in_silence
+from argosy.engine.beats import EVERY_S, SilenceWatch, in_silence
 from argosy.engine.state import Event, State
 
 from .test_signs import NOTIFY, Listening
