@@ -182,6 +182,27 @@ def test_events_are_told_in_words_and_their_kind_stays_known(page: Any, toy: Rig
 
 
 @pytest.mark.soak
+def test_a_frozen_agent_is_shown_as_silent_and_its_figures_as_old(page: Any, toy: Rig) -> None:
+    look(page, "agent/Root")
+    figure = page.locator("#agent tr", has_text="loop_lag_ms")
+    figure.wait_for()
+    pid = toy.pid("Root")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        page.locator(
+            "#agent .word.warn", has_text=re.compile("▲ degraded .*: silent for [0-9]+ s")
+        ).wait_for()
+        figure.get_by_text(re.compile("▲ old: [0-9]+ s")).wait_for()
+        look(page, "tiles")
+        tile(page, "Root").get_by_text(re.compile("degraded · silent for [0-9]+ s")).wait_for()
+        assert "warn" in tile(page, "Root").get_attribute("class")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    tile(page, "Root").get_by_text("ready · for").wait_for()
+    assert "good" in tile(page, "Root").get_attribute("class")
+
+
+@pytest.mark.soak
 def test_the_last_start_is_shown_with_its_critical_path(page: Any, toy: Rig) -> None:
     look(page, "timeline")
     page.locator("#timeline select").first.select_option(index=0)

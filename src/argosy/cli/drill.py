@@ -3,7 +3,7 @@
 Each fault is sent to one agent's process; then it is told when the supervisor noticed, and when the
 agent was ready again. Meanwhile agents are asked for their health all the time, and every request is
 accounted for: answered, failed by a named error, or lost. Without --kill and --freeze agents are struck
-at random, one after the other, for --minutes; frozen are then only those whose `liveness` would end them.
+at random, one after the other, for --minutes; frozen are then only those whose `liveness` ends them.
 What noticed it is told too: of an agent without a `liveness` its silence, which restarts nothing.
 A frozen process goes on as soon as it was noticed, at the end, and at Ctrl-C.
 

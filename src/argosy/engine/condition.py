@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.agent.health import Status
-from argosy.engine.silence import words_of_silence
+from argosy.engine.beats import words_of_silence
 from argosy.engine.state import FINAL_STATES, Event, State
 from argosy.engine.surroundings import Lack
 

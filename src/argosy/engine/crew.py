@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from argosy.engine import lease, process
 from argosy.engine.appetite import Appetite
+from argosy.engine.beats import SilenceWatch
 from argosy.engine.cell import Cell
 from argosy.engine.condition import root_of
 from argosy.engine.diary import DISTANT, Diary
@@ -30,7 +31,6 @@ from argosy.engine.reign import Reign, Rule
 from argosy.engine.remains import agents_in_proc, remnants
 from argosy.engine.room import Room
 from argosy.engine.roster import lost_specs
-from argosy.engine.silence import SilenceWatch
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.surroundings import Lack, Needs
 from argosy.engine.unit import Unit

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from argosy.engine.beats import in_silence
 from argosy.engine.messages import AgentStatus
-from argosy.engine.silence import in_silence
 from argosy.engine.state import FINAL_STATES, READY_STATES, RUNNING_STATES, State
 
 if TYPE_CHECKING:

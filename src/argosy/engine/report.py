@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from argosy.engine.beats import in_silence
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
-from argosy.engine.silence import in_silence
 from argosy.engine.state import State
 
 if TYPE_CHECKING:

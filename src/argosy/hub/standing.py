@@ -13,7 +13,7 @@ import msgspec
 
 from argosy.hub.record import Event, Figures
 
-OWN: Final = "uptime"  # each agent of the library reports it with its own figures
+_OWN: Final = "loop_lag_ms"  # each agent of the library reports it with its own figures, each second
 _OLD_AFTER_S: Final = 10.0
 _OLD_AFTER_FIRST_S: Final = 60.0  # when nobody knows yet how often it comes
 _MISSED: Final = 4
@@ -59,12 +59,14 @@ class Standing(msgspec.Struct):
         """Take figures that arrive at `now_s` on the monotonic clock; not those of long ago."""
         if figures.time_ms < self.figures_ms - 1000 * FORGET_S:
             return  # from a hub that catches up
+        is_own = _OWN in figures.names
         before = self._heard.get(figures.names[0]) if figures.names else None
-        heard = _Heard(now_s, figures.time_ms, figures.time_ms - before.time_ms if before else None)
+        every_ms = figures.time_ms - before.time_ms if before else None
+        heard = _Heard(now_s, figures.time_ms, 0 if is_own else every_ms)
         self._heard.update(dict.fromkeys(figures.names, heard))
         self.figures = {**self.figures, **dict(zip(figures.names, array("d", figures.values), strict=True))}
         self.figures_ms = max(self.figures_ms, figures.time_ms)
-        if OWN in figures.names:
+        if is_own:
             self.reported_ms = max(self.reported_ms, figures.time_ms)
 
     def old(self, now_s: float) -> dict[str, float]:
