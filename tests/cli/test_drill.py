@@ -68,6 +68,19 @@ def test_what_nobody_notices_and_what_does_not_come_back_is_a_bad_answer(fleet: 
     assert fault["note"].startswith("given-up" if "given" in fault["note"] else "exited")
 
 
+def test_a_freeze_that_no_liveness_ends_is_noticed_by_its_silence_and_what_noticed_it_is_told(
+    fleet: Rig,
+) -> None:
+    pid = fleet.pid("B")
+    told = fleet.json("drill", "--freeze", "B", "--freeze", "A")
+    silent, ended = told["faults"]
+    assert silent["noticed"].startswith("silent for ")
+    assert silent["note"] == ""
+    assert 0 < silent["noticed_ms"] <= silent["recovered_ms"]
+    assert fleet.pid("B") == pid, "nothing restarts it; it went on when it was noticed"
+    assert ended["noticed"].startswith("gave no sign of life for 0.3 s")
+
+
 def test_at_random_only_those_are_struck_that_come_back(fleet: Rig) -> None:
     told = fleet.json("drill", "--minutes", "0.06", "--seed", "1")
     assert told["faults"]

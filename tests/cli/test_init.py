@@ -24,7 +24,7 @@ def test_a_new_fleet_runs_at_once_and_takes_a_new_agent(rig: Rig) -> None:
     assert sorted(rig.json("up", "-d")["ready"]) == ["Greeter", "Visitor"]
     assert rig.json("call", "Greeter", "greet", "name=you")["reply"] == "hello you"
     before = fleet.read_text()
-    told = rig.json("new", "SpeechToText", "--needs", "Greeter", "--port", str(ports[2]), "--watchdog", "30s")
+    told = rig.json("new", "SpeechToText", "--needs", "Greeter", "--port", str(ports[2]))
     assert told["entry"] == {
         "run": "agents.speech_to_text:SpeechToText",
         "machine": "here",
@@ -35,6 +35,16 @@ def test_a_new_fleet_runs_at_once_and_takes_a_new_agent(rig: Rig) -> None:
     assert fleet.read_text().startswith(before), "nothing else has changed"
     assert rig.json("up", "-d")["adopted"] == ["Greeter", "Visitor"]
     assert rig.json("call", "SpeechToText", "echo", "text=hi")["reply"] == "hi"
+
+
+def test_a_new_agent_has_a_watchdog_unless_told_otherwise(rig: Rig) -> None:
+    rig.json("init")
+    rig.json("new", "Third")
+    rig.json("new", "Fourth", "--watchdog", "5s")
+    rig.json("new", "Fifth", "--watchdog", "none")
+    agents = load_fleet(rig.folder / "fleet.yaml").agents
+    told = {name: agent.liveness and agent.liveness.watchdog for name, agent in agents.items()}
+    assert told == {"Greeter": "30s", "Visitor": "30s", "Third": "30s", "Fourth": "5s", "Fifth": None}
 
 
 def test_nothing_is_written_over(rig: Rig) -> None:

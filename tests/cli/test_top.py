@@ -13,7 +13,7 @@ import subprocess
 import termios
 import time
 
-from argosy.cli.topview import Processors, make_rows, summary, table
+from argosy.cli.topview import Processors, beyond, make_rows, summary, table
 from argosy.engine.messages import AgentStatus, Report
 from argosy.engine.state import State
 from rig.fleet import ARGOSY, Rig
@@ -147,6 +147,62 @@ def test_a_table_is_aligned_and_cut() -> None:
     assert lines[2].endswith("waits for Berta")
     assert head.index("STATE") == lines[2].index("waiting")
     assert max(map(len, table(rows, 30)[1])) <= 30
+
+
+NARROW = Report(
+    fleet="toy",
+    environment="testing",
+    pid=1,
+    started_s=0.0,
+    machines=[],
+    agents={
+        "LearningOrchestrationService": status(State.READY, pid=41234, pss_bytes=7 * 2**20, group="learning"),
+        "Responder": status(
+            State.GIVEN_UP,
+            restarts=5,
+            group="language_processing",
+            reason="given up after 5 restarts: exited with code 3; last line: no such voice",
+        ),
+    },
+)
+
+
+def test_a_terminal_of_80_columns_has_processor_memory_restarts_and_the_cause() -> None:
+    rows = make_rows(NARROW, {41234: 12.3}, "trouble", "", 70.0)
+    head, lines = table(rows, 79)
+    assert head.split() == ["AGENT", "STATE", "CPU%", "MiB", "RST", "NOTE"]
+    assert lines[0].split()[:4] == ["✘", "Responder", "given-up", "5"]
+    assert "exited with code 3" in lines[0]  # the cause, and not the state again
+    assert lines[0].endswith("…")
+    assert lines[1].split() == ["✔", "LearningOrchestrationService", "ready", "12.3", "7.0"]
+    assert max(map(len, (head, *lines))) <= 79
+    assert rows[0].account.endswith("5 restarts: exited with code 3; last line: no such voice")
+    wide = table(rows, 200)[0].split()
+    assert " ".join(wide) == "AGENT GROUP STATE PID CPU % PSS MiB RESTARTS NOTE"  # nobody has an age
+
+
+def test_agents_beyond_the_screen_are_counted() -> None:
+    assert beyond(0, 64) == "64 more below (arrows, page down)"
+    assert beyond(3, 61) == "3 more above, 61 more below (arrows, page up, page down)"
+    assert beyond(64, 0) == "64 more above (arrows, page up)"
+    assert beyond(0, 0) == ""
+
+
+def test_the_whole_cause_of_the_chosen_agent_is_below_and_so_is_what_does_not_fit(rig: Rig) -> None:
+    rig.write(
+        "import sys\nprint('no such voice: alto, tenor or bass is known here', flush=True)\nsys.exit(3)\n",
+        "voice.py",
+    )
+    others = "".join(f"  Agent{number}: {{run: speaker.py}}\n" for number in range(16))
+    rig.write(
+        "fleet: toy\ndefaults: {ready: {probe: notify}, restart_limit: {times: 1, within: 60s}}\nagents:\n"
+        f"  Voice: {{run: voice.py}}\n{others}"
+    )
+    rig.argosy("up", "-d")
+    terminal = Terminal(rig, "top")
+    terminal.until(r"3 more below \(arrows, page down\)(?s:.*)Voice, given-up for(?s:.*)is known here")
+    terminal.keys("q")
+    assert terminal.close() == 0
 
 
 def test_processor_time_is_told_from_the_second_look_on() -> None:

@@ -69,4 +69,4 @@ def test_no_word_of_health_ends_a_process_or_begins_one(
 ) -> None:
     found = judge_health(health, {"A"} if has_lost else set())
     after = step(state, found[0]) if found else (state, Action.NONE)
-    assert after[1] in (Action.NONE, Action.ANNOUNCE)
+    assert after[1] in (Action.NONE, Action.ANNOUNCE, Action.RETELL)

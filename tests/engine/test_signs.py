@@ -164,6 +164,38 @@ def test_the_watchdog_rings_once_and_starts_with_ready(listen: Listen) -> None:
     listen(test)
 
 
+def test_an_agent_that_holds_its_loop_while_it_loads_is_not_ended_by_its_watchdog(listen: Listen) -> None:
+    spec = msgspec.structs.replace(NOTIFY, is_sdk=True, watchdog_s=0.02)
+
+    async def test(it: Listening) -> None:
+        it.signs.begin(spec, os.getpid())
+        it.say("X_ARGOSY_HEALTH=starting", "WATCHDOG=1")
+        it.signs.hear()
+        assert it.signs._watchdog is None, "it is not ready: its start deadline counts"
+        it.say("READY=1", "X_ARGOSY_HEALTH=ok", "WATCHDOG=1")
+        it.signs.hear()
+        async with asyncio.timeout(20):
+            while not it.frozen:
+                await asyncio.sleep(0)
+
+    listen(test)
+
+
+def test_the_watchdog_of_one_that_a_probe_found_ready_counts_from_then_on(listen: Listen) -> None:
+    spec = msgspec.structs.replace(NOTIFY, probe=Probe(probe="alive", seconds=0.0), watchdog_s=0.02)
+
+    async def test(it: Listening) -> None:
+        it.say("WATCHDOG=1")
+        it.signs.begin(spec, os.getpid())
+        it.signs.hear()
+        async with asyncio.timeout(20):
+            while not it.frozen:
+                await asyncio.sleep(0)
+        assert it.heard == [None]
+
+    listen(test)
+
+
 def test_after_a_stall_of_the_supervisor_what_waits_is_heard_before_the_watchdog_is_judged(
     listen: Listen,
 ) -> None:

@@ -29,7 +29,8 @@ needs-ready      starting/spawn  .           .           .           .          
 need-failed      blocked/end     .           .           .           .           .                .
 need-revived     .               .           .           .           .           .                .
 ready            .               ready/tell  .           ready       ready/tell  .                .
-degraded         .               degr./tell  degraded    .           degr./tell  .                .
+degraded         .               degr./tell  degraded    degr./again degr./tell  .                .
+silent           .               .           degraded    degr./again .           .                .
 unhealthy        .               .           failing     failing     .           .                .
 timeout          .               stop./term  .           .           .           .                .
 frozen           .               stop./term  stop./term  stop./term  stop./term  .                .
@@ -46,6 +47,7 @@ need-failed      .               .              .
 need-revived     .               .              waiting/check
 ready            .               .              .
 degraded         .               .              .
+silent           .               .              .
 unhealthy        .               .              .
 timeout          .               .              .
 frozen           .               .              .
@@ -66,6 +68,7 @@ ACTIONS = {
     "check": Action.CHECK_NEEDS,
     "spawn": Action.SPAWN,
     "tell": Action.ANNOUNCE,
+    "again": Action.RETELL,
     "term": Action.TERMINATE,
     "wait": Action.BACK_OFF,
     "end": Action.CONCLUDE,
@@ -128,7 +131,7 @@ def test_what_is_over_can_be_started_again(state: State) -> None:
 
 
 def test_health_of_a_process_that_is_told_to_end_changes_nothing() -> None:
-    for event in (Event.READY, Event.DEGRADED, Event.UNHEALTHY):
+    for event in (Event.READY, Event.DEGRADED, Event.SILENT, Event.UNHEALTHY):
         assert step(State.STOPPING, event).state is State.STOPPING
 
 

@@ -55,6 +55,12 @@ def test_its_numbers_are_those_of_the_real_fleet(fleet: Fleet) -> None:
     assert optional == {"TinyLlamaServiceEnhanced", "GoTToTAgent", "CognitiveModelAgent"}
 
 
+def test_each_of_its_agents_is_restarted_when_it_is_frozen(fleet: Fleet) -> None:
+    cells = load_fleet(EXAMPLE / "cells.yaml")
+    agents = [*fleet.agents.values(), *cells.agents.values()]
+    assert {agent.liveness and agent.liveness.watchdog for agent in agents} == {"30s"}
+
+
 def test_it_wants_the_cut_edge_and_the_talk_that_its_comments_tell(fleet: Fleet) -> None:
     pc2 = {(name, "ServiceRegistry") for name, agent in fleet.agents.items() if agent.machine == "pc2"}
     wants = {(name, want) for name, agent in fleet.agents.items() for want in agent.wants}

@@ -66,7 +66,7 @@ def test_figures_that_do_not_come_in_any_more_leave_what_stands(monkeypatch: pyt
     assert set(standings.of("pc1", "A").figures) == {"a", "b"}
     monkeypatch.setattr(standing, "FORGET_S", -1.0)
     standings.forget()
-    assert standings.of("pc1", "A").figures == standings.of("pc1", "A").heard == {}
+    assert standings.of("pc1", "A").figures == {}
     monkeypatch.undo()
     standings.hear("pc1", [], [said(["old"], 10**6 - 400_000), said(["new"], 10**6 + 1)])
     assert set(standings.of("pc1", "A").figures) == {"new"}

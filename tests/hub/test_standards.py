@@ -6,8 +6,10 @@ import http.server
 import json
 import math
 import shutil
+import struct
 import subprocess
 import sys
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from argosy.fleet.spec import Scrape
 from argosy.hub.exposition import exposition
 from argosy.hub.grafana import dashboard
 from argosy.hub.otlp import Export, by_protobuf, request_of
+from argosy.hub.record import Figures
 from argosy.hub.scrape import LEFT_OUT, UP, Scraper, samples_of
 from argosy.hub.standing import Standing
 from rig.webserver import raw_server, serving
@@ -262,3 +265,38 @@ def test_the_dashboard_asks_for_what_is_served_and_no_panel_covers_another(tmp_p
     asked = [target["expr"] for panel in made["panels"] for target in panel.get("targets", ())]
     assert any('agent=~"A\\\\.b|C"' in expression for expression in asked)
     assert len({panel["id"] for panel in made["panels"]}) == len(made["panels"])
+
+
+def test_figures_that_stand_still_are_old_and_not_told_to_prometheus() -> None:
+    standing = Standing("A", "pc1", "degraded", 1.0, silent_since=1006.0)
+    own = struct.pack("<2d", 0.25, 7.0)
+    ago_s = time.monotonic() - 74
+    standing.take(Figures("A", ("loop_lag_ms", "handled"), 1_004_000, own), ago_s)
+    standing.take(Figures("A", ("process_rss_bytes",), 1_060_000, struct.pack("<d", 5.0)), ago_s + 70)
+    assert standing.old(ago_s + 9) == {}
+    assert standing.old(ago_s + 74) == {"loop_lag_ms": 74, "handled": 74}
+    told = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(exposition([standing]))
+        for sample in family.samples
+        if not sample.name.endswith("_state")
+    }
+    assert told == {
+        "argosy_agent_up": 0,
+        "argosy_agent_last_seen_timestamp_seconds": 1006,
+        "argosy_agent_process_rss_bytes": 5,
+    }
+    request = request_of([standing], "toy", 1)
+    metrics = request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    assert [each["name"] for each in metrics] == ["argosy.agent.up", "argosy.agent.process_rss_bytes"]
+
+
+def test_a_figure_that_comes_rarely_is_not_old_before_it_has_been_missed() -> None:
+    standing = Standing("A", "pc1")
+    value = struct.pack("<d", 1.0)
+    standing.take(Figures("A", ("rare",), 0, value), 0.0)
+    assert standing.old(59.0) == {}
+    assert standing.old(61.0) == {"rare": 61.0}
+    standing.take(Figures("A", ("rare",), 300_000, value), 300.0)
+    assert standing.old(1499.0) == {}
+    assert standing.old(1501.0) == {"rare": 1201.0}

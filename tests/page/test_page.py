@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from argosy.agent.health import Status
+from argosy.engine.state import State
 from rig.fleet import Rig, is_alive
 
 from .conftest import open_page
@@ -130,12 +132,74 @@ def test_an_agents_page_has_its_health_figures_needs_events_and_lines(page: Any,
     shown = page.locator("#agent")
     shown.get_by_text("<b>large</b>").wait_for()  # a fact of its health, as text
     shown.locator("#chart canvas, #chart .uplot, #chart").first.wait_for()
-    assert shown.get_by_role("button", name="handled").count() == 1
+    assert shown.get_by_role("button", name="requests handled").count() == 1
     assert shown.get_by_role("link", name="Leaf").count() == 1
     shown.locator(".lines li").get_by_text("ready").first.wait_for()
     page.evaluate("() => { location.hash = '#/agent/Odd'; }")
     page.locator("#agent pre").get_by_text("<script>window.broken = 1</script>").wait_for()
     assert page.evaluate("() => window.broken") is None
+
+
+def test_an_agents_figures_have_a_unit_and_a_meaning(page: Any, toy: Rig) -> None:
+    look(page, "agent/Root")
+    rows = page.locator("#agent table tr")
+    rows.filter(has_text="event loop lag").wait_for()
+    shown = dict(each.split("\t") for each in rows.all_inner_texts())
+    assert shown["state"] == "ready"
+    assert shown["status it tells"] == "ok"
+    assert re.fullmatch(r"[\d.]+ MiB", shown["memory (RSS)"])
+    assert re.fullmatch(r"[\d.]+ ms", shown["event loop lag"])
+    assert re.fullmatch(r"[\d.]+ s|\d+ min( \d+ s)?", shown["uptime"])
+    assert shown["voices"] == "3"  # a figure of its own: as it is
+    lag = page.get_by_role("button", name="event loop lag")
+    assert lag.get_attribute("title").startswith("loop_lag_ms: how late")
+    lag.click()
+    page.locator("#agent").get_by_text("event loop lag over time").wait_for()
+    numbered = page.evaluate(
+        """async () => { const { figure } = await import("./page/figures.js");
+        return [["process_state", 8], ["status", 3], ["uptime", 193.264], ["wait_s", 0.25],
+            ["load_percent", 7.5], ["x_per_s", 2], ["cache_bytes", 1536], ['lag_ms{to="a"}', 3],
+            ["constructor", 2]].map(
+            ([name, value]) => figure(name).show(value)); }"""
+    )
+    assert numbered == ["given-up", "failing", "3 min 13 s", "250 ms", "7.5 %", "2/s", "1.5 KiB", "3 ms", "2"]
+
+
+def test_the_numbers_of_states_are_the_engines() -> None:
+    text = resources.files("argosy.hub").joinpath("page", "figures.js").read_text()
+    for name, words in (("STATES", State), ("STATUSES", Status)):
+        told = re.search(rf"const {name} = (\[.*\]);", text)
+        assert told
+        assert json.loads(told[1]) == [each.value for each in words]
+
+
+def test_events_are_told_in_words_and_their_kind_stays_known(page: Any, toy: Rig) -> None:
+    look(page, "events")
+    began = page.locator("#events li span[title='order']").first
+    assert began.inner_text() == "process is being started"
+    account = page.locator("#events li span[title='account']").first
+    assert account.inner_text().startswith("start of the fleet is over · ")
+
+
+@pytest.mark.soak
+def test_a_frozen_agent_is_shown_as_silent_and_its_figures_as_old(page: Any, toy: Rig) -> None:
+    look(page, "agent/Root")
+    figure = page.locator("#agent tr", has_text="loop_lag_ms")
+    figure.wait_for()
+    pid = toy.pid("Root")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        page.locator(
+            "#agent .word.warn", has_text=re.compile("▲ degraded .*: silent for [0-9]+ s")
+        ).wait_for()
+        figure.get_by_text(re.compile("▲ old: [0-9]+ s")).wait_for()
+        look(page, "tiles")
+        tile(page, "Root").get_by_text(re.compile("degraded · silent for [0-9]+ s")).wait_for()
+        assert "warn" in tile(page, "Root").get_attribute("class")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    tile(page, "Root").get_by_text("ready · for").wait_for()
+    assert "good" in tile(page, "Root").get_attribute("class")
 
 
 @pytest.mark.soak
@@ -249,13 +313,16 @@ def test_a_bookmark_without_the_token_says_how_to_get_in_and_takes_it(toy: Rig, 
     context.close()
 
 
-def test_a_group_is_made_quiet_by_the_keyboard_with_the_token(toy: Rig, browser: Any) -> None:
+def test_one_control_makes_a_group_quiet_by_the_keyboard_with_the_token(toy: Rig, browser: Any) -> None:
     token = toy.argosy("hub", "--token").stdout.strip()
     for page in open_page(toy, browser):
         page.evaluate("() => sessionStorage.removeItem('token')")
         look(page, "alerts")
-        button = page.get_by_role("button", name="Group core quiet for 10 min")
-        button.focus()
+        assert page.locator("#alerts").get_by_role("button", name=re.compile("quiet", re.I)).count() == 1
+        page.locator("#quiet-what").select_option("core")
+        page.locator("#quiet-minutes").select_option("1 h")
+        page.locator("#quiet-minutes").press("Tab")
+        assert page.evaluate("() => document.activeElement.textContent") == "Make quiet"
         page.keyboard.press("Enter")
         page.locator("#token").fill(token)  # it is asked for, as for each action
         page.keyboard.press("Enter")

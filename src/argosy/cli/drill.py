@@ -3,7 +3,8 @@
 Each fault is sent to one agent's process; then it is told when the supervisor noticed, and when the
 agent was ready again. Meanwhile agents are asked for their health all the time, and every request is
 accounted for: answered, failed by a named error, or lost. Without --kill and --freeze agents are struck
-at random, one after the other, for --minutes; frozen are then only those whose `liveness` would notice.
+at random, one after the other, for --minutes; frozen are then only those whose `liveness` ends them.
+What noticed it is told too: of an agent without a `liveness` its silence, which restarts nothing.
 A frozen process goes on as soon as it was noticed, at the end, and at Ctrl-C.
 
 Exit code 1: a fault was not noticed, an agent did not recover, or a request was lost.
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         load = Load(folder.book, _asked(args, drill, folder))
         try:
             for agent, kind in _plan(args, drill, fleet):
-                strikes.append(drill.strike(agent, kind))
+                strikes.append(drill.strike(agent, kind, is_watched=_is_watched(fleet, agent)))
                 if not args.as_json:
                     _show(strikes[-1])
         except KeyboardInterrupt:
@@ -113,6 +114,11 @@ def _plan(args: argparse.Namespace, drill: Drill, fleet: Fleet) -> Iterable[tupl
     yield from at_random(drill, ways, 60.0 * (args.minutes or 1.0), random.Random(args.seed))
 
 
+def _is_watched(fleet: Fleet, agent: str) -> bool:
+    spec = fleet.agents.get(agent)
+    return spec is None or spec.liveness is not None
+
+
 def _asked(args: argparse.Namespace, drill: Drill, folder: Folder) -> list[str]:
     """Return whom to ask: those that are named, then others that have a process, and an address."""
     known = read_book(folder.book).agents
@@ -124,7 +130,8 @@ def _asked(args: argparse.Namespace, drill: Drill, folder: Folder) -> list[str]:
 def _show(strike: Strike) -> None:
     words = [f"{strike.kind:<6} {strike.agent} (pid {strike.pid}):"]
     if strike.noticed_ms is not None:
-        words.append(f"noticed after {strike.noticed_ms:.1f} ms,")
+        by = f" ({strike.noticed})" if strike.noticed else ""
+        words.append(f"noticed after {strike.noticed_ms:.1f} ms{by},")
     if strike.recovered_ms is not None:
         words.append(f"ready again after {strike.recovered_ms:.1f} ms")
     if strike.note:

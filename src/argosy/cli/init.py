@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from argosy.cli.arguments import FLEET_FILE, add_json
 from argosy.cli.report import print_json
 from argosy.fault import Fault, InputError
+from argosy.fleet.addition import WATCHDOG
 
 if TYPE_CHECKING:
     import argparse
@@ -31,13 +32,13 @@ agents:
     run: agents.greeter:Greeter
     machine: here
     port: 7200
-    liveness: {{watchdog: 10s}}
+    liveness: {{watchdog: {watchdog}}}
   Visitor:
     run: agents.visitor:Visitor
     machine: here
     port: 7202
     needs: [Greeter]            # started when Greeter is ready, stopped before it
-    liveness: {{watchdog: 10s}}
+    liveness: {{watchdog: {watchdog}}}
 """
 _GREETER = '''\
 """Greets who asks."""
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
                 Fault("--name", "usage", f"`{name}` is no name", "letters, digits, `_`, `-`, `.`")
             )
         name = f"fleet-{name}"
-    texts = {FLEET_FILE: _FLEET.format(name=name), **_FILES}
+    texts = {FLEET_FILE: _FLEET.format(name=name, watchdog=WATCHDOG), **_FILES}
     there = [path for path in texts if (folder / path).exists()]
     if there:
         hint = "`argosy new NAME` adds an agent" if FLEET_FILE in there else "name another folder"

@@ -3,7 +3,7 @@
 The fleet file keeps its comments and its order. Where it is written in a way that takes no lines, in
 braces, nothing is written, and the hint has the entry.
 
-example: argosy new Translator --needs Registry --watchdog 30s
+example: argosy new Translator --needs Registry --watchdog 10s
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import yaml
 from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import print_json
 from argosy.fault import Fault, InputError
-from argosy.fleet.addition import add_agent, class_name, free_port, module_name
+from argosy.fleet.addition import WATCHDOG, add_agent, class_name, free_port, module_name
 from argosy.fleet.load import load_fleet
 from argosy.fleet.spelling import suggestion
 
@@ -56,7 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="N", help="its port (default: the next free one)")
     parser.add_argument("--folder", metavar="DIR", default="agents", help="of its module (default: agents)")
     parser.add_argument(
-        "--watchdog", metavar="S", help="restart it when it gives no sign for so long, as `30s`"
+        "--watchdog",
+        metavar="S",
+        default=WATCHDOG,
+        help=f"restart it when it gives no sign for so long (default {WATCHDOG}; `none`: never)",
     )
 
 
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     keys["port"] = str(args.port or free_port(fleet))
     if needs:
         keys["needs"] = f"[{', '.join(needs)}]"
-    if args.watchdog:
+    if args.watchdog != "none":
         keys["liveness"] = f"{{watchdog: {args.watchdog}}}"
     if source.exists():
         raise InputError(Fault(str(source), "exists", f"`{source}` is there already", "name another agent"))

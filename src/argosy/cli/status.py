@@ -24,7 +24,7 @@ from argosy.engine.filemark import mark_of
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.remains import living_agents, remnants
 from argosy.engine.roster import lost_specs, read_roster
-from argosy.engine.state import FINAL_STATES, READY_STATES, State
+from argosy.engine.state import FINAL_STATES, State
 from argosy.engine.will import Will, read_wills
 
 if TYPE_CHECKING:
@@ -209,6 +209,7 @@ def status_json(report: Report, folder: Folder) -> dict[str, object]:
                 "last_exit": _last_exit(agent),
                 "cell": agent.cell,
                 "version": agent.version or None,
+                "silent_s": agent.silent_s,
             }
             for name, agent in report.agents.items()
         },
@@ -227,8 +228,7 @@ def _show(report: Report) -> None:
     for name, agent in report.agents.items():
         machine = report.machines.get(agent.machine or "")
         _show_agent(name, agent, *widths, machine.version if machine else "")
-    ready = sum(agent.state in READY_STATES for agent in report.agents.values())
-    print(f"{ready} of {len(report.agents)} ready, {report.fleet} ({report.environment})")
+    print(f"{report.count_ready()}, {report.fleet} ({report.environment})")
     if any(machine.state != "here" for machine in report.machines.values()):
         for name, machine in report.machines.items():
             _show_machine(name, machine)

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.topview import ORDERS, Processors, Row, make_rows, summary, table
+from argosy.cli.topview import ORDERS, Processors, Row, beyond, make_rows, summary, table, wrapped
 from argosy.engine.client import Client, SupervisorLostError, connect, connect_running
 from argosy.engine.folder import folder_of
 from argosy.engine.logs import last_lines
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 _EVERY_S = 1.0
 _AGAIN_S = 0.5
+_FIRST_ROW = 2
+_FOOT = 4  # lines: how many more there are, the account of the chosen in two, the keys
+_ACCOUNT_LINES = 2
 _HINT = "q leave  enter lines  s order  / filter  r restart"
 _COLOURS = {"good": curses.COLOR_GREEN, "fair": curses.COLOR_YELLOW, "bad": curses.COLOR_RED}
 
@@ -157,7 +160,7 @@ class _Screen:
             return False
         names = [row.agent for row in rows]
         at = names.index(self._chosen) if self._chosen in names else 0
-        page = max(window.getmaxyx()[0] - 5, 1)
+        page = _room(window.getmaxyx()[0])
         moves = {curses.KEY_UP: -1, curses.KEY_DOWN: 1, ord("k"): -1, ord("j"): 1}
         moves |= {curses.KEY_PPAGE: -page, curses.KEY_NPAGE: page}
         moves |= {curses.KEY_HOME: -len(names), curses.KEY_END: len(names)}
@@ -218,7 +221,7 @@ class _Screen:
         window.erase()
         self._put(window, 0, summary(self._report, len(rows), self._order, self._wanted), curses.A_BOLD)
         if self._is_reading and self._chosen:
-            self._draw_lines(window, height)
+            self._draw_lines(window, rows, height, width)
         else:
             self._draw_rows(window, rows, height, width)
         if height > 2:
@@ -230,27 +233,44 @@ class _Screen:
         names = [row.agent for row in rows]
         if self._chosen not in names:
             self._chosen = names[0] if names else ""
-        room = max(height - 4, 1)
+        room = _room(height)
         at = names.index(self._chosen) if names else 0
         self._first = min(max(self._first, at - room + 1), at)
-        self._put(window, 2, head, curses.A_DIM)
+        self._put(window, 1, head, curses.A_DIM)
         for offset, (row, line) in enumerate(
             list(zip(rows, lines, strict=True))[self._first : self._first + room]
         ):
             look = curses.A_REVERSE if row.agent == self._chosen else 0
-            self._put(window, 3 + offset, line, look | _colour(row.state))
+            self._put(window, _FIRST_ROW + offset, line, look | _colour(row.state))
+        if height > _FIRST_ROW + _FOOT:
+            below = max(len(rows) - self._first - room, 0)
+            self._put(window, height - _FOOT, beyond(self._first, below), curses.A_DIM)
+            for offset, line in enumerate(wrapped(self._account(rows), width - 1, _ACCOUNT_LINES)):
+                self._put(window, height - 1 - _ACCOUNT_LINES + offset, line, 0)
 
-    def _draw_lines(self, window: curses.window, height: int) -> None:
-        self._put(window, 2, f"last lines of {self._chosen} (enter or escape: back)", curses.A_DIM)
-        said = last_lines(self._folder.log(self._chosen), 0, max(height - 4, 1))
+    def _account(self, rows: list[Row]) -> str:
+        return next((row.account for row in rows if row.agent == self._chosen), "")
+
+    def _draw_lines(self, window: curses.window, rows: list[Row], height: int, width: int) -> None:
+        account = wrapped(self._account(rows), width - 1, max(height // 2, 1))
+        for offset, line in enumerate(account):
+            self._put(window, 1 + offset, line, 0)
+        top = 1 + len(account)
+        self._put(window, top, f"last lines of {self._chosen} (enter or escape: back)", curses.A_DIM)
+        said = last_lines(self._folder.log(self._chosen), 0, max(height - top - 2, 1))
         for offset, line in enumerate(said):
-            self._put(window, 3 + offset, line, 0)
+            self._put(window, top + 1 + offset, line, 0)
 
     def _put(self, window: curses.window, line: int, text: str, look: int) -> None:
         height, width = window.getmaxyx()
         if line < height:
             plain = "".join(char if char.isprintable() else " " for char in text)
             window.addnstr(line, 0, plain, width - 1, look)
+
+
+def _room(height: int) -> int:
+    """Return how many agents are shown at a time."""
+    return max(height - _FIRST_ROW - (_FOOT if height > _FIRST_ROW + _FOOT else 1), 1)
 
 
 def _colour(state: State) -> int:

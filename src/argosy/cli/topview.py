@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -11,13 +13,31 @@ import msgspec
 
 from argosy.engine.messages import AgentStatus, Report
 from argosy.engine.process import read_stat
-from argosy.engine.state import READY_STATES, State
+from argosy.engine.state import State
 
 Order = Literal["trouble", "name", "cpu", "memory", "age"]
 ORDERS: tuple[Order, ...] = ("trouble", "name", "cpu", "memory", "age")
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _HEAD = ("", "AGENT", "GROUP", "STATE", "SINCE", "PID", "CPU %", "PSS MiB", "RESTARTS", "NOTE")
+_SHORT_HEAD = ("", "AGENT", "GROUP", "STATE", "SINCE", "PID", "CPU%", "MiB", "RST", "NOTE")
+_NOTE = len(_HEAD) - 1
+_NUMBERS = frozenset(map(_HEAD.index, ("SINCE", "PID", "CPU %", "PSS MiB", "RESTARTS")))
+# Columns that a narrow terminal goes without, the least worth first, each as soon as a note that is so long
+# would have less room than this.
+_DROPPED = {
+    _HEAD.index(name): room
+    for name, room in {
+        "PID": 24,
+        "GROUP": 24,
+        "SINCE": 24,
+        "PSS MiB": 10,
+        "CPU %": 10,
+        "RESTARTS": 10,
+    }.items()
+}
+_GAP = 2
+_GIVEN_UP = re.compile(r"given up after \d+ restarts?: ")  # the state and the restarts have columns
 # Colour is never the only sign.
 _MARKS = {
     State.READY: "✔",
@@ -46,11 +66,12 @@ _TROUBLE = {
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One agent's line. state: for its colour."""
+    """One agent's line. state: for its colour. account: all there is to say of it, in one sentence."""
 
     agent: str
     state: State
     cells: tuple[str, ...]
+    account: str
 
 
 class Processors:
@@ -88,7 +109,10 @@ def make_rows(report: Report, cpu: Mapping[int, float], order: Order, wanted: st
         or any(wanted.lower() in text.lower() for text in (name, status.group or "", status.state.value))
     ]
     rows.sort(key=lambda item: _rank(order, item[0], item[1], cpu))
-    return [Row(name, status.state, _cells(name, status, cpu, now_s)) for name, status in rows]
+    return [
+        Row(name, status.state, _cells(name, status, cpu, now_s), _account(name, status, now_s))
+        for name, status in rows
+    ]
 
 
 def _rank(order: Order, name: str, status: AgentStatus, cpu: Mapping[int, float]) -> tuple[float, str]:
@@ -105,7 +129,7 @@ def _rank(order: Order, name: str, status: AgentStatus, cpu: Mapping[int, float]
 
 
 def _cells(name: str, status: AgentStatus, cpu: Mapping[int, float], now_s: float) -> tuple[str, ...]:
-    note = f"waits for {', '.join(status.waiting_on)}" if status.waiting_on else status.reason
+    note = _GIVEN_UP.sub("", _note(status), count=1)
     return (
         _MARKS[status.state],
         name,
@@ -120,6 +144,19 @@ def _cells(name: str, status: AgentStatus, cpu: Mapping[int, float], now_s: floa
     )
 
 
+def _note(status: AgentStatus) -> str:
+    return f"waits for {', '.join(status.waiting_on)}" if status.waiting_on else status.reason
+
+
+def _account(name: str, status: AgentStatus, now_s: float) -> str:
+    age = f" for {_age(now_s - status.since_s)}" if status.since_s else ""
+    facts = [f"{name} ({status.group})" if status.group else name, f"{status.state}{age}"]
+    if status.pid:
+        facts.append(f"pid {status.pid}")
+    told = ", ".join(facts)
+    return f"{told}: {note}" if (note := _note(status)) else told
+
+
 def _age(seconds: float) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
@@ -129,21 +166,64 @@ def _age(seconds: float) -> str:
 
 def summary(report: Report, shown: int, order: Order, wanted: str) -> str:
     """Return the first line: what is ready, and what is shown."""
-    ready = sum(status.state in READY_STATES for status in report.agents.values())
-    told = f"{report.fleet} ({report.environment}): {ready} of {len(report.agents)} ready, by {order}"
+    told = f"{report.fleet} ({report.environment}): {report.count_ready()}, by {order}"
     return told + (f", {shown} with `{wanted}`" if wanted else "")
 
 
 def table(rows: Sequence[Row], width: int) -> tuple[str, list[str]]:
-    """Return the head and the lines, columns aligned, none wider than `width`."""
-    numbers = {4, 5, 6, 7, 8}
-    columns = list(zip(_HEAD, *(row.cells for row in rows), strict=True))
-    widths = [max(map(len, column)) for column in columns]
+    """Return the head and the lines, columns aligned, none wider than `width`.
+
+    Empty columns are left out; where there is no room for all, those of least worth are, and the note has
+    what is left.
+    """
+    cells = [row.cells for row in rows]
+    head, columns = _fitting(cells, width)
+    widths = [max(len(line[index]) for line in (head, *cells)) for index in columns]
     lines = []
-    for cells in (_HEAD, *(row.cells for row in rows)):
+    for line in (head, *cells):
         padded = [
-            cell.rjust(widths[index]) if index in numbers else cell.ljust(widths[index])
-            for index, cell in enumerate(cells)
+            line[index].rjust(wide) if index in _NUMBERS else line[index].ljust(wide)
+            for index, wide in zip(columns, widths, strict=True)
         ]
-        lines.append("  ".join(padded)[: max(width, 0)].rstrip())
+        lines.append(cut((" " * _GAP).join(padded).rstrip(), width))
     return lines[0], lines[1:]
+
+
+def _fitting(cells: Sequence[tuple[str, ...]], width: int) -> tuple[tuple[str, ...], list[int]]:
+    """Return the head and the columns that `width` has room for."""
+    columns = [
+        index
+        for index, name in enumerate(_HEAD)
+        if name in ("", "AGENT", "STATE") or not cells or any(line[index] for line in cells)
+    ]
+    if _taken(_HEAD, cells, columns, max(_DROPPED.values())) <= width:
+        return _HEAD, columns
+    for index, room in _DROPPED.items():
+        if _taken(_SHORT_HEAD, cells, columns, room) > width:
+            columns = [each for each in columns if each != index]
+    return _SHORT_HEAD, columns
+
+
+def _taken(head: tuple[str, ...], cells: Sequence[tuple[str, ...]], columns: Sequence[int], room: int) -> int:
+    """Return the width of the columns, with no more than `room` for the note."""
+    widths = {index: max(len(line[index]) for line in (head, *cells)) for index in columns}
+    if _NOTE in widths:
+        widths[_NOTE] = min(widths[_NOTE], room)
+    return sum(widths.values()) + _GAP * (len(widths) - 1)
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text that is no longer than `width`; one that was cut ends with a mark."""
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"[: max(width, 0)]
+
+
+def wrapped(text: str, width: int, most: int) -> list[str]:
+    """Return a text as `most` lines or fewer, the last of them marked where it was cut."""
+    return textwrap.wrap(text, max(width, 2), max_lines=most, placeholder=" …") if text else []
+
+
+def beyond(above: int, below: int) -> str:
+    """Return what says how many agents are above and below those that are shown."""
+    more = [f"{count} more {where}" for count, where in ((above, "above"), (below, "below")) if count]
+    keys = "page up, page down" if above and below else "page up" if above else "page down"
+    return f"{', '.join(more)} (arrows, {keys})" if more else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.agent.health import Status
+from argosy.engine.beats import words_of_silence
 from argosy.engine.state import FINAL_STATES, Event, State
 from argosy.engine.surroundings import Lack
 
@@ -47,11 +48,16 @@ def root_of(unit: Party, units: Mapping[str, Party]) -> Lack:
     return Lack(unit.name, unit.reason or unit.state.value)
 
 
-def judge_health(health: str | None, lost_needs: Collection[str]) -> tuple[Event, str] | None:
+def judge_health(
+    health: str | None, lost_needs: Collection[str], silent_s: float | None = None
+) -> tuple[Event, str] | None:
     """Return the event that follows, with its reason; None where nothing does.
 
-    health: its own word, None when it cannot speak.
+    health: its own word, None when it cannot speak. silent_s: how long it has been silent, None when it is
+    not; what it said before then counts no more.
     """
+    if silent_s is not None:
+        return Event.SILENT, words_of_silence(silent_s)
     if health == Status.FAILING:
         return Event.UNHEALTHY, "its own health says failing"
     if health == Status.DEGRADED:

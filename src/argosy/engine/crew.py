@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from argosy.engine import lease, process
 from argosy.engine.appetite import Appetite
+from argosy.engine.beats import SilenceWatch
 from argosy.engine.cell import Cell
 from argosy.engine.condition import root_of
 from argosy.engine.diary import DISTANT, Diary
@@ -95,6 +96,7 @@ class Crew:
         self._room = Room(loop, (self.units, self._hulls), self._appetite, gpu, self._has_news)
         self._logs = LogKeeper(folder.logs, loop)
         self._sampler = MemorySampler(loop, self.hosts, self._has_sampled)
+        self._silence = SilenceWatch(loop, self.units.values)
 
     # ---- what it holds
 
@@ -428,6 +430,7 @@ class Crew:
 
     def close(self) -> None:
         """Let everything go; the agents run on."""
+        self._silence.close()
         self._sampler.close()
         self._flaws.close()
         self._room.close()

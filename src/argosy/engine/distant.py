@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from argosy.engine.beats import in_silence
 from argosy.engine.messages import AgentStatus
 from argosy.engine.state import FINAL_STATES, READY_STATES, RUNNING_STATES, State
 
@@ -48,6 +50,7 @@ class Distant:
         self.started_at = 0.0
         self.ready_at: float | None = None
         self._noted: tuple[State, int | None] = (State.WAITING, None)
+        self._heard_at = 0.0  # on the monotonic clock
 
     @property
     def state(self) -> State:
@@ -98,6 +101,12 @@ class Distant:
         return before != self._noted
 
     @property
+    def silent_s(self) -> float | None:
+        """How long it has not beaten, as its machine told and by the time that has passed since."""
+        told_s = self.status.silent_s if self.status else None
+        return None if told_s is None else told_s + time.monotonic() - self._heard_at
+
+    @property
     def last_lines(self) -> list[str]:
         """What it printed last, of one that was given up."""
         return self.status.last_lines if self.status else []
@@ -114,7 +123,7 @@ class Distant:
     def hear(self, status: AgentStatus, now: float) -> None:
         """Take its status as its machine tells it, at loop time `now`."""
         before = self.state
-        self.status = status
+        self.status, self._heard_at = status, time.monotonic()
         if status.state not in FINAL_STATES or status.order == self.awaited:
             self.awaited = ""
         if self.state is State.STARTING and before is not State.STARTING:
@@ -122,10 +131,14 @@ class Distant:
         if self.is_ready and before not in READY_STATES:
             self.ready_at = now
 
+    def take_over(self, known: Distant) -> None:
+        """Know what was heard last by another of the same agent."""
+        self.status, self._heard_at = known.status, known._heard_at
+
     def report(self) -> AgentStatus:
         """Return its status for people; of one that went with its machine with the pid that it had last."""
         if self.status is not None and not self.sight.is_gone:
-            return self.status
+            return self.status if self.silent_s is None else in_silence(self.status, self.silent_s)
         return AgentStatus(
             state=self.state,
             health=None,

@@ -12,7 +12,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -34,7 +34,7 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True):
     """One fault and what came of it.
 
     noticed_ms: from the signal until the supervisor told of it; recovered_ms: until the agent was ready
-    again; None: it did not happen. note: why not.
+    again; None: it did not happen. noticed: what was told of it then. note: why something did not happen.
     """
 
     agent: str
@@ -42,6 +42,7 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     noticed_ms: float | None
     recovered_ms: float | None
+    noticed: str = ""
     note: str = ""
 
     def is_well(self) -> bool:
@@ -77,9 +78,10 @@ class Drill:
         with self._connect() as client:
             return client.report()
 
-    def strike(self, agent: str, kind: Kind) -> Strike:
+    def strike(self, agent: str, kind: Kind, *, is_watched: bool = True) -> Strike:
         """Send the signal, and wait for what comes of it.
 
+        is_watched: its `liveness` ends it when it is frozen; else its silence is all there is to notice.
         Raises InputError: there is no such agent here. Raises RefusedError: it is not ready.
         """
         report = self.agents()
@@ -98,22 +100,33 @@ class Drill:
             raise RefusedError(Fault(agent, "not-ready", message, "wait until it is ready"))
         self._drain()
         at_s = self._hit(status.pid, kind)
-        noticed_s, note = self._await(agent, at_s, at_s + self._within_s, is_ready=False)
+        noticed = self._await(agent, at_s, at_s + self._within_s, _is_silent if not is_watched else _is_down)
         self.thaw()
-        recovered_s = None
-        if noticed_s is None:
-            note = note or _unnoticed(kind, self._within_s)
-        elif not note:
-            recovered_s, note = self._await(agent, noticed_s, time.time() + self._within_s, is_ready=True)
-            note = note or ("" if recovered_s else f"it was not ready again within {self._within_s:g} s")
+        recovered_s, note = None, ""
+        if noticed is None:
+            note = _unnoticed(kind, self._within_s)
+        elif noticed.state in FINAL_STATES:
+            note = f"{noticed.state.value}: {noticed.reason}"
+        else:
+            recovered_s, note = self._await_recovery(agent, noticed.at_s)
         return Strike(
             agent=agent,
             kind=kind,
             pid=status.pid,
-            noticed_ms=_after_ms(at_s, noticed_s),
+            noticed_ms=_after_ms(at_s, noticed.at_s if noticed else None),
             recovered_ms=_after_ms(at_s, recovered_s),
+            noticed=noticed.reason if noticed else "",
             note=note,
         )
+
+    def _await_recovery(self, agent: str, since_s: float) -> tuple[float | None, str]:
+        """Return when the agent was told to be ready again, or why it never will be."""
+        told = self._await(agent, since_s, time.time() + self._within_s, _is_up)
+        if told is None:
+            return None, f"it was not ready again within {self._within_s:g} s"
+        if told.state in FINAL_STATES:
+            return None, f"{told.state.value}: {told.reason}"
+        return told.at_s, ""
 
     def thaw(self) -> None:
         """Let a process go on that was frozen and is still there."""
@@ -139,9 +152,9 @@ class Drill:
         return at_s
 
     def _await(
-        self, agent: str, since_s: float, until_s: float, *, is_ready: bool
-    ) -> tuple[float | None, str]:
-        """Return when the agent was told to be ready, or not to be, and why it never will be."""
+        self, agent: str, since_s: float, until_s: float, is_it: Callable[[Changed], bool]
+    ) -> Changed | None:
+        """Return the first that was told of the agent and `is_it`, or that it has come to its end."""
         while (left_s := until_s - time.time()) > 0:
             try:
                 answer = self._listener.receive(left_s)
@@ -149,11 +162,9 @@ class Drill:
                 break
             if not isinstance(answer, Changed) or answer.agent != agent or answer.at_s < since_s:
                 continue
-            if answer.state in FINAL_STATES:
-                return (None if is_ready else answer.at_s), f"{answer.state.value}: {answer.reason}"
-            if (answer.state in READY_STATES) == is_ready:
-                return answer.at_s, ""
-        return None, ""
+            if answer.state in FINAL_STATES or is_it(answer):
+                return answer
+        return None
 
     def _drain(self) -> None:
         """Read what was told before."""
@@ -185,9 +196,25 @@ def at_random(
             yield name, chance.choice(ways[name])
 
 
+def _is_down(told: Changed) -> bool:
+    return told.state not in READY_STATES
+
+
+def _is_silent(told: Changed) -> bool:
+    return told.is_silent or _is_down(told)
+
+
+def _is_up(told: Changed) -> bool:
+    return told.state in READY_STATES and not told.is_silent
+
+
 def _unnoticed(kind: Kind, within_s: float) -> str:
     told = f"nobody noticed within {within_s:g} s"
-    return f"{told}; `liveness: {{watchdog: 5s}}` lets a freeze be seen" if kind == "freeze" else told
+    return (
+        f"{told}; a `liveness` of it, or a longer `--within`, lets a freeze be seen"
+        if kind == "freeze"
+        else told
+    )
 
 
 def _after_ms(at_s: float, then_s: float | None) -> float | None:

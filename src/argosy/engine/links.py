@@ -103,7 +103,7 @@ class Links:
             if known is None or known.sight is not self.dials[spec.machine]:
                 self.distants[name] = Distant(name, spec, self.dials[spec.machine])
                 if known is not None and known.status is not None and known.spec.machine == spec.machine:
-                    self.distants[name].status = known.status
+                    self.distants[name].take_over(known)
             else:
                 known.spec = spec
 

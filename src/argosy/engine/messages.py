@@ -171,7 +171,10 @@ class Output(Message, frozen=True):
 
 
 class Changed(Message, frozen=True):
-    """One agent's transition. at_s: wall clock, epoch seconds. last_lines: of one that is given up."""
+    """One agent's transition. at_s: wall clock, epoch seconds. last_lines: of one that is given up.
+
+    is_silent: it has beaten no more for a while.
+    """
 
     agent: str
     state: State
@@ -180,6 +183,7 @@ class Changed(Message, frozen=True):
     pid: int | None = None
     waiting_on: list[str] = []
     last_lines: list[str] = []
+    is_silent: bool = False
 
 
 class Milestone(msgspec.Struct, frozen=True):
@@ -255,7 +259,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     seconds of its state. Memory is sampled; sampled_s is the age of the sample.
     last_lines: what it printed last, of one that was given up. version: of the tree when its process
     was started, empty where none was noted. order: of the Apply that began it last. has_failed: it has
-    exited by an error, and is still wanted.
+    exited by an error, and is still wanted. silent_s: how long it has not beaten, None of one that is not
+    missed; what it said of its health before counts no more.
     """
 
     state: State
@@ -278,6 +283,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_exit: LastExit | None = None
     required: bool = True
     has_failed: bool = False
+    silent_s: float | None = None
 
 
 class Farewell(Message, frozen=True):
@@ -304,6 +310,13 @@ class Report(Message, frozen=True):
             for name, agent in self.agents.items()
             if agent.pid is not None and agent.state is not State.EXITED
         ]
+
+    def count_ready(self) -> str:
+        """Return how many are ready, and how many of those are degraded."""
+        states = [agent.state for agent in self.agents.values()]
+        degraded = states.count(State.DEGRADED)
+        ready = f"{states.count(State.READY) + degraded} of {len(states)} ready"
+        return f"{ready} ({degraded} degraded)" if degraded else ready
 
     def at_home(self) -> dict[str, AgentStatus]:
         """Return the agents of this machine: a pid of another one's is nobody here, or somebody else."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from argosy.engine.beats import in_silence
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.state import State
 
@@ -48,7 +49,7 @@ def waiting_on(unit: Unit, crew: Crew) -> list[str]:
 
 def status_of(unit: Unit, crew: Crew) -> AgentStatus:
     """Return one agent's status."""
-    return AgentStatus(
+    status = AgentStatus(
         state=unit.state,
         health=unit.health,
         pid=unit.pid,
@@ -70,3 +71,5 @@ def status_of(unit: Unit, crew: Crew) -> AgentStatus:
         required=unit.spec.required,
         has_failed=unit.has_failed,
     )
+    silent_s = unit.silent_s
+    return status if silent_s is None else in_silence(status, silent_s)

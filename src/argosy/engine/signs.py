@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from argosy.agent.health import Status
+from argosy.agent.notify import BEAT_S
 from argosy.engine.notify import NotifySocket
 from argosy.engine.probe import View, wait_ready
 from argosy.engine.pulse import watch_pulse
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from argosy.engine.listeners import Listeners
     from argosy.engine.plan import ProcessSpec, Rhythm
 
+SILENT_AFTER_S: Final = 4 * BEAT_S
+
 
 _WRONG_INPUT = str(errno.EINVAL)
 
@@ -34,6 +37,7 @@ class Signs:
     ready, again with each thing it says; health is its own word, None when it has none.
     on_frozen(why): the watchdog ran out, or a liveness probe failed too often.
     on_over(): of an agent that shares its process, its part of it has ended.
+    is_silent: it beat, as each agent of the library does every 2 s, and has not for `SILENT_AFTER_S`.
     found: what was seen of it last instead of readiness. status: what the process has said of itself
     last, in words (STATUS=). flaw: those words, when it ends by its input or its code (ERRNO=EINVAL), so that
     every start ends alike.
@@ -67,12 +71,17 @@ class Signs:
         self._pid = 0
         self.on_over: Callable[[], None] = lambda: None
         self.status = self.flaw = ""
+        self.is_silent = False
         self._is_ready = False
         self._health: str | None = None
+        self._beats = False  # whether it repeats its health, so that silence tells something
+        self._last_told: str | None = None
+        self._heard_at = 0.0  # loop time
         self._tasks: set[asyncio.Task[None]] = set()
         self._awaiting: asyncio.Task[None] | None = None
         self._pulse: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
+        self._feeds = False  # whether it has said WATCHDOG=1
         self._fed_until = 0.0  # loop time
 
     def listen(self) -> None:
@@ -111,6 +120,7 @@ class Signs:
         self.found = "READY=1 never came" if spec.probe.probe == "notify" else ""
         self._is_ready, self._health = False, None
         self.status = self.flaw = ""
+        self._beats, self._last_told, self._feeds = spec.is_sdk, None, False
 
     def _ask(self, probe: Probe, port: int | None) -> None:
         self._awaiting = self._keep_task(self._await(probe, port))
@@ -155,6 +165,7 @@ class Signs:
         spec = self._spec
         if spec is None or (spec.probe.notify != "all" and sender != self._pid):
             return
+        self._note_heard(fields.get("X_ARGOSY_HEALTH"))
         if "STATUS" in fields or "READY" in fields:
             self.status = fields.get("STATUS", "")
         if fields.get("ERRNO") == _WRONG_INPUT:
@@ -163,7 +174,8 @@ class Signs:
             self.on_over()
             return
         says_ready = fields.get("READY") == "1"
-        if "WATCHDOG" in fields or (says_ready and not self._is_ready):
+        self._feeds = self._feeds or "WATCHDOG" in fields
+        if ("WATCHDOG" in fields) if self._is_ready else says_ready:
             self._feed(spec.watchdog_s)
         if "STOPPING" in fields:
             return
@@ -179,8 +191,41 @@ class Signs:
         self._feel_pulse()
         if self._socket is not None:
             self._socket.settle()
+        if self._feeds and not self._is_ready:
+            assert self._spec is not None, "a process is expected"
+            self._feed(self._spec.watchdog_s)  # not before: it may hold its loop while it loads
         self._is_ready, self._health = True, health
+        self._heard_at, self.is_silent = self._loop.time(), False
         self._on_ready(health)
+
+    def _note_heard(self, told: str | None) -> None:
+        """It has said something; only who says the same health again and again is missed when it stops."""
+        self._heard_at = self._loop.time()
+        if told is not None:
+            self._beats = self._beats or told == self._last_told
+            self._last_told = told
+
+    @property
+    def silent_s(self) -> float | None:
+        """How long it has been silent; None when it is not, or nobody expects it to speak."""
+        return self._loop.time() - self._heard_at if self.is_silent else None
+
+    def falls_silent(self, now: float, pause_s: float) -> bool:
+        """Return whether it is silent at loop time `now`, and was not before.
+
+        pause_s: for how long nobody has looked, since the supervisor itself was stopped.
+        """
+        if self.is_silent or not self._is_missed():
+            return False
+        self._heard_at = min(now, self._heard_at + pause_s)
+        if now - self._heard_at < SILENT_AFTER_S:
+            return False
+        self.hear()
+        self.is_silent = self._is_missed() and now - self._heard_at >= SILENT_AFTER_S
+        return self.is_silent
+
+    def _is_missed(self) -> bool:
+        return self._beats and self._is_ready and self._spec is not None
 
     def _feed(self, watchdog_s: float | None) -> None:
         if watchdog_s:
@@ -219,6 +264,7 @@ class Signs:
         """Listen to that process no more; messages of it are dropped."""
         self._spec = None
         self._pid = 0
+        self.is_silent = False
         self.attend()
         self._stop_watchdog()
         self._awaiting = self._pulse = None

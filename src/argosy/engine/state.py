@@ -6,6 +6,7 @@
     restart-pending <--- (exit, by policy) ---> exited | given-up
     blocked: a need will not come.   stopping: told to end (by a person, the start deadline
     or the watchdog), not gone yet; what follows is the policy's word as for any exit.
+    degraded: by its own word, for want of a need, or because it beats no more (`silence`).
 
 Deciding is here, doing is in `unit`: the policy (`decide_exit`) turns an exit into the event
 FINISHED, RETRY or GIVE_UP before the table is asked. Whatever leads out of the ready states, the
@@ -43,6 +44,7 @@ class Event(StrEnum):
     NEED_REVIVED = "need-revived"  # what blocked it may come after all
     READY = "ready"  # it says so, or its probe does
     DEGRADED = "degraded"  # it is ready and says that something is amiss
+    SILENT = "silent"  # it beat as long as it was well, and has not for a while
     UNHEALTHY = "unhealthy"  # it says that it fails, or its liveness does
     TIMEOUT = "timeout"  # not ready by its start deadline
     FROZEN = "frozen"  # its watchdog or liveness probe ran out
@@ -60,6 +62,7 @@ class Action(StrEnum):
     CHECK_NEEDS = "check-needs"  # start at once if everything needed is ready
     SPAWN = "spawn"
     ANNOUNCE = "announce"  # dependents may go on
+    RETELL = "retell"  # the state stays, its reason may be another
     TERMINATE = "terminate"  # TERM, then KILL after the grace
     BACK_OFF = "back-off"
     CONCLUDE = "conclude"  # nothing more will happen by itself: dependents are blocked
@@ -102,11 +105,14 @@ TABLE: dict[State, dict[Event, Transition]] = {
     _S.READY: {
         **_RUNS,
         _E.DEGRADED: Transition(_S.DEGRADED, _A.NONE),
+        _E.SILENT: Transition(_S.DEGRADED, _A.NONE),
         _E.UNHEALTHY: Transition(_S.FAILING, _A.NONE),
     },
     _S.DEGRADED: {
         **_RUNS,
         _E.READY: Transition(_S.READY, _A.NONE),
+        _E.DEGRADED: Transition(_S.DEGRADED, _A.RETELL),
+        _E.SILENT: Transition(_S.DEGRADED, _A.RETELL),
         _E.UNHEALTHY: Transition(_S.FAILING, _A.NONE),
     },
     _S.FAILING: {

@@ -400,6 +400,7 @@ class Supervisor:
                     reason=distant.reason,
                     pid=distant.pid,
                     last_lines=distant.last_lines,
+                    is_silent=distant.silent_s is not None,
                 )
             )
 
@@ -425,6 +426,7 @@ class Supervisor:
                 pid=unit.pid,
                 waiting_on=waiting_on(unit, self._crew),
                 last_lines=unit.last_lines,
+                is_silent=unit.silent_s is not None,
             )
         )
 

@@ -41,6 +41,8 @@ _EXAMINED_WITHIN_S = 15.0
 # What is kept of the reason of an end; a will has room for a page.
 _LONGEST_WORDS = 500
 
+_HEARD = READY_STATES | {State.FAILING}
+
 
 class Unit:
     """One agent and its process, if it has one.
@@ -189,6 +191,16 @@ class Unit:
         elif self.is_ready:
             self._judge()
 
+    def look_for_silence(self, now: float, pause_s: float) -> None:
+        """Be degraded if it beats no more (see `Signs.falls_silent`)."""
+        if self._signs.falls_silent(now, pause_s):
+            self._judge()
+
+    @property
+    def silent_s(self) -> float | None:
+        """How long it has not beaten, None when it is not missed."""
+        return self._signs.silent_s if self.state in _HEARD else None
+
     def close(self) -> None:
         """Let go of sockets, timers and descriptors; the process is left as it is."""
         self._disarm()
@@ -198,12 +210,15 @@ class Unit:
     # ---- the state machine
 
     def _fire(self, event: Event, reason: str) -> None:
-        before = self.state
+        before, why = self.state, self._veil.over(reason)  # its last words may hold what it was told
         self.state, action = step(before, event)
         if self.state is before and action is Action.NONE:
             return
+        if action is Action.RETELL:
+            self._retell(why)
+            return
         if reason or self.state is not before:
-            self.reason = self._veil.over(reason)  # its last words may hold what it was told
+            self.reason = why
         if self.state is not before:
             self.since_s = time.time()
             is_given_up = self.state is State.GIVEN_UP and self.started_at
@@ -213,6 +228,11 @@ class Unit:
             if before in READY_STATES and not self.is_ready:
                 self._crew.is_falling(self)
         self._act(action)
+
+    def _retell(self, why: str) -> None:
+        if why != self.reason:
+            self.reason = why
+            self._crew.changed(self)
 
     def _act(self, action: Action) -> None:
         if action is Action.CHECK_NEEDS:
@@ -242,7 +262,7 @@ class Unit:
 
     def _judge(self) -> None:
         """Turn the health it tells, and the needs it has lost, into an event."""
-        self._follow(judge_health(self.health, self.lost_needs))
+        self._follow(judge_health(self.health, self.lost_needs, self._signs.silent_s))
 
     def _follow(self, found: tuple[Event, str] | None) -> None:
         if found is not None:
@@ -419,8 +439,7 @@ class Unit:
             self._fire(Event.UNHEALTHY, f"{why}; something of it still runs")
 
     def _still_left(self, what: str) -> None:
-        self.reason = what
-        self._crew.changed(self)
+        self._retell(what)
 
     def _after_end(self, ending: Ending, why: str) -> None:
         """Let the policy decide what follows."""

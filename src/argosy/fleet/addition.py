@@ -14,6 +14,8 @@ from argosy.fleet.places import FaultList, displayed
 from argosy.fleet.spec import Fleet
 
 FIRST_PORT = 7200
+# Of an agent of the library in a new file: longer than one may hold its loop to load something on first use.
+WATCHDOG = "30s"
 
 
 def add_agent(path: Path, text: str, name: str, keys: Mapping[str, str]) -> str:

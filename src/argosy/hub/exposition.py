@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -15,6 +16,7 @@ CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-
 _COUNTERS: Final = frozenset(("handled", "failed", "missed_events"))
 _AT_ONCE: Final = 500
 _HIDDEN: Final = frozenset(("status", "process_state"))  # told as argosy_agent_state
+_READY: Final = frozenset(state.value for state in READY_STATES)
 _OWN: Final = frozenset(("agent", "machine"))
 _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\n"])*)"')
 _LABELLED: Final = re.compile(rf"([^{{]+)\{{({_LABEL.pattern}(?:,{_LABEL.pattern})*)\}}")
@@ -22,7 +24,10 @@ _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 def exposition(agents: Iterable[Standing]) -> str:
-    """Return the page: states, then each figure of each agent, labelled by `agent` and `machine`."""
+    """Return the page: states, then each figure of each agent, labelled by `agent` and `machine`.
+
+    A figure that is old is left out, as those of a target that cannot be scraped.
+    """
     return "".join(pieces(agents))
 
 
@@ -30,15 +35,15 @@ def pieces(agents: Iterable[Standing]) -> Iterator[str]:
     """Yield the same, piece by piece: of what may take long no more is done before the next is asked for than
     `_AT_ONCE` samples are work. It is the page as it was at the first piece.
     """
-    listed = sorted(agents, key=lambda each: (each.machine, each.agent))
-    told = [(each, each.figures) for each in listed]
+    listed, now_s = sorted(agents, key=lambda each: (each.machine, each.agent)), time.monotonic()
+    told = [(each, each.figures, each.old(now_s)) for each in listed]
     yield _states(listed)
     families: dict[str, dict[str, float]] = {}
     left = _AT_ONCE
-    for each, figures in told:
+    for each, figures, old in told:
         own = _labels(each)[:-1]
         for name, value in figures.items():
-            if name not in _HIDDEN:
+            if name not in _HIDDEN and name not in old:
                 base, labels = _named(name)
                 families.setdefault(base, {}).setdefault(f"{own}{labels}}}", value)
             left -= 1
@@ -50,9 +55,17 @@ def pieces(agents: Iterable[Standing]) -> Iterator[str]:
 
 
 def _states(listed: Sequence[Standing]) -> str:
-    lines = ["# TYPE argosy_agent_up gauge", "# HELP argosy_agent_up Whether the agent is ready."]
-    ready = {state.value for state in READY_STATES}
-    lines += [f"argosy_agent_up{_labels(each)} {int(each.state in ready)}" for each in listed]
+    lines = [
+        "# TYPE argosy_agent_up gauge",
+        "# HELP argosy_agent_up Whether the agent is ready and not silent.",
+        *(f"argosy_agent_up{_labels(each)} {int(is_up(each))}" for each in listed),
+        "# TYPE argosy_agent_last_seen_timestamp_seconds gauge",
+        "# UNIT argosy_agent_last_seen_timestamp_seconds seconds",
+        "# HELP argosy_agent_last_seen_timestamp_seconds When the agent last said something of itself.",
+    ]
+    for each in listed:
+        if (seen := each.last_seen()) is not None:
+            lines.append(f"argosy_agent_last_seen_timestamp_seconds{_labels(each)} {_number(seen)}")
     lines += ["# TYPE argosy_agent_state stateset", "# HELP argosy_agent_state What the supervisor says."]
     for each in listed:
         for state in State:
@@ -79,6 +92,11 @@ def _family_pieces(families: dict[str, dict[str, float]]) -> Iterator[str]:
                 yield "\n".join([*lines, ""])
                 lines = []
     yield "\n".join([*lines, ""])
+
+
+def is_up(agent: Standing) -> bool:
+    """Return whether an agent is ready, as far as one can hear."""
+    return agent.state in _READY and agent.silent_since is None
 
 
 @functools.lru_cache(20_000)

@@ -189,7 +189,8 @@ class Hub(Agent):
         for name, agent in (report.agents if report else {}).items():
             self._homes[name] = machine = agent.machine or self.machine
             state, since_s = agent.state.value, agent.since_s
-            self.standings.correct(machine, name, state, since_s, agent.reason, agent.pid)
+            silent_since = None if agent.silent_s is None else time.time() - agent.silent_s
+            self.standings.correct(machine, name, state, since_s, agent.reason, agent.pid, silent_since)
             if self.is_here(agent.machine):  # each machine's hub alerts for its own
                 self.watch.alerting.hear_state(name, state, agent.reason, since_s)
         if report:

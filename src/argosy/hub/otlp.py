@@ -16,14 +16,12 @@ import urllib.request
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from argosy.engine.state import READY_STATES
-from argosy.hub.exposition import is_counter
+from argosy.hub.exposition import is_counter, is_up
 from argosy.hub.standing import Standing
 
 EVERY_S: Final = 10.0
 _WITHIN_S: Final = 5.0
 _CUMULATIVE: Final = 2
-_READY: Final = frozenset(state.value for state in READY_STATES)
 
 _Encode = Callable[[dict[str, Any]], bytes]
 
@@ -112,9 +110,12 @@ def request_of(agents: Iterable[Standing], fleet: str, began_ns: int) -> dict[st
 
 def _metrics(of: Standing, began_ns: int) -> list[dict[str, Any]]:
     now_ns = of.figures_ms * 1_000_000 or time.time_ns()
-    up = {"timeUnixNano": str(time.time_ns()), "asInt": str(int(of.state in _READY))}
+    up = {"timeUnixNano": str(time.time_ns()), "asInt": str(int(is_up(of)))}
+    old = of.old(time.monotonic())
     metrics: list[dict[str, Any]] = [{"name": "argosy.agent.up", "gauge": {"dataPoints": [up]}}]
     for name, value in sorted(of.figures.items()):
+        if name in old:
+            continue
         point: dict[str, Any] = {"timeUnixNano": str(now_ns), "asDouble": _double(value)}
         if is_counter(name):
             point["startTimeUnixNano"] = str(min(began_ns, now_ns))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
@@ -191,7 +192,13 @@ class _Pages:
         return answered(
             {
                 "agents": [
-                    {**said(each), "figures": each.figures, "figures_ms": each.figures_ms} for each in found
+                    {
+                        **said(each),
+                        "figures": each.figures,
+                        "figures_ms": each.figures_ms,
+                        "old": each.old(time.monotonic()),
+                    }
+                    for each in found
                 ],
                 "events": [told(each, sees_lines=sees_lines) for each in happened],
             }

@@ -12,6 +12,7 @@ from argosy.fleet import Fleet, load_fleet
 from argosy.fleet.importers import Decision, Plan, account, emit, plan_import
 from argosy.fleet.importers.emit import scalar
 from argosy.fleet.importers.found import FoundAgent, PlannedAgent
+from fleet.importers.tree import Tree
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 TRICKY = st.sampled_from(
@@ -109,3 +110,17 @@ def test_whatever_rows_say_the_fleet_file_has_no_fault(
     assert f"{needs} needs + {wants} wants + {plan.edges - needs - wants} left out" in account(plan)
     assert needs + wants <= plan.edges
     assert emit(plan_import(paths, tmp_path)) == emit(plan)
+
+
+def test_an_agent_of_the_library_gets_a_watchdog_and_a_script_none(tree: Tree) -> None:
+    rows = """
+    agents:
+      - {name: Class, script_path: "agents.a:A", port: 7300}
+      - {name: Module, command: "python -m argosy.agent agents.b:B --port 7301", port: 7301}
+      - {name: Script, script_path: agents/c.py, port: 7302}
+      - {name: Command, command: "node d.js", port: 7303}
+    """
+    tree.write("config/startup.yaml", rows)
+    agents = tree.read("config/startup.yaml").fleet.agents
+    told = {name: agent.liveness and agent.liveness.watchdog for name, agent in agents.items()}
+    assert told == {"Class": "30s", "Module": "30s", "Script": None, "Command": None}

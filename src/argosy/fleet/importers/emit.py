@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from itertools import groupby
 
+from argosy.fleet.addition import WATCHDOG
 from argosy.fleet.importers.found import Decision, Plan, PlannedAgent
 from argosy.fleet.units import written_duration
 from argosy.fleet.yamltext import scalar
@@ -100,6 +101,7 @@ def _settings(agent: PlannedAgent) -> dict[str, object]:
         "wants": list(agent.wants) or None,
         "required": None if found.required else False,
         "ready": probe(agent),
+        "liveness": {"watchdog": WATCHDOG} if found.is_of_library else None,
         "stop_timeout": None if found.stop_timeout_s is None else written_duration(found.stop_timeout_s),
         "restart": found.restart,
         "memory": found.memory,

@@ -6,10 +6,13 @@ An importer turns one file into one `Source` and settles nothing that depends on
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from argosy.fleet.resolve import kind_of
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -38,7 +41,7 @@ class FoundEdge(msgspec.Struct, frozen=True):
 class FoundAgent(msgspec.Struct, frozen=True, kw_only=True):
     """One agent as one place of one source describes it.
 
-    run: a script path, relative to the source's root unless absolute, or a command.
+    run: a script path, relative to the source's root unless absolute, `module:Class`, or a command.
     cwd: the working folder, relative to the root unless absolute; None for the root itself.
     host: where the source says that it listens or is reached; a wildcard too.
     alive_s: how long the source waits before it takes the process for started, in seconds.
@@ -64,6 +67,18 @@ class FoundAgent(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout_s: float | None = None
     memory: str | None = None
     cpus: float | None = None
+
+    @property
+    def script(self) -> str | None:
+        """The path of its script, None where it runs a class or a command."""
+        return self.run if isinstance(self.run, str) and kind_of(self.run) == "script" else None
+
+    @property
+    def is_of_library(self) -> bool:
+        """Whether it is an agent of the library, which beats: a class, or run by argosy's module."""
+        if isinstance(self.run, str):
+            return self.script is None
+        return ("-m", "argosy.agent") in pairwise(self.run)
 
 
 class NamedPort(msgspec.Struct, frozen=True):

@@ -24,9 +24,7 @@ def locate(source: Source) -> Located:
 
     A source that names no script by a relative path has the folder as its root that its agents work in.
     """
-    scripts = [
-        agent.run for agent in source.agents if isinstance(agent.run, str) and not os.path.isabs(agent.run)
-    ]
+    scripts = [agent.script for agent in source.agents if agent.script and not os.path.isabs(agent.script)]
     if not scripts:
         cwds = Counter(agent.cwd for agent in source.agents if agent.cwd and os.path.isabs(agent.cwd))
         return Located(Path(cwds.most_common(1)[0][0]) if cwds else source.path.parent)
@@ -48,7 +46,7 @@ def locate(source: Source) -> Located:
 
 def is_gone(source: Source) -> bool:
     """Return whether a source names scripts only, and none of them is there."""
-    if any(isinstance(agent.run, tuple) for agent in source.agents):
+    if any(agent.script is None for agent in source.agents):
         return False
     root = locate(source).root
     return not any((root / str(agent.run)).is_file() for agent in source.agents)
@@ -69,7 +67,7 @@ def relative_paths(agent: FoundAgent, root: Path, folder: Path, shared_cwd: Path
     python = str(_joined(root, agent.python)) if agent.python and "/" in agent.python else agent.python
     return msgspec.structs.replace(
         agent,
-        run=agent.run if isinstance(agent.run, tuple) else relative(_joined(root, agent.run), folder),
+        run=agent.run if agent.script is None else relative(_joined(root, agent.script), folder),
         cwd=None if cwd == shared_cwd else relative(cwd, folder),
         env_file=None if agent.env_file is None else relative(_joined(cwd, agent.env_file), folder),
         python=python,

@@ -1,8 +1,9 @@
 // One agent: what it says of itself, its figures over time, restarts, last lines, needs and dependents.
-import { $, agentLink, clock, element, fetched, headers, mark, size, spaced, span } from "./dom.js";
-import { dependents, fleet, needs, nowS, standing } from "./fleet.js";
+import { $, agentLink, clock, element, fetched, headers, mark, spaced, span } from "./dom.js";
+import { account, dependents, fleet, needs, nowS, standing } from "./fleet.js";
 import { act, canAct } from "./actions.js";
 import { line } from "./events.js";
+import { figure as figureOf } from "./figures.js";
 
 const STANDARD = new Set(["name", "status", "uptime", "pid", "since", "loop_lag_ms", "in_flight", "handled", "failed", "rss_bytes"]); // told elsewhere
 let name = "", figure = "", windowS = 3600, chart = null, parts = null;
@@ -27,9 +28,9 @@ export async function draw(which) {
 }
 
 export function drawState() {
-  const each = standing(name), [sign, kind] = mark(each?.state);
+  const each = standing(name), [sign, kind] = mark(each?.state), [word, cause] = each ? account(each) : [];
   parts.state.className = `word ${kind}`;
-  parts.state.textContent = each ? `${sign} ${each.state} for ${span(nowS() - each.since)}${each.pid ? `, pid ${each.pid}` : ""}${each.machine ? `, on ${each.machine}` : ""}${each.reason ? `: ${each.reason}` : ""}` : "? nothing is known of it";
+  parts.state.textContent = each ? `${sign} ${word} for ${span(nowS() - each.since)}${each.pid ? `, pid ${each.pid}` : ""}${each.machine ? `, on ${each.machine}` : ""}${cause ? `: ${cause}` : ""}` : "? nothing is known of it";
   const isUp = each && !["exited", "given-up", "blocked", "unknown"].includes(each.state);
   parts.actions.replaceChildren(...(canAct() ? [
     element("button", { onclick: () => act("restart", [name]) }, isUp ? "Restart" : "Start"), " ",
@@ -41,19 +42,14 @@ export function drawState() {
   parts.dependents.replaceChildren(...links(direct), ...(all.length > direct.length ? [`, and ${all.length - direct.length} by way of these`] : []));
 }
 
-function number(what, value) {
-  if (/_bytes$|^rss$|^pss$/.test(what)) return size(value);
-  return String(Math.round(value * 1000) / 1000);
-}
-
 export async function drawFigures() {
   const mine = name, told = await fetched(`api/agents/${encodeURIComponent(mine)}`);
   if (mine !== name) return;
-  const figures = Object.assign({}, ...told.agents.map((each) => each.figures));
-  const rows = Object.entries(figures).sort().map(([each, value]) => element("tr", {},
-    element("td", {}, element("button", { "aria-pressed": String(each === figure), onclick: () => { figure = each; drawFigures(); } }, each)), element("td", {}, number(each, value))));
+  const figures = Object.assign({}, ...told.agents.map((each) => each.figures)), old = Object.assign({}, ...told.agents.map((each) => each.old));
+  const rows = Object.entries(figures).map(([each, value]) => [each, value, figureOf(each)]).sort((a, b) => a[2].label.localeCompare(b[2].label)).map(([each, value, { label, show, meaning }]) => element("tr", {},
+    element("td", {}, element("button", { "aria-pressed": String(each === figure), "data-figure": each, title: meaning, onclick: () => { figure = each; drawFigures(); } }, label)), element("td", {}, show(value), ...(each in old ? [element("span", { class: "word warn" }, ` ▲ old: ${span(old[each])}`)] : []))));
   parts.figures.replaceChildren(...rows);
-  const restarts = figures.process_restarts ? [element("li", {}, `↻ ${figures.process_restarts} restarts since its supervisor began`)] : [];
+  const restarts = figures.process_restarts ? [element("li", {}, `↻ ${figures.process_restarts} ${figures.process_restarts === 1 ? "restart" : "restarts"} since its supervisor began`)] : [];
   parts.events.replaceChildren(...restarts, ...told.events.map(line));
   figure ||= ["handled", "process_pss_bytes"].find((each) => each in figures) ?? Object.keys(figures)[0] ?? "";
   await drawChart();
@@ -85,17 +81,18 @@ async function drawChart() {
   const query = new URLSearchParams({ agent: mine, figure: what, from: Math.round((to - windowS) * 1000), to: Math.round(to * 1000) });
   const [{ times, values }] = await Promise.all([fetched(`api/series?${query}`), window.uPlot ?? loadPlot()]);
   if (mine !== name || what !== figure) return;
-  parts.title.textContent = `${what} over time`;
-  for (const button of parts.figures.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.textContent === what));
+  const { label, show } = figureOf(what);
+  parts.title.textContent = `${label} over time`;
+  for (const button of parts.figures.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.figure === what));
   chart?.destroy();
   parts.chart.replaceChildren();
   if (!times.length) { parts.chart.textContent = "Nothing was measured in this time."; return; }
   const colour = getComputedStyle(document.documentElement).getPropertyValue("--text");
   const axis = { stroke: colour, grid: { stroke: "#8883", width: 1 }, ticks: { stroke: "#8883" } };
-  const words = (_, ticks) => ticks.map((each) => (what.endsWith("_bytes") ? size(each) : String(each)));
+  const words = (_, ticks) => ticks.map((each) => show(each));
   const low = Math.min(...values), high = Math.max(...values);
   parts.chart.setAttribute("role", "img");
-  parts.chart.setAttribute("aria-label", `${what}: ${times.length} values from ${number(what, low)} to ${number(what, high)}, last ${number(what, values.at(-1))}`);
+  parts.chart.setAttribute("aria-label", `${label}: ${times.length} values from ${show(low)} to ${show(high)}, last ${show(values.at(-1))}`);
   chart = new window.uPlot({ width: Math.max(260, Math.min(620, parts.chart.clientWidth || 420)), height: 190, legend: { show: false }, cursor: { show: false },
     axes: [axis, { ...axis, size: 76, values: words }], scales: { x: { min: to - windowS, max: to } },
     series: [{}, { stroke: colour, width: 1.5, points: { show: times.length < 60 } }] }, [times.map((each) => each / 1000), values], parts.chart);

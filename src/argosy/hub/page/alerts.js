@@ -4,6 +4,7 @@ import { fleet } from "./fleet.js";
 import { act } from "./actions.js";
 
 let told = new Map(), last = "", isFirst = true, notices = 0;
+let what = "", minutes = "10"; // chosen for the next quiet window
 
 export async function poll() {
   const found = await fetched("api/alerts");
@@ -28,6 +29,7 @@ export async function draw(found = null) {
   found ??= await fetched("api/alerts");
   last = JSON.stringify(found);
   const [{ events: recoveries }, { events: past }] = await Promise.all([fetched("api/events?kind=recovery&most=100"), fetched("api/events?kind=alert&most=100")]);
+  const focused = $("alerts").contains(document.activeElement) ? document.activeElement.id : "";
   const open = found.open.map((each) => alert(each, recoveries.filter((one) => one.alert === each.key && one.time >= each.since_s)));
   $("alerts").replaceChildren(
     ...found.notices.map((each) => element("p", { class: "card warn" }, `▲ ${each.text}`)),
@@ -35,6 +37,7 @@ export async function draw(found = null) {
     element("h2", {}, "Quiet windows"), quiet(found.quiet),
     element("h2", {}, "Who is told"), receivers(found.receivers),
     element("h2", {}, "Raised and cleared"), element("ol", { class: "lines" }, ...past.map(line)));
+  if (focused) $(focused)?.focus({ preventScroll: true });
 }
 
 function alert(each, attempts) {
@@ -52,10 +55,26 @@ function alert(each, attempts) {
 function quiet(windows) {
   const row = (each) => element("li", {}, `${each.agents === null ? "everything" : [...each.asked.groups.map((name) => `group ${name}`), ...each.asked.machines, ...each.agents].join(", ")}, until ${clock(each.until)}, by ${each.by} `,
     ...(each.by === "argosy" ? [] : [element("button", { onclick: () => act("loud", [], 0, each.asked) }, "End it")]));
-  const groups = [...new Set([...fleet.declared.values()].map((each) => each.group).filter(Boolean))].sort();
-  const all = element("p", { class: "actions" }, element("button", { onclick: () => act("quiet", [], 10) }, "Everything quiet for 10 min"),
-    ...groups.flatMap((name) => [" ", element("button", { onclick: () => act("quiet", [`group ${name}`], 10, { groups: [name] }) }, `Group ${name} quiet for 10 min`)]));
-  return element("div", {}, ...(windows.length ? [element("ul", {}, ...windows.map(row))] : [element("p", {}, "None is open.")]), all);
+  return element("div", {}, ...(windows.length ? [element("ul", {}, ...windows.map(row))] : [element("p", {}, "None is open.")]), newWindow());
+}
+
+const DURATIONS = [["10", "10 min"], ["30", "30 min"], ["60", "1 h"], ["240", "4 h"], ["1440", "1 day"]];
+
+// What a choice of the select is about, as /api/actions/quiet has it, and its words.
+function about(choice) {
+  const [kind, name] = [choice.split(":", 1)[0], choice.slice(choice.indexOf(":") + 1)];
+  if (!kind) return [[], { agents: [] }];
+  return kind === "group" ? [[`group ${name}`], { groups: [name] }] : [[name], { machines: [name] }];
+}
+
+function newWindow() {
+  const groups = [...new Set([...fleet.declared.values()].map((each) => each.group).filter(Boolean))].sort(), machines = Object.keys(fleet.machines).sort();
+  const choice = (value, text, chosen) => element("option", { value, ...(value === chosen ? { selected: "" } : {}) }, text);
+  const several = (label, kind, names) => (names.length ? [element("optgroup", { label }, ...names.map((name) => choice(`${kind}:${name}`, name, what)))] : []);
+  const whom = element("select", { id: "quiet-what", onchange: (event) => { what = event.target.value; } }, choice("", "everything", what), ...several("groups", "group", groups), ...several("machines", "machine", machines));
+  const long = element("select", { id: "quiet-minutes", onchange: (event) => { minutes = event.target.value; } }, ...DURATIONS.map(([value, text]) => choice(value, text, minutes)));
+  const make = (event) => { event.preventDefault(); const [names, asked] = about(whom.value); act("quiet", names, Number(long.value), asked); };
+  return element("form", { class: "choice", onsubmit: make }, element("label", {}, "No alerts of ", whom), element("label", {}, "for ", long), element("button", { id: "quiet-open" }, "Make quiet"));
 }
 
 function receivers(found) {

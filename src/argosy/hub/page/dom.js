@@ -25,6 +25,8 @@ export function svg(tag, attributes, ...children) {
   return made;
 }
 
+export const STATES = Object.keys(MARKS);
+
 export function span(seconds) {
   for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
   return `${Math.max(0, Math.floor(seconds))} s`;

@@ -1,5 +1,5 @@
 // The fleet as the hub tells it: now, by its stream, or at a moment of the past.
-import { fetched } from "./dom.js";
+import { fetched, span } from "./dom.js";
 
 const live = new Map(); // "machine agent" -> standing
 let past = null; // the same at a moment, null for now
@@ -10,6 +10,17 @@ export const key = (each) => `${each.machine} ${each.agent}`;
 export const agents = () => past ?? live;
 export const nowS = () => fleet.momentS ?? Date.now() / 1000;
 export const groupOf = (each) => fleet.declared.get(each.agent)?.group || "";
+// what there is to say of its state; of a silent agent it grows
+export const reason = (each) => (each.silent_since ? `silent for ${span(nowS() - each.silent_since)}` : each.reason);
+// States of trouble, worst first.
+export const TROUBLE = ["given-up", "failing", "blocked", "degraded"];
+export const isTrouble = (each) => TROUBLE.includes(each.state);
+export const byTrouble = (a, b) => TROUBLE.indexOf(a.state) - TROUBLE.indexOf(b.state) || a.agent.localeCompare(b.agent);
+// The state in a few words and its cause: what the words of the state say is not said again by the cause.
+export function account(each) {
+  const why = reason(each) ?? "", [all, count, cause] = /^given up after (\d+) restarts?: (.*)$/s.exec(why) ?? [];
+  return all ? [`${each.state} after ${count} ${count === "1" ? "restart" : "restarts"}`, cause] : [each.state, why];
+}
 export const standing = (name) => [...agents().values()].find((each) => each.agent === name);
 
 // watcher(change): a standing that changed, or null when all has to be drawn anew

@@ -1,5 +1,6 @@
 // The history scrubber: the page shows the fleet as it was at the moment that is chosen.
 import { $, clock, element, fetched, say } from "./dom.js";
+import { words } from "./events.js";
 import { fleet, goTo } from "./fleet.js";
 
 let marks = [], firstS = 0, turn = 0;
@@ -42,7 +43,7 @@ export function step(way) {
   const at = fleet.momentS ?? Number($("moment").max);
   const found = way < 0 ? marks.findLast((each) => each.time < at - 0.5) : marks.find((each) => each.time > at + 0.5);
   if (!found) { move(null); return; }
-  say(`${clock(found.time)}, ${found.kind} ${found.agent}`);
+  say(`${clock(found.time)}, ${words(found.kind)} ${found.agent}`);
   move(found.time + 0.001);
 }
 

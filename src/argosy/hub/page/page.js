@@ -2,6 +2,7 @@
 import { $, clock, mark, say } from "./dom.js";
 import { agents, fleet, follow, learn, watch } from "./fleet.js";
 import * as tiles from "./tiles.js";
+import * as counts from "./counts.js";
 import * as graph from "./graph.js";
 import * as timeline from "./timeline.js";
 import * as machines from "./machines.js";
@@ -43,11 +44,7 @@ function banner(text) {
 }
 
 function summarise() {
-  const counts = new Map();
-  for (const each of agents().values()) counts.set(each.state, (counts.get(each.state) ?? 0) + 1);
-  const parts = [...counts].sort((a, b) => b[1] - a[1]).map(([state, count]) => `${mark(state)[0]} ${count} ${state}`);
-  const text = parts.length ? `${agents().size} agents: ${parts.join(", ")}` : "no agent is known yet";
-  if ($("summary").textContent !== text) $("summary").textContent = text;
+  counts.draw();
   $("name").textContent = [fleet.name, fleet.environment].filter(Boolean).join(" · ");
   const bad = [...agents().values()].filter((each) => mark(each.state)[1] === "bad").length;
   document.title = (bad ? `(${bad}) ` : "") + $("name").textContent;
@@ -67,7 +64,11 @@ watch((each) => {
   redraw ||= setTimeout(() => { // once for all that comes at a time
     redraw = 0;
     summarise();
-    if (isLaid) return;
+    if (isLaid) {
+      if (tiles.isMoved()) tiles.draw();
+      else if (tiles.filtered()) tiles.find();
+      return;
+    }
     isLaid = true;
     if (view !== "tiles") tiles.draw();
     drawView();

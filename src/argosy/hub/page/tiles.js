@@ -1,35 +1,45 @@
-// The fleet at a glance: a tile for each agent, by machine and group.
+// The fleet at a glance: a tile for each agent; those in trouble first, then by machine and group.
 import { $, element, mark, span } from "./dom.js";
-import { agents, groupOf, key, nowS } from "./fleet.js";
+import { account, agents, byTrouble, groupOf, isTrouble, key, nowS, reason } from "./fleet.js";
 import { rove } from "./keys.js";
 
-const tiles = new Map(); // "machine agent" -> {tile, sign, note, kind}
+const tiles = new Map(); // "machine agent" -> {tile, sign, note, cause, state, laidState}
+let state = ""; // the one state that is shown, or all
+
+export const filtered = () => state;
+export function filter(wanted) {
+  state = wanted;
+  find();
+}
 
 export function draw() {
-  const machines = new Map();
-  for (const each of agents().values()) {
+  const before = new Map(tiles), focused = document.activeElement?.closest?.(".tile")?.dataset.agent;
+  const all = [...agents().values()], trouble = all.filter(isTrouble).sort(byTrouble), machines = new Map();
+  for (const each of all.filter((one) => !isTrouble(one))) {
     const groups = machines.get(each.machine) ?? machines.set(each.machine, new Map()).get(each.machine);
     (groups.get(groupOf(each)) ?? groups.set(groupOf(each), []).get(groupOf(each))).push(each);
   }
-  const focused = document.activeElement?.dataset?.agent;
   tiles.clear();
-  const laid = [];
+  const laid = trouble.length ? section("Trouble", trouble, "group trouble") : [];
   for (const [machine, groups] of [...machines].sort()) {
     for (const [group, members] of [...groups].sort()) {
-      const row = element("div", { class: "group" });
-      for (const each of members.sort((a, b) => a.agent.localeCompare(b.agent))) row.append(made(each));
-      laid.push(element("h2", {}, [machine, group].filter(Boolean).join(" · ") || "agents"), row);
+      laid.push(...section(heading(machine, group), members.sort((a, b) => a.agent.localeCompare(b.agent)), "group"));
     }
   }
-  $("tiles").replaceChildren(...laid);
+  $("tiles").replaceChildren(...laid, element("p", { id: "none", hidden: "" }, "No agent is like this now."));
+  for (const each of all) if (before.has(key(each)) && before.get(key(each)).laidState !== each.state) flash(tiles.get(key(each)).tile);
   find();
-  if (focused) $("tiles").querySelector(`[data-agent="${CSS.escape(focused)}"]`)?.focus();
+  if (focused) $("tiles").querySelector(`[data-agent="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
+const heading = (machine, group) => [machine, group].filter(Boolean).join(" · ") || "agents";
+const section = (title, members, kind) => [element("h2", {}, title), element("div", { class: kind }, ...members.map(made))];
+
 function made(each) {
-  const sign = element("span", { class: "mark", "aria-hidden": "true" }), note = element("small");
-  const tile = element("a", { class: "tile", href: `#/agent/${encodeURIComponent(each.agent)}`, "data-agent": each.agent, tabindex: "-1" }, sign, element("b", {}, ...each.agent.split(/(?=[A-Z][a-z])/).flatMap((part, at) => (at ? [element("wbr"), part] : [part]))), note);
-  tiles.set(key(each), { tile, sign, note, kind: "" });
+  const sign = element("span", { class: "mark", "aria-hidden": "true" }), note = element("small"), cause = element("span", { class: "cause" });
+  const parts = each.agent.split(/(?=[A-Z][a-z])/).flatMap((part, at) => (at ? [element("wbr"), part] : [part]));
+  const tile = element("a", { class: "tile", href: `#/agent/${encodeURIComponent(each.agent)}`, "data-agent": each.agent, tabindex: "-1" }, sign, element("b", {}, ...parts), note, cause);
+  tiles.set(key(each), { tile, sign, note, cause, state: "", laidState: each.state });
   drawOne(each);
   return tile;
 }
@@ -37,21 +47,34 @@ function made(each) {
 export function drawOne(each, hasChanged = false) {
   const found = tiles.get(key(each));
   if (!found) return;
-  const [sign, kind] = mark(each.state), age = `for ${span(nowS() - each.since)}`;
-  const note = `${each.state} · ${each.state === "ready" ? age : each.reason || age}`;
-  if (found.note.textContent !== note) found.note.textContent = note;
-  if (found.kind !== each.state) {
-    found.kind = each.state;
+  const [sign, kind] = mark(each.state), [word, cause] = account(each), age = `for ${span(nowS() - each.since)}`;
+  const isTold = isTrouble(each), where = isTold ? [heading(each.machine, groupOf(each))] : [];
+  put(found.note, isTold ? [word, age, ...where].join(" · ") : `${word} · ${each.state === "ready" ? age : cause || age}`);
+  put(found.cause, isTold ? cause : "");
+  if (found.state !== each.state) {
+    found.state = each.state;
     found.sign.textContent = sign;
     found.tile.className = `tile ${kind}`;
   }
-  const title = each.reason ? `${each.agent}: ${each.reason}` : each.agent;
+  const title = reason(each) ? `${each.agent}: ${reason(each)}` : each.agent;
   if (found.tile.title !== title) found.tile.title = title;
-  if (hasChanged) {
-    found.tile.classList.remove("changed");
-    requestAnimationFrame(() => found.tile.classList.add("changed"));
-  }
+  if (hasChanged) flash(found.tile);
 }
+
+function put(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function flash(tile) {
+  tile.classList.remove("changed");
+  requestAnimationFrame(() => tile.classList.add("changed"));
+}
+
+// Whether an agent went into trouble, out of it, or into another: its tile is then in the wrong place.
+export const isMoved = () => [...tiles].some(([name, { laidState }]) => {
+  const each = agents().get(name);
+  return each && each.state !== laidState && (isTrouble(each) || isTrouble({ state: laidState }));
+});
 
 export function drawAges() {
   for (const each of agents().values()) drawOne(each);
@@ -62,11 +85,13 @@ export function find() {
   for (const [name, { tile }] of tiles) {
     const each = agents().get(name);
     const text = `${each.agent} ${each.machine} ${each.state} ${groupOf(each)}`.toLowerCase();
-    tile.hidden = !words.every((word) => text.includes(word));
+    tile.hidden = Boolean(state && each.state !== state) || !words.every((word) => text.includes(word));
   }
   for (const row of $("tiles").querySelectorAll(".group")) {
     row.hidden = ![...row.children].some((tile) => !tile.hidden);
     row.previousElementSibling.hidden = row.hidden;
   }
+  const none = $("none");
+  if (none) none.hidden = !tiles.size || [...tiles.values()].some(({ tile }) => !tile.hidden);
   rove($("tiles"), ".tile");
 }
