@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.folder import folder_of
 from rig.fleet import Rig
 
 FLEET = """
@@ -74,8 +73,7 @@ def test_a_client_that_died_over_the_start_is_no_fault_of_the_supervisor(rig: Ri
     rig.write(FLEET)
     reading, writing = os.pipe()
     os.close(reading)
-    folder = folder_of(path := rig.folder / "fleet.yaml", rig.env)
-    words = [sys.executable, "-m", "argosy.engine.serve", path, "toy", str(writing), *folder]
+    words = [sys.executable, "-m", "argosy.engine.serve", str(rig.folder / "fleet.yaml"), "toy", str(writing)]
     done = subprocess.run(
         words, env=rig.env, pass_fds=[writing], capture_output=True, timeout=60, check=False
     )
