@@ -84,6 +84,8 @@ def places(rig: Rig) -> Iterator[list[Place]]:
     yield made
     for place in made:
         place.end()
+    for file in rig.folder.glob("*/fleet.yaml") if rig.leftovers() else ():
+        rig.argosy("down", str(file))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The supervisor process: takes the lock, raises the generation, adopts, then serves.
 
 Begun by the client that found none, as a fork of it or as `python -m argosy.engine.serve FLEET_FILE NAME
-READY_FD STATE RUNTIME`, in a session of its own; or run in the foreground. It ends when a client says so,
+READY_FD [STATE RUNTIME]`, in a session of its own; or run in the foreground. It ends when a client says so,
 when nothing is left to run, or on TERM; its agents live on unless they were stopped.
 """
 
@@ -139,9 +139,12 @@ async def _serve(
 
 
 def main(words: Sequence[str]) -> int:
-    """Serve a fleet in its two folders, saying at READY_FD that it is ready; returns the exit code."""
+    """Serve the fleet of FILE and NAME, saying at READY_FD that it is ready; returns the exit code.
+
+    STATE and RUNTIME are its folders where the file, which may be gone, need not lead to them.
+    """
     path, name, ready = Path(words[0]), words[1], int(words[2])
-    folder = Folder(Path(words[3]), Path(words[4]))
+    folder = Folder(Path(words[3]), Path(words[4])) if len(words) > 3 else None
 
     with open(ready, "wb", buffering=0) as client:
 
