@@ -24,7 +24,7 @@ from argosy.engine.filemark import mark_of
 from argosy.engine.messages import AgentStatus, MachineStatus, Report
 from argosy.engine.remains import living_agents, remnants
 from argosy.engine.roster import lost_specs, read_roster
-from argosy.engine.state import FINAL_STATES, State
+from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.engine.will import Will, read_wills
 
 if TYPE_CHECKING:
