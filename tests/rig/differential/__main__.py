@@ -6,11 +6,11 @@ import argparse
 import time
 from collections import Counter, defaultdict
 
-from rig.differential.compare import Runner, Verdict, judge, shrink
+from rig.differential.compare import ALIKE, DOCUMENTED, Runner, Verdict, judge, shrink
 from rig.differential.generate import TRANSPORTS, generate
 from rig.differential.program import write
 
-BATCH = 500
+BATCH = 300
 
 
 def main() -> int:
@@ -30,15 +30,20 @@ def main() -> int:
             seeds = range(first, min(first + BATCH, args.seed + args.programs))
             programs = [generate(seed, transports) for seed in seeds]
             verdicts += zip(seeds, judge(runner, programs, is_forced=args.forced), strict=True)
-        print_account([verdict for _, verdict in verdicts], time.monotonic() - began)
+            print_account([verdict for _, verdict in verdicts], time.monotonic() - began)
+        print_refusals([verdict for _, verdict in verdicts])
         return print_differences(runner, verdicts, args.shown, is_forced=args.forced)
 
 
 def print_account(verdicts: list[Verdict], took_s: float) -> None:
     """Print what became of all: the parts add up to the whole."""
-    told = ("same", "varies", "refused")
-    counts = Counter(each.kind if each.kind in told else "different" for each in verdicts)
-    print(f"{len(verdicts)} programs in {took_s:.0f} s: {dict(counts)}")
+    known = (*ALIKE, *DOCUMENTED)
+    counts = Counter(each.kind if each.kind in known else "different" for each in verdicts)
+    print(f"{len(verdicts)} programs in {took_s:.0f} s: {dict(counts)}", flush=True)
+
+
+def print_refusals(verdicts: list[Verdict]) -> None:
+    """Print why a refit leaves programs as they are."""
     for reason, count in Counter(each.detail for each in verdicts if each.kind == "refused").most_common():
         print(f"  refused {count}: {reason}")
 
@@ -49,7 +54,7 @@ def print_differences(
     """Print each kind of difference with its shortest programs; return 1 when there is any."""
     kinds: dict[str, list[tuple[int, Verdict]]] = defaultdict(list)
     for seed, verdict in verdicts:
-        if verdict.kind not in ("same", "varies", "refused"):
+        if verdict.kind not in (*ALIKE, *DOCUMENTED):
             kinds[verdict.kind].append((seed, verdict))
     for kind, found in sorted(kinds.items(), key=lambda item: -len(item[1])):
         print(f"\n{len(found)} times {kind}   (seeds {[seed for seed, _ in found[:8]]})")

@@ -23,11 +23,21 @@ _OWN, _LEASE = "zmq.Context()", "argosy.wire.context()"
 _REWRITES: Final = chosen(["Z301"])
 
 
+ALIKE: Final = ("same", "varies", "refused")
+HELD: Final = "a lease closes at `term` what its own context waits for, for ever"
+IN_USE: Final = "a lease waits for an endpoint that a closed socket still holds"
+DOCUMENTED: Final = (HELD, IN_USE)  # in docs/wire.md
+
+
 class Run(msgspec.Struct, frozen=True):
-    """What became of a program: how it ended, and what its steps told, by thread."""
+    """What became of a program: how it ended, and what its steps told, by thread.
+
+    is_held: at its end a `term` of pyzmq's waited for sockets that were open.
+    """
 
     end: Any
     notes: dict[str, list[Any]]
+    is_held: bool = False
 
 
 class Rewritten(NamedTuple):
@@ -39,7 +49,7 @@ class Rewritten(NamedTuple):
 
 
 class Verdict(msgspec.Struct):
-    """What is known of one program: kind is `same`, `varies`, `refused`, or what is different."""
+    """What is known of one program: kind is one of `ALIKE` or `DOCUMENTED`, or what is different."""
 
     program: Program
     kind: str
@@ -89,13 +99,14 @@ class Runner:
         assert self._server.stdin
         assert self._server.stdout
         for number, (source, program) in enumerate(jobs):
-            job = {"id": number, "source": source, "late": program.late}
+            is_own = "argosy" not in source
+            job = {"id": number, "source": source, "late": program.late, "is_own": is_own}
             self._server.stdin.write(json.dumps(job) + "\n")
         self._server.stdin.flush()
         found: dict[int, Run] = {}
         while len(found) < len(jobs):
             done = json.loads(self._server.stdout.readline())
-            found[done["id"]] = Run(done["end"], done["notes"])
+            found[done["id"]] = Run(done["end"], done["notes"], done["is_held"])
         return [found[number] for number in range(len(jobs))]
 
 
@@ -135,10 +146,22 @@ def _look_again(runner: Runner, verdict: Verdict, both: Rewritten, first: Run, a
         verdict.kind = "varies"
     elif not different:
         verdict.kind = "same"  # once, and not again
+    elif why := _documented(verdict.program, first, different[0]):
+        verdict.kind = why
+    elif any(run != first for run in runner.run([(both.own, verdict.program)] * (8 * again))):
+        verdict.kind = "varies"  # seldom
     else:
         verdict.own, verdict.lease = first, different[0]
         verdict.kind = describe(verdict.program, first, different[0])
         verdict.detail = f"{len(different)} of {again}"
+
+
+def _documented(program: Program, own: Run, lease: Run) -> str:
+    if own.end == "did not end" and own.is_held:
+        is_begun = all(lease.notes.get(name, [])[: len(notes)] == notes for name, notes in own.notes.items())
+        return HELD if is_begun or "late" in own.notes else ""
+    is_bind = describe(program, own, lease) == "bind: own ['ZMQError', 98], lease None"
+    return IN_USE if is_bind else ""
 
 
 def describe(program: Program, own: Run, lease: Run) -> str:

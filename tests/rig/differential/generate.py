@@ -149,8 +149,7 @@ class Generator:
             for taker in self.sockets:
                 is_met = not {n for _, n in sender.ends}.isdisjoint(n for _, n in taker.ends)
                 if is_met and _PEERS[sender.kind] == taker.kind and sender.kind not in ("REP", "ROUTER"):
-                    pause = [["pause", 0.05]] if sender.kind == "PUB" else []
-                    return [*pause, *self._send(sender), *self._receive(taker)]
+                    return [*self._send(sender), *self._receive(taker)]
         return []
 
     def _send(self, sender: _Socket | None = None) -> list[Step]:
@@ -158,7 +157,9 @@ class Generator:
         if sender is None:
             return []
         count = self.random.choice([1, 1, 1, 2, 3])
-        return [["send", sender.name, sender.kind, f"m{self.random.randrange(100)}"] for _ in range(count)]
+        told = [["send", sender.name, sender.kind, f"m{self.random.randrange(100)}"] for _ in range(count)]
+        # Who subscribed last may not be known yet.
+        return [["pause", 0.1], *told] if sender.kind == "PUB" else told
 
     def _receive(self, taker: _Socket | None = None) -> list[Step]:
         taker = taker or self._any(_RECEIVERS)
@@ -166,10 +167,10 @@ class Generator:
             return []
         choice = self.random.random()
         if choice < 0.1:
-            return [["poll", taker.name, self.random.choice([0, 60, 300])], ["recv_now", taker.name]]
+            return [["poll", taker.name, self.random.choice([0, 60, 200])], ["recv_now", taker.name]]
         if choice < 0.2:
             names = sorted({taker.name, self.random.choice(self.sockets).name})
-            return [["poller", names, self.random.choice([60, 300])]]
+            return [["poller", names, self.random.choice([60, 200])]]
         return [["recv", taker.name]]
 
     def _any(self, kinds: frozenset[str]) -> _Socket | None:

@@ -84,7 +84,7 @@ _ANY: Final[dict[str, str]] = {"tcp": "127.0.0.1:*", "ipc": "*"}
 
 
 def _made(socket: str, context: str, kind: str) -> str:
-    lines = [f"{socket} = {context}.socket(zmq.{kind})", f"{socket}.rcvtimeo = {socket}.sndtimeo = 300"]
+    lines = [f"{socket} = {context}.socket(zmq.{kind})", f"{socket}.rcvtimeo = {socket}.sndtimeo = 200"]
     if kind == "SUB":
         lines.append(f'{socket}.subscribe("")')
     return "\n".join(lines)

@@ -21,10 +21,10 @@ import zmq
 
 import argosy.wire.lease  # noqa: F401  (so that no program has to load it)
 
-AT_ONCE: Final = 48
-BOUND_S: Final = 4.0
+AT_ONCE: Final = 64
+BOUND_S: Final = 3.0
 FIRST_PORT, PORTS_EACH, PORT_SLOTS = 20000, 8, 1500
-LATE_FOR_MS: Final = 500
+LATE_FOR_MS: Final = 300
 
 
 class At(dict[int, str]):
@@ -71,6 +71,21 @@ class Note:
         return True
 
 
+def _watch_terms(pipe: int) -> None:
+    """Let pyzmq's `term` tell when it waits for sockets that are open, and when it is back."""
+    real = zmq.Context.term
+
+    def term(self: zmq.Context[Any]) -> None:
+        is_held = any(not each.closed for each in list(self._sockets))
+        if is_held:
+            os.write(pipe, b'["held", 0, 1]\n')
+        real(self)
+        if is_held:
+            os.write(pipe, b'["held", 0, -1]\n')
+
+    zmq.Context.term = term  # type: ignore[method-assign]
+
+
 def _fork(part: Any) -> Any:
     """Run a part of the program in a child, and return how that ended."""
     if not (child := os.fork()):
@@ -115,6 +130,8 @@ def _run(job: dict[str, Any], number: int, folder: str, pipe: int) -> None:
     def has_begun() -> list[bool]:
         return [os.path.exists(f"{flag}{late}") for late in range(len(job["late"]))]
 
+    if job["is_own"]:
+        _watch_terms(pipe)
     module = types.ModuleType("program")
     sys.modules["program"] = module
     exec(compile(job["source"], "program", "exec"), module.__dict__)
@@ -188,33 +205,49 @@ class Server:
         if not data:  # everybody of this program has gone
             self._end(pipe)
 
+    def stop(self) -> None:
+        """Leave nothing behind."""
+        for run in self.runs.values():
+            _kill(run["pid"])
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def _end(self, pipe: int) -> None:
         run = self.runs.pop(pipe)
         self.selector.unregister(pipe)
         os.close(pipe)
-        try:
-            os.killpg(run["pid"], signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        _kill(run["pid"])
         _, status = os.waitpid(run["pid"], 0)
         end = "did not end" if run["is_late"] else os.waitstatus_to_exitcode(status)
         notes: dict[str, list[Any]] = {}
         for line in run["told"].splitlines():
             thread, step, told = json.loads(line)
             notes.setdefault(thread, []).append([step, told])
-        done = {"id": run["job"]["id"], "end": end, "notes": notes}
+        held = sum(count for _, count in notes.pop("held", []))
+        done = {"id": run["job"]["id"], "end": end, "notes": notes, "is_held": held > 0}
         sys.stdout.write(f"{json.dumps(done)}\n")
         sys.stdout.flush()
+
+
+def _kill(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def main() -> None:
     """Serve, or be a program: which ends as any does, by the end of the interpreter."""
     folder = tempfile.mkdtemp(prefix="differential-")
     server = Server(folder)
-    if server.serve():
+    try:
+        is_program = server.serve()
+    except BaseException:  # such as that nobody reads what it tells
+        server.stop()
+        raise
+    if is_program:
         _run(server.job, server.started, folder, server.pipe)
     else:
-        shutil.rmtree(folder)
+        server.stop()
 
 
 if __name__ == "__main__":
