@@ -510,6 +510,22 @@ def test_a_socket_that_destroy_closed_is_no_socket_any_more(kind: str) -> None:
     assert told.value.errno == zmq.ENOTSOCK
 
 
+@pytest.mark.parametrize("kind", ["own", "lease"])
+def test_a_poller_that_has_a_closed_socket_still_tells_of_the_others(kind: str) -> None:
+    make: Any = zmq.Context if kind == "own" else context
+    ended, lives = make(), make()
+    closed = ended.socket(zmq.PULL)
+    with lives, lives.socket(zmq.PULL) as pull, lives.socket(zmq.PUSH) as push:
+        push.connect(f"tcp://127.0.0.1:{pull.bind_to_random_port('tcp://127.0.0.1')}")
+        poller = zmq.Poller()
+        poller.register(closed, zmq.POLLOUT)
+        poller.register(pull, zmq.POLLIN)
+        ended.destroy()
+        push.send(b"x")
+        assert pull.poll(30_000)
+        assert (pull, zmq.POLLIN) in poller.poll(30_000)
+
+
 def endpoints() -> list[str]:
     return [
         f"tcp://127.0.0.1:{free_port()}",

@@ -94,10 +94,14 @@ class Usage:
     def enter(self, socket: zmq.Socket[Any]) -> None:
         """Begin an operation. Raises ContextTerminated: the lease has ended, and the socket is open."""
         self.depth += 1  # before the question: who ends the lease asks in the other order
-        if self.end.is_over and (self.is_taken or not socket.closed):
+        if self.end.is_over and self.hears_of_it(socket):
             self.depth -= 1
             raise zmq.ContextTerminated
         self.thread = threading.get_ident()
+
+    def hears_of_it(self, socket: zmq.Socket[Any]) -> bool:
+        """Return whether the end of the lease is what a socket tells: not if its user knows it as closed."""
+        return self.is_taken or not socket.closed
 
     def leave(self, socket: zmq.Socket[Any]) -> None:
         """End an operation, and the socket where that was left to this thread."""
@@ -315,7 +319,9 @@ def _poll(self: zmq.Poller, timeout: int | None = None) -> list[tuple[Any, int]]
     mine: list[tuple[Any, Usage]] = [
         (each, each.__dict__["_lease_usage"])
         for each, _ in self.sockets
-        if isinstance(each, _RealSocket) and "_lease_usage" in each.__dict__
+        if isinstance(each, _RealSocket)
+        and "_lease_usage" in each.__dict__
+        and each.__dict__["_lease_usage"].hears_of_it(each)
     ]
     if not mine:
         return _wait_of_pyzmq(self, timeout)

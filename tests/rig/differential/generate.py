@@ -77,6 +77,7 @@ class Generator:
             self._rebind: 2 if self.freed else 0,
             self._pause: 0.5,
             self._odd: 1,
+            self._waiter: 0.4,
         }
         if depth < 2:
             weights[lambda: self._block(depth)] = 2.5
@@ -204,9 +205,7 @@ class Generator:
 
     def _forget(self, each: _Socket) -> None:
         self.sockets.remove(each)
-        for number in [number for number, holder in self.bound.items() if holder is each]:
-            del self.bound[number]
-            self.freed.append(number)
+        self._unbind_all(each)
 
     def _close(self) -> list[Step]:
         if not self.sockets:
@@ -241,6 +240,31 @@ class Generator:
         if way != "drop" and self.random.random() < 0.2:
             steps.append(["is_closed", context])
         return steps
+
+    def _waiter(self) -> list[Step]:
+        """Return a thread that waits on a socket of its own while another one ends the context."""
+        context = self.random.choice(self.contexts)
+        steps: list[Step] = []
+        for each in [each for each in self.sockets if each.context == context]:
+            self._forget(each)
+            steps.append(["close", each.name])
+        self.contexts.remove(context)
+        thread, kind = self._name("t"), self.random.choice(["PULL", "PUSH", "REP", "DEALER"])
+        made = _Socket(self._name("s"), kind, context)
+        waits: list[Step] = [["send", made.name, kind, "m"]] if kind == "PUSH" else [["recv", made.name]]
+        if kind == "REP":
+            waits = [["poll", made.name, -1]]
+        limit: list[Step] = [["option", made.name, name, -1] for name in ("RCVTIMEO", "SNDTIMEO")]
+        joined = self._bind(made)
+        self._unbind_all(made)
+        inside: list[Step] = [*limit, *joined, *waits, *self.random.choice([[], waits])]
+        steps += [["thread", thread, [["with_socket", made.name, context, kind, inside]]], ["pause", 0.1]]
+        return [*steps, ["term", context], ["join", thread]]
+
+    def _unbind_all(self, made: _Socket) -> None:
+        for number in [number for number, holder in self.bound.items() if holder is made]:
+            del self.bound[number]
+            self.freed.append(number)
 
     def _block(self, depth: int) -> list[Step]:
         """Return steps in a scope of their own; what they open is gone after it."""
