@@ -93,7 +93,7 @@ def git(folder: Path, *words: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_a_dirty_tree_is_left_alone(tmp_path: Path) -> None:
+def test_what_git_has_no_copy_of_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(OWN)
     git(tmp_path, "init", "-q")
     refused = argosy("refit", tmp_path, "--apply")
@@ -109,9 +109,21 @@ def test_a_dirty_tree_is_left_alone(tmp_path: Path) -> None:
         ["git", "-C", str(tmp_path), "status", "--porcelain"], capture_output=True, check=True
     )
     assert done.stdout == b""
-    (tmp_path / "b.py").write_text("x = 1\n")
+    (tmp_path / "a.py").write_text(OWN + "# mine\n")
     assert argosy("refit", tmp_path, "--apply").returncode == 1
     assert as_json(tmp_path, "--apply", "--dirty")["changed"] == ["a.py"]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_unsaved_files_that_a_refit_does_not_change_do_not_stop_it(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(OWN)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "a.py")
+    git(tmp_path, "commit", "-qm", "first")
+    (tmp_path / "x.egg-info").mkdir()
+    (tmp_path / "x.egg-info" / "PKG-INFO").write_text("")
+    (tmp_path / "b.py").write_text("x = 1\n")
+    assert as_json(tmp_path, "--apply")["changed"] == ["a.py"]
 
 
 CHECK = "import pathlib, sys\n"

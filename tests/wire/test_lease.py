@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import gc
+import os
+import select
 import socket
 import subprocess
 import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 import zmq
 
-from argosy.wire import context
+from argosy.wire import context, departure
+from argosy.wire.departure import holds
 from argosy.wire.lease import shared_context
+from argosy.wire.port import wait_until
 
 
 def free_port() -> int:
@@ -372,28 +377,205 @@ print("ok")
     assert done.stdout == "ok\n", done.stderr
 
 
-def test_what_was_sent_before_the_end_of_the_lease_arrives() -> None:
-    """An own context's `term()` waited for that; programs that send and exit rely on it."""
-    code = """
-import sys
+SENDERS = """
+import sys, threading, zmq
 from argosy.wire import context
-import zmq
-with context() as lease:
+make = {"own": zmq.Context, "lease": context}[sys.argv[1]]
+url, way = sys.argv[2:]
+
+def send(lease):
     push = lease.socket(zmq.PUSH)
-    push.connect(sys.argv[1])
+    push.connect(url)
     push.send(b"sent before anybody listened")
-    push.close()
+    return push
+def term():
+    lease = make()
+    send(lease).close()
+    lease.term()
+def destroy():
+    lease = make()
+    send(lease)
+    lease.destroy()
+def destroy_with_a_linger():
+    lease = make()
+    send(lease)
+    lease.destroy(60_000)
+def block():
+    with make() as lease:
+        send(lease)
+def scope():
+    send(make()).close()
+def raised():
+    lease = make()
+    push = send(lease)
+    raise LookupError
+def collected():
+    lease = make()
+    kept = [send(lease)]
+    kept.append(kept)
+    kept[0].close()
+def thread():
+    each = threading.Thread(target=scope)
+    each.start()
+    each.join()
+try:
+    globals()[way]()
+except LookupError:
+    pass
+import gc
+gc.collect()
 print("ended", flush=True)
 """
+WAYS = ["term", "destroy", "destroy_with_a_linger", "block", "scope", "raised", "collected", "thread"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["own", "lease"])
+def test_the_end_of_a_lease_waits_until_what_was_sent_is_delivered(kind: str, way: str) -> None:
+    """Programs take that as the sign that their last message has left."""
     url = f"tcp://127.0.0.1:{free_port()}"
-    with subprocess.Popen([sys.executable, "-c", code, url], stdout=subprocess.PIPE, text=True) as child:
+    child = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SENDERS, kind, url, way], stdout=subprocess.PIPE, text=True
+    )
+    with child, zmq.Context() as own, own.socket(zmq.PULL) as pull:
         assert child.stdout is not None
-        assert child.stdout.readline() == "ended\n"
-        with zmq.Context() as own, own.socket(zmq.PULL) as pull:
-            pull.linger = 0
-            pull.rcvtimeo = 5000
-            pull.bind(url)
+        has_ended = bool(select.select([child.stdout], [], [], 0.5)[0])
+        pull.rcvtimeo = 30_000
+        pull.bind(url)
+        try:
             assert pull.recv() == b"sent before anybody listened"
+            assert child.stdout.readline() == "ended\n"
+            assert not has_ended
+        finally:
+            child.kill()
+
+
+@pytest.mark.parametrize("kind", ["own", "lease"])
+def test_a_handled_signal_ends_the_wait_for_what_nobody_takes(kind: str) -> None:
+    """Else a program that is asked to stop while it waits could only be killed."""
+    code = """
+import os, signal, sys, threading, zmq
+from argosy.wire import context
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append("heard"))
+lease = {"own": zmq.Context, "lease": context}[sys.argv[1]]()
+push = lease.socket(zmq.PUSH)
+push.connect("tcp://127.0.0.1:1")
+push.send(b"to nobody")
+push.close()
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+lease.term()
+print(heard, lease.closed)
+"""
+    done = subprocess.run([sys.executable, "-c", code, kind], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "['heard'] True\n", done.stderr
+
+
+def test_an_interrupted_wait_leaves_the_others_their_closing() -> None:
+    """What listens for the end of a socket must outlast it, or libzmq closes nothing more."""
+    code = """
+import os, signal, threading, zmq
+from argosy.wire import context
+lease = context()
+push = lease.socket(zmq.PUSH)
+push.linger = 500
+push.connect("tcp://127.0.0.1:1")
+push.send(b"to nobody")
+push.close()
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    lease.term()
+except KeyboardInterrupt:
+    print("interrupted")
+del lease, push
+threading.Event().wait(0.7)  # until the linger is over
+for _ in range(20):
+    with context() as other:
+        other.socket(zmq.PULL).bind("ipc://@argosy-interrupted")
+print("bound")
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout == "interrupted\nbound\n", done.stderr
+
+
+@pytest.mark.parametrize("kind", ["own", "lease"])
+def test_a_socket_that_destroy_closed_is_no_socket_any_more(kind: str) -> None:
+    lease: Any = zmq.Context() if kind == "own" else context()
+    pull = lease.socket(zmq.PULL)
+    lease.destroy()
+    with pytest.raises(zmq.ZMQError) as told:
+        pull.recv()
+    assert told.value.errno == zmq.ENOTSOCK
+
+
+@pytest.mark.parametrize("kind", ["own", "lease"])
+def test_a_poller_that_has_a_closed_socket_still_tells_of_the_others(kind: str) -> None:
+    make: Any = zmq.Context if kind == "own" else context
+    ended, lives = make(), make()
+    closed = ended.socket(zmq.PULL)
+    with lives, lives.socket(zmq.PULL) as pull, lives.socket(zmq.PUSH) as push:
+        push.connect(f"tcp://127.0.0.1:{pull.bind_to_random_port('tcp://127.0.0.1')}")
+        poller = zmq.Poller()
+        poller.register(closed, zmq.POLLOUT)
+        poller.register(pull, zmq.POLLIN)
+        ended.destroy()
+        push.send(b"x")
+        assert pull.poll(30_000)
+        assert (pull, zmq.POLLIN) in poller.poll(30_000)
+
+
+def endpoints() -> list[str]:
+    return [
+        f"tcp://127.0.0.1:{free_port()}",
+        f"tcp://*:{free_port()}",
+        f"ipc://@argosy-{os.getpid()}",
+        "ipc://{folder}/socket",
+        "inproc://argosy-again",
+    ]
+
+
+@pytest.mark.parametrize("endpoint", endpoints(), ids=["tcp", "wildcard", "abstract", "path", "inproc"])
+@pytest.mark.parametrize("way", ["term", "destroy", "block", "scope", "close"])
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_an_endpoint_can_be_bound_and_reached_again(endpoint: str, way: str, tmp_path: Path) -> None:
+    endpoint = endpoint.format(folder=tmp_path)
+
+    def exchange() -> None:
+        lease = context()
+        pull, push = lease.socket(zmq.PULL), lease.socket(zmq.PUSH)
+        pull.rcvtimeo = 10_000
+        pull.bind(endpoint)
+        push.connect(endpoint.replace("*", "127.0.0.1"))
+        push.send(b"x")
+        assert pull.recv() == b"x"
+        if way == "block":
+            with lease:
+                return
+        if way == "close":
+            pull.close()
+            kept.append(lease)
+        elif way != "scope":
+            pull.close()
+            push.close()
+            getattr(lease, way)()
+
+    kept: list[Any] = []
+    for _ in range(20):
+        exchange()
+
+
+def test_sockets_that_were_closed_long_ago_are_forgotten() -> None:
+    with context() as lease:
+        for _ in range(50):
+            with lease.socket(zmq.PULL) as pull:
+                pull.bind("tcp://127.0.0.1:*")
+        assert wait_until(lambda: not holds("tcp://127.0.0.1:0") and _open_departures() < 3, 30)
+
+
+def _open_departures() -> int:
+    return sum(not each.is_over for each in departure._kept)
 
 
 def test_a_program_that_leaves_a_socket_open_ends_at_once() -> None:

@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify", metavar="CMD", help="the project's own check; files that it fails with stay as they are"
     )
-    parser.add_argument("--dirty", action="store_true", help="write although git has no copy of everything")
+    parser.add_argument("--dirty", action="store_true", help="write also files that git has no copy of")
     add_json(parser)
 
 

@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--apply", action="store_true", help="write the proposals, as one run that can be undone"
     )
-    parser.add_argument("--dirty", action="store_true", help="write although git has no copy of everything")
+    parser.add_argument("--dirty", action="store_true", help="write also files that git has no copy of")
     add_json(parser)
 
 

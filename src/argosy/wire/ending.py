@@ -13,6 +13,7 @@ import functools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ import zmq.sugar.poll
 import zmq.sugar.socket
 from zmq.backend import zmq_poll
 
+from argosy.wire.departure import Departures, holds, named
 from argosy.wire.port import wait_until
 
 _RealSocket = zmq.sugar.socket.Socket
@@ -61,24 +63,45 @@ class End:
 
 
 class Usage:
-    """Who is on a socket of a lease: the last thread, and whether it is inside of an operation now."""
+    """Who is on a socket of a lease: the last thread, and whether it is inside of an operation now.
 
-    __slots__ = ("depth", "end", "leaves", "linger", "thread")
+    bound: what it has bound; is_joined: whether it has bound or connected anything.
+    """
 
-    def __init__(self, end: End) -> None:
+    __slots__ = (
+        "bound",
+        "departures",
+        "depth",
+        "end",
+        "is_joined",
+        "is_taken",
+        "leaves",
+        "linger",
+        "thread",
+    )
+
+    def __init__(self, end: End, departures: Departures) -> None:
         self.end = end
+        self.departures = departures
+        self.bound: set[str] = set()
+        self.is_joined = False
+        self.is_taken = False  # closed by the end of the lease, while its user does not know of it
         self.thread = threading.get_ident()
         self.depth = 0
         self.leaves = False  # who is inside shall close it
         self.linger: int | None = None
 
-    def enter(self) -> None:
-        """Begin an operation. Raises ContextTerminated: the lease has ended."""
+    def enter(self, socket: zmq.Socket[Any]) -> None:
+        """Begin an operation. Raises ContextTerminated: the lease has ended, and the socket is open."""
         self.depth += 1  # before the question: who ends the lease asks in the other order
-        if self.end.is_over:
+        if self.end.is_over and self.hears_of_it(socket):
             self.depth -= 1
             raise zmq.ContextTerminated
         self.thread = threading.get_ident()
+
+    def hears_of_it(self, socket: zmq.Socket[Any]) -> bool:
+        """Return whether the end of the lease is what a socket tells: not if its user knows it as closed."""
+        return self.is_taken or not socket.closed
 
     def leave(self, socket: zmq.Socket[Any]) -> None:
         """End an operation, and the socket where that was left to this thread."""
@@ -87,6 +110,7 @@ class Usage:
             socket.close(self.linger)
 
 
+_left_to_users: weakref.WeakSet[zmq.Socket[Any]] = weakref.WeakSet()
 _ringing = threading.RLock()  # a signal handler may end a lease while its thread makes the bell
 
 
@@ -98,9 +122,12 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
-def attend(socket: zmq.Socket[Any], end: End) -> None:
-    """Let a socket, of a class of `attending`, know its lease's end, and pyzmq's pollers ask for it."""
-    socket.__dict__["_lease_usage"] = Usage(end)
+def attend(socket: zmq.Socket[Any], end: End, departures: Departures) -> None:
+    """Let a socket, of a class of `attending`, know its lease's end, and pyzmq's pollers ask for it.
+
+    departures: where it is noted when it is closed.
+    """
+    socket.__dict__["_lease_usage"] = Usage(end, departures)
     if _Poller.poll is not _poll:
         _Poller.poll = _poll  # type: ignore[method-assign]
 
@@ -120,6 +147,7 @@ def close_all(sockets: Iterable[zmq.Socket[Any]], linger: int | None, *, is_aske
 
     wait_until(are_closed, OWNERS_S)
     for socket in left:
+        socket.__dict__["_lease_usage"].is_taken = is_asked
         _leave_to_user(socket, linger)
 
 
@@ -134,6 +162,8 @@ def _has_closed(socket: zmq.Socket[Any], linger: int | None, *, is_asked: bool) 
     elif usage is not None and usage.depth:  # by a signal handler, in the middle of an operation
         _leave_to_user(socket, linger)
         return True
+    if usage is not None:
+        usage.is_taken = is_asked
     socket.close(linger)
     return True
 
@@ -141,14 +171,16 @@ def _has_closed(socket: zmq.Socket[Any], linger: int | None, *, is_asked: bool) 
 def _leave_to_user(socket: zmq.Socket[Any], linger: int | None) -> None:
     usage: Usage = socket.__dict__["_lease_usage"]
     usage.linger, usage.leaves = linger, True
+    _left_to_users.add(socket)
     if not usage.depth:  # meanwhile
         socket.close(linger)
 
 
-def is_left_to_user(socket: zmq.Socket[Any]) -> bool:
-    """Return whether a socket was closed while another thread was on it, which closes it next."""
-    usage: Usage | None = socket.__dict__.get("_lease_usage")
-    return usage is not None and usage.leaves
+def is_leaving(endpoint: str) -> bool:
+    """Return whether a socket of a lease that is closed, or about to be, had bound an endpoint."""
+    wanted = named(endpoint)
+    about = [each.__dict__["_lease_usage"].bound for each in list(_left_to_users) if not each.closed]
+    return holds(endpoint) or any(wanted in map(named, bound) for bound in about)
 
 
 def _is_alive(ident: int) -> bool:
@@ -164,9 +196,9 @@ def attending(kind: Any) -> dict[str, Callable[..., Any]]:
     A class that receives or sends in a way of its own keeps it.
     """
     made: dict[str, Callable[..., Any]] = {
-        "bind": _guarded(kind, "bind"),
+        "bind": _joining(kind, "bind"),
         "close": _closing(kind),
-        "connect": _guarded(kind, "connect"),
+        "connect": _joining(kind, "connect"),
     }
     for name, event, limit in (
         ("recv", zmq.POLLIN, zmq.RCVTIMEO),
@@ -182,17 +214,19 @@ def attending(kind: Any) -> dict[str, Callable[..., Any]]:
 # does, and what rules over the binds of an old agent.
 
 
-def _guarded(kind: Any, name: str) -> Callable[..., Any]:
+def _joining(kind: Any, name: str) -> Callable[..., Any]:
     @functools.wraps(getattr(kind, name))
-    def guarded(self: zmq.Socket[Any], *args: Any, **options: Any) -> Any:
+    def join(self: zmq.Socket[Any], *args: Any, **options: Any) -> Any:
         usage: Usage = self.__dict__["_lease_usage"]
-        usage.enter()
+        usage.enter(self)
         try:
-            return getattr(kind, name)(self, *args, **options)
+            result = getattr(kind, name)(self, *args, **options)
+            usage.is_joined = True
+            return result
         finally:
             usage.leave(self)
 
-    return guarded
+    return join
 
 
 def _closing(kind: Any) -> Callable[..., Any]:
@@ -201,8 +235,10 @@ def _closing(kind: Any) -> Callable[..., Any]:
         usage: Usage = self.__dict__["_lease_usage"]
         if usage.depth and usage.thread != threading.get_ident():
             _leave_to_user(self, linger)
-        else:
-            kind.close(self, linger)
+            return
+        if usage.is_joined and not self.closed:
+            usage.departures.add(self, usage.bound)
+        kind.close(self, linger)
 
     return close
 
@@ -247,7 +283,7 @@ def _waiting(kind: Any, name: str, event: int, limit: int) -> Callable[..., Any]
 
 def _operate(socket: zmq.Socket[Any], act: Callable[[int], Any], flags: int, event: int, limit: int) -> Any:
     usage: Usage = socket.__dict__["_lease_usage"]
-    usage.enter()
+    usage.enter(socket)
     try:
         if flags & zmq.DONTWAIT:
             return act(0)
@@ -283,14 +319,16 @@ def _poll(self: zmq.Poller, timeout: int | None = None) -> list[tuple[Any, int]]
     mine: list[tuple[Any, Usage]] = [
         (each, each.__dict__["_lease_usage"])
         for each, _ in self.sockets
-        if isinstance(each, _RealSocket) and "_lease_usage" in each.__dict__
+        if isinstance(each, _RealSocket)
+        and "_lease_usage" in each.__dict__
+        and each.__dict__["_lease_usage"].hears_of_it(each)
     ]
     if not mine:
         return _wait_of_pyzmq(self, timeout)
     entered: list[tuple[Any, Usage]] = []
     try:
         for socket, usage in mine:
-            usage.enter()
+            usage.enter(socket)
             entered.append((socket, usage))
         return _poll_or_end(self.sockets, {usage.end for _, usage in mine}, timeout)
     finally:

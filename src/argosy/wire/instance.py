@@ -16,9 +16,9 @@ import zmq
 import zmq.sugar.socket
 from zmq.sugar.context import Context as _Context
 
+from argosy.wire.departure import Departures
 from argosy.wire.ending import End, close_all
-from argosy.wire.lease import endpoints_of, enlist, shared_context
-from argosy.wire.port import wait_free
+from argosy.wire.lease import enlist, shared_context
 
 _lock = threading.Lock()
 _given: list[Instance] = []
@@ -29,16 +29,13 @@ class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patch
     """A shadow of the process's context that can be ended without ending that one."""
 
     closed: bool
-    _bound: set[str]
+    _departures: Departures
     _end: End
     _pid: int
-    _shared: _Context[Any]
 
     def __init__(self) -> None:
-        shared = shared_context()
-        super().__init__(shadow=shared)
-        self.__dict__["_shared"] = shared
-        self.__dict__["_bound"] = set[str]()
+        super().__init__(shadow=shared_context())
+        self.__dict__["_departures"] = Departures()
         self.__dict__["_end"] = End()
         self.__dict__["_pid"] = os.getpid()
 
@@ -46,19 +43,18 @@ class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patch
         """Open a socket as `zmq.Context.socket` does; raises ZMQError(ENOTSUP) when this has ended."""
         opened = super().socket(*args, **options)
         if isinstance(opened, zmq.sugar.socket.Socket):
-            enlist(opened, self._bound, self._end)
-            self._shared._add_socket(opened)  # which is asked at the end whether all are closed
+            enlist(opened, self._departures, self._end)
         return opened
 
     def term(self) -> None:
-        """End this share, and wait until the ports of its closed sockets are free again (1 s at most).
+        """End this share, and wait until its closed sockets are gone, as a lease does.
 
         A socket that is still open is its owner's, who may be waiting on it in another thread: it stays,
         where pyzmq's own would wait for its end.
         """
         if not self.closed:
             self.closed = True
-            self._free()
+            self._departures.wait()
 
     def destroy(self, linger: int | None = None) -> None:
         """Close what was opened through this with `linger` in milliseconds, default each socket's own."""
@@ -68,10 +64,7 @@ class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patch
         if self._pid == os.getpid():
             self._end.come()
             close_all(list(self._sockets), linger)
-            self._free()
-
-    def _free(self) -> None:
-        wait_free(self._bound - endpoints_of(list(self._sockets)))
+            self._departures.wait()
 
 
 def share_instance() -> None:

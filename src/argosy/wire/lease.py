@@ -12,12 +12,11 @@ sends through it would vanish without an error.
 
 from __future__ import annotations
 
-import atexit
 import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
 
@@ -25,8 +24,9 @@ import zmq
 import zmq.sugar.context
 import zmq.sugar.socket
 
-from argosy.wire.ending import End, attend, attending, close_all, is_left_to_user
-from argosy.wire.port import wait_free
+from argosy.wire.departure import Departures, abandon
+from argosy.wire.ending import End, attend, attending, close_all, is_leaving
+from argosy.wire.port import wait_free, wait_until
 
 # Not by `zmq.Context`: this module may be loaded while a test has that patched.
 _RealContext = zmq.sugar.context.Context
@@ -37,11 +37,8 @@ _shared: dict[type, zmq.Context[Any]] = {}
 # Contexts inherited through a fork are kept referenced: collecting one would try to close it.
 _inherited: list[zmq.Context[Any]] = []
 
-# By port: the endpoint that a lease's socket bound last, and that socket.
-_held: dict[int, tuple[str, weakref.ref[zmq.Socket[Any]]]] = {}
-
-DELIVERY_S: Final = 5.0
-_were_ended = False
+# An own context has room for 1023 sockets; here each that leaves has two more beside it for a moment.
+_MOST_SOCKETS: Final = 4095
 
 
 def shared_context() -> zmq.Context[Any]:
@@ -55,8 +52,15 @@ def _shared_of(kind: type[zmq.Context[Any]]) -> zmq.Context[Any]:
         with _lock:
             found = _shared.get(kind)
             if found is None or found.closed:
-                found = _shared[kind] = kind(1)
+                found = _made(kind)
+                _shared[kind] = found
     return found
+
+
+def _made(kind: type[zmq.Context[Any]]) -> zmq.Context[Any]:
+    made = kind(1)
+    made.set(zmq.MAX_SOCKETS, min(_MOST_SOCKETS, made.get(zmq.SOCKET_LIMIT)))
+    return made
 
 
 def _drop_after_fork() -> None:
@@ -64,7 +68,6 @@ def _drop_after_fork() -> None:
     _lock, _enlisting = threading.Lock(), threading.RLock()  # another thread may have held them at the fork
     _inherited.extend(_shared.values())
     _shared.clear()
-    _held.clear()
 
 
 os.register_at_fork(after_in_child=_drop_after_fork)
@@ -84,18 +87,9 @@ def release_shared(limit_s: float = 1.0) -> bool:
 
 
 def _term_all(contexts: list[zmq.Context[Any]]) -> None:
+    abandon()
     for each in contexts:
         each.term()
-
-
-@atexit.register
-def _deliver_rest() -> None:
-    """Let what was sent before a `term()` leave before the program ends, as it did with an own context.
-
-    Only for programs that ended their leases and closed their sockets: the others never waited.
-    """
-    if _were_ended and all(s.closed for c in _shared.values() for s in list(c._sockets)):
-        release_shared(DELIVERY_S)
 
 
 def context(io_threads: int | None = None) -> Any:
@@ -110,43 +104,33 @@ def context(io_threads: int | None = None) -> Any:
     return Lease(_shared_of(kind))
 
 
-def _port_of(endpoint: str) -> int | None:
-    scheme, _, port = endpoint.rpartition(":")
-    return int(port) if scheme.startswith("tcp://") and port.isdecimal() else None
+def _wait_for_leaving(endpoint: str) -> bool:
+    """Wait until an endpoint can be bound that a closed socket of a lease still holds.
 
-
-def _wait_for_ours(address: str) -> bool:
-    """Wait for a port that a closed socket of a lease still holds; tell whether it is one and is free now.
-
-    An own context had freed it when it ended, and it may have ended by being collected.
+    Return False where none does, or not in time.
     """
-    endpoint, holder = _held.get(_port_of(address) or 0, ("", None))
-    socket = holder() if holder is not None else None
-    if not endpoint or not (socket is None or socket.closed or is_left_to_user(socket)):
+    if not is_leaving(endpoint):
         return False
+    if endpoint.startswith("inproc://"):
+        return wait_until(lambda: not is_leaving(endpoint))
     return wait_free([endpoint])
 
 
 @functools.cache
 def _noting(kind: Any) -> type[zmq.Socket[Any]]:
-    """Return the class of sockets that notice the end of their lease, and note what they bind.
-
-    What they bind is waited for at the end until it is free again.
-    """
+    """Return the class of sockets that notice the end of their lease, and note what they bind."""
     attentive = attending(kind)
 
     def bind(self: zmq.Socket[Any], address: str) -> Any:
         try:
             result = attentive["bind"](self, address)
         except zmq.ZMQError as error:
-            if error.errno != zmq.EADDRINUSE or not _wait_for_ours(address):
+            if error.errno != zmq.EADDRINUSE or not _wait_for_leaving(address):
                 raise
             result = attentive["bind"](self, address)
         last = self.get(zmq.LAST_ENDPOINT)
         assert isinstance(last, bytes)
-        self.__dict__["_lease_bound"].add(last.decode())
-        if (port := _port_of(last.decode())) is not None:
-            _held[port] = (last.decode(), weakref.ref(self))
+        self.__dict__["_lease_usage"].bound.add(last.decode())
         return result
 
     bind.__doc__ = kind.bind.__doc__
@@ -154,17 +138,11 @@ def _noting(kind: Any) -> type[zmq.Socket[Any]]:
     return type(kind.__name__, (kind,), {**shown, **attentive, "bind": bind})
 
 
-def enlist(opened: zmq.Socket[Any], bound: set[str], end: End) -> None:
-    """Let a socket notice `end`, add what it binds to `bound`, and wait for ports that closed ones hold."""
-    opened.__dict__["_lease_bound"] = bound
-    attend(opened, end)
+def enlist(opened: zmq.Socket[Any], departures: Departures, end: End) -> None:
+    """Let a socket notice `end`, and be noted in `departures` when it is closed."""
+    attend(opened, end, departures)
     made: Any = type(opened)
     object.__setattr__(opened, "__class__", _noting(made))
-
-
-def endpoints_of(sockets: Iterable[zmq.Socket[Any]]) -> set[str]:
-    """Return what sockets that are still open have bound or connected last."""
-    return {str(each.get_string(zmq.LAST_ENDPOINT)) for each in sockets if not each.closed}
 
 
 class Lease:
@@ -173,7 +151,7 @@ class Lease:
     def __init__(self, shared: zmq.Context[Any]) -> None:
         self._context = shared
         self._sockets: weakref.WeakSet[zmq.Socket[Any]] = weakref.WeakSet()
-        self._bound: set[str] = set()
+        self._departures = Departures()
         self._end = End()
         self._closed = False
         self._pid = os.getpid()
@@ -191,12 +169,13 @@ class Lease:
             raise zmq.ZMQError(zmq.ENOTSUP)
         if self._pid != os.getpid():  # the lease was inherited through a fork
             self._context, self._pid = _shared_of(type(self._context)), os.getpid()
-            self._sockets, self._bound, self._end = weakref.WeakSet(), set(), End()
+            self._sockets, self._departures, self._end = weakref.WeakSet(), Departures(), End()
         if socket_class is not None:  # a test that patches `socket` sees the arguments it was given
             options["socket_class"] = socket_class
         opened: zmq.Socket[Any] = self._context.socket(socket_type, **options)
         if isinstance(opened, _RealSocket):
-            enlist(opened, self._bound, self._end)
+            enlist(opened, self._departures, self._end)
+            opened.__dict__["_lease"] = self  # which ends when the last of its sockets is forgotten
             with _enlisting:
                 if self.closed:  # meanwhile, by another thread
                     opened.close(0)
@@ -205,38 +184,37 @@ class Lease:
         return opened
 
     def term(self) -> None:
-        """End this lease: wake who waits on its sockets, close them, and wait until their ports are free.
+        """End this lease: wake who waits on its sockets, close them, and wait until they are gone.
 
         Threads that are alive and used a socket last have 1 s to close it their own way, as they hear
-        `ContextTerminated` from its next operation on; then it is closed. The ports have 1 s too.
+        `ContextTerminated` from its next operation on; then it is closed. What they have sent is
+        waited for as long as their linger says, which is for ever by default; a handled signal ends that.
         """
         self._finish(None, is_asked=True)
 
     def destroy(self, linger: int | None = None) -> None:
         """Close what this lease opened with the given linger in milliseconds, default each socket's own.
 
-        A socket on which another thread waits is closed by that thread, once it was woken.
+        A socket on which another thread waits is closed by that thread, once it was woken. Waits as `term`.
         """
         self._finish(linger, is_asked=False)
 
     def _finish(self, linger: int | None, *, is_asked: bool) -> None:
-        global _were_ended
         with _enlisting:
             if self._closed:
                 return
-            self._closed = _were_ended = True
+            self._closed = True
             opened = list(self._sockets)
         if self._pid != os.getpid():
             return
         self._end.come()
         close_all(opened, linger, is_asked=is_asked)
-        wait_free(self._bound - endpoints_of(opened))
+        self._departures.wait()
 
     def __del__(self) -> None:
-        """A context that was collected delivered what its closed sockets had still to send."""
-        global _were_ended
-        if not self._closed:
-            _were_ended = True
+        """End as a context does that is collected; at the end of the interpreter that does nothing."""
+        if not getattr(zmq.sugar.context, "_exiting", False):
+            self.destroy()
 
     def __enter__(self) -> Lease:
         return self

@@ -15,12 +15,12 @@ MOST_WAIT_S = 0.02
 
 
 def wait_free(endpoints: Iterable[str], limit_s: float = 1.0) -> bool:
-    """Wait until every TCP endpoint can be bound again; tell whether it was so in time."""
-    addresses = [a for e in endpoints if (a := _tcp_address(e))]
+    """Wait until every TCP or ipc endpoint can be bound again; tell whether it was so in time."""
+    left = list(endpoints)
 
     def are_free() -> bool:
-        addresses[:] = [a for a in addresses if not _is_free(*a)]
-        return not addresses
+        left[:] = [each for each in left if not _is_free(each)]
+        return not left
 
     return wait_until(are_free, limit_s)
 
@@ -37,20 +37,23 @@ def wait_until(is_so: Callable[[], bool], limit_s: float = 1.0) -> bool:
     return True
 
 
-def _tcp_address(endpoint: str) -> tuple[str, int] | None:
-    if not endpoint.startswith("tcp://"):
-        return None
-    host, _, port = endpoint[6:].rpartition(":")
-    return host.strip("[]"), int(port)
+def _is_free(endpoint: str) -> bool:
+    if endpoint.startswith("tcp://"):
+        host, _, port = endpoint[6:].rpartition(":")
+        host = host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return _can_bind(family, ("" if host == "*" else host, int(port)))
+    if endpoint.startswith("ipc://@"):
+        return _can_bind(socket.AF_UNIX, "\0" + endpoint[7:])
+    return True  # a path is taken by who binds it, whoever has it
 
 
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _can_bind(family: int, address: tuple[str, int] | str) -> bool:
     with socket.socket(family, socket.SOCK_STREAM) as trial:
         # As libzmq does: without it, connections in TIME_WAIT would look like a holder.
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            trial.bind((host, port))
+            trial.bind(address)
             trial.listen(1)
         except OSError:
             return False

@@ -184,6 +184,7 @@ REFUSED = {
     "import zmq\nd = {}\nd['c'] = zmq.Context()\n": "cannot all be seen",
     "import zmq\nclass A:\n    c = zmq.Context()\n    def f(self):\n        g(self.c)\n": "",
     "import zmq\ns = zmq.Context().socket(1)\ns.context.term()\n": "by way of a socket",
+    "import zmq\ns = zmq.Context().socket(1)\nt = s.context.socket(1)\n": "by way of a socket",
     "import mine as argosy\nimport zmq\nc = zmq.Context()\n": "`argosy` is bound",
     "import json, zmq\nc = zmq.Context()\njson.dumps(c, default=use)\n": "handed to a call",
     "import zmq\nx = f'{zmq.Context()}'\n": "f-string",

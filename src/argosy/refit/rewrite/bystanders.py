@@ -60,7 +60,7 @@ def _use_reason(view: View) -> str:
         if _is_deaf(view, node, deaf):
             return f"it waits on sockets by `{ast.unparse(node)}`, which does not hear of a lease's end"
         if isinstance(node, ast.Attribute) and node.attr == "context" and _ends_through_socket(view, node):
-            return "it ends a context by way of a socket, and that one is the process's"
+            return "it uses a context by way of a socket, and that one is the process's"
     return ""
 
 
@@ -97,9 +97,12 @@ def _is_deaf(view: View, node: ast.AST, names: set[str]) -> TypeGuard[ast.Attrib
 
 
 def _ends_through_socket(view: View, node: ast.Attribute) -> bool:
-    """Return whether `node` is the `sock.context` of `sock.context.term()`, `sock` being a socket."""
+    """Return whether `node` is the `sock.context` of `sock.context.term()`, `sock` being a socket.
+
+    What is opened through it is not its lease's, and is not closed with that.
+    """
     around = view.parents[node]
-    if not (isinstance(around, ast.Attribute) and around.attr not in ("socket", "closed")):
+    if not (isinstance(around, ast.Attribute) and around.attr != "closed"):
         return False
     return flow.dotted(node.value) in _sockets(view)
 

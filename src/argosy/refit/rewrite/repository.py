@@ -1,27 +1,28 @@
-"""Whether git has everything: a tree with changes of its own is left alone."""
+"""Whether git has the files that are to be written: one with changes of its own is left alone."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
 
 from argosy.fault import Fault, RefusedError
-from argosy.refit.rewrite.run import FOLDER
 from argosy.source.git import run_git
 
 _MOST_SHOWN = 3
 
 
 def unsaved(root: str, changing: Collection[str]) -> tuple[str, ...]:
-    """Return the files below `root` that git has no copy of: changed, staged or unknown ones.
+    """Return which of the files that are to be written git has no copy of: changed, staged, unknown, ignored.
 
-    changing: paths relative to `root` that are to be written; of files that git ignores only these count.
+    changing: paths relative to `root`. What else lies there is of no matter.
     Empty where there is no repository, or no git.
     Raises RefusedError: there is one, and git refuses to look at it.
     """
+    paths = "\0".join(changing)
     try:
+        prefix = run_git(root, "rev-parse", "--show-prefix")
         done = run_git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", ".")
-        paths = "\0".join(changing).encode("utf-8", "surrogateescape")
-        ignored = run_git(root, "check-ignore", "-z", "--stdin", data=paths)
+        ignored = run_git(root, "check-ignore", "-z", "--stdin", data=_bytes(paths))
     except OSError:
         return ()
     if done.returncode:
@@ -30,16 +31,41 @@ def unsaved(root: str, changing: Collection[str]) -> tuple[str, ...]:
             return ()
         message = f"git cannot tell what it has: {told.splitlines()[0] if told else done.returncode}"
         raise RefusedError(Fault(root, "git", message, "`--dirty` goes on without asking git"))
-    records = iter(done.stdout.decode("utf-8", "surrogateescape").split("\0"))
-    found = []
+    inside = _text(prefix.stdout).removesuffix("\n")
+    found = {path.removeprefix(inside) for path in _told_paths(_text(done.stdout))}
+    found.update(filter(None, _text(ignored.stdout).split("\0")))
+    wanted = set(changing)
+    nested = [path for path in found - wanted if os.path.isdir(os.path.join(root, path))]
+    return tuple(sorted(found & wanted)) + _unsaved_within(root, nested, wanted)
+
+
+def _unsaved_within(root: str, folders: Collection[str], changing: Collection[str]) -> tuple[str, ...]:
+    """Return the same of repositories within this one: git tells of their folders alone."""
+    found: list[str] = []
+    for folder in folders:
+        start = f"{folder.rstrip('/')}/"
+        inner = [path.removeprefix(start) for path in changing if path.startswith(start)]
+        if inner:
+            found += [start + path for path in unsaved(os.path.join(root, folder), inner)]
+    return tuple(sorted(found))
+
+
+def _told_paths(status: str) -> Iterator[str]:
+    """Yield the paths, relative to the repository, of what `git status` tells."""
+    records = iter(status.split("\0"))
     for record in records:
         if record[:1] in ("R", "C"):
             next(records, "")  # where it was renamed from
-        path = record[3:]
-        if path and f"{FOLDER}/" not in f"/{path}":
-            found.append(path)
-    found += [path for path in ignored.stdout.decode("utf-8", "surrogateescape").split("\0") if path]
-    return tuple(found)
+        if path := record[3:]:
+            yield path
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(told: bytes) -> str:
+    return told.decode("utf-8", "surrogateescape")
 
 
 def describe(paths: tuple[str, ...]) -> str:
