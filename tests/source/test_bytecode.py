@@ -60,10 +60,23 @@ def test_names_constants_and_imports_do_not_matter(
         ("while a:\n        b()", "if a:\n        b()"),
         ("return a + b", "return a - b"),
         ("a(b)", "a(b=b)"),
+        ("a(b=b, c=c)", "a(b=b, c=b)"),
     ],
 )
 def test_what_is_done_matters(one: str, other: str) -> None:
     assert shape(f"def f():\n    {one}\n") != shape(f"def f():\n    {other}\n")
+
+
+def test_names_of_keyword_arguments_do_not_matter_whatever_constants_come_before_them() -> None:
+    one = "def f():\n    a('x')\n    b(port=1, name='x')\n"
+    other = "def f():\n    a('x')\n    b(port=1, out='y')\n"
+    assert shape(one) == shape(other)
+
+
+def test_a_coroutine_that_neither_calls_nor_branches_does_not_act() -> None:
+    module = compile("async def f(self):\n    return self.a\n", "a.py", "exec", dont_inherit=True)
+    function = next(item for item in module.co_consts if isinstance(item, CodeType))
+    assert not normal_form(function.co_code).acts
 
 
 def test_long_functions_with_wide_arguments() -> None:

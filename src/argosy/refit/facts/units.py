@@ -21,21 +21,24 @@ from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
 from argosy.source.bytecode import normal_form
 from argosy.source.digest import blake2b
+from argosy.source.nodes import children
 
 Kind = Literal["file", "class", "function"]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 _LINE = itemgetter(2)
 # So much, or it is a phrase of the language and no copy of anything.
-LEAST_INSTRUCTIONS, LEAST_LINES = 30, 5
+LEAST_SIZE, LEAST_LINES = 24, 5
+MOST_SIZE = 100  # nobody asks for more, and counting takes time
 
 
 class Unit(msgspec.Struct, frozen=True, array_like=True):
     """A function, a class or a whole file.
 
     shape: its print. exact: the same with names and constants. name: such as `Translator.start`, empty for
-    the file. line, column: of its `def`. lines: how many there are, blank ones left out. instructions: its
-    size. outer: the place among the file's units of what it lies in, -1 for none.
+    the file. line, column: of its `def`. lines: how many there are, blank ones left out. size: how many
+    statements and expressions, MOST_SIZE for more. outer: the place among the file's units of what it lies
+    in, -1 for none.
     """
 
     shape: bytes
@@ -45,7 +48,7 @@ class Unit(msgspec.Struct, frozen=True, array_like=True):
     line: int
     column: int
     lines: int
-    instructions: int
+    size: int
     outer: int
 
 
@@ -58,7 +61,6 @@ class _Print(msgspec.Struct):
     code: CodeType
     shape: bytes
     exact: bytes
-    instructions: int
     last: int
     acts: bool
     within: list[_Print]
@@ -129,7 +131,6 @@ def _print(code: CodeType, within: list[_Print]) -> _Print:
         code,
         blake2b(shapes, digest_size=8).digest(),
         blake2b(exacts, digest_size=8).digest(),
-        operations.size + sum(inner.instructions for inner in within),
         max([*filter(None, map(_LINE, code.co_lines())), *(inner.last for inner in within)], default=0),
         operations.acts or any(inner.acts for inner in within),
         within,
@@ -158,7 +159,7 @@ def _unit(
 ) -> Unit | None:
     """Return a piece of code as a unit. filled: by line, how many up to it are not blank."""
     code = taken.code
-    if taken.instructions < LEAST_INSTRUCTIONS or not taken.acts:
+    if not taken.acts:
         return None
     node = places.get((code.co_name, code.co_firstlineno))
     kind: Kind = "class" if isinstance(node, ast.ClassDef) else "function" if node is not None else "file"
@@ -166,7 +167,7 @@ def _unit(
         return None
     first = node.lineno if node is not None else 1
     lines = filled[max(min(taken.last, len(filled) - 1), first - 1)] - filled[first - 1]
-    if lines < LEAST_LINES:
+    if lines < LEAST_LINES or (size := _size(file.tree if node is None else node)) < LEAST_SIZE:
         return None
     return Unit(
         taken.shape,
@@ -176,9 +177,25 @@ def _unit(
         first,
         1 if node is None else file.parsed.column(node),
         lines,
-        taken.instructions,
+        size,
         outer,
     )
+
+
+def _size(whole: Definition | ast.Module) -> int:
+    """Return how many statements and expressions a body has; no more than MOST_SIZE are counted.
+
+    Instructions would be other ones with each version of Python, and so are the texts within an f-string.
+    """
+    found: list[ast.AST] = list(whole.body)
+    for node in found:
+        if len(found) >= MOST_SIZE:
+            return MOST_SIZE
+        if type(node) is ast.JoinedStr:
+            found += [item for item in node.values if type(item) is not ast.Constant]
+        else:
+            found += children(node)
+    return len(found)
 
 
 def enclosing(units: Units, at: int) -> Iterator[Unit]:
