@@ -35,7 +35,7 @@ MOST_SIZE = 100  # nobody asks for more, and counting takes time
 class Unit(msgspec.Struct, frozen=True, array_like=True):
     """A function, a class or a whole file.
 
-    shape: its print. exact: the same with names and constants. name: such as `Translator.start`, empty for
+    shape: its print. exact: the same with its words. name: such as `Translator.start`, empty for
     the file. line, column: of its `def`. lines: how many there are, blank ones left out. size: how many
     statements and expressions, MOST_SIZE for more. outer: the place among the file's units of what it lies
     in, -1 for none.
@@ -60,7 +60,6 @@ class _Print(msgspec.Struct):
 
     code: CodeType
     shape: bytes
-    exact: bytes
     last: int
     acts: bool
     within: list[_Print]
@@ -121,16 +120,10 @@ def _inner(code: CodeType) -> list[CodeType]:
 
 def _print(code: CodeType, within: list[_Print]) -> _Print:
     operations = normal_form(code.co_code)
-    constants = [item for item in code.co_consts if not isinstance(item, CodeType)][1:]
-    if frozenset in map(type, constants):
-        constants = [sorted(map(repr, item)) if type(item) is frozenset else item for item in constants]
-    named = repr((code.co_names, code.co_varnames, constants)).encode("utf-8", "surrogatepass")
     shapes = b"".join([operations.shape, *(inner.shape for inner in within)])
-    exacts = b"".join([operations.shape, named, *(inner.exact for inner in within)])
     return _Print(
         code,
         blake2b(shapes, digest_size=8).digest(),
-        blake2b(exacts, digest_size=8).digest(),
         max([*filter(None, map(_LINE, code.co_lines())), *(inner.last for inner in within)], default=0),
         operations.acts or any(inner.acts for inner in within),
         within,
@@ -167,11 +160,12 @@ def _unit(
         return None
     first = node.lineno if node is not None else 1
     lines = filled[max(min(taken.last, len(filled) - 1), first - 1)] - filled[first - 1]
-    if lines < LEAST_LINES or (size := _size(file.tree if node is None else node)) < LEAST_SIZE:
+    body = _body(file.tree if node is None else node)
+    if lines < LEAST_LINES or (size := _size(body)) < LEAST_SIZE:
         return None
     return Unit(
         taken.shape,
-        taken.exact,
+        _words(file, body, taken),
         kind,
         "" if node is None else code.co_qualname.replace("<locals>.", ""),
         first,
@@ -182,12 +176,19 @@ def _unit(
     )
 
 
-def _size(whole: Definition | ast.Module) -> int:
-    """Return how many statements and expressions a body has; no more than MOST_SIZE are counted.
+def _body(whole: Definition | ast.Module) -> list[ast.stmt]:
+    """Return the statements of a definition or module, without the text that documents it."""
+    first = whole.body[0]
+    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return whole.body[1:] if is_text else whole.body
+
+
+def _size(body: list[ast.stmt]) -> int:
+    """Return how many statements and expressions there are; no more than MOST_SIZE are counted.
 
     Instructions would be other ones with each version of Python, and so are the texts within an f-string.
     """
-    found: list[ast.AST] = list(whole.body)
+    found: list[ast.AST] = [*body]
     for node in found:
         if len(found) >= MOST_SIZE:
             return MOST_SIZE
@@ -196,6 +197,16 @@ def _size(whole: Definition | ast.Module) -> int:
         else:
             found += children(node)
     return len(found)
+
+
+def _words(file: PythonFile, body: list[ast.stmt], taken: _Print) -> bytes:
+    """Return the print of a body with its names and constants: of its lines, whatever their indentation.
+
+    The code's own tables would not do: which constants are in them hangs on the version of Python.
+    """
+    lines = [line.strip() for line in file.lines[body[0].lineno - 1 : taken.last]]
+    text = "\n".join(line for line in lines if line and not line.startswith("#"))
+    return blake2b(taken.shape + text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def enclosing(units: Units, at: int) -> Iterator[Unit]:
