@@ -208,7 +208,9 @@ class Prover:
         if not target.exists():
             plain = io.BytesIO(decompress(self.store.path_of(layer.digest).read_bytes()))
             with growing_folder(target) as partial, tarfile.open(fileobj=plain) as archive:
-                archive.extractall(partial, filter="fully_trusted")
+                # The argument for it came with 3.11.4; Debian 12 has 3.11.2.
+                archive.extraction_filter = lambda member, _: member
+                archive.extractall(partial)
                 _white_out(partial)
         return target
 
