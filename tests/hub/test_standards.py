@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import math
-import shutil
 import subprocess
 import sys
 from array import array
@@ -25,6 +24,7 @@ from argosy.hub.grafana import dashboard
 from argosy.hub.otlp import Export, by_protobuf, request_of
 from argosy.hub.scrape import LEFT_OUT, UP, Scraper, samples_of
 from argosy.hub.standing import Standing
+from rig.needs import needs
 from rig.webserver import raw_server, serving
 
 PLAIN = """# HELP http_requests_total The total.
@@ -185,7 +185,7 @@ def test_scraped_labels_come_out_as_labels() -> None:
     assert sample.labels["place"] == 'a "b" \\ c'
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian: prometheus)")
+@needs("promtool")
 def test_promtool_finds_no_fault() -> None:
     text = exposition(standings()).replace("# EOF\n", "")
     text = text.replace(" stateset", " gauge").replace(

@@ -19,6 +19,11 @@ from scenarios.old_tree import DECISIONS, write_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 LACKS = 3  # the exit code for what this machine has not
+# Its packages are a gigabyte, and compiled in part.
+once = pytest.mark.skipif(
+    os.environ.get("ARGOSY_VENV", ".venv") != ".venv",
+    reason="it comes up on the Python of .venv alone",
+)
 
 
 def run(*words: str, within_s: float) -> dict[str, Any]:
@@ -72,6 +77,7 @@ def test_a_small_old_tree_from_nothing_to_what_can_start(tmp_path: Path) -> None
     assert not [path for path in found if ".argosy" in path or path == "fleet.yaml"]
 
 
+@once
 @pytest.mark.slow
 @pytest.mark.corpus
 @pytest.mark.timeout(1200)
@@ -85,6 +91,7 @@ def test_the_real_fleet_comes_up(corpus: Path) -> None:
     assert told["contexts"] <= told["processes"] + 6
 
 
+@once
 @pytest.mark.soak
 @pytest.mark.corpus
 @pytest.mark.timeout(3600)
