@@ -109,3 +109,24 @@ def test_a_plain_user_is_told_what_the_system_lacks_and_goes_on(tmp_path: Path) 
     assert "rsync" in done.stderr
     assert "hint: apt-get install" in done.stderr
     assert "podman" not in done.stderr
+
+
+def test_a_python_without_its_venv_package_is_told_with_the_package(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['ensurepip'] = None\n")
+    for name in ("sh", "sed", "tr", "dirname", "cat", "cut", "sha256sum"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tmp_path / "id").chmod(0o755)
+    env = {"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path), "PYTHON": sys.executable}
+    done = subprocess.run(
+        [str(ROOT / "script" / "setup"), "dev"],
+        env={**env, "ARGOSY_VENV": str(tmp_path / "venv")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+    assert done.returncode == 3, done.stderr
+    assert f"note: the system lacks {package}: only root can install it" in done.stderr
+    assert f"hint: install the module (Debian: apt-get install {package})" in done.stderr
+    assert not (tmp_path / "venv").exists()
