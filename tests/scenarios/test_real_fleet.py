@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from launch import until
+from rig.needs import require
 from scenarios.old_tree import DECISIONS, write_tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ once = pytest.mark.skipif(
 
 def run(*words: str, within_s: float) -> dict[str, Any]:
     """Run the scenario and return its account; skip where the machine lacks what it needs."""
+    require("unshare", "setpriv", "ip", "mount", "redis-server")
     done = subprocess.run(
         [str(ROOT / "scenarios" / "real-fleet" / "run"), "--json", *words],
         capture_output=True,
@@ -82,6 +84,7 @@ def test_a_small_old_tree_from_nothing_to_what_can_start(tmp_path: Path) -> None
 @pytest.mark.corpus
 @pytest.mark.timeout(1200)
 def test_the_real_fleet_comes_up(corpus: Path) -> None:
+    require("gcc", "/usr/include/portaudio.h")
     told = run(f"--tree={corpus}", "--quick", within_s=1150)["after"]
     assert len(told["ready"]) + len(told["not_ready"]) == 84
     assert len(told["ready"]) >= 76
@@ -96,6 +99,7 @@ def test_the_real_fleet_comes_up(corpus: Path) -> None:
 @pytest.mark.corpus
 @pytest.mark.timeout(3600)
 def test_each_part_of_what_brings_the_real_fleet_up_is_worth_something(corpus: Path) -> None:
+    require("gcc", "/usr/include/portaudio.h")
     told = run(f"--tree={corpus}", "--full", within_s=3500)
     before, after = told["before"], told["after"]
     assert before["ready"] == []
