@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from rig.apart import enter_own_network
 from rig.lan import Lan, NoLanError
+from rig.tools import account, refused
 
 # The gate tries the same examples each time, so that a red run is always of the change at hand;
 # `script/soak` looks for new ones (--hypothesis-profile=explore). No time is asserted in either.
@@ -37,6 +38,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path not in slow, item.path.parent.name != "scenarios"))
 
 
+def _reasons(config: pytest.Config) -> list[str]:
+    """Return why tests were skipped."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skips = [] if reporter is None else reporter.stats.get("skipped", [])
+    return [skip.longrepr[2].removeprefix("Skipped: ") for skip in skips if isinstance(skip.longrepr, tuple)]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a tool that is missing is a fault: what it is for was not tested."""
+    if os.environ.get("CI") and refused(_reasons(session.config)) and not session.exitstatus:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Close with the skips by their reasons."""
+    reasons = _reasons(config)
+    if said := account(reasons):
+        terminalreporter.write_line(said)
+    if os.environ.get("CI") and (tools := refused(reasons)):
+        terminalreporter.write_line(f"error: this is CI, and has no {', '.join(tools)}", red=True)
+        terminalreporter.write_line("hint: `script/system` installs what script/system.txt has", red=True)
+
+
 ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "monorepo-before.tar.xz"
 
 
@@ -46,7 +70,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not ARCHIVE.is_file():
         pytest.skip(f"the real code base is not beside this checkout ({ARCHIVE})")
     folder = tmp_path_factory.mktemp("corpus")
-    subprocess.run(["tar", "xf", str(ARCHIVE), "-C", str(folder)], check=True)
+    with tarfile.open(ARCHIVE) as archive:  # `tar` would need `xz`
+        archive.extraction_filter = lambda member, _: member
+        archive.extractall(folder)
     return folder
 
 

@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from rig.needs import require
+
 HEALTH = ("starting", "ok", "degraded", "failing", "stopping")
 
 pytestmark = [pytest.mark.corpus, pytest.mark.slow, pytest.mark.timeout(150)]
@@ -27,6 +29,7 @@ def old() -> ModuleType:
 
 
 def test_no_failure_is_the_bases_own(corpus: Path, old: ModuleType) -> None:
+    require("unshare", "ip")
     _, why_not = old.namespace()
     if why_not:
         pytest.skip(why_not)

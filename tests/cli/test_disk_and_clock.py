@@ -16,6 +16,7 @@ import pytest
 
 from argosy.fault import RefusedError
 from rig.fleet import Rig
+from rig.needs import require
 from rig.trial import Point, Trial, end
 
 # Where something is written, or looked at, while an agent starts again.
@@ -51,6 +52,7 @@ POINTS = {
 @pytest.fixture(scope="module")
 def trial() -> Iterator[Trial]:
     """A fleet that runs; its state is on a disk of 512 KiB."""
+    require("mount", "umount")
     folder = Path(tempfile.mkdtemp(prefix="argosy-t-", dir="/tmp"))
     (folder / "r").mkdir(mode=0o700)
     disk = folder / "state"

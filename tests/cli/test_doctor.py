@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import socket
+import sys
 
+import pytest
+
+from argosy.engine.doctor import judge_python
 from rig.fleet import Rig, free_ports
 
 
@@ -17,10 +22,33 @@ def states(
 
 def test_a_machine_without_a_fleet(rig: Rig) -> None:
     found = states(rig)
-    assert found["python"][0] == "ok"
+    assert found["python"][1].startswith(f"CPython {platform.python_version()}, {sys.executable}: ")
     assert found["system"][0] == "ok"
     assert found["fleet file"] == ("note", "there is none in this folder or a parent")
     assert rig.json("doctor", "--fleet", "nowhere", code=2)["errors"][0]["code"] == "no-fleet"
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "is_free_threaded", "state", "said"),
+    [
+        ((3, 10), "CPython 3.10.13", False, "error", "python3"),
+        ((3, 11), "CPython 3.11.7", False, "ok", "every change is tested on it"),
+        ((3, 12), "CPython 3.12.1", False, "ok", "it is tested now and then"),
+        ((3, 13), "CPython 3.13.5", False, "ok", "every change is tested on it"),
+        ((3, 13), "CPython 3.13.5", True, "warning", "a build that is not tested"),
+        ((3, 11), "PyPy 3.11.13", False, "warning", "a build that is not tested"),
+        ((3, 14), "CPython 3.14.0", False, "warning", "meant to work, not tested yet"),
+        ((3, 15), "CPython 3.15.0", False, "warning", "newer than what is known"),
+    ],
+)
+def test_the_interpreter_is_named_and_whether_it_is_a_tested_one(
+    version: tuple[int, int], name: str, is_free_threaded: bool, state: str, said: str
+) -> None:
+    found = judge_python(version, name, "/usr/bin/python3", is_free_threaded=is_free_threaded)
+    assert found.message.startswith(f"{name}, /usr/bin/python3")
+    assert found.state == state
+    assert found.message.endswith(said)
+    assert bool(found.hint) is (state != "ok")
 
 
 def test_a_folder_that_cannot_be_used_is_told(rig: Rig) -> None:

@@ -20,6 +20,7 @@ from argosy.engine import lease
 from argosy.engine.client import connect
 from argosy.engine.folder import folder_of
 from argosy.engine.state import State
+from rig.needs import require
 
 from .conftest import is_alive
 
@@ -525,6 +526,7 @@ def test_a_variable_that_is_no_text_reaches_the_agents(rig: Rig) -> None:
 @pytest.fixture
 def small_disk(pair: Rig) -> Iterator[Path]:
     """A disk of 256 KiB under the state folder."""
+    require("mount", "umount")
     disk = pair.folder / "state"
     disk.mkdir()
     done = subprocess.run(

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from rig.needs import needs
+
 ARGOSY = str(Path(sys.executable).with_name("argosy"))
 OWN = "import zmq\n\n\ndef make():\n    context = zmq.Context()\n    return context.socket(zmq.REQ)\n"
 LEASED = OWN.replace("zmq.Context", "argosy.wire.context").replace(
@@ -92,7 +94,7 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", "-C", str(folder), *named, *words], check=True, capture_output=True)
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@needs("git")
 def test_what_git_has_no_copy_of_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(OWN)
     git(tmp_path, "init", "-q")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from argosy.cli import main
+from rig.needs import require
 
 _BROKEN = "import os\n\nHERE = os.path.abspath(str(1)))\nTHERE = unknown\n"
 
@@ -184,7 +184,8 @@ def test_a_repair_on_a_full_disk_changes_all_files_or_none(tmp_path: Path) -> No
         words = ["unshare", "-m", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, code, _BROKEN]
         return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
-    if shutil.which("unshare") is None or run("pass").returncode:
+    require("unshare", "mount")
+    if run("pass").returncode:
         pytest.skip("a file system of one's own cannot be mounted here")
     done = run(_FULL)
     assert done.returncode == 0, done.stderr

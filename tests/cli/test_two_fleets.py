@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 import argosy
+from rig.needs import require
 
 from .conftest import is_alive
 
@@ -64,7 +65,8 @@ def test_same_names_in_two_files_are_two_fleets(rig: Rig) -> None:
 
 
 def test_another_user_has_a_fleet_of_the_same_file_and_is_kept_from_this_one(rig: Rig) -> None:
-    if os.getuid() != 0 or shutil.which("setpriv") is None:
+    require("setpriv")
+    if os.getuid() != 0:
         pytest.skip("only root can be another user")
     places = [Path(module.__file__ or "").parents[1] for module in (argosy, msgspec)]
     env = {"PYTHONPATH": os.pathsep.join(map(str, places))}

@@ -69,12 +69,15 @@ def test_the_group_is_found_below_the_mount_that_shows_it(tmp_path: Path) -> Non
         f"31 24 0:27 /user.slice {tmp_path}/mnt rw,relatime shared:9 - cgroup2 cgroup2 rw\n"
     )
     proc = proc_of(tmp_path, "/user.slice/argosy.scope", mounts)
-    assert find_delegated({}, proc) is None  # root may write everywhere, and nobody gave it this one
+    # Root may write everywhere, and nobody gave it this one; what a plain user may write, somebody gave.
+    assert find_delegated({}, proc) == (None if os.geteuid() == 0 else top)
     os.setxattr(top, "user.delegate", b"1")
     assert find_delegated({}, proc) == top
-    folder_of_group(top / "supervisor")
+    inner = folder_of_group(top / "supervisor")
     (proc / "cgroup").write_text("0::/user.slice/argosy.scope/supervisor\n")
     assert find_delegated({}, proc) == top  # the next supervisor, or `up`, in the group of the one before
+    os.setxattr(inner, "user.delegate", b"1")  # for root what a plain user's always is
+    assert find_delegated({}, proc) == top
     (proc / "cgroup").write_text("0::/elsewhere\n")
     assert find_delegated({}, proc) is None
     (proc / "cgroup").write_text("4:memory:/old\n")

@@ -480,11 +480,20 @@ def test_a_spare_child_has_no_life_behind_it(hatchery: Hatchery, script: Path) -
     assert zygote.said().splitlines()[-1] != first
 
 
+def until_stopped(pid: int) -> None:
+    """Wait until a process has stopped: the signal is only on its way when `kill` returns."""
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_a_spare_child_that_is_stopped_gets_no_order_and_is_ended(zygote: Bearing, script: Path) -> None:
     script.write_text("print('here')")
     spare = zygote.spare()
     pidfd = os.pidfd_open(spare)
     os.kill(spare, signal.SIGSTOP)
+    until_stopped(spare)
     zygote.order(str(script))
     told = [zygote.told() for _ in range(3)]
     assert select.select([pidfd], [], [], 30)[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,16 +11,16 @@ from typing import Any
 
 import pytest
 
+from rig.needs import require
+
 SCRIPT = Path(__file__).with_name("full_disk.py")
 
 
 @pytest.fixture(scope="module")
 def accounts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `full_disk.py` found, in a mount namespace of its own: all that it mounts goes with it."""
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        pytest.skip("`unshare` is not installed (Debian: util-linux)")
-    words = [unshare, *(["--user", "--map-root-user"] if os.geteuid() else []), "--mount"]
+    require("unshare", "mount")
+    words = ["unshare", *(["--user", "--map-root-user"] if os.geteuid() else []), "--mount"]
     if (tried := subprocess.run([*words, "true"], capture_output=True, text=True)).returncode:
         pytest.skip(f"no mount namespace for user {os.geteuid()} here: {tried.stderr.strip()}")
     folder = tmp_path_factory.mktemp("full")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import math
-import shutil
 import struct
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from argosy.hub.otlp import Export, by_protobuf, request_of
 from argosy.hub.record import Figures
 from argosy.hub.scrape import LEFT_OUT, UP, Scraper, samples_of
 from argosy.hub.standing import Standing
+from rig.needs import needs
 from rig.webserver import raw_server, serving
 
 PLAIN = """# HELP http_requests_total The total.
@@ -188,7 +188,7 @@ def test_scraped_labels_come_out_as_labels() -> None:
     assert sample.labels["place"] == 'a "b" \\ c'
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian: prometheus)")
+@needs("promtool")
 def test_promtool_finds_no_fault() -> None:
     text = exposition(standings()).replace("# EOF\n", "")
     text = text.replace(" stateset", " gauge").replace(

@@ -18,6 +18,7 @@ import pytest
 from argosy.image.blobs import decompress
 from argosy.image.proof import children_of
 from rig.fleet import ARGOSY
+from rig.needs import require
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
@@ -50,9 +51,9 @@ agents:
 
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lacking = [name for name in ("apt-get", "dpkg-deb", "unshare", "nsenter") if shutil.which(name) is None]
-    if lacking or os.geteuid() != 0:
-        pytest.skip(f"a real build needs root and {', '.join(lacking) or 'nothing else'}")
+    require("apt-get", "dpkg-deb", "unshare", "nsenter")
+    if os.geteuid() != 0:
+        pytest.skip("only root can build an image")
     folder = tmp_path_factory.mktemp("yard")
     for name, text in FILES.items():
         (folder / "tree" / name).parent.mkdir(exist_ok=True)
@@ -152,8 +153,7 @@ def test_another_folder_and_an_empty_cache_give_the_same_digest(yard: Path) -> N
 
 
 def test_podman_runs_the_layout(yard: Path) -> None:
-    if shutil.which("podman") is None or shutil.which("runc") is None:
-        pytest.skip("podman and runc are not installed (Debian: podman, runc)")
+    require("podman", "runc")
     assert argosy(yard, "build", "--only", "light", "-o", str(yard / "podman")).returncode == 0
     store = ["podman", "--root", str(yard / "pods"), "--runroot", str(yard / "podrun"), "--runtime", "runc"]
     store += ["--cgroup-manager", "cgroupfs"]

@@ -18,6 +18,7 @@ import pytest
 from argosy.fleet import load_fleet
 from rig import port
 from rig.fleet import ARGOSY
+from rig.needs import require
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "mainpc-pc2"
@@ -28,9 +29,9 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    lacking = [name for name in NEEDED if shutil.which(name) is None]
-    if lacking or os.geteuid() != 0:
-        pytest.skip(f"needs root and {', '.join(lacking) or 'nothing else'}")
+    require(*NEEDED)
+    if os.geteuid() != 0:
+        pytest.skip("only root can have a container engine of its own")
     found = Path(tempfile.mkdtemp(prefix="argosy-t-", dir="/tmp"))  # short: socket paths are
     yield found
     shutil.rmtree(found)

@@ -23,6 +23,7 @@ from argosy.image.gate import gates_of
 from argosy.image.plan import plan_images
 from rig import port
 from rig.fleet import free_ports
+from rig.needs import require
 from rig.port import put
 from rig.trees import make_tree
 
@@ -242,10 +243,10 @@ def test_process_one_reaps_orphans_and_hands_signals_on() -> None:
 
 def test_as_process_one_in_a_namespace_of_its_own(pair: tuple[Container, Container]) -> None:
     first, _ = pair
-    unshare = shutil.which("unshare")
-    if unshare is None or os.geteuid() != 0:
-        pytest.skip("needs unshare and root for a process namespace")
-    command = [unshare, "--pid", "--fork", "--mount-proc", "--kill-child"]
+    require("unshare")
+    if os.geteuid() != 0:
+        pytest.skip("only root can have a namespace of processes")
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     command += [sys.executable, "-m", "argosy.image.first", str(first.file)]
     process = subprocess.Popen(command, env=first.env, stdout=subprocess.PIPE, text=True)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from argosy.image.containers import Containers, lay_out
 from argosy.image.k8s import manifests
 from argosy.image.manifestcheck import check_compose, check_manifests
 from argosy.image.plan import plan_images
+from rig.needs import require
 from rig.trees import make_tree
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2" / "fleet.yaml"
@@ -244,14 +244,12 @@ def test_the_example_fleet_gives_the_same_text_each_time(
 
 
 def test_compose_itself_takes_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = shutil.which("docker-compose")
-    if command is None:
-        pytest.skip("docker-compose is not installed (Debian: docker-compose)")
+    require("docker-compose")
     assert main(["compose", "--fleet", str(EXAMPLE)]) == 0
     file = tmp_path / "compose.yaml"
     file.write_text(capsys.readouterr().out)
     done = subprocess.run(
-        [command, "-f", str(file), "--profile", "*", "config", "--format", "json"],
+        ["docker-compose", "-f", str(file), "--profile", "*", "config", "--format", "json"],
         capture_output=True,
         check=True,
     )

@@ -1,15 +1,22 @@
-"""Layers on the disk: what a layer of somebody else may not do."""
+"""Layers on the disk: as they are on every Python, and never outside of their folder."""
 
 from __future__ import annotations
 
 import io
+import os
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from argosy.fault import RefusedError
-from argosy.image.proof import stay_inside
+from argosy.fleet import load_fleet
+from argosy.image.blobs import Entry, Store
+from argosy.image.containers import lay_out
+from argosy.image.plan import plan_images
+from argosy.image.proof import Prover, unpack_layer
+from rig.needs import needs
 
 
 def layer(*members: tuple[str, bytes, str]) -> tarfile.TarFile:
@@ -40,7 +47,7 @@ def test_a_layer_is_not_written_outside_of_its_folder(
     (tmp_path / "secret").write_text("x")
     target = tmp_path / "one" / "layer"
     with layer(*members) as archive, pytest.raises(RefusedError, match="outside of the layer"):
-        archive.extractall(target, filter=stay_inside)
+        unpack_layer(archive, target)
     assert not list(tmp_path.rglob("out"))
 
 
@@ -48,6 +55,32 @@ def test_links_and_modes_of_a_layer_stay_as_they_are(tmp_path: Path) -> None:
     members = [("usr/bin/sh", tarfile.REGTYPE, ""), ("bin", tarfile.SYMTYPE, "usr/bin")]
     members += [("bin/su", tarfile.REGTYPE, ""), ("etc/mtab", tarfile.SYMTYPE, "/proc/mounts")]
     with layer(*members) as archive:
-        archive.extractall(tmp_path, filter=stay_inside)
+        unpack_layer(archive, tmp_path)
     assert (tmp_path / "usr/bin/su").stat().st_mode & 0o7777 == 0o4755
     assert (tmp_path / "etc/mtab").readlink() == Path("/proc/mounts")
+
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2" / "fleet.yaml"
+
+
+@needs("unshare", "setpriv", "nsenter")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can prove an image")
+def test_a_layer_is_unpacked_where_tarfile_knows_no_filter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tarfile.TarFile.extractall
+
+    def as_before_3_11_4(
+        archive: tarfile.TarFile, path: str, members: Iterable[tarfile.TarInfo] | None = None
+    ) -> None:
+        whole(archive, path, members)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", as_before_3_11_4)
+    store = Store(tmp_path / "store")
+    entries = [Entry("a/b", "file", data=b"b", mode=0o640), Entry("l", "link", target="/outside")]
+    layer = store.layer("key", lambda _: entries)
+    prover = Prover(store, tmp_path, lay_out(plan_images(load_fleet(EXAMPLE))))
+    folder = prover.unpacked(layer)
+    assert (folder / "a/b").read_bytes() == b"b"
+    assert (folder / "a/b").stat().st_mode & 0o777 == 0o640
+    assert os.readlink(folder / "l") == "/outside"

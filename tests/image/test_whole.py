@@ -23,6 +23,7 @@ from argosy.image.disk import disk_fault, on_disk
 from argosy.image.push import read_layout
 from argosy.image.whole import growing_folder, scratch_folder, sweep, write_whole
 from rig.layout import build_yard
+from rig.needs import require
 
 PATIENCE_S = 30.0
 
@@ -30,6 +31,7 @@ PATIENCE_S = 30.0
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 4 MiB."""
+    require("mount", "umount")
     folder = tmp_path / "disk"
     folder.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]

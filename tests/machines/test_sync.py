@@ -17,8 +17,9 @@ from argosy.engine.shipping import ship, take_back
 from argosy.engine.version import read_note, version_of
 from argosy.fault import RefusedError
 from rig.duo import ARGOSY, Duo
+from rig.needs import needs
 
-pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
+pytestmark = needs("rsync")
 
 # Does what ssh does, on this machine: the host is named, and the words are a shell's.
 SSH = """#!/bin/sh

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rig.fleet import Rig, free_ports
+from rig.needs import require
 
 FLEET = """
 fleet: toy
@@ -53,7 +54,7 @@ def browser() -> Iterator[Any]:
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next((path for name in names if (path := shutil.which(name))), None)
     if found is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+        require("chromium")
     with playwright.sync_playwright() as driver:
         launched = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield launched

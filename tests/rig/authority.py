@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
+from rig.needs import require
 
 _CONFIGURATION = """
 [ca]
@@ -35,8 +34,7 @@ class Authority:
     """Signs certificates. certificate: its own, which signs itself and may be shown on this machine."""
 
     def __init__(self, folder: Path, name: str = "Yard CA") -> None:
-        if shutil.which("openssl") is None:
-            pytest.skip("there is no openssl to make certificates with (Debian: openssl)")
+        require("openssl")
         self.folder = folder
         folder.mkdir()
         self.certificate, self.key = folder / "ca.crt", folder / "ca.key"

@@ -13,12 +13,13 @@ Machines share the file system, so each needs folders of its own for sockets wit
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rig.tools import lacking
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 20.0
@@ -118,9 +119,8 @@ class Lan:
     """
 
     def __init__(self, *, as_user: bool = False) -> None:
-        missing = [tool for tool in TOOLS if not shutil.which(tool)]
-        if missing:
-            raise NoLanError(f"`{missing[0]}` is not installed (Debian: iproute2 and util-linux)")
+        if reason := lacking(*TOOLS):
+            raise NoLanError(reason)
         self._user = ["-U"] if as_user or os.geteuid() else []
         self._started: list[subprocess.Popen[Any]] = []
         self.machines: dict[str, Machine] = {}

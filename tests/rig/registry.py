@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
 import subprocess
@@ -14,13 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from rig.authority import Shown
 from rig.fleet import free_ports
+from rig.needs import require
 from rig.tokens import ISSUER, SERVICE, TokenService
 
-PROGRAM = shutil.which("docker-registry")
 # Of USER and PASSWORD, by bcrypt: the registry takes no other.
 _LINE = "argosy:$2b$04$pfWknP.Zb0AFqVAg1tumVePLWsuS7wzeWdvgkP5iLaMPyCbhKpUYu\n"
 
@@ -38,8 +35,7 @@ def registry(
     is_closed: it asks for a password. tokens: it wants tokens of this service. shows: it speaks TLS, with
     this certificate.
     """
-    if PROGRAM is None:
-        pytest.skip("there is no registry to push to (Debian: docker-registry)")
+    require("docker-registry")
     folder.mkdir(exist_ok=True)
     for _ in range(5):  # a port that was free a moment ago may be somebody's by now
         (port,) = free_ports(1)
@@ -57,7 +53,6 @@ def registry(
 def _started(
     folder: Path, port: int, *, is_closed: bool, tokens: TokenService | None, shows: Shown | None
 ) -> subprocess.Popen[bytes]:
-    assert PROGRAM is not None
     tls = f", tls: {{certificate: '{shows.certificate}', key: '{shows.key}'}}" if shows else ""
     lines = ["version: 0.1", "log: {level: error}", f"http: {{addr: '127.0.0.1:{port}'{tls}}}"]
     if tokens is not None:
@@ -69,7 +64,7 @@ def _started(
         lines.append(f"auth: {{htpasswd: {{realm: yard, path: '{folder / 'users'}'}}}}")
     (folder / "config.yml").write_text("\n".join(lines) + "\n")
     with (folder / "log").open("wb") as log:
-        command = [PROGRAM, "serve", str(folder / "config.yml")]
+        command = ["docker-registry", "serve", str(folder / "config.yml")]
         return subprocess.Popen(command, stdout=log, stderr=log)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from rig.duo import until
 from rig.lan import Machine
+from rig.needs import require
+from rig.tools import find
 
 PORT = 2222
 
@@ -21,6 +23,7 @@ class Sshd:
     """
 
     def __init__(self, machine: Machine, root: Path) -> None:
+        require("sshd", "ssh", "ssh-keygen")
         root.mkdir()
         self.root = root
         self.programs = root / "programs"
@@ -44,8 +47,8 @@ class Sshd:
         )
         # Started by root it wants this folder, which is the network's own.
         machine.run(["mkdir", "-p", "/run/sshd"])
-        server = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        assert server is not None, "sshd is not installed (Debian: openssh-server)"
+        server = find("sshd")
+        assert server is not None
         as_user = _as_user() if os.geteuid() else []
         machine.popen([*as_user, server, "-D", "-E", str(log), "-f", str(root / "config")])
         until(lambda: log.exists() and "Server listening" in log.read_text())

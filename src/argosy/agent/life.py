@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import logging
 import math
 import signal
@@ -256,7 +257,7 @@ class Life:
             await asyncio.sleep(due_s - self._loop.time())
             trace_id.set("")
             try:
-                if asyncio.iscoroutinefunction(method):
+                if inspect.iscoroutinefunction(method):
                     await method()
                 else:
                     own = contextvars.copy_context()

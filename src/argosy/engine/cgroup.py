@@ -79,7 +79,8 @@ def find_delegated(variables: Mapping[str, str] = os.environ, proc: Path = Path(
     if named:
         return Path(named) if _is_usable(Path(named)) else None
     own = _own_group(proc)
-    for group in (own, own.parent) if own is not None and own.name == _OWN else (own,):
+    # The group of a supervisor before this one is a plain user's too: what was given is the one around it.
+    for group in (own.parent, own) if own is not None and own.name == _OWN else (own,):
         if group is not None and _is_usable(group) and _is_given(group):
             return group
     return None

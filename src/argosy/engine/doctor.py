@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -39,6 +40,9 @@ from argosy.wire.keys import folder_in_use
 
 State = Literal["ok", "note", "warning", "error"]
 
+# The newest is the last whose changes the code was read for; _TESTED_ALWAYS is what .ci/run runs on.
+_OLDEST, _NEWEST = (3, 11), (3, 14)
+_TESTED_ALWAYS, _TESTED = ((3, 11), (3, 13)), ((3, 12),)
 _LEAST_KERNEL = (5, 3)
 _LEAST_FREE_BYTES = 200 * 2**20
 _LEAST_FILES = 1024
@@ -60,9 +64,12 @@ class Check(msgspec.Struct, frozen=True):
 
 def examine_machine(variables: Mapping[str, str]) -> Iterator[Check]:
     """Yield what there is to say about this machine, whatever the fleet."""
-    version = platform.python_version()
-    is_new = sys.version_info >= (3, 11)
-    yield Check("python", "ok" if is_new else "error", f"Python {version}", "" if is_new else "3.11 or newer")
+    yield judge_python(
+        sys.version_info[:2],
+        f"{platform.python_implementation()} {platform.python_version()}",
+        sys.executable,
+        is_free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    )
     yield _kernel()
     yield from _folders(variables)
     most = hard_open_files()
@@ -137,6 +144,26 @@ def examine_fleet(
         yield Check("keys", "note", told, "`argosy keys make`")
     elif keys:
         yield Check("keys", "ok", f"in {keys}", "")
+
+
+def judge_python(version: tuple[int, ...], name: str, path: str, *, is_free_threaded: bool = False) -> Check:
+    """Say whether this interpreter is one that argosy is tested on."""
+    told = f"{name}, {path}"
+    hint = f"every change is tested on {_listed(_TESTED_ALWAYS)}; {_listed(_TESTED)} now and then"
+    if version < _OLDEST:
+        return Check("python", "error", told, f"{_listed([_OLDEST])} or newer")
+    if is_free_threaded or not name.startswith("CPython "):
+        hint = f"CPython with its lock: {hint}"
+        return Check("python", "warning", f"{told}: a build that is not tested", hint)
+    if version in (*_TESTED_ALWAYS, *_TESTED):
+        how = "every change is tested on it" if version in _TESTED_ALWAYS else "it is tested now and then"
+        return Check("python", "ok", f"{told}: {how}")
+    why = "meant to work, not tested yet" if version <= _NEWEST else "newer than what is known"
+    return Check("python", "warning", f"{told}: {why}", hint)
+
+
+def _listed(versions: Sequence[tuple[int, int]]) -> str:
+    return " and ".join(".".join(map(str, version)) for version in versions)
 
 
 def _kernel() -> Check:

@@ -121,7 +121,9 @@ def _reseed() -> None:
 def run_program(program: Program) -> None:
     """Run it as `__main__`; ends by itself or by SystemExit, as the program's process would."""
     main = ModuleType("__main__")
-    main.__dict__.update(__builtins__=sys.modules["builtins"], __annotations__={})
+    main.__dict__.update(__builtins__=sys.modules["builtins"])
+    if sys.version_info < (3, 14):  # since then found out when they are asked for, unless there are some
+        main.__annotations__ = {}
     sys.modules["__main__"] = main
     try:
         if program.is_module:

@@ -149,7 +149,8 @@ class Warmth:
         and a child that puts another in its place writes to the pages of both. A second life adapts the
         copies of the code that the first one ran.
         """
-        sys._clear_type_cache()
+        clear = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache  # the name since 3.13
+        clear()
         ran = self.first_life()
         gc.collect()
         self._fillings += fill_holes()

@@ -208,12 +208,22 @@ class Prover:
         if not target.exists():
             plain = io.BytesIO(decompress(self.store.path_of(layer.digest).read_bytes()))
             with growing_folder(target) as partial, tarfile.open(fileobj=plain) as archive:
-                archive.extractall(partial, filter=stay_inside)
+                unpack_layer(archive, partial)
                 _white_out(partial)
         return target
 
 
-def stay_inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+def unpack_layer(archive: tarfile.TarFile, folder: Path) -> None:
+    """Write the members of a layer below `folder`, with their modes and links.
+
+    Raises RefusedError: one would be written outside of it.
+    """
+    # The argument `filter` came with 3.11.4; Debian 12 has 3.11.2.
+    archive.extraction_filter = lambda member, _: member
+    archive.extractall(folder, (_stay_inside(member, str(folder)) for member in archive))
+
+
+def _stay_inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
     """Return a member of a layer as it is; its links may point anywhere, but it is not written through one.
 
     Raises RefusedError: it would be written, or linked to a file, outside of the folder.

@@ -12,37 +12,42 @@ import re
 from itertools import accumulate, compress
 from typing import NamedTuple
 
-_OPS = dis.opmap
+# Those above 255 are the compiler's own: no code object has them.
+_OPS = {name: code for name, code in dis.opmap.items() if code < 256}
 _EXTENDED = _OPS["EXTENDED_ARG"]
 _CACHE = _OPS.get("CACHE", -1)
-_DROPPED = bytes(code for name, code in _OPS.items() if name in ("CACHE", "PUSH_NULL", "EXTENDED_ARG", "NOP"))
+_SILENT = ("CACHE", "PUSH_NULL", "EXTENDED_ARG", "NOP", "NOT_TAKEN")
+_DROPPED = bytes(code for name, code in _OPS.items() if name in _SILENT)
 _KEPT = bytes(code not in _DROPPED for code in range(256))
-_JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
+_JUMPS = (frozenset(dis.hasjrel) | frozenset(dis.hasjabs)) & frozenset(_OPS.values())
 _BACKWARD = frozenset(code for name, code in _OPS.items() if "BACKWARD" in name)
-_CALLS = frozenset(code for name, code in _OPS.items() if name.startswith("CALL"))
+# CALL_INTRINSIC is of the interpreter itself: each coroutine has one since 3.12.
+_CALLS = frozenset(code for name, code in _OPS.items() if name.startswith("CALL") and "INTRINSIC" not in name)
 
 # Since 3.12 a flag in its argument tells LOAD_ATTR that it loads a method.
 _METHOD = _OPS.get("LOAD_METHOD")
-_SAME = bytes(_OPS["LOAD_ATTR"] if code == _METHOD else code for code in range(256))
+# Since 3.14 a small number is in the argument itself, a large one among the constants.
+_ALIKE = {_METHOD: _OPS["LOAD_ATTR"], _OPS.get("LOAD_SMALL_INT"): _OPS["LOAD_CONST"]}
+_SAME = bytes(_ALIKE.get(code, code) for code in range(256))
 _FLAGGED = {_OPS["LOAD_GLOBAL"], *([_OPS["LOAD_ATTR"]] if _METHOD is None else [])}
-_CONSTANTS = {code for name, code in _OPS.items() if name in ("LOAD_CONST", "RETURN_CONST")} | set(_JUMPS)
+_CONSTANT = ("LOAD_CONST", "RETURN_CONST", "KW_NAMES")
+_CONSTANTS = _JUMPS.union(code for name, code in _OPS.items() if name in _CONSTANT)
 
 
-def _any_of(codes: frozenset[int] | set[int]) -> re.Pattern[bytes]:
+def _any_of(codes: frozenset[int]) -> re.Pattern[bytes]:
     return re.compile(b"[" + b"".join(re.escape(bytes([code])) for code in sorted(codes)) + b"]", re.DOTALL)
 
 
-_IS_JUMP = _any_of({code for code in _JUMPS if code < 256})
+_IS_JUMP = _any_of(_JUMPS)
 # What of an argument counts, by operation: which constant, and where a jump leads by its number, does not.
 _MASKS = bytes(0 if code in _CONSTANTS else 0xFE if code in _FLAGGED else 0xFF for code in range(256))
-_ACTS = _any_of({code for code in _CALLS | _JUMPS if code < 256})
+_ACTS = _any_of(_CALLS | _JUMPS)
 
 
 class Form(NamedTuple):
-    """shape: equal for what does the same. size: instructions. acts: it calls something or branches."""
+    """shape: equal for what does the same. acts: it calls something or branches."""
 
     shape: bytes
-    size: int
     acts: bool
 
 
@@ -59,7 +64,7 @@ def normal_form(code: bytes) -> Form:
     names = int.from_bytes(bytes(compress(arguments, kept)), "little")
     names &= int.from_bytes(plain.translate(_MASKS), "little")
     shape = plain + names.to_bytes(len(plain), "little") + repr(targets).encode()
-    return Form(shape, len(plain), _ACTS.search(plain) is not None)
+    return Form(shape, _ACTS.search(plain) is not None)
 
 
 def _target(operations: bytes, arguments: bytes, places: list[int], at: int) -> int:

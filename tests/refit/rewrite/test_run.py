@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -18,6 +17,7 @@ from argosy.fault import InputError, RefusedError
 from argosy.refit.rewrite import exchange
 from argosy.refit.rewrite import run as runs
 from argosy.refit.rewrite.run import Run, list_runs, locked, undo
+from rig.needs import require
 
 OLD_NS = 1_000_000_007_000_000_000
 
@@ -275,7 +275,8 @@ def test_a_full_disk_leaves_all_files_old_or_all_new(tmp_path: Path) -> None:
         words = ["unshare", "-m", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, code, str(spare)]
         return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
-    if shutil.which("unshare") is None or run("pass", 0).returncode:
+    require("unshare", "mount")
+    if run("pass", 0).returncode:
         pytest.skip("a file system of one's own cannot be mounted here")
     ends = set()
     for spare in range(0, 96 * 1024, 12 * 1024):

@@ -21,21 +21,24 @@ from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
 from argosy.source.bytecode import normal_form
 from argosy.source.digest import blake2b
+from argosy.source.nodes import children
 
 Kind = Literal["file", "class", "function"]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 _LINE = itemgetter(2)
 # So much, or it is a phrase of the language and no copy of anything.
-LEAST_INSTRUCTIONS, LEAST_LINES = 30, 5
+LEAST_SIZE, LEAST_LINES = 24, 5
+MOST_SIZE = 100  # nobody asks for more, and counting takes time
 
 
 class Unit(msgspec.Struct, frozen=True, array_like=True):
     """A function, a class or a whole file.
 
-    shape: its print. exact: the same with names and constants. name: such as `Translator.start`, empty for
-    the file. line, column: of its `def`. lines: how many there are, blank ones left out. instructions: its
-    size. outer: the place among the file's units of what it lies in, -1 for none.
+    shape: its print. exact: the same with its words. name: such as `Translator.start`, empty for
+    the file. line, column: of its `def`. lines: how many there are, blank ones left out. size: how many
+    statements and expressions, MOST_SIZE for more. outer: the place among the file's units of what it lies
+    in, -1 for none.
     """
 
     shape: bytes
@@ -45,7 +48,7 @@ class Unit(msgspec.Struct, frozen=True, array_like=True):
     line: int
     column: int
     lines: int
-    instructions: int
+    size: int
     outer: int
 
 
@@ -57,8 +60,6 @@ class _Print(msgspec.Struct):
 
     code: CodeType
     shape: bytes
-    exact: bytes
-    instructions: int
     last: int
     acts: bool
     within: list[_Print]
@@ -119,17 +120,10 @@ def _inner(code: CodeType) -> list[CodeType]:
 
 def _print(code: CodeType, within: list[_Print]) -> _Print:
     operations = normal_form(code.co_code)
-    constants = [item for item in code.co_consts if not isinstance(item, CodeType)][1:]
-    if frozenset in map(type, constants):
-        constants = [sorted(map(repr, item)) if type(item) is frozenset else item for item in constants]
-    named = repr((code.co_names, code.co_varnames, constants)).encode("utf-8", "surrogatepass")
     shapes = b"".join([operations.shape, *(inner.shape for inner in within)])
-    exacts = b"".join([operations.shape, named, *(inner.exact for inner in within)])
     return _Print(
         code,
         blake2b(shapes, digest_size=8).digest(),
-        blake2b(exacts, digest_size=8).digest(),
-        operations.size + sum(inner.instructions for inner in within),
         max([*filter(None, map(_LINE, code.co_lines())), *(inner.last for inner in within)], default=0),
         operations.acts or any(inner.acts for inner in within),
         within,
@@ -158,7 +152,7 @@ def _unit(
 ) -> Unit | None:
     """Return a piece of code as a unit. filled: by line, how many up to it are not blank."""
     code = taken.code
-    if taken.instructions < LEAST_INSTRUCTIONS or not taken.acts:
+    if not taken.acts:
         return None
     node = places.get((code.co_name, code.co_firstlineno))
     kind: Kind = "class" if isinstance(node, ast.ClassDef) else "function" if node is not None else "file"
@@ -166,19 +160,53 @@ def _unit(
         return None
     first = node.lineno if node is not None else 1
     lines = filled[max(min(taken.last, len(filled) - 1), first - 1)] - filled[first - 1]
-    if lines < LEAST_LINES:
+    body = _body(file.tree if node is None else node)
+    if lines < LEAST_LINES or (size := _size(body)) < LEAST_SIZE:
         return None
     return Unit(
         taken.shape,
-        taken.exact,
+        _words(file, body, taken),
         kind,
         "" if node is None else code.co_qualname.replace("<locals>.", ""),
         first,
         1 if node is None else file.parsed.column(node),
         lines,
-        taken.instructions,
+        size,
         outer,
     )
+
+
+def _body(whole: Definition | ast.Module) -> list[ast.stmt]:
+    """Return the statements of a definition or module, without the text that documents it."""
+    first = whole.body[0]
+    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return whole.body[1:] if is_text else whole.body
+
+
+def _size(body: list[ast.stmt]) -> int:
+    """Return how many statements and expressions there are; no more than MOST_SIZE are counted.
+
+    Instructions would be other ones with each version of Python, and so are the texts within an f-string.
+    """
+    found: list[ast.AST] = [*body]
+    for node in found:
+        if len(found) >= MOST_SIZE:
+            return MOST_SIZE
+        if type(node) is ast.JoinedStr:
+            found += [item for item in node.values if type(item) is not ast.Constant]
+        else:
+            found += children(node)
+    return len(found)
+
+
+def _words(file: PythonFile, body: list[ast.stmt], taken: _Print) -> bytes:
+    """Return the print of a body with its names and constants: of its lines, whatever their indentation.
+
+    The code's own tables would not do: which constants are in them hangs on the version of Python.
+    """
+    lines = [line.strip() for line in file.lines[body[0].lineno - 1 : taken.last]]
+    text = "\n".join(line for line in lines if line and not line.startswith("#"))
+    return blake2b(taken.shape + text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def enclosing(units: Units, at: int) -> Iterator[Unit]:
