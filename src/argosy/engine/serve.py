@@ -123,7 +123,7 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     supervisor = Supervisor(folder, generation, loop, open_files, post)
-    control = ControlServer(folder.control, supervisor.handle, supervisor.end_if_unused)
+    control = ControlServer(folder.control, supervisor.handle, supervisor.client_gone)
     try:
         supervisor.watch_sessions(control.sessions)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -14,6 +14,7 @@ import msgspec
 
 from argosy.engine.companion import Companion
 from argosy.engine.crew import Crew
+from argosy.engine.disruption import Disruptions
 from argosy.engine.federation import Federation
 from argosy.engine.holder import Holder
 from argosy.engine.links import Links
@@ -22,6 +23,7 @@ from argosy.engine.messages import (
     Apply,
     Changed,
     Condemn,
+    Disrupt,
     Farewell,
     Hello,
     Refused,
@@ -34,6 +36,7 @@ from argosy.engine.messages import (
     Stop,
     Stopped,
     Subscribe,
+    Thaw,
     Welcome,
 )
 from argosy.engine.pace import Pace
@@ -110,6 +113,7 @@ class Supervisor:
         self._crew.know_distants(self._links.distants)
         self._federation = Federation(self._links)
         self._rollout = Rollout(self._crew, self._links)
+        self._disruptions = Disruptions(self._crew)
         self._companion = Companion(folder, loop, self._crew.diary)
         self._sessions: Collection[Session] = ()
         self._holders: list[Holder] = []
@@ -185,6 +189,11 @@ class Supervisor:
         """Send transitions to those of `sessions` that subscribe."""
         self._sessions = sessions
 
+    def client_gone(self) -> None:
+        """A client has gone: what was frozen for it goes on."""
+        self._disruptions.keep(self._sessions)
+        self.end_if_unused()
+
     def end_if_unused(self) -> None:
         """End when nobody has ever asked anything of it and nobody is there: its client was interrupted."""
         if not self._was_used and not self._sessions and not self._post.stays:
@@ -198,6 +207,7 @@ class Supervisor:
 
     def close(self) -> None:
         """Let go of everything; the agents run on, and so does the hub."""
+        self._disruptions.keep(())
         self._companion.close()
         self._links.close(len(self._crew.running()))
         self._crew.close()
@@ -247,7 +257,7 @@ class Supervisor:
         session.send(message)
 
     def _answer_at_once(
-        self, session: Asker, request: Hello | Status | Subscribe | Condemn | Shutdown
+        self, session: Asker, request: Hello | Status | Subscribe | Condemn | Disrupt | Thaw | Shutdown
     ) -> None:
         match request:
             case Hello():
@@ -266,6 +276,10 @@ class Supervisor:
                 session.send(report_of(self._crew, self.started_s, self._links.machines()))
             case Condemn():
                 self._links.condemn(request.machine, request.reason)
+            case Disrupt():
+                session.send(self._disruptions.begin(session, request))
+            case Thaw():
+                self._disruptions.end(session)
             case Subscribe():
                 session.is_subscribed = True
             case Shutdown():

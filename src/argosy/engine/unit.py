@@ -7,6 +7,7 @@ agents, tell clients) it asks of its `Surroundings`, the crew.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,7 +42,8 @@ class Unit:
     spawn and of the readiness that followed. is_remnant: its process ended while no supervisor was
     there, and something that it left is being ended. since_s: epoch seconds of the last change of state.
     log_start: the size of its log when its process was ordered. last_lines: what it printed last, of
-    one that is given up. order: name of the Apply that began it last.
+    one that is given up. order: name of the Apply that began it last. is_disrupted: a drill has killed or
+    frozen its process.
     """
 
     def __init__(self, spec: ProcessSpec, crew: Surroundings) -> None:
@@ -62,6 +64,7 @@ class Unit:
         self.waits_for_room = False
         self.was_killed = False
         self.is_remnant = False
+        self.is_disrupted = False
         self.memory: Memory | None = None
         self.memory_at = 0.0
         self.log_start = 0
@@ -106,6 +109,11 @@ class Unit:
     def is_in_sight(self) -> bool:
         """Whether its machine is seen: it is this one."""
         return True
+
+    @property
+    def host(self) -> Unit:
+        """The unit whose process it lives in: itself."""
+        return self
 
     def need_names(self) -> tuple[str, ...]:
         """Return the names of the agents that must be ready first."""
@@ -169,6 +177,16 @@ class Unit:
             self.restart()
         elif self.is_ready:
             self._judge()
+
+    def disrupt(self, number: int) -> None:
+        """Send its process a signal for a drill; an end that comes of it spends no restart."""
+        self.is_disrupted = True
+        self._life.signal(number)
+
+    def thaw(self) -> None:
+        """Let its process go on that `disrupt` has stopped; where nobody noticed, nothing has happened."""
+        self.is_disrupted = self.is_disrupted and not self.is_ready
+        self._life.signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Let go of sockets, timers and descriptors; the process is left as it is."""
@@ -243,7 +261,7 @@ class Unit:
         """Start the process; the crew calls this when there is room."""
         self.waits_for_room = False
         self.ready_at = None
-        self.was_killed = False
+        self.was_killed = self.is_disrupted = False
         self.health = None
         self.lost_needs.clear()
         self._cause = "exit"
@@ -371,7 +389,7 @@ class Unit:
         self._signs.hear()  # what it said last was said before it ended
         self._disarm()
         self._life.let_go()
-        ending = Ending(process.exit_code(status), self._cause, self.ready_at is not None)
+        ending = Ending(process.exit_code(status), self._cause, self.ready_at is not None, self.is_disrupted)
         is_told = self._cause != "exit" or self.state is State.STOPPING
         lived_s = self._crew.loop.time() - self.started_at
         why = self.reason if is_told else words_of_end(ending, lived_s, self._log)
