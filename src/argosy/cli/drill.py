@@ -31,6 +31,7 @@ from argosy.cli.report import paint, print_json
 from argosy.engine.drill import LULL_S, Drill, Kind, Restoration, Strike, at_random
 from argosy.engine.drillload import Load, Requests
 from argosy.engine.folder import folder_of
+from argosy.engine.protocol import Wire, protocol_of
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.load import load_fleet
 from argosy.wire.book import read_book
@@ -204,9 +205,10 @@ def _strike(args: argparse.Namespace, drill: Drill, agent: str, kind: Kind, acco
 
 
 def _asked(args: argparse.Namespace, drill: Drill, folder: Folder) -> list[str]:
-    """Return whom to ask: those that are named, then others that have a process, and an address."""
+    """Return whom to ask: those that are named, then others that have a process, and speak the wire."""
     known = read_book(folder.book).agents
-    here = [name for name, status in drill.agents().agents.items() if status.pid and name in known]
+    running = [name for name, status in drill.agents().agents.items() if status.pid and name in known]
+    here = [name for name in running if isinstance(protocol_of(name, folder), Wire)]
     named = [name for name in [*args.kill, *args.freeze] if name in here]
     return list(dict.fromkeys([*named, *here]))[:_MOST_ASKED]
 
