@@ -32,6 +32,7 @@ from argosy.engine.messages import (
     Stopped,
     Subscribe,
 )
+from argosy.extra import install_command
 from argosy.fault import Fault, InputError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import load_fleet
@@ -120,7 +121,8 @@ def _wants_hub(args: argparse.Namespace, view: UpView) -> bool:
         return False
     if all(map(find_spec, _HUB_PACKAGES)):
         return True
-    view.say('hint: no hub runs beside the fleet; `pip install "argosy[hub]"`, or `--no-hub` and no hint')
+    how = install_command("hub")
+    view.say(f"hint: no hub runs beside the fleet; `{how}`, or `--no-hub` and no hint")
     return False
 
 

@@ -25,6 +25,7 @@ from argosy.engine.listeners import Listeners
 from argosy.engine.ports import is_free
 from argosy.engine.preflight import preflight
 from argosy.engine.remains import living_agents
+from argosy.extra import install_command
 from argosy.fault import ArgosyError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import read_fleet
@@ -81,7 +82,7 @@ def examine_machine(variables: Mapping[str, str]) -> Iterator[Check]:
     for extra, packages in _EXTRAS.items():
         missing = [name for name in packages if importlib.util.find_spec(name) is None]
         told = f"argosy[{extra}] is installed" if not missing else f"argosy[{extra}] is not installed"
-        hint = f'`pip install "argosy[{extra}]"`' if missing else ""
+        hint = f"`{install_command(extra)}`" if missing else ""
         yield Check(f"extra {extra}", "note" if missing else "ok", told, hint)
     yield _leftovers(variables)
 
