@@ -241,3 +241,9 @@ def test_a_drill_spends_no_restart_of_a_cell(rig: Rig) -> None:
     told = rig.json("drill", "--kill", "A", "--kill", "B", "--kill", "A")
     assert [fault["note"] for fault in told["faults"]] == ["", "", ""]
     assert (sorted(told["restored"]), told["not_restored"]) == (["A", "B"], {})
+
+
+def test_a_drill_that_is_over_at_once_has_asked_everyone_it_names(fleet: Rig) -> None:
+    told = fleet.json("drill", "--kill", "A")
+    assert told["asked"] == ["A", "B"]
+    assert told["requests"]["sent"] >= 2
