@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -18,6 +19,10 @@ class Speaker(Agent):
 if __name__ == "__main__":
     run(Speaker)
 """
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def test_what_nobody_notices_and_what_does_not_come_back_is_a_bad_answer(fleet: 
     (fault,) = told["faults"]
     assert (fault["noticed_ms"], fault["recovered_ms"]) == (None, None)
     assert "liveness" in fault["note"]
-    assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T", "it goes on"
+    assert state_of(pid) != "T", "it goes on"
     told = fleet.json("drill", "--kill", "B", code=1)
     (fault,) = told["faults"]
     assert fault["noticed_ms"] is not None
@@ -85,16 +90,17 @@ def test_at_random_only_those_are_struck_that_come_back(fleet: Rig) -> None:
     told = fleet.json("drill", "--minutes", "0.06", "--seed", "1")
     assert told["faults"]
     assert {fault["agent"] for fault in told["faults"]} <= {"A", "C"}
+    assert told["left_out"] == {"B": "`restart: never`: it would not come back"}
     assert not any(fault["agent"] == "C" and fault["kind"] == "freeze" for fault in told["faults"])
 
 
 def test_ctrl_c_lets_what_is_frozen_go_on(fleet: Rig) -> None:
     pid = fleet.pid("C")
     drill = fleet.start("drill", "--freeze", "C", "--within", "60")
-    fleet.until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", 30)
+    fleet.until(lambda: state_of(pid) == "T", 30)
     drill.send_signal(signal.SIGINT)
     assert drill.wait(30) == 130
-    assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
+    assert state_of(pid) != "T"
 
 
 def test_what_cannot_be_struck_is_told(fleet: Rig, rig: Rig) -> None:
@@ -107,3 +113,150 @@ def test_what_cannot_be_struck_is_told(fleet: Rig, rig: Rig) -> None:
     rig.json("up", "-d", "--env", "production")
     assert rig.json("drill", "--kill", "A", code=1)["errors"][0]["code"] == "production"
     assert rig.json("drill", "--kill", "A", "--yes")["faults"][0]["note"] == ""
+
+
+SIX = """
+    fleet: six
+    agents:
+      A: {{run: 'agent:Speaker', port: {0}}}
+      B: {{run: 'agent:Speaker', port: {1}, needs: [A]}}
+      C: {{run: 'agent:Speaker', port: {2}, needs: [{{agent: A, on_death: stop}}]}}
+      D: {{run: rep.py, port: {3}, ready: {{probe: zmq}}}}
+      E: {{run: rep.py, port: {4}, ready: {{probe: zmq}}}}
+      F: {{run: speaker.py, ready: {{probe: notify}}}}
+"""
+REP = """
+import os, zmq
+socket = zmq.Context().socket(zmq.REP)
+socket.bind("tcp://127.0.0.1:" + os.environ["ARGOSY_PORT"])
+while True:
+    socket.recv()
+    socket.send_json({"status": "ok"})
+"""
+
+
+def test_a_drill_that_is_longer_than_the_restart_limit_leaves_every_agent_ready(rig: Rig) -> None:
+    rig.write(AGENT, "agent.py")
+    rig.write(REP, "rep.py")
+    rig.write(SIX.format(*free_ports(5)))
+    rig.json("up", "-d")
+    told = rig.json("drill", *["--kill", "A"] * 6, "--minutes", "0.04", "--pause", "0.01", "--seed", "3")
+    struck = [fault["agent"] for fault in told["faults"]]
+    assert struck.count("A") > 5, "more often than the limit of restarts allows"
+    assert len(struck) > 6
+    assert told["not_restored"] == {}
+    assert sorted(told["restored"]) == ["A", "B", "C", "D", "E", "F"]
+    agents = rig.agents()
+    assert {agent["state"] for agent in agents.values()} == {"ready"}
+
+
+def test_a_restart_by_a_drill_spends_nothing_of_the_restart_limit(rig: Rig) -> None:
+    rig.write(AGENT, "agent.py")
+    rig.write(
+        """
+        fleet: toy
+        defaults: {restart_limit: {times: 1, within: 1h}}
+        agents:
+          A: {run: 'agent:Speaker', liveness: {watchdog: 300ms}}
+        """
+    )
+    rig.json("up", "-d")
+    told = rig.json("drill", "--kill", "A", "--kill", "A", "--freeze", "A")
+    assert [fault["note"] for fault in told["faults"]] == ["", "", ""]
+
+    def strike_by_hand() -> str:
+        pid = rig.pid("A")
+        os.kill(pid, signal.SIGKILL)
+        rig.until(lambda: rig.agents()["A"]["pid"] != pid)
+        rig.until(lambda: rig.agents()["A"]["state"] in ("ready", "given-up"))
+        state: str = rig.agents()["A"]["state"]
+        return state
+
+    assert strike_by_hand() == "ready", "the one restart that the limit allows is still there"
+    assert strike_by_hand() == "given-up", "what a drill has not done counts"
+
+
+def test_what_a_drill_ends_for_good_is_started_again_and_what_cannot_be_is_named(fleet: Rig) -> None:
+    told = fleet.json("drill", "--kill", "B", code=1)
+    assert told["faults"][0]["recovered_ms"] is None
+    assert (sorted(told["restored"]), told["not_restored"]) == (["A", "B", "C"], {})
+    assert fleet.agents()["B"]["state"] == "ready"
+    fleet.write(AGENT.replace("pass", "async def start(self): raise RuntimeError('no more')"), "agent.py")
+    done = fleet.argosy("drill", "--kill", "B", "--within", "5")
+    assert done.returncode == 1
+    assert "error: `B` is not ready again" in done.stderr
+    assert "ready before: 3 agents; ready again: 2" in done.stdout
+    assert "1 fault: 0 noticed and recovered, 1 not" in done.stdout
+
+
+def test_a_frozen_process_goes_on_when_the_drill_is_killed(fleet: Rig) -> None:
+    pid = fleet.pid("C")
+    drill = fleet.start("drill", "--freeze", "C", "--within", "600")
+    fleet.until(lambda: state_of(pid) == "T")
+    drill.kill()
+    fleet.until(lambda: state_of(pid) != "T", 5)
+    assert fleet.pid("C") == pid
+
+
+def test_a_frozen_process_goes_on_when_the_supervisor_is_killed(fleet: Rig) -> None:
+    pid = fleet.pid("C")
+    drill = fleet.start("drill", "--freeze", "C", "--within", "600")
+    fleet.until(lambda: state_of(pid) == "T")
+    fleet.kill_supervisor()
+    assert drill.wait(30) == 1
+    assert state_of(pid) != "T"
+
+
+def test_what_is_not_ready_is_never_struck(rig: Rig) -> None:
+    rig.write("import time\ntime.sleep(600)\n", "slow.py")
+    rig.write(
+        """
+        fleet: toy
+        agents:
+          A: {run: speaker.py, ready: {probe: notify}, restart: never}
+          B: {run: slow.py, ready: {probe: notify}}
+        """
+    )
+    rig.start("up", "-d")
+    rig.until(lambda: [each["state"] for each in rig.agents().values()] == ["ready", "starting"])
+    pid = rig.pid("B")
+    told = rig.json("drill", "--kill", "B", code=1)
+    assert told["faults"] == []
+    assert told["left_out"] == {"B": "`B` is starting; a drill strikes only what is ready"}
+    assert rig.pid("B") == pid
+    error = rig.json("drill", code=1)["errors"][0]
+    assert error["code"] == "nobody"
+    assert "`A`: `restart: never`" in error["message"]
+
+
+def test_in_production_nothing_is_struck_at_random(fleet: Rig) -> None:
+    pids = {name: agent["pid"] for name, agent in fleet.agents().items()}
+    production = {"ENV_TYPE": "production"}
+    for words in ([], ["--yes"], ["--kill", "A", "--minutes", "1", "--yes"]):
+        error = fleet.json("drill", *words, env=production, code=2)["errors"][0]
+        assert error["code"] == "production"
+        assert "--kill" in error["hint"]
+    assert {name: agent["pid"] for name, agent in fleet.agents().items()} == pids
+
+
+def test_a_drill_spends_no_restart_of_a_cell(rig: Rig) -> None:
+    rig.write(AGENT, "agent.py")
+    rig.write(
+        """
+        fleet: toy
+        defaults: {cell: box, restart_limit: {times: 1, within: 1h}}
+        agents:
+          A: {run: 'agent:Speaker'}
+          B: {run: 'agent:Speaker'}
+        """
+    )
+    rig.json("up", "-d")
+    told = rig.json("drill", "--kill", "A", "--kill", "B", "--kill", "A")
+    assert [fault["note"] for fault in told["faults"]] == ["", "", ""]
+    assert (sorted(told["restored"]), told["not_restored"]) == (["A", "B"], {})
+
+
+def test_a_drill_that_is_over_at_once_has_asked_everyone_it_names(fleet: Rig) -> None:
+    told = fleet.json("drill", "--kill", "A")
+    assert told["asked"] == ["A", "B"]
+    assert told["requests"]["sent"] >= 2

@@ -60,6 +60,19 @@ def test_nothing_is_written_over(rig: Rig) -> None:
     assert "Fourth" not in (rig.folder / "sub folder" / "fleet.yaml").read_text()
 
 
+def test_where_there_is_no_fleet_yet_every_hint_names_init(rig: Rig) -> None:
+    for words in (["new", "X"], ["up"], ["check"], ["check", "sub/"]):
+        (fault,) = rig.json(*words, code=2)["errors"]
+        assert fault["code"] == "no-fleet"
+        assert "`argosy init" in fault["hint"], words
+    rig.write("\n", "fleet.yaml")
+    (fault,) = rig.json("check", code=2)["errors"]
+    assert fault["code"] == "empty"
+    assert "`argosy init`" in fault["hint"]
+    assert rig.json("init")["argosy"] == "init/1", "an empty file is not in its way"
+    assert rig.json("check")["errors"] == []
+
+
 BLOCK = """\
 # the head
 fleet: f

@@ -79,6 +79,16 @@ def test_a_child_that_never_became_the_agent_spends_no_restart() -> None:
         assert decide_exit(SPEC, Ending(code, "exit", False), True, budget, 0.0).event is Event.RETRY
 
 
+def test_an_end_that_a_drill_brought_about_spends_no_restart_and_waits_for_none() -> None:
+    budget = Budget(0, 60.0)
+    for cause in ("exit", "frozen"):
+        verdict = decide_exit(SPEC, Ending(-9, cause, True, is_drill=True), True, budget, 0.0)
+        assert (verdict.event, verdict.delay_s, budget.spent) == (Event.RETRY, 0.0, 0)
+    never = msgspec.structs.replace(SPEC, restart="never")
+    verdict = decide_exit(never, Ending(-9, "exit", True, is_drill=True), True, budget, 0.0)
+    assert verdict.event is Event.FINISHED
+
+
 def test_a_program_that_is_not_there_is_given_up_at_once() -> None:
     assert decide(127, ready=False) is Event.GIVE_UP
     assert decide(126, ready=False) is Event.GIVE_UP

@@ -113,7 +113,7 @@ def _named(chosen: str) -> Path:
                 chosen,
                 "no-fleet",
                 f"there is no file `{path}`",
-                "`argosy import PATH -o fleet.yaml` writes one from what a fleet has today",
+                "`argosy init FOLDER` begins one; `argosy import PATH -o fleet.yaml` writes one of old code",
             )
         )
     return path.absolute()
@@ -128,7 +128,8 @@ def _nearest(here: Path) -> Path:
             str(here),
             "no-fleet",
             f"no `{FLEET_FILE}` in this folder or a parent of it",
-            "name one (`argosy up path/to/fleet.yaml`), or make one with `argosy import PATH`",
+            "`argosy init` begins one here, `argosy import PATH -o fleet.yaml` writes one of old code; "
+            "one elsewhere is named as `path/to/fleet.yaml`",
         )
     )
 

@@ -64,4 +64,6 @@ def _usage_of(action: argparse.Action) -> tuple[str, ...]:
     first, *others = _names_of(action)
     if action.nargs == "*":
         return f"[{first}]", *others
+    if action.nargs == "?":
+        return (f"[{first}]",)
     return (f"{first}...",) if action.nargs == "+" else (first,)

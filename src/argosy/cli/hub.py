@@ -25,6 +25,7 @@ from argosy.cli.arguments import add_fleet, take_fleet
 from argosy.cli.report import print_json
 from argosy.engine.companion import hold_lock, running_hub
 from argosy.engine.folder import folder_of
+from argosy.extra import install_command
 from argosy.fault import Fault, MissingError
 from argosy.fleet.load import load_fleet
 from argosy.fleet.units import duration_s
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         importlib.import_module("argosy.hub.pageserver")
     except ModuleNotFoundError as error:
         message = f"the hub needs `{error.name}`, which is not installed"
-        raise MissingError(Fault("", "no-hub", message, 'pip install "argosy[hub]"')) from error
+        raise MissingError(Fault("", "no-hub", message, f"`{install_command('hub')}`")) from error
     hold_lock(folder.hub_lock)
     setproctitle.setproctitle(f"argosy: hub {fleet.name}")
     from argosy.agent.runner import run_agent  # noqa: PLC0415 - it loads the wire

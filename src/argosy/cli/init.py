@@ -1,6 +1,7 @@
 """Begin a fleet: a fleet.yaml and two small agents that run at once.
 
-Nothing that is there is written over. What a fleet has today is read by `argosy import`.
+Nothing that is there is written over but an empty file. What a fleet has today is read by
+`argosy import`.
 
 example: argosy init harbour && cd harbour && argosy up
 """
@@ -83,6 +84,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def _holds_something(path: Path) -> bool:
+    """Return whether there is a file with more than blanks, or anything else."""
+    try:
+        return path.exists() and not (path.is_file() and not path.read_bytes().strip())
+    except OSError:
+        return True
+
+
 def run(args: argparse.Namespace) -> int:
     """Write the files. Raises InputError: one is there already, or cannot be written."""
     folder = Path(args.folder)
@@ -94,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
             )
         name = f"fleet-{name}"
     texts = {FLEET_FILE: _FLEET.format(name=name, watchdog=WATCHDOG), **_FILES}
-    there = [path for path in texts if (folder / path).exists()]
+    there = [path for path in texts if _holds_something(folder / path)]
     if there:
         hint = "`argosy new NAME` adds an agent" if FLEET_FILE in there else "name another folder"
         raise InputError(Fault(str(folder / there[0]), "exists", f"`{there[0]}` is there already", hint))

@@ -37,6 +37,7 @@ from argosy.engine.messages import (
     Subscribe,
 )
 from argosy.engine.silence import SupervisorSilentError
+from argosy.extra import install_command
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import load_fleet
@@ -133,7 +134,8 @@ def _wants_hub(args: argparse.Namespace, view: UpView) -> bool:
         return False
     if all(map(find_spec, _HUB_PACKAGES)):
         return True
-    view.say('hint: no hub runs beside the fleet; `pip install "argosy[hub]"`, or `--no-hub` and no hint')
+    how = install_command("hub")
+    view.say(f"hint: no hub runs beside the fleet; `{how}`, or `--no-hub` and no hint")
     return False
 
 

@@ -31,6 +31,7 @@ from argosy.engine.ports import is_free
 from argosy.engine.preflight import preflight
 from argosy.engine.remains import living_agents
 from argosy.engine.silence import SupervisorSilentError
+from argosy.extra import install_command
 from argosy.fault import ArgosyError
 from argosy.fleet.environment import here, place
 from argosy.fleet.load import read_fleet
@@ -93,7 +94,7 @@ def examine_machine(variables: Mapping[str, str]) -> Iterator[Check]:
     for extra, packages in _EXTRAS.items():
         missing = [name for name in packages if importlib.util.find_spec(name) is None]
         told = f"argosy[{extra}] is installed" if not missing else f"argosy[{extra}] is not installed"
-        hint = f'`pip install "argosy[{extra}]"`' if missing else ""
+        hint = f"`{install_command(extra)}`" if missing else ""
         yield Check(f"extra {extra}", "note" if missing else "ok", told, hint)
     yield from _leftovers(variables)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from argosy.agent.dispatch import METHODS
-from argosy.wire.blocking import connect
+from argosy.wire.blocking import SyncPeer, connect
 from argosy.wire.errors import WireError
 
 _DEADLINE_S = 2.0
@@ -67,21 +67,25 @@ class Load:
 
     def _ask(self, agent: str) -> None:
         with connect(agent, timeout=_DEADLINE_S, book=self._book) as peer:
+            self._ask_once(peer)  # also of a drill that is over at once
             while not self._end.wait(_PAUSE_S):
-                with self._lock:
-                    self.account.sent += 1
-                began = time.monotonic()
-                cause = ""
-                try:
-                    peer.call("health")
-                except WireError as error:
-                    cause = type(error).__name__
-                is_late = time.monotonic() - began > _DEADLINE_S + _LATE_S
-                with self._lock:
-                    if is_late:
-                        self.account.lost += 1
-                    elif cause:
-                        self.account.failed_named += 1
-                        self.account.causes[cause] = self.account.causes.get(cause, 0) + 1
-                    else:
-                        self.account.answered += 1
+                self._ask_once(peer)
+
+    def _ask_once(self, peer: SyncPeer) -> None:
+        with self._lock:
+            self.account.sent += 1
+        began = time.monotonic()
+        cause = ""
+        try:
+            peer.call("health")
+        except WireError as error:
+            cause = type(error).__name__
+        is_late = time.monotonic() - began > _DEADLINE_S + _LATE_S
+        with self._lock:
+            if is_late:
+                self.account.lost += 1
+            elif cause:
+                self.account.failed_named += 1
+                self.account.causes[cause] = self.account.causes.get(cause, 0) + 1
+            else:
+                self.account.answered += 1

@@ -30,6 +30,11 @@ class Member(Unit):
 
     # ---- what others ask of it
 
+    @property
+    def host(self) -> Unit:
+        """The unit whose process it lives in: its cell's."""
+        return self.cell.hull
+
     def start(self) -> None:
         """Want it up. A start that a person asks for forgives the cell's earlier restarts."""
         self.cell.forgive()

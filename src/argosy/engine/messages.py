@@ -6,6 +6,8 @@ told apart by `type`. The client speaks first, with Hello.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from argosy.engine.state import State
@@ -105,6 +107,22 @@ class Condemn(Message, frozen=True):
 
     machine: str
     reason: str
+
+
+class Disrupt(Message, frozen=True):
+    """Kill or freeze the process of a ready agent of this machine; answered by Disrupted, or Refused.
+
+    An end that comes of it counts towards no restart limit. within_s: a frozen process goes on after so
+    long at the latest, at Thaw, and as soon as the client is gone.
+    """
+
+    agent: str
+    kind: Literal["kill", "freeze"]
+    within_s: float
+
+
+class Thaw(Message, frozen=True):
+    """Let the process go on that was frozen for this client."""
 
 
 class Shutdown(Message, frozen=True):
@@ -252,6 +270,14 @@ class LastExit(msgspec.Struct, frozen=True):
     at_s: float
 
 
+class Disrupted(Message, frozen=True):
+    """The signal was sent. at_s: wall clock, epoch seconds. pid: of the process that got it."""
+
+    agent: str
+    pid: int
+    at_s: float
+
+
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One agent now.
 
@@ -324,7 +350,7 @@ class Report(Message, frozen=True):
         return {name: agent for name, agent in self.agents.items() if agent.machine not in afar}
 
 
-Request = Hello | Apply | Stop | Restart | Status | Subscribe | Relay | Condemn | Shutdown
+Request = Hello | Apply | Stop | Restart | Status | Subscribe | Relay | Condemn | Disrupt | Thaw | Shutdown
 Answer = (
     Welcome
     | Refused
@@ -334,6 +360,7 @@ Answer = (
     | Account
     | Stopped
     | Restarted
+    | Disrupted
     | Output
     | Farewell
     | Report

@@ -62,13 +62,15 @@ class Ending(NamedTuple):
     code: exit code, negative for a signal, None when unknown. cause: "exit", "timeout" (it missed its
     start deadline), "unheard" (it was adopted while it started, and may have said that it is ready
     while nobody listened), "frozen" (it missed its watchdog), "obstacle" (never started: a port was
-    held, or no process was to be had). is_final: by its own word, no start ends otherwise.
+    held, or no process was to be had). is_final: by its own word, no start ends otherwise. is_drill: a
+    drill brought it about.
     """
 
     code: int | None
     cause: str
     was_ready: bool
     is_final: bool = False
+    is_drill: bool = False
 
     @property
     def may_be_final(self) -> bool:
@@ -95,6 +97,8 @@ def decide_exit(spec: ProcessSpec, ending: Ending, wanted: bool, budget: Budget,
     if not _shall_restart(spec.restart, ending):
         is_clean = ending.code == 0 and ending.cause == "exit"
         return Verdict(Event.FINISHED if is_clean or spec.restart == "never" else Event.GIVE_UP)
+    if ending.is_drill:
+        return Verdict(Event.RETRY)  # the agent is not at fault: spends no restart, and waits for none
     count = budget.spend(now, was_ready=ending.was_ready)
     if count is None:
         return Verdict(Event.GIVE_UP)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from argosy.extra import install_command
 from argosy.fault import Fault, MissingError, RefusedError
 from argosy.wire.keymaking import lay_out
 from argosy.wire.keys import folder_in_use
@@ -43,7 +44,7 @@ def host_fleet(fleet: Fleet, placement: Placement) -> list[Hosted]:
     """
     if find_spec("ray") is None:
         message = "`--engine ray` needs Ray, which is not installed here"
-        raise MissingError(Fault("--engine", "no-ray", message, "pip install 'argosy[cluster]'"))
+        raise MissingError(Fault("--engine", "no-ray", message, f"`{install_command('cluster')}`"))
     keys = folder_in_use(fleet.name, placement.lookup.variables)
     if not keys:
         message = f"fleet `{fleet.name}` has no keys, and its machines' supervisors link by them"

@@ -15,6 +15,7 @@ import msgspec
 from argosy.engine.companion import Companion
 from argosy.engine.crew import Crew
 from argosy.engine.descriptors import Reserve
+from argosy.engine.disruption import Disruptions
 from argosy.engine.federation import Federation
 from argosy.engine.holder import Holder
 from argosy.engine.links import Links
@@ -23,6 +24,7 @@ from argosy.engine.messages import (
     Apply,
     Changed,
     Condemn,
+    Disrupt,
     Farewell,
     Hello,
     Refused,
@@ -35,6 +37,7 @@ from argosy.engine.messages import (
     Stop,
     Stopped,
     Subscribe,
+    Thaw,
     Welcome,
 )
 from argosy.engine.pace import Pace
@@ -113,6 +116,7 @@ class Supervisor:
         self._federation = Federation(self._links)
         self._rollout = Rollout(self._crew, self._links)
         self._reserve = Reserve(loop, lambda: self._crew.diary.note("few-descriptors"))
+        self._disruptions = Disruptions(self._crew)
         self._companion = Companion(folder, loop, self._crew.diary)
         self._sessions: Collection[Session] = ()
         self._holders: list[Holder] = []
@@ -200,8 +204,12 @@ class Supervisor:
             self.ended.set()
 
     def client_gone(self) -> None:
-        """A client has gone, perhaps in the middle of a change: that goes on, and keeps nobody waiting."""
+        """A client has gone, perhaps in the middle of a change: that goes on, and keeps nobody waiting.
+
+        What a drill has frozen goes on as well.
+        """
         self._rollout.wake()
+        self._disruptions.keep(self._sessions)
         self.end_if_unused()
 
     def say_farewell(self) -> None:
@@ -212,6 +220,7 @@ class Supervisor:
 
     def close(self) -> None:
         """Let go of everything; the agents run on, and so does the hub."""
+        self._disruptions.keep(())
         self._companion.close()
         self._reserve.close()
         self._links.close(len(self._crew.running()))
@@ -263,7 +272,7 @@ class Supervisor:
         session.send(message)
 
     def _answer_at_once(
-        self, session: Asker, request: Hello | Status | Subscribe | Condemn | Shutdown
+        self, session: Asker, request: Hello | Status | Subscribe | Condemn | Disrupt | Thaw | Shutdown
     ) -> None:
         match request:
             case Hello():
@@ -284,6 +293,10 @@ class Supervisor:
                 )
             case Condemn():
                 self._links.condemn(request.machine, request.reason)
+            case Disrupt():
+                session.send(self._disruptions.begin(session, request))
+            case Thaw():
+                self._disruptions.end(session)
             case Subscribe():
                 session.is_subscribed = True
             case Shutdown():

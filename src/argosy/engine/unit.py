@@ -7,6 +7,7 @@ agents, tell clients) it asks of its `Surroundings`, the crew.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -51,7 +52,8 @@ class Unit:
     spawn and of the readiness that followed. is_remnant: its process ended while no supervisor was
     there, and something that it left is being ended. since_s: epoch seconds of the last change of state.
     log_start: the size of its log when its last start began. last_lines: what it printed last, of
-    one that is given up. order: name of the Apply that began it last.
+    one that is given up. order: name of the Apply that began it last. is_disrupted: a drill has killed or
+    frozen its process.
     """
 
     def __init__(self, spec: ProcessSpec, crew: Surroundings) -> None:
@@ -73,6 +75,7 @@ class Unit:
         self.waits_for_room = False
         self.was_killed = False
         self.is_remnant = False
+        self.is_disrupted = False
         self.memory: Memory | None = None
         self.memory_at = 0.0
         self.log_start = 0
@@ -124,6 +127,11 @@ class Unit:
     def has_failed(self) -> bool:
         """Whether it has exited by an error, and is wanted up."""
         return self.state is State.EXITED and self.wanted and self._ended_badly
+
+    @property
+    def host(self) -> Unit:
+        """The unit whose process it lives in: itself."""
+        return self
 
     def need_names(self) -> tuple[str, ...]:
         """Return the names of the agents that must be ready first."""
@@ -200,6 +208,16 @@ class Unit:
     def silent_s(self) -> float | None:
         """How long it has not beaten, None when it is not missed."""
         return self._signs.silent_s if self.state in _HEARD else None
+
+    def disrupt(self, number: int) -> None:
+        """Send its process a signal for a drill; an end that comes of it spends no restart."""
+        self.is_disrupted = True
+        self._life.signal(number)
+
+    def thaw(self) -> None:
+        """Let its process go on that `disrupt` has stopped; where nobody noticed, nothing has happened."""
+        self.is_disrupted = self.is_disrupted and not self.is_ready
+        self._life.signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Let go of sockets, timers and descriptors; the process is left as it is."""
@@ -283,7 +301,7 @@ class Unit:
         """Start the process; the crew calls this when there is room."""
         self.waits_for_room = False
         self.ready_at = None
-        self.was_killed = False
+        self.was_killed = self.is_disrupted = False
         self.health = None
         self.lost_needs.clear()
         self._cause = "exit"
@@ -428,7 +446,8 @@ class Unit:
         self._life.let_go()
         is_told = self._cause != "exit" or self.state is State.STOPPING
         flaw = "" if is_told else self._signs.flaw
-        ending = Ending(process.exit_code(status), self._cause, self.ready_at is not None, bool(flaw))
+        code, was_ready = process.exit_code(status), self.ready_at is not None
+        ending = Ending(code, self._cause, was_ready, is_final=bool(flaw), is_drill=self.is_disrupted)
         lived_s = self._crew.loop.time() - self.started_at
         why = self.reason if is_told else words_of_end(ending, lived_s, self._log, self.log_start)
         why = f"cannot start: {flaw}" if flaw else why

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from argosy.fleet.places import FaultList, Place
+from argosy.fleet.places import FLEET_KIND, FaultList, Place
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -148,7 +148,8 @@ def parse_document(text: str, faults: FaultList) -> Node | None:
         _report_character(error.start, text, faults)
         return None
     if composer.root is None or _is_nothing(composer.root):
-        hint = f"`{faults.schema}` tells what a {faults.kind} holds"
+        lead = "`argosy init` writes a first one; " if faults.kind == FLEET_KIND else ""
+        hint = f"{lead}`{faults.schema}` tells what a {faults.kind} holds"
         faults.add(Place(1, 1), "empty", "the file is empty", hint)
         return None
     return composer.root

@@ -15,6 +15,9 @@ class Place(NamedTuple):
     column: int
 
 
+FLEET_KIND = "fleet file"
+
+
 class FaultList:
     """Collects faults of one file; `in_file_order` gives them as a reader meets them.
 
@@ -22,7 +25,7 @@ class FaultList:
     schema: the command that tells what such a file holds.
     """
 
-    def __init__(self, source: str, kind: str = "fleet file", schema: str = "argosy schema") -> None:
+    def __init__(self, source: str, kind: str = FLEET_KIND, schema: str = "argosy schema") -> None:
         self.source = source
         self.kind = kind
         self.schema = schema

@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from argosy.extra import install_command
 from argosy.fault import Fault, MissingError
 from argosy.image.whole import scratch_folder, write_whole
 
@@ -172,7 +173,7 @@ def compress(data: bytes, compression: Compression) -> bytes:
     if compression == "zstd":
         if not _has_zstd:
             message = "layers are compressed with zstd, and `zstandard` is not installed"
-            raise MissingError(Fault("", "no-zstd", message, '`pip install "argosy[image]"`, or `--gzip`'))
+            raise MissingError(Fault("", "no-zstd", message, f"`{install_command('image')}`, or `--gzip`"))
         return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, threads=0, write_checksum=False).compress(data)
     # The header of gzip has a time and a system; this way both are nought.
     packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31)
@@ -186,7 +187,7 @@ def decompress(data: bytes) -> bytes:
     if data[:4] == b"\x28\xb5\x2f\xfd":
         if not _has_zstd:
             message = "a layer is compressed with zstd, and `zstandard` is not installed"
-            raise MissingError(Fault("", "no-zstd", message, '`pip install "argosy[image]"`'))
+            raise MissingError(Fault("", "no-zstd", message, f"`{install_command('image')}`"))
         return zstandard.ZstdDecompressor().decompressobj().decompress(data)
     return data
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from argosy.extra import install_command
 from argosy.fault import Fault, InputError, MissingError, RefusedError
 from argosy.fleet.spelling import suggestion
 from argosy.image.build import IMAGE_ANNOTATION
@@ -62,7 +63,7 @@ def open_registry(target: Target) -> Receiver:
         from argosy.image.registry import Registry  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
         message = f"images are pushed by oras-py, and `{error.name}` is not installed"
-        raise MissingError(Fault("", "no-oras", message, '`pip install "argosy[push]"`')) from error
+        raise MissingError(Fault("", "no-oras", message, f"`{install_command('push')}`")) from error
     return Registry(target)
 
 

@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
+from argosy.extra import install_command
 from argosy.fault import Fault, MissingError, RefusedError
 from argosy.image.commands import run_program
 from argosy.image.debian import PYTHON
@@ -190,7 +191,7 @@ def _needs(lines: Iterable[str]) -> Iterator[str]:
     """Yield the distributions that hold on the image's Python, without extras."""
     if not _has_packaging:
         message = "markers of wheels are read by `packaging`, which is not installed"
-        raise MissingError(Fault("", "no-packaging", message, '`pip install "argosy[image]"`'))
+        raise MissingError(Fault("", "no-packaging", message, f"`{install_command('image')}`"))
     for line in lines:
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate({**_MARKERS, "extra": ""}):

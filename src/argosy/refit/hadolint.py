@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from argosy.extra import install_command
 from argosy.source.text import read_data
 
 if TYPE_CHECKING:
     import subprocess
 
 CONFIGS = (".hadolint.yaml", ".hadolint.yml")
-ABSENT = "`hadolint` is not installed (`pip install 'argosy[docker]'`)"
 _PROGRAM = "hadolint"
 _WAIT_S = 30.0
 
@@ -62,7 +62,7 @@ def find_hadolint() -> str:
 
 def missing_hadolint() -> str:
     """Return why no Dockerfile can be shown to it, an empty text where one can."""
-    return "" if find_hadolint() else ABSENT
+    return "" if find_hadolint() else f"`hadolint` is not installed (`{install_command('docker')}`)"
 
 
 def hadolint_key(root: str) -> Iterator[bytes]:

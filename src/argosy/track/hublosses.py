@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from argosy.engine.folder import folder_of
+from argosy.extra import install_command
 from argosy.track.command import TroubleError
 
 
@@ -17,7 +18,7 @@ def count_lost(fleet: str) -> float:
     try:
         from argosy.hub.reading import Reading  # noqa: PLC0415 - an extra
     except ImportError:
-        raise TroubleError('the store of a hub is read with `pip install "argosy[hub]"`') from None
+        raise TroubleError(f"the store of a hub is read with `{install_command('hub')}`") from None
     store = folder_of(Path(fleet)).hub_store
     if not store.exists():
         raise TroubleError(f"no hub has run for `{fleet}` on this machine")

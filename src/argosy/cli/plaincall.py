@@ -1,0 +1,81 @@
+"""A request in plain JSON, `{"action": METHOD, ...}`, for scripts that know nothing of argosy."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import zmq
+
+from argosy.fault import Fault, InputError
+from argosy.wire.errors import DeadlineExceeded, NotSent, RemoteError
+from argosy.wire.pooled import ask
+
+if TYPE_CHECKING:
+    from argosy.engine.protocol import PlainJson
+
+
+def call_plain(
+    agent: str, protocol: PlainJson, method: str, arguments: dict[str, Any], timeout_s: float
+) -> Any:
+    """Ask once, and return the answer as it is.
+
+    Raises InputError: an argument is named `action`. Raises NotSent: nobody listens there;
+    DeadlineExceeded: no answer in time; RemoteError: the answer is an error.
+    """
+    if "action" in arguments:
+        message = '`action` is where the method stands in `{"action": METHOD, ...}`'
+        raise InputError(Fault("action", "usage", message, "name another argument"))
+    endpoint = protocol.endpoint(method)
+    until_s = time.monotonic() + timeout_s
+    _knock(agent, method, endpoint, timeout_s)
+    question = msgspec.json.encode({"action": method, **arguments})
+    try:
+        answer = ask(endpoint, question, max(int((until_s - time.monotonic()) * 1000), 0))
+    except zmq.Again as error:
+        reason = f"no answer to plain JSON at `{endpoint}` within {timeout_s:g} s"
+        raise DeadlineExceeded(agent, method, reason) from error
+    return _read(agent, method, answer)
+
+
+def describe_plain(agent: str, protocol: PlainJson) -> str:
+    """Return in words what is known of what it can be asked."""
+    known = f"it answers `{protocol.known}`, " if protocol.known else ""
+    return (
+        f"`{agent}` is a script without argosy's library: {known}other methods are not known; "
+        f'`argosy call {agent} METHOD name=value` sends {{"action": METHOD, "name": value}} '
+        f"to port {protocol.port}"
+    )
+
+
+def _knock(agent: str, method: str, endpoint: str, timeout_s: float) -> None:
+    """Raises NotSent: the port takes no connection, so that a question would wait for nobody."""
+    where = urlsplit(endpoint)
+    assert where.hostname is not None, "an endpoint has a host"
+    assert where.port is not None, "and a port"
+    try:
+        socket.create_connection((where.hostname, where.port), timeout_s).close()
+    except OSError as error:
+        reason = f"nobody answers at `{endpoint}`: {(error.strerror or str(error)).lower()}"
+        raise NotSent(agent, method, reason) from error
+
+
+def _read(agent: str, method: str, answer: bytes) -> Any:
+    try:
+        reply = msgspec.json.decode(answer)
+    except msgspec.DecodeError:
+        return answer.decode(errors="replace")
+    if isinstance(reply, dict) and reply.get("error") and not reply.keys() & {"status", "result"}:
+        raise _error(agent, method, reply["error"])
+    return reply
+
+
+def _error(agent: str, method: str, told: Any) -> RemoteError:
+    """Return the error of an answer: `{"error": {"code", "message"}}`, or any text for it."""
+    if isinstance(told, dict):
+        code, message = str(told.get("code", "error")), str(told.get("message", ""))
+        return RemoteError(agent, method, code, message)
+    return RemoteError(agent, method, "error", str(told))

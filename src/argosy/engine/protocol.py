@@ -1,0 +1,100 @@
+"""Which protocol an agent speaks, told from what the engine started and what listens.
+
+An agent of the library binds an ipc socket beside its port, whether its class or a script runs; a script
+without the library has none. Such a one takes JSON on a REP socket where its probe is `zmq`: the probe
+asks in the same way. Of what an agent with another probe understands nothing is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.agent.health import HEALTH_ACTIONS
+from argosy.engine.roster import read_roster
+from argosy.wire.book import read_book, socket_path
+
+if TYPE_CHECKING:
+    from argosy.engine.folder import Folder
+    from argosy.engine.plan import ProcessSpec
+
+_LISTENS_WITHIN_S = 1.0
+
+
+class Wire(NamedTuple):
+    """Argosy's wire."""
+
+
+class PlainJson(NamedTuple):
+    """One JSON object each way, `{"action": METHOD, ...}`, on a REP socket.
+
+    port: where methods are asked; probe_port: where the readiness probe asks. known: the method that the
+    probe asks for, empty when it sends something else.
+    """
+
+    host: str
+    port: int
+    probe_port: int
+    known: str
+
+    def endpoint(self, method: str) -> str:
+        """Return where a method is asked: health where the probe asks for it."""
+        is_probe = method == self.known or method in HEALTH_ACTIONS
+        return f"tcp://{self.host}:{self.probe_port if is_probe else self.port}"
+
+
+class Unknown(NamedTuple):
+    """Something else, or nothing. reason: what is known of it. hint: how to ask it."""
+
+    reason: str
+    hint: str
+
+
+Protocol = Wire | PlainJson | Unknown
+
+
+def protocol_of(agent: str, folder: Folder) -> Protocol:
+    """Return what an agent speaks; of one that runs elsewhere, or was never started, the wire is assumed."""
+    roster = read_roster(folder)
+    spec = roster.plan.processes.get(agent) if roster is not None else None
+    if spec is None or spec.is_sdk:
+        return Wire()
+    path = socket_path(read_book(folder.book).runtime, agent)
+    if path is not None and _listens(path):
+        return Wire()
+    return _plain(spec)
+
+
+def _plain(spec: ProcessSpec) -> Protocol:
+    """Return what a script without the library speaks, by its probe."""
+    kind, port = spec.probe.probe, spec.probe_port
+    if kind == "zmq" and port is not None:
+        return PlainJson(spec.host, spec.port or port, port, _asked_by(spec.probe.send))
+    if kind == "http" and port is not None:
+        url = f"http://{spec.host}:{port}{spec.probe.path or '/health'}"
+        return Unknown("is an HTTP server by its probe", f"`curl {url}`")
+    return Unknown(
+        f"runs without argosy's library, and its probe is `{kind}`",
+        'where it answers {"action": ...} on a REP socket, give it a `port` and `ready: {probe: zmq}`',
+    )
+
+
+def _asked_by(send: dict[str, object] | str | None) -> str:
+    if isinstance(send, str):
+        with contextlib.suppress(ValueError):
+            send = json.loads(send)
+    document = {"action": "health"} if send is None else send
+    action = document.get("action") if isinstance(document, dict) else None
+    return action if isinstance(action, str) else ""
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(_LISTENS_WITHIN_S)
+        try:
+            client.connect(path)
+        except OSError:
+            return False
+    return True
