@@ -396,6 +396,22 @@ print("ended", flush=True)
             assert pull.recv() == b"sent before anybody listened"
 
 
+def test_a_program_whose_message_nobody_takes_ends_in_time() -> None:
+    code = """
+import argosy.wire.lease
+from argosy.wire import context
+import zmq
+argosy.wire.lease.DELIVERY_S = 0.3
+with context() as lease:
+    push = lease.socket(zmq.PUSH)
+    push.connect("tcp://127.0.0.1:1")
+    push.send(b"for nobody")
+    push.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_program_that_leaves_a_socket_open_ends_at_once() -> None:
     code = """
 from argosy.wire import context

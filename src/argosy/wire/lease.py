@@ -15,7 +15,9 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -77,15 +79,33 @@ def release_shared(limit_s: float = 1.0) -> bool:
     """
     held = [_shared.pop(kind) for kind in list(_shared)]
     ending = threading.Thread(target=_term_all, args=(held,), name="argosy-term", daemon=True)
-    if held:
+    if not held:
+        return True
+    try:
         ending.start()
-        ending.join(limit_s)
+    except RuntimeError:  # at the end of the program 3.12 starts no thread
+        return _term_here(held, limit_s)
+    ending.join(limit_s)
     return not ending.is_alive()
 
 
 def _term_all(contexts: list[zmq.Context[Any]]) -> None:
     for each in contexts:
         each.term()
+
+
+def _term_here(contexts: list[zmq.Context[Any]], limit_s: float) -> bool:
+    """Terminate contexts in the main thread; a signal ends the wait in time, and leaves the rest undone."""
+    until_s = time.monotonic() + limit_s
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    # Again and again: the first could come just before the wait.
+    signal.setitimer(signal.ITIMER_REAL, limit_s, 0.05)
+    try:
+        _term_all(contexts)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
+    return time.monotonic() < until_s
 
 
 @atexit.register
