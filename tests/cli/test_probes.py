@@ -289,7 +289,7 @@ def test_given_up_has_its_last_lines_in_up_and_in_the_events(rig: Rig) -> None:
         """)
     up = rig.json("up", "-d", code=1)
     assert up["last_lines"] == {"A": ["try", "no luck ***"]}, "of the last process alone"
-    assert "given up after 1 restarts" in up["not_ready"]["A"]
+    assert "given up after 1 restart:" in up["not_ready"]["A"]
     diary = next((rig.folder / "state" / "argosy").glob("*/diary")).read_text()
     assert '"lines":["try","no luck ***"]' in diary
     assert "  | no luck" in rig.argosy("up", "-d").stdout

@@ -52,7 +52,7 @@ def test_it_shows_a_diff_and_writes_nothing(tmp_path: Path) -> None:
     done = argosy("refit", tmp_path)
     assert done.returncode == 0
     assert "+    context = argosy.wire.context()" in done.stdout.splitlines()
-    assert "Z301: 1 sites, 1 migrated, 0 refused" in done.stderr
+    assert "Z301: 1 site, 1 migrated, 0 refused" in done.stderr
     assert "requirements.txt:2" in done.stderr
     assert tree(tmp_path) == before
     assert not (tmp_path / ".argosy").exists()

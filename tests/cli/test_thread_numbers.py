@@ -48,7 +48,7 @@ def test_status_and_up_go_on_although_the_number_of_a_dead_agent_is_a_threads(
     found = answers(tmp_path, runtime, "status", "up -d", "status")
     unseen, up, after = found["answers"]
     before = found["before"]
-    assert unseen["code"] == 0, unseen
+    assert unseen["said"]["argosy"] == "status/1", unseen
     assert unseen["said"]["agents"]["A"]["pid"] == before["A"]
     assert unseen["said"]["agents"]["B"]["pid"] is None
     assert up["code"] == 0, up

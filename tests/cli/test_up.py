@@ -336,7 +336,7 @@ def test_one_that_fails_again_and_again_is_told_with_how_when_the_time_is_over(r
             ready: {probe: notify}
         """)
     reason = rig.json("up", "-d", "--timeout", "2", code=1)["not_ready"]["A"]
-    assert "was starting when the 2 s of this start were over; restarted 1 times, the last: exited" in reason
+    assert "was starting when the 2 s of this start were over; restarted 1 time, the last: exited" in reason
     assert "no luck" in reason
 
 

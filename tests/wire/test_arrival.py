@@ -23,7 +23,8 @@ from argosy.wire.channel import Channel
 from argosy.wire.errors import TooLarge
 from argosy.wire.inquiry import Inquiry
 from argosy.wire.reactor import BlockingReactor
-from wire.test_doorway import Answers, callee_at
+
+from .test_doorway import Answers, callee_at
 
 MIB = 1024 * 1024
 CLAIM = struct.pack("<III", 100, 1, 250 * MIB)

@@ -16,6 +16,7 @@ from argosy.cli.arguments import add_fleet, environment_name, take_fleet
 from argosy.cli.report import paint, print_json
 from argosy.engine.doctor import Check, examine_fleet, examine_machine
 from argosy.fault import InputError
+from argosy.fleet.units import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -53,5 +54,5 @@ def run(args: argparse.Namespace) -> int:
         if check.hint and check.state != "ok":
             print(f"{'':<{9 + width}}  {paint('hint:', 'cyan')} {check.hint}")
     warnings = sum(check.state == "warning" for check in checks)
-    print(f"{len(checks)} looked at: {bad} errors, {warnings} warnings")
+    print(f"{len(checks)} looked at: {counted(bad, 'error')}, {counted(warnings, 'warning')}")
     return bool(bad)

@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from argosy.cli.arguments import add_fleet, environment_name, take_fleet
-from argosy.cli.graph_text import counted
 from argosy.cli.report import paint, print_json
 from argosy.engine.drill import LULL_S, Drill, Kind, Restoration, Strike, at_random
 from argosy.engine.drillload import Load, Requests
@@ -35,6 +34,7 @@ from argosy.engine.folder import folder_of
 from argosy.engine.protocol import Wire, protocol_of
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.load import load_fleet
+from argosy.fleet.units import counted
 from argosy.wire.book import read_book
 
 if TYPE_CHECKING:

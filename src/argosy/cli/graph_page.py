@@ -11,8 +11,8 @@ from html import escape
 
 import msgspec
 
-from argosy.cli.graph_text import counted
 from argosy.cli.graph_view import Edge, GraphView
+from argosy.fleet.units import counted
 
 _SWEEPS = 12
 _LETTER = 7.2  # width of a letter at 12 px, about

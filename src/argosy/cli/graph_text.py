@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from argosy.cli.graph_view import Edge, GraphView
+from argosy.fleet.units import counted
 
 _WIDTH = 100
 
@@ -26,11 +27,6 @@ def _heading(view: GraphView) -> list[str]:
         counted(len(view.levels), "level"),
     ]
     return [f"{view.fleet.name}: {', '.join(counts)}"]
-
-
-def counted(number: int, noun: str) -> str:
-    """Return `1 agent`, `2 agents`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _levels(view: GraphView) -> list[str]:

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.graph_text import counted
 from argosy.cli.graph_view import GraphView, view_graph
 from argosy.cli.report import print_json
 from argosy.engine.diary import read_diary
@@ -28,6 +27,7 @@ from argosy.fault import Fault, InputError
 from argosy.fleet.graph import Step, critical_path
 from argosy.fleet.load import load_fleet
 from argosy.fleet.schedule import EdgeCost, edge_costs, implied_by, ready_times
+from argosy.fleet.units import counted
 from argosy.refit.written import written_edges
 
 _SHOWN = 10

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 
 from argosy.cli.report import paint
+from argosy.fleet.units import counted
 from argosy.refit.rewrite.gates import MEANINGS
 from argosy.refit.rewrite.refit import Account
 from argosy.refit.rewrite.requirement import Requirement
@@ -44,7 +45,7 @@ def _refused(account: Account) -> list[str]:
         if shared[item.code, item.reason] <= _MOST_PLACES
     ]
     return lines + [
-        f"{count} times {code} refused: {reason} (--json tells where)"
+        f"{counted(count, 'time')} {code} refused: {reason} (--json tells where)"
         for (code, reason), count in shared.most_common()
         if count > _MOST_PLACES
     ]
@@ -54,10 +55,14 @@ def _counts(account: Account) -> list[str]:
     lines = []
     for code, counts in account.sites().items():
         found = counts["migrated"] + counts["refused"]
-        lines.append(f"{code}: {found} sites, {counts['migrated']} migrated, {counts['refused']} refused")
+        lines.append(
+            f"{code}: {counted(found, 'site')}, {counts['migrated']} migrated, {counts['refused']} refused"
+        )
     for name, (passed, failed) in account.gates.items():
         if failed and name != "input":
-            lines.append(f"gate `{name}` stopped {failed} of {passed + failed} files: {MEANINGS[name]}")
+            lines.append(
+                f"gate `{name}` stopped {failed} of {counted(passed + failed, 'file')}: {MEANINGS[name]}"
+            )
     return lines
 
 
@@ -79,8 +84,8 @@ def _closing_line(account: Account, *, is_applied: bool) -> str:
     unchanged = account.files - changed - broken
     left = f", {len(account.left_out)} could not be read" if account.left_out else ""
     return (
-        f"{account.files} files: {changed} {verb}, {unchanged} stay, {broken} that might concern it "
-        f"do not parse{left}; {account.seconds:.1f} s"
+        f"{counted(account.files, 'file')}: {changed} {verb}, {unchanged} stay, "
+        f"{broken} that might concern it do not parse{left}; {account.seconds:.1f} s"
     )
 
 

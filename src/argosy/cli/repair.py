@@ -21,6 +21,7 @@ from argosy.cli.arguments import add_json
 from argosy.cli.progress import Progress
 from argosy.cli.report import paint, print_json
 from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.units import counted
 from argosy.refit.repair.proposal import Proposal, Step
 from argosy.refit.repair.tree import Account, apply_repair, repair_tree
 from argosy.refit.rewrite import repository
@@ -169,7 +170,7 @@ def closing_line(account: Account) -> str:
     open_names = sum(1 for item in mended if item.undefined)
     parsed = account.files - len(broken) - len(account.unreadable)
     better = sum(1 for item in account.proposals if item.damage is None and item.parses)
-    text = f"{account.files} files: {parsed} parse"
+    text = f"{counted(account.files, 'file')}: {parsed} parse"
     if better:
         text += f" ({better} of them with a proposal)"
     text += f", {len(mended)} would with these proposals"

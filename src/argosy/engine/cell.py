@@ -16,7 +16,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from argosy.agent.roll import Call, encode_call
-from argosy.engine.logs import append_word
+from argosy.engine.logs import append_end
 from argosy.engine.state import FINAL_STATES, Event, State
 from argosy.engine.surroundings import Needs
 from argosy.engine.unit import Unit
@@ -63,7 +63,7 @@ class Hull(Unit):
     def fail(self, why: str) -> None:
         """Take it for frozen, for what was seen at one of its agents."""
         self._cause = "frozen"
-        append_word(self._log, f"is ended: {why}")
+        append_end(self._log, why)
         self._fire(Event.FROZEN, why)
 
     def _frozen(self, why: str) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MARK = struct.Struct("<dQI")
 _TAIL_BYTES = 4096
+_END = "--- is ended: "
 # An index of so many marks is thinned out to half of it.
 _MOST_MARKS = 8192
 
@@ -39,14 +40,14 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
-def append_word(path: Path, word: str) -> None:
-    """Append a line of the engine's own to a log, marked as such; a full disk costs it."""
+def append_end(path: Path, reason: str) -> None:
+    """Append a line of the engine's own to a log, why it ends the process; lost on a full disk."""
     with contextlib.suppress(OSError):
         log = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             size = os.fstat(log).st_size
             before = b"" if size == 0 or os.pread(log, 1, size - 1) == b"\n" else b"\n"
-            os.write(log, before + f"--- {word} ---\n".encode())
+            os.write(log, before + f"{_END}{reason} ---\n".encode())
         finally:
             os.close(log)
 
@@ -133,6 +134,7 @@ def last_lines(log: Path, start: int, most: int = 10) -> list[str]:
     """Return the last lines after the byte `start` that have something in them, oldest first.
 
     Shortened, and without what a terminal would act on: they are shown beside what argosy says itself.
+    What it said itself in the log is left out.
     """
     try:
         with open(log, "rb") as file:
@@ -141,4 +143,5 @@ def last_lines(log: Path, start: int, most: int = 10) -> list[str]:
             lines = file.read().replace(b"\0", b"").decode(errors="replace").splitlines()
     except OSError:
         return []
-    return [show_control(line.rstrip()[:200]) for line in lines if line.strip()][-most:]
+    said = [line.rstrip() for line in lines if line.strip() and not line.startswith(_END)]
+    return [show_control(line[:200]) for line in said[-most:]]

@@ -26,6 +26,7 @@ from argosy.engine.roster import Roster, draft_roster, write_book_of
 from argosy.fault import Fault, InputError, MissingError, RefusedError
 from argosy.fleet.environment import here, place
 from argosy.fleet.graph import Graph, build_graph, graph_of
+from argosy.fleet.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -242,7 +243,11 @@ class Rollout:
         """Stop what is not ready when the time of the whole apply is over."""
         reasons = {
             unit.name: f"was {describe(unit)} when the {timeout_s:.0f} s of this start were over"
-            + (f"; restarted {unit.restarts} times, the last: {unit.last_end}" if unit.last_end else "")
+            + (
+                f"; restarted {counted(unit.restarts, 'time')}, the last: {unit.last_end}"
+                if unit.last_end
+                else ""
+            )
             for unit in units
         }
         await self._stop_units(units)

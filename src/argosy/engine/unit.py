@@ -16,7 +16,7 @@ from argosy.engine import lease, process
 from argosy.engine.condition import judge_health, judge_needs
 from argosy.engine.flawsearch import is_borne_out, words_of_flaw
 from argosy.engine.lifetime import Lifetime
-from argosy.engine.logs import append_word, last_lines, log_size, open_log, telling_line
+from argosy.engine.logs import append_end, last_lines, log_size, open_log, telling_line
 from argosy.engine.messages import LastExit
 from argosy.engine.policy import Budget, Ending, decide_exit, grace_s, jittered
 from argosy.engine.signs import Signs
@@ -25,7 +25,7 @@ from argosy.engine.timers import Timers
 from argosy.engine.will import Will, will_of
 from argosy.engine.words import words_of_end, words_of_lateness
 from argosy.fleet.secret import Veil
-from argosy.fleet.units import shown_size
+from argosy.fleet.units import counted, shown_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -417,7 +417,7 @@ class Unit:
 
     def _frozen(self, why: str) -> None:
         self._cause = "frozen"
-        append_word(self._log, f"is ended: {self._veil.over(why)}")
+        append_end(self._log, self._veil.over(why))
         self._fire(Event.FROZEN, why)
 
     def _terminate(self) -> None:
@@ -487,7 +487,7 @@ class Unit:
             return
         is_limit = ending.cause != "timeout" and not ending.is_final
         if verdict.event is Event.GIVE_UP and is_limit and self._budget.spent:
-            why = f"given up after {self._budget.spent} restarts: {why}"
+            why = f"given up after {counted(self._budget.spent, 'restart')}: {why}"
         self._fire(verdict.event, why)
 
     def _note_exit(self, why: str) -> None:

@@ -61,3 +61,8 @@ def shown_size(size_bytes: int) -> str:
 def _split(text: str) -> tuple[float | None, str]:
     match = _FORM.fullmatch(text)
     return (float(match[1]), match[2]) if match else (None, "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 agent`, `2 agents`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

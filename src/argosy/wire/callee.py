@@ -257,7 +257,7 @@ class Callee:
             elif self.state == "stopping":
                 inquiry.refuse(codec.STOPPING, "it is stopping")
             elif len(inquiries) > CREDIT or self.in_flight > MOST_IN_FLIGHT:
-                inquiry.refuse(codec.OVERLOADED, f"{self.in_flight} requests are in flight there")
+                inquiry.refuse(codec.OVERLOADED, f"requests in flight there: {self.in_flight}")
             else:
                 deliver(inquiry)
         if inquiries:
