@@ -136,7 +136,7 @@ def test_zsh_completes(folder: Path) -> None:
         read_until(leader, b"loaded")
         # Completed first, then made the argument of an echo: ^A and ^E go to both ends of the line.
         os.write(leader, b"argosy restart Transl\t\x01echo '<\x05>'\n")
-        read_until(leader, b"<argosy restart Translator >")
+        read_until(leader, b"<argosy restart Translator")
     finally:
         zsh.kill()
         zsh.wait()

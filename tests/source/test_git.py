@@ -29,7 +29,7 @@ def strange(tmp_path: Path) -> Path:
 
 def test_a_program_that_the_tree_names_is_not_run(strange: Path) -> None:
     assert tree_files(strange) == ["a.py"]
-    assert unsaved(str(strange), ()) == ("a.py",)
+    assert unsaved(str(strange), ("a.py",)) == ("a.py",)
     assert run_git(strange, "status").returncode == 0
     assert not (strange.parent / "ran").exists()
     subprocess.run(["git", "-C", str(strange), "status"], check=True, capture_output=True)
