@@ -26,11 +26,13 @@ class Terminal:
         self.master, inner = pty.openpty()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 100, 0, 0))
         self.before = termios.tcgetattr(inner)
+        # Those of the terminal that runs the tests would go before the size of this one.
+        sized = {name: value for name, value in rig.env.items() if name not in ("LINES", "COLUMNS")}
         self.inner = inner
         self.process = subprocess.Popen(
             [ARGOSY, *words],
             cwd=rig.folder,
-            env={**rig.env, "TERM": "xterm"},
+            env={**sized, "TERM": "xterm"},
             stdin=inner,
             stdout=inner,
             stderr=inner,

@@ -476,6 +476,7 @@ def test_an_interrupted_wait_leaves_the_others_their_closing() -> None:
     code = """
 import os, signal, threading, zmq
 from argosy.wire import context
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 lease = context()
 push = lease.socket(zmq.PUSH)
 push.linger = 500
