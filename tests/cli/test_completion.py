@@ -16,6 +16,8 @@ from argosy.cli.candidates import candidates
 from argosy.cli.verbs import VERBS
 from rig.fleet import ARGOSY
 
+from .conftest import Rig
+
 FLEET = """
 fleet: toy
 machines: {mainpc: {}, pc2: {}}
@@ -76,6 +78,16 @@ def test_every_verb_has_its_options(folder: Path) -> None:
     assert {"help", *VERBS} == set(offered(""))
     for verb in VERBS:
         assert "--help" in offered(f"{verb} --")
+
+
+def test_down_and_status_offer_the_fleets_that_have_a_state_folder(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.write("fleet: harbour\nagents:\n  A: {run: speaker.py, ready: {probe: notify}}\n")
+    rig.json("up", "-d")
+    monkeypatch.setenv("XDG_STATE_HOME", rig.env["XDG_STATE_HOME"])
+    assert offered("down har") == offered("status ") == ["harbour"]
+    assert offered("down har harb") == []
 
 
 def test_no_fleet_and_a_faulty_one_offer_no_names_and_raise_nothing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
@@ -54,6 +55,7 @@ _BY_OPTION: Final[dict[tuple[str, str], _Names]] = {
     ("image", "--only"): _groups,
     ("drill", "--minutes"): _nothing,
 }
+_BY_FLEET_NAME: Final = frozenset(("down", "status"))
 # Verbs whose positionals are agents: how many of them.
 _POSITIONALS: Final = {"logs": 999, "restart": 999, "call": 1, "address": 1}
 
@@ -121,7 +123,13 @@ def _positionals(
     agents = [word for word in given if not looks_like_fleet(word)]
     if len(agents) < _POSITIONALS.get(verb, 0):
         return [(name, text) for name, text in _named(before, _agents) if name not in agents]
-    return ()
+    return _fleets() if verb in _BY_FLEET_NAME and not given else ()
+
+
+def _fleets() -> Candidates:
+    from argosy.engine.known import recorded_fleets  # noqa: PLC0415 - for the verbs that take a name
+
+    return [(fleet.name, str(fleet.path or "")) for fleet in recorded_fleets(os.environ)]
 
 
 def _plain_words(options: dict[str, argparse.Action], before: Sequence[str]) -> Iterator[str]:

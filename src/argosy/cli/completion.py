@@ -4,8 +4,8 @@
   zsh    eval "$(argosy completion zsh)"     in ~/.zshrc, after compinit
   fish   argosy completion fish > ~/.config/fish/completions/argosy.fish
 
-Agents, groups, machines and environments are those of the fleet file that the line names, else of the
-one in this folder or a parent.
+After `down` and `status` the names of your fleets are offered. Agents, groups, machines and environments
+are those of the fleet file that the line names, else of the one in this folder or a parent.
 
 example: argosy completion bash >> ~/.bashrc
 """
