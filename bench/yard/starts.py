@@ -13,10 +13,11 @@ import msgspec
 from argosy.fault import Fault, RefusedError
 from ways import Way
 from yard.asking import wait_until_all_answer
-from yard.processes import Scale, Weight, busy_s, descendants, end_all
+from yard.processes import Scale, Weight, busy_s, end_all, still_running
 from yard.stage import Stage, set_stage, wait_for_ports
 
 _ANSWER_WITHIN_S = 90.0
+_GONE_WITHIN_S = 2.0
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -68,12 +69,10 @@ def start_once(
         except BaseException:
             end_all()
             raise
-        left = list(descendants())
+        left = still_running(_GONE_WITHIN_S)
         if left:
             end_all()
-            raise RefusedError(
-                Fault("bench", "left-over", f"`{way.name}` left {len(left)} processes running")
-            )
+            raise RefusedError(Fault("bench", "left-over", f"`{way.name}` left running: {', '.join(left)}"))
     return start
 
 

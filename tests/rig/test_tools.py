@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rig.interpreters import ROOT
-from rig.tools import TOOLS, account, find, lacking, read_table, refused
+from rig.tools import TOOLS, Tool, account, find, lacking, read_table, refused
 
 TABLE = """
 # a comment
@@ -36,6 +36,16 @@ def test_what_is_missing_is_told_with_its_package(monkeypatch: pytest.MonkeyPatc
     assert lacking("rsync") == ""
     assert lacking("rsync", "ip", "podman") == "needs ip (iproute2), podman (podman)"
     assert find("rsync") == str(tmp_path / "rsync")
+
+
+def test_a_file_that_is_no_program_is_found_by_its_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    header = tmp_path / "portaudio.h"
+    monkeypatch.setitem(TOOLS, str(header), Tool(str(header), "portaudio19-dev", is_optional=False))
+    assert lacking(str(header)) == f"needs {header} (portaudio19-dev)"
+    header.touch()
+    assert lacking(str(header)) == ""
 
 
 def test_skips_are_counted_by_their_reasons() -> None:

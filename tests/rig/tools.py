@@ -35,6 +35,8 @@ TOOLS = read_table(TABLE.read_text(encoding="utf-8"))
 def find(tool: str) -> str | None:
     """Return the path of a tool of the table."""
     assert tool in TOOLS, f"`{tool}` is not in {TABLE}"
+    if "/" in tool:  # a file, that need not be a program
+        return tool if Path(tool).exists() else None
     return shutil.which(tool) or (shutil.which(tool, path="/usr/sbin:/sbin") if tool in _BY_PATH else None)
 
 
