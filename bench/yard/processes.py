@@ -22,7 +22,6 @@ from argosy.fault import Fault, RefusedError
 _PR_SET_CHILD_SUBREAPER = 36
 _TICKS = os.sysconf("SC_CLK_TCK")
 _END_WITHIN_S = 20.0
-_LOOK_S = 0.01
 _REAPER = "ZMQbg/Reaper"
 _SUPERVISOR = "argosy: supervisor"
 _OWN = ("argosy: supervisor", "argosy: zygote", "argosy: spare")
@@ -128,19 +127,6 @@ def descendants() -> Iterator[int]:
         found = children[todo.pop()]
         todo.extend(found)
         yield from found
-
-
-def still_running(within_s: float) -> list[str]:
-    """Return the command lines of the descendants that have not ended by themselves within the time.
-
-    The kernel ends a child whose parent has died some milliseconds after it, so one look is not enough.
-    """
-    deadline = time.monotonic() + within_s
-    while (
-        titles := [title or f"pid {pid}" for pid, title in processor_s_now()]
-    ) and time.monotonic() < deadline:
-        time.sleep(_LOOK_S)
-    return titles
 
 
 def end_all() -> list[int]:

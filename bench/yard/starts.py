@@ -13,11 +13,10 @@ import msgspec
 from argosy.fault import Fault, RefusedError
 from ways import Way
 from yard.asking import wait_until_all_answer
-from yard.processes import Scale, Weight, busy_s, end_all, still_running
+from yard.processes import Scale, Weight, busy_s, descendants, end_all, processor_s_now
 from yard.stage import Stage, set_stage, wait_for_ports
 
 _ANSWER_WITHIN_S = 90.0
-_GONE_WITHIN_S = 2.0
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -69,10 +68,13 @@ def start_once(
         except BaseException:
             end_all()
             raise
-        left = still_running(_GONE_WITHIN_S)
+        left = list(descendants())
         if left:
+            titles = ", ".join(title for _, title in processor_s_now())
             end_all()
-            raise RefusedError(Fault("bench", "left-over", f"`{way.name}` left running: {', '.join(left)}"))
+            raise RefusedError(
+                Fault("bench", "left-over", f"`{way.name}` left {len(left)} processes running: {titles}")
+            )
     return start
 
 

@@ -29,9 +29,19 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUNBUFFERED"
 
 
 class Bearing:
-    """recipe: of a zygote; None for a bare forker. python: the interpreter of the zygote and its programs."""
+    """recipe: of a zygote; None for a bare forker. python: the interpreter of the zygote and its programs.
 
-    def __init__(self, folder: Path, recipe: Recipe | None = None, python: str = sys.executable) -> None:
+    is_awaited: whether to return only when the zygote is warm.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe | None = None,
+        python: str = sys.executable,
+        *,
+        is_awaited: bool = True,
+    ) -> None:
         self.folder = folder
         self.python = python
         self.log = folder / "log"
@@ -59,6 +69,7 @@ class Bearing:
         self.warm: Warm | None = None
         if recipe is not None:
             os.close(descriptors[0])
+        if recipe is not None and is_awaited:
             told = self.told()
             assert isinstance(told, Warm)
             self.warm = told

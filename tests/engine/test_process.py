@@ -147,3 +147,33 @@ def test_a_signal_is_set_by_no_python_code_but_its_own() -> None:
         sys.setprofile(None)
         found = signal.signal(signal.SIGUSR1, before)
     assert (ran, found) == (["set_action", "unblock_signals"], signal.SIG_IGN)
+
+
+OWN_GROUP = """
+import os, sys, time
+from argosy.engine.process import reap_own_group
+os.setpgid(0, 0)
+own = os.fork()
+if own == 0:
+    time.sleep(0.3)
+    os._exit(0)
+reading, writing = os.pipe()
+other = os.fork()
+if other == 0:
+    os.setsid()
+    os.write(writing, b"x")
+    time.sleep(60)
+    os._exit(0)
+os.read(reading, 1)
+assert reap_own_group(0.01) is False
+assert reap_own_group(30) is True
+assert not os.path.exists(f"/proc/{own}")
+assert os.waitpid(other, os.WNOHANG) == (0, 0)
+os.kill(other, 9)
+os.waitpid(other, 0)
+"""
+
+
+def test_children_of_the_own_group_are_awaited_and_others_are_not() -> None:
+    done = subprocess.run([sys.executable, "-c", OWN_GROUP], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

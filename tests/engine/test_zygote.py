@@ -222,9 +222,10 @@ class Hatchery:
         file.write_text(text)
         return file
 
-    def hatch(self, *modules: str, is_careful: bool = False) -> Bearing:
+    def hatch(self, *modules: str, is_careful: bool = False, is_awaited: bool = True) -> Bearing:
         """Return a zygote that was to load these."""
-        self.made.append(Bearing(self.folder, recipe(*modules)._replace(is_careful=is_careful), self.python))
+        made = recipe(*modules)._replace(is_careful=is_careful)
+        self.made.append(Bearing(self.folder, made, self.python, is_awaited=is_awaited))
         return self.made[-1]
 
 
@@ -453,6 +454,28 @@ def test_a_spare_child_that_is_killed_is_nobodys_and_the_next_order_is_forked(
 def test_the_spare_child_ends_with_its_zygote(hatchery: Hatchery) -> None:
     zygote = hatchery.hatch("json")
     pidfd = os.pidfd_open(zygote.spare())
+    zygote.process.kill()
+    assert select.select([pidfd], [], [], 30)[0]
+    os.close(pidfd)
+
+
+def test_the_child_that_tries_an_import_ends_with_its_zygote(hatchery: Hatchery) -> None:
+    mark = hatchery.folder / "pid"
+    hatchery.install(
+        "slow",
+        "import os, pathlib, time\n"
+        f"pathlib.Path({str(mark)!r} + '.new').write_text(str(os.getpid()))\n"
+        f"os.rename({str(mark)!r} + '.new', {str(mark)!r})\n"
+        "time.sleep(120)\n",
+    )
+    zygote = hatchery.hatch("slow", is_careful=True, is_awaited=False)
+    deadline = time.monotonic() + 30
+    while not mark.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    trial = int(mark.read_text())
+    assert trial != zygote.process.pid
+    pidfd = os.pidfd_open(trial)
     zygote.process.kill()
     assert select.select([pidfd], [], [], 30)[0]
     os.close(pidfd)

@@ -14,6 +14,7 @@ import select
 import signal
 import struct
 import sys
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -209,6 +210,19 @@ def next_zombie() -> tuple[int, int] | None:
     if found.si_code == os.CLD_EXITED:
         return found.si_pid, found.si_status << 8
     return found.si_pid, found.si_status | (0x80 if found.si_code == os.CLD_DUMPED else 0)
+
+
+def reap_own_group(within_s: float) -> bool:
+    """Wait for the children in this process's own group; return whether all of them had ended by then."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            pid, _ = os.waitpid(0, os.WNOHANG)
+        except ChildProcessError:
+            return True
+        if pid == 0:
+            time.sleep(0.001)  # there is no event for a group of processes
+    return False
 
 
 def kill_group_of_zombie(pid: int) -> None:

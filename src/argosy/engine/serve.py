@@ -26,7 +26,7 @@ from argosy.engine.filesystem import is_on_network
 from argosy.engine.folder import Folder, folder_of
 from argosy.engine.generation import hold, raise_generation
 from argosy.engine.messages import HELD, READY, Refused, encode_line
-from argosy.engine.process import holders_of_file
+from argosy.engine.process import holders_of_file, reap_own_group
 from argosy.engine.sockets import sweep
 from argosy.engine.supervisor import Post, Supervisor
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from argosy.engine.linkplan import LinkPlan
 
 _LOCK_PATIENCE_S = 1.0
+_CHILDREN_GONE_S = 2.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -135,6 +136,7 @@ async def _serve(
     finally:
         await control.close()
         supervisor.close()
+        reap_own_group(_CHILDREN_GONE_S)  # what the zygotes forked for themselves is being killed with them
         sweep(folder.runtime)
 
 

@@ -7,17 +7,14 @@ ends it ends too.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
 from typing import NamedTuple
 
-from argosy.engine.order import NOT_LET_GO, Order, receive_order, send_order
+from argosy.engine.order import Order, receive_order, send_order
+from argosy.engine.parentdeath import fork_dependent, outlive_parent
 from argosy.engine.process import read_stat
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 
 class Spare(NamedTuple):
@@ -49,19 +46,14 @@ class Spare(NamedTuple):
 def fork_spare() -> Spare | socket.socket | None:
     """Return it, in the child its end of the channel; None when there can be no more processes."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    zygote = os.getpid()
     try:
-        pid = os.fork()
+        pid = fork_dependent()
     except OSError:
         ours.close()
         its.close()
         return None
     if pid == 0:
         ours.close()
-        # Also where it is stopped and would not hear of its zygote's end.
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != zygote:
-            os._exit(NOT_LET_GO)
         return its
     its.close()
     return Spare(pid, ours)
@@ -72,6 +64,6 @@ def await_order(channel: socket.socket) -> tuple[Order, int] | None:
     received = receive_order(channel)
     if received is None:
         return None
-    _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)  # from now on it is an agent, which outlives its zygote
+    outlive_parent()  # from now on it is an agent, which outlives its zygote
     order, output, _ = received
     return order, output

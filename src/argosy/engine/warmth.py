@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.heap import fill_holes
 from argosy.engine.hotcode import code_run_by, lay_together
+from argosy.engine.parentdeath import fork_dependent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
@@ -228,7 +229,7 @@ def _in_child(work: Callable[[int], str]) -> str:
     work is told the descriptor by which the child will speak.
     """
     reading, writing = os.pipe()
-    pid = os.fork()
+    pid = fork_dependent()
     if pid == 0:
         try:
             os.close(reading)

@@ -27,6 +27,7 @@ from argosy.engine import program as programs
 from argosy.engine.bootstrap import refuse
 from argosy.engine.forker import Forker
 from argosy.engine.order import NOT_EXECUTABLE, Declined, Order, Warm
+from argosy.engine.parentdeath import fork_dependent
 from argosy.engine.process import close_all_but
 from argosy.engine.program import Program
 from argosy.engine.shadow import Shadows
@@ -229,7 +230,7 @@ def _load(recipe: Recipe, warmth: Warmth, shadows: Shadows, *, is_careful: bool)
 def _scouted(recipe: Recipe, meanwhile: Callable[[], None]) -> tuple[list[str], dict[str, list[str]]]:
     """Return what `scout` finds, in a child of its own: it loads much that is not to stay."""
     reading, writing = os.pipe()
-    pid = os.fork()
+    pid = fork_dependent()
     if pid == 0:
         try:
             from argosy.engine.preload import scout  # noqa: PLC0415 - not to be loaded in the zygote
