@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import select
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from argosy.cli.candidates import candidates
 from argosy.cli.verbs import VERBS
 from rig.fleet import ARGOSY
+from rig.needs import needs
 
 from .conftest import Rig
 
@@ -112,7 +112,7 @@ _argosy; echo "${COMPREPLY[@]}"
 """
 
 
-@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+@needs("bash")
 def test_bash_completes(folder: Path) -> None:
     # compopt speaks to readline, which is not there in a script
     script = "compopt() { :; }\n" + BASH
@@ -120,7 +120,7 @@ def test_bash_completes(folder: Path) -> None:
     assert (done.stdout, done.stderr) == ("Memory,Translator\nTranscriber Translator\n", "")
 
 
-@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+@needs("fish")
 def test_fish_completes(folder: Path) -> None:
     script = "argosy completion fish | source; complete -C 'argosy call Tr'"
     done = subprocess.run(
@@ -129,7 +129,7 @@ def test_fish_completes(folder: Path) -> None:
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["Transcriber", "Translator"]
 
 
-@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
+@needs("zsh")
 def test_zsh_completes(folder: Path) -> None:
     """In a terminal: zsh completes nowhere else."""
     leader, terminal = pty.openpty()
@@ -148,7 +148,7 @@ def test_zsh_completes(folder: Path) -> None:
         read_until(leader, b"loaded")
         # Completed first, then made the argument of an echo: ^A and ^E go to both ends of the line.
         os.write(leader, b"argosy restart Transl\t\x01echo '<\x05>'\n")
-        read_until(leader, b"<argosy restart Translator")
+        assert b"<argosy restart Translator" in read_until(leader, b"<argosy restart Translator")
     finally:
         zsh.kill()
         zsh.wait()

@@ -92,6 +92,7 @@ def test_another_user_has_a_fleet_of_the_same_file_and_is_kept_from_this_one(rig
         assert mine.returncode == 3, mine.stderr
         assert rig.json("up", "-d")["adopted"] == ["A", "B"]
     finally:
-        nobody("down")
+        down = nobody("down")
         shutil.rmtree(home)
         shutil.rmtree("/tmp/argosy-65534", ignore_errors=True)
+    assert down.returncode == 0, down.stderr

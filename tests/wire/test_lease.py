@@ -263,6 +263,7 @@ def test_a_port_is_free_again_when_the_release_returns() -> None:
         lease = context()
         rep = lease.socket(zmq.REP)
         rep.bind(f"tcp://127.0.0.1:{port}")
+        assert rep.getsockopt_string(zmq.LAST_ENDPOINT) == f"tcp://127.0.0.1:{port}"
         if turn % 2:
             rep.close()  # closed by hand first, as careful code does
         lease.term()
@@ -294,7 +295,8 @@ for kind in ("zmq.Context", "zmq.Context.socket"):
 with argosy.wire.context() as lease, lease.socket(zmq.REQ) as req:
     assert type(req) is not mock.MagicMock
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_patched_socket_gets_the_arguments_that_were_written() -> None:
@@ -322,12 +324,13 @@ def test_a_port_can_be_bound_again_after_its_socket_was_forgotten() -> None:
     """An own context freed the port when it was collected with its last socket."""
     port = free_port()
 
-    def hold() -> None:
+    def hold() -> str:
         rep = context().socket(zmq.REP)
         rep.bind(f"tcp://*:{port}")
+        return rep.getsockopt_string(zmq.LAST_ENDPOINT)
 
     for _ in range(50):
-        hold()
+        assert hold() == f"tcp://0.0.0.0:{port}"
 
 
 def test_a_port_that_somebody_holds_is_refused_at_once() -> None:
